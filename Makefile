@@ -1,0 +1,31 @@
+# `make demo` trains and evaluates on bundled data; `make test` checks the code. Both make .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test
+.DEFAULT_GOAL := install
+
+install: .venv/installed
+
+demo: install
+	$(BIN)/python train.py pipeline --config configs/digits.yaml
+	$(BIN)/python evaluate.py transfer --run runs/digits
+
+test: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; give one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/installed
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,115 @@
+"""Any attack of advertorch behind our interface."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from attacks.base import Attack, Problem
+
+
+def import_advertorch() -> ModuleType:
+    """Return `advertorch.attacks`, supplying the one name that it needs and torch 2 no longer has.
+
+    advertorch 0.2.3 imports `zero_gradients` from the module `torch.autograd.gradcheck`. The attribute of that name
+    is a function today, so the module is taken from `sys.modules`.
+    """
+    gradcheck = sys.modules["torch.autograd.gradcheck"]
+    if not hasattr(gradcheck, "zero_gradients"):
+        gradcheck.zero_gradients = _zero_gradients  # type: ignore[attr-defined]
+    return importlib.import_module("advertorch.attacks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advertorch(Attack):
+    """An attack of advertorch, by the name of its class.
+
+    Args:
+        attack: Class in `advertorch.attacks`, for example LinfPGDAttack.
+        parameters: Arguments of that class, as it names them; `predict`, `clip_min`, `clip_max` and `targeted` are
+            given to it, and `num_classes` where it asks for it.
+
+    Raises:
+        ValueError: If advertorch has no such attack, or the attack no such argument.
+
+    Differences:
+        What advertorch does per batch stays so: some of its attacks let neighbours in a batch matter. Its random
+        numbers are drawn from the generator's seed, or from 0, and leave the global random state as it was.
+    """
+
+    attack: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        accepted = inspect.signature(self._class()).parameters
+        unknown = sorted(set(self.parameters) - set(accepted))
+        if unknown:
+            msg = f"advertorch's {self.attack} takes {', '.join(accepted)}; got {', '.join(unknown)}"
+            raise ValueError(msg)
+        if self.targeted and "targeted" not in accepted:
+            msg = f"advertorch's {self.attack} has no targeted form"
+            raise ValueError(msg)
+
+    def perturb(self, problem: Problem) -> Tensor:
+        """Return adversarial images; see `Attack.perturb`."""
+        model, images = problem.model, problem.images.clone()
+        accepted = inspect.signature(self._class()).parameters
+        given: dict[str, Any] = {"clip_min": 0.0, "clip_max": 1.0, "targeted": self.targeted}
+        if "num_classes" in accepted:
+            with torch.no_grad():
+                given["num_classes"] = model(images[:1]).shape[1]
+        arguments = {name: value for name, value in given.items() if name in accepted} | self.parameters
+        seed = 0 if problem.generator is None else problem.generator.initial_seed()
+        with _frozen(model), _own_randomness(seed, images.device):
+            adversarial: Tensor = self._class()(model, **arguments).perturb(images, problem.labels)
+        return adversarial.to(images.dtype).clamp(0, 1)
+
+    def _class(self) -> type:
+        found = getattr(import_advertorch(), self.attack, None)
+        if not inspect.isclass(found) or not hasattr(found, "perturb"):
+            known = [name for name, item in vars(import_advertorch()).items() if hasattr(item, "perturb")]
+            msg = f"advertorch has no attack {self.attack!r}; it has {', '.join(sorted(known))}"
+            raise ValueError(msg)
+        return found
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """Keep advertorch's `loss.backward()` from filling the gradients of the caller's parameters."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad = False
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad = True
+
+
+@contextmanager
+def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch and numpy for one call, and put both back."""
+    state = np.random.get_state()  # noqa: NPY002 - advertorch draws from numpy's global state
+    devices = [device] if device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+def _zero_gradients(tensors: Tensor | list[Tensor]) -> None:
+    """Clear gradients as the function that torch 1 had under this name."""
+    for tensor in [tensors] if isinstance(tensors, Tensor) else tensors:
+        if tensor.grad is not None:
+            tensor.grad.detach_().zero_()

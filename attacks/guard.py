@@ -1,0 +1,104 @@
+"""What every attack needs around it: checked input, eval mode, gradients on, nothing of the caller's changed."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+_DIMENSIONS = 4
+"""Of a batch of images: (N, C, H, W)."""
+
+
+@contextmanager
+def evaluation_mode(*modules: nn.Module | None) -> Iterator[None]:
+    """Put every sub-module in eval mode, and each back as it was, also after an exception.
+
+    Args:
+        modules: The modules; None is passed over.
+    """
+    flags = [(part, part.training) for module in modules if module is not None for part in module.modules()]
+    try:
+        for part, _ in flags:
+            part.training = False
+        yield
+    finally:
+        for part, training in flags:
+            part.training = training
+
+
+@contextmanager
+def gradients(device: torch.device) -> Iterator[None]:
+    """Leave inference mode, record gradients, compute in full precision.
+
+    Lightning tests run in inference mode, and mixed-precision training in autocast; an attack needs neither.
+
+    Args:
+        device: Where the images are; its autocast is switched off.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        yield
+
+
+def check_images(images: Tensor) -> None:
+    """Refuse what is not a batch of images.
+
+    Args:
+        images: (N, C, H, W), floating point, finite, in [0, 1].
+
+    Raises:
+        ValueError: If it is not; says what was received.
+    """
+    if images.ndim != _DIMENSIONS or not images.is_floating_point():
+        msg = f"images must be a floating-point tensor (N, C, H, W), got {images.dtype} of shape {tuple(images.shape)}"
+        raise ValueError(msg)
+    if images.numel() == 0:
+        return
+    low, high = images.detach().aminmax()
+    if not (low >= 0 and high <= 1):  # also true for NaN
+        msg = (
+            f"images must be finite and in [0, 1], got values from {low.item():g} to {high.item():g}; "
+            "scale them, and make normalisation the model's first layer"
+        )
+        raise ValueError(msg)
+
+
+def check_labels(labels: Tensor, images: Tensor) -> None:
+    """Refuse labels that do not fit the images.
+
+    Args:
+        labels: (N,), integer.
+        images: (N, C, H, W).
+
+    Raises:
+        ValueError: If the shape or the type is another one.
+    """
+    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
+        msg = f"labels must be integers of shape ({len(images)},), got {labels.dtype} of shape {tuple(labels.shape)}"
+        raise ValueError(msg)
+
+
+def check_region(region: Tensor, images: Tensor) -> Tensor:
+    """Return the region as a mask that fits the images.
+
+    Args:
+        region: (N, 1, H, W) or (1, 1, H, W), of 0 and 1 or bool; 1 marks what may change.
+        images: (N, C, H, W).
+
+    Returns:
+        (N, 1, H, W), bool.
+
+    Raises:
+        ValueError: If the shape or a value is another one.
+    """
+    count, _, height, width = images.shape
+    if region.ndim != _DIMENSIONS or region.shape[1:] != (1, height, width) or region.shape[0] not in {1, count}:
+        msg = f"region must have shape ({count}, 1, {height}, {width}), got {tuple(region.shape)}"
+        raise ValueError(msg)
+    if not torch.all((region == 0) | (region == 1)):
+        msg = "region must hold only 0 and 1 (1 marks the pixels that may change)"
+        raise ValueError(msg)
+    return region.bool().expand(count, 1, height, width)

@@ -1,0 +1,152 @@
+"""The base of all image data modules: four disjoint splits, loaders whose order depends on (seed, epoch) alone."""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, DistributedSampler
+
+from data.batches import Images, ImageSet, as_it_is
+from data.splits import SHARES, TEST_SHARE, Splits, divide, shuffled, with_validation
+
+TrainSplit = Literal["classifier_train", "detector_train"]
+
+
+class ImageData(lightning.LightningDataModule):
+    """Images, labels and positions of a data set in four disjoint splits.
+
+    The splits are classifier_train (classifier, saliency model), detector_train, calibration (clean images for the
+    thresholds) and test. A tenth of each training split is held out for validation. They depend on `split_seed`
+    alone, so that every seed of training sees the same ones. A subclass has `shape`, `classes` and `read`.
+
+    Args:
+        root: Folder that data sets lie in, or are downloaded to.
+        batch_size: Images per batch and process.
+        workers: Processes that load; 0 is fastest for sets that are kept in memory.
+        splits: disjoint, or paper: the detectors train on the classifier's images, as in Schut & Gal (2020).
+        train_limit: Use only so many training images (before they are split), drawn at random; None: all.
+        test_limit: Use only so many test images; None: all.
+        split_seed: Decides which image falls into which split.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    shape: ClassVar[tuple[int, int, int]]
+    classes: ClassVar[int]
+
+    def __init__(
+        self,
+        root: str = "datasets",
+        batch_size: int = 128,
+        workers: int = 0,
+        splits: Splits = "disjoint",
+        train_limit: int | None = None,
+        test_limit: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in {"batch_size": batch_size, "train_limit": train_limit, "test_limit": test_limit}.items():
+            if value is not None and value < 1:
+                msg = f"{name} must be at least 1, got {value}"
+                raise ValueError(msg)
+        self.root = root
+        self.batch_size = batch_size
+        self.workers = workers
+        self.splits = splits
+        self.train_limit = train_limit
+        self.test_limit = test_limit
+        self.split_seed = split_seed
+        self.train_split: TrainSplit = "classifier_train"
+        self._sets: dict[str, ImageSet] = {}
+
+    @abstractmethod
+    def read(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return pixels (M, C, H, W) uint8, labels (M,) int64, and (M,) bool marking the set's own test images.
+
+        Without test images of its own (None), a fifth of the images becomes the test split.
+
+        Raises:
+            FileNotFoundError: If the files are not there and cannot be downloaded; says where it looked.
+        """
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - Lightning's signature
+        """Read and split once; further calls change nothing."""
+        if self._sets:
+            return
+        pixels, labels, is_test = self.read()
+        for name, rows in self._divide(len(labels), is_test).items():
+            self._sets[name] = ImageSet(pixels[rows], labels[rows], rows)
+
+    def split(self, name: str) -> ImageSet:
+        """Return a split: classifier_train, detector_train, either with _validation, calibration or test.
+
+        Raises:
+            KeyError: If there is none of that name.
+        """
+        self.setup()
+        return self._sets[name]
+
+    def train_dataloader(self) -> DataLoader[Images]:
+        """Return shuffled batches of the training split."""
+        return self.loader(self.train_split, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Images]:
+        """Return the held-out tenth of the training split."""
+        return self.loader(f"{self.train_split}_validation")
+
+    def calibration_dataloader(self) -> DataLoader[Images]:
+        """Return the clean calibration images."""
+        return self.loader("calibration")
+
+    def test_dataloader(self) -> DataLoader[Images]:
+        """Return the test images."""
+        return self.loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Images]:
+        """Return the test images."""
+        return self.test_dataloader()
+
+    def loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Images]:
+        """Return batches of a split; under several processes each gets its share.
+
+        Args:
+            split: Name of the split.
+            shuffle: Whether to shuffle, anew each epoch; the order depends on the fit's seed and the epoch alone.
+        """
+        data = self.split(split)
+        trainer = self.trainer
+        processes, rank = (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
+        sampler: DistributedSampler[Images] | None = None
+        if shuffle or processes > 1:
+            seed = int(np.random.SeedSequence(torch.initial_seed() % 2**32).generate_state(1)[0])
+            sampler = DistributedSampler(data, processes, rank, shuffle=shuffle, seed=seed)
+        return DataLoader(
+            data,
+            self.batch_size,
+            sampler=sampler,
+            num_workers=self.workers,
+            collate_fn=as_it_is,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.workers > 0,
+            generator=torch.Generator().manual_seed(0),  # its draws name workers only; keeps the global state as it is
+        )
+
+    def _divide(self, count: int, is_test: Tensor | None) -> dict[str, Tensor]:
+        order = shuffled(count, self.split_seed)
+        if is_test is None:
+            parts = divide(order, {"train": 1 - TEST_SHARE, "test": TEST_SHARE})
+            train, test = parts["train"], parts["test"]
+        else:
+            train, test = order[~is_test[order]], order[is_test[order]]
+        train, test = train[: self.train_limit], test[: self.test_limit]
+        if self.splits == "disjoint":
+            parts = divide(train, SHARES)
+        else:
+            calibration = SHARES["calibration"]
+            parts = divide(train, {"classifier_train": 1 - calibration, "calibration": calibration})
+            parts["detector_train"] = parts["classifier_train"]
+        return with_validation(parts) | {"test": test}

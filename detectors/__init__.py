@@ -1,0 +1,22 @@
+"""The attacked classifier, the four trained detectors, the training-free ones, and the loader of checkpoints."""
+
+from detectors.base import Detector
+from detectors.baselines import Disagreement, MaskArea, MaxSoftmax
+from detectors.classifier import Classifier
+from detectors.networks import ConvNet
+from detectors.representations import ID, JSD, SMD, SPD
+from saliency.checkpoints import load
+
+__all__ = [
+    "ID",
+    "JSD",
+    "SMD",
+    "SPD",
+    "Classifier",
+    "ConvNet",
+    "Detector",
+    "Disagreement",
+    "MaskArea",
+    "MaxSoftmax",
+    "load",
+]

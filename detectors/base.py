@@ -1,0 +1,139 @@
+"""What the four detectors share: a binary network over a representation of the image."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from detectors.calibration import threshold
+from detectors.classifier import Classifier
+from detectors.metrics import probabilities, training_metrics
+from detectors.networks import ConvNet
+from saliency.checkpoints import part
+from saliency.training import Schedule, Trainable, frozen
+
+
+class Detector(Trainable):
+    """Tells adversarial images from clean ones, by a network over `represent(images)`.
+
+    A detector of one's own is a subclass with its own `represent`, that tells `channels` to this constructor.
+
+    Args:
+        classifier: The attacked classifier, or the path of its checkpoint; frozen.
+        channels: Channels of the representation.
+        widths: Channels of the blocks of the network; None: as the classifier's, as in the paper.
+        learning_rate: Of Adam; the paper's is 1e-3.
+        schedule: constant (the paper's) or one-cycle.
+
+    Attributes:
+        calibration: (n,) sorted scores of clean calibration images, a buffer written after the fit; empty before.
+
+    Raises:
+        FileNotFoundError: If the classifier's checkpoint does not exist.
+        ValueError: If it holds something else.
+    """
+
+    calibration: Tensor
+
+    def __init__(
+        self,
+        classifier: str | Classifier,
+        channels: int,
+        widths: Sequence[int] | None = None,
+        learning_rate: float = 1e-3,
+        schedule: Schedule = "constant",
+    ) -> None:
+        super().__init__()
+        self.classifier = part(classifier, Classifier)
+        self.shape, self.classes = self.classifier.shape, self.classifier.classes
+        frozen(self.classifier)
+        self.widths = self.classifier.widths if widths is None else widths
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.network = ConvNet((channels, *self.shape[1:]), 1, self.widths)
+        self.register_buffer("calibration", torch.empty(0))
+        self.validation_metrics = training_metrics().clone(prefix="validation/")
+        self.test_metrics = nn.ModuleList()
+        self.test_names: list[str] = []
+
+    @abstractmethod
+    def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
+        """Return what the network sees, differentiable in the images.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+            logits: The classifier's (N, K) on these images where they are known; else asked for if needed.
+
+        Returns:
+            (N, channels, H, W).
+        """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores (N,), higher = more adversarial, 0 = probability .5, of images (N, C, H, W) in [0, 1]."""
+        scores: Tensor = self.network(self.represent(images))
+        return scores.squeeze(1)
+
+    def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the classifier's logits (N, K) and the scores (N,), from one pass through the classifier."""
+        logits = self.classifier(images)
+        scores: Tensor = self.network(self.represent(images, logits))
+        return logits, scores.squeeze(1)
+
+    def calibrate(self, scores: Tensor) -> None:
+        """Keep the scores of clean calibration images, from which every threshold is read.
+
+        Args:
+            scores: (n,), in any order.
+        """
+        self.calibration = scores.detach().flatten().sort().values.to(self.calibration)
+
+    def threshold(self, false_positive_rate: float) -> float | None:
+        """Return the score above which an image is rejected at that rate; see `detectors.calibration.threshold`."""
+        return threshold(self.calibration, false_positive_rate)
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
+        """Return the mean binary cross entropy of (images, is_adversarial, ...)."""
+        images, is_adversarial, *_ = batch
+        scores = self(images)
+        loss = functional.binary_cross_entropy_with_logits(scores, is_adversarial.to(scores.dtype))
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/accuracy", ((scores > 0) == is_adversarial).float().mean())
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:  # noqa: ARG002
+        """Log loss, accuracy, AUROC and average precision."""
+        images, is_adversarial, *_ = batch
+        scores = self(images)
+        loss = functional.binary_cross_entropy_with_logits(scores, is_adversarial.to(scores.dtype))
+        self.validation_metrics.update(probabilities(scores), is_adversarial.long())
+        self.log("validation/loss", loss, sync_dist=True)
+        self.log_dict(self.validation_metrics)
+
+    def on_test_start(self) -> None:
+        """Make one set of metrics for each named test loader: a shared one would pool the attacks."""
+        data = getattr(self.trainer, "datamodule", None)
+        self.test_names = list(getattr(data, "test_names", ["test"]))
+        collections = [training_metrics().clone(prefix=f"test/{name}/") for name in self.test_names]
+        self.test_metrics = nn.ModuleList(collections).to(self.device)
+
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
+        """Log accuracy, AUROC and average precision of each attack under its name."""
+        images, is_adversarial, *_ = batch
+        metrics = self.test_metrics[dataloader_idx]
+        metrics.update(probabilities(self(images)), is_adversarial.long())  # type: ignore[operator]
+        self.log_dict(metrics, add_dataloader_idx=False)
+
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return scores, and whether each image is adversarial where the batch says so."""
+        images, *rest = batch
+        named = {"is_adversarial": rest[0]} if rest and rest[0].dtype == torch.bool else {}
+        return {"scores": self(images), **named}
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        saved = state_dict.get(f"{prefix}calibration")
+        if saved is not None:  # its length is the calibration split's, unknown to the constructor
+            self.calibration = torch.empty_like(saved)
+        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[arg-type]

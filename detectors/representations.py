@@ -1,0 +1,161 @@
+"""The four detectors of Schut & Gal (2020): what their network sees is all that differs."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from detectors.base import Detector
+from detectors.classifier import Classifier
+from saliency.checkpoints import part
+from saliency.jacobian import Readout, jacobian
+from saliency.model import SaliencyModel
+from saliency.training import Schedule, frozen
+
+
+class ID(Detector):
+    """Image defense: the image itself.
+
+    Args:
+        classifier: The attacked classifier, or the path of its checkpoint.
+        widths: Channels of the blocks of the network; None: as the classifier's.
+        learning_rate: Of Adam.
+        schedule: constant or one-cycle.
+
+    Reference:
+        Gong, Wang, Ku, "Adversarial and Clean Data Are Not Twins", arXiv 1704.04960.
+    """
+
+    def __init__(
+        self,
+        classifier: str | Classifier,
+        widths: Sequence[int] | None = None,
+        learning_rate: float = 1e-3,
+        schedule: Schedule = "constant",
+    ) -> None:
+        loaded = part(classifier, Classifier)
+        super().__init__(loaded, loaded.shape[0], widths, learning_rate, schedule)
+
+    def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:  # noqa: ARG002 - sees no logits
+        """Return the images (N, C, H, W)."""
+        return images
+
+
+class JSD(Detector):
+    """Jacobian-based saliency defense: the image with the gradient of the classifier's logits.
+
+    Args:
+        classifier: The attacked classifier, or the path of its checkpoint.
+        readout: Which scalar of the logits is differentiated: sum (the authors' code), predicted or margin.
+        widths: Channels of the blocks of the network; None: as the classifier's.
+        learning_rate: Of Adam.
+        schedule: constant or one-cycle.
+
+    Reference:
+        Zhang et al., "Detecting Adversarial Perturbations with Saliency", arXiv 1803.08773, with logits in place of
+        the softmax as in Schut & Gal (2020), section 3.5.
+    """
+
+    def __init__(
+        self,
+        classifier: str | Classifier,
+        readout: Readout = "sum",
+        widths: Sequence[int] | None = None,
+        learning_rate: float = 1e-3,
+        schedule: Schedule = "constant",
+    ) -> None:
+        loaded = part(classifier, Classifier)
+        super().__init__(loaded, 2 * loaded.shape[0], widths, learning_rate, schedule)
+        self.readout = readout
+
+    def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
+        """Return image and Jacobian, (N, 2C, H, W)."""
+        return torch.cat([images, jacobian(self.classifier, images, self.readout, logits)], 1)
+
+
+class _SaliencyDetector(Detector):
+    """A detector that sees the learnt map of the predicted class."""
+
+    def __init__(
+        self,
+        classifier: str | Classifier,
+        saliency: str | SaliencyModel,
+        channels: int | None,
+        widths: Sequence[int] | None,
+        learning_rate: float,
+        schedule: Schedule,
+    ) -> None:
+        loaded = part(classifier, Classifier)
+        super().__init__(loaded, channels or loaded.shape[0], widths, learning_rate, schedule)
+        self.saliency = part(saliency, SaliencyModel)
+        if (tuple(self.saliency.shape), self.saliency.classes) != (tuple(self.shape), self.classes):
+            msg = (
+                f"the saliency model saw images {tuple(self.saliency.shape)} of {self.saliency.classes} classes, the "
+                f"classifier {tuple(self.shape)} of {self.classes}: use checkpoints of one data set"
+            )
+            raise ValueError(msg)
+        frozen(self.saliency)
+
+    def maps(self, images: Tensor, logits: Tensor | None) -> Tensor:
+        """Return maps (N, 1, H, W) of the predicted class; never of the true one, which would leak the label."""
+        targets = None if logits is None else logits.argmax(1)
+        maps: Tensor = self.saliency(self.classifier, images, targets)
+        return maps
+
+
+class SMD(_SaliencyDetector):
+    """Saliency map defense: the map alone.
+
+    Args:
+        classifier: The attacked classifier, or the path of its checkpoint; its predicted class selects the map.
+        saliency: The learnt saliency model, or the path of its checkpoint.
+        widths: Channels of the blocks of the network; None: as the classifier's.
+        learning_rate: Of Adam.
+        schedule: constant or one-cycle.
+
+    Reference:
+        Schut & Gal (2020), section 3.4.1.
+    """
+
+    def __init__(
+        self,
+        classifier: str | Classifier,
+        saliency: str | SaliencyModel,
+        widths: Sequence[int] | None = None,
+        learning_rate: float = 1e-3,
+        schedule: Schedule = "constant",
+    ) -> None:
+        super().__init__(classifier, saliency, 1, widths, learning_rate, schedule)
+
+    def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
+        """Return the maps (N, 1, H, W)."""
+        return self.maps(images, logits)
+
+
+class SPD(_SaliencyDetector):
+    """Salient pixel defense: the map times the image.
+
+    Args:
+        classifier: The attacked classifier, or the path of its checkpoint; its predicted class selects the map.
+        saliency: The learnt saliency model, or the path of its checkpoint.
+        widths: Channels of the blocks of the network; None: as the classifier's.
+        learning_rate: Of Adam.
+        schedule: constant or one-cycle.
+
+    Reference:
+        Schut & Gal (2020), section 3.4.2.
+    """
+
+    def __init__(
+        self,
+        classifier: str | Classifier,
+        saliency: str | SaliencyModel,
+        widths: Sequence[int] | None = None,
+        learning_rate: float = 1e-3,
+        schedule: Schedule = "constant",
+    ) -> None:
+        super().__init__(classifier, saliency, None, widths, learning_rate, schedule)
+
+    def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
+        """Return the salient pixels (N, C, H, W)."""
+        return self.maps(images, logits) * images

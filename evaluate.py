@@ -1,0 +1,19 @@
+"""Evaluate the detectors of a run folder: one subcommand per protocol."""
+
+import sys
+
+from experiments.evaluation import run_evaluation
+from experiments.messages import guarded
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status: 0 done, 1 wrong input, 2 wrong usage.
+
+    Args:
+        arguments: As on the command line; None: the process' own.
+    """
+    return guarded(run_evaluation, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""One model: a LightningCLI for fit, validate, test and predict, and the files that a fit leaves."""
+
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from data import AdversarialData
+from detectors import Detector
+from experiments.messages import Parser
+from experiments.predictions import PredictionFile
+from experiments.scoring import clean_scores
+from saliency.checkpoints import require, save
+
+LAST: Final = "last.ckpt"
+DONE: Final = "model.ckpt"
+CONFIG: Final = "config.yaml"
+
+_TRAINER_DEFAULTS = {"default_root_dir": "runs/fit", "num_sanity_val_steps": 0, "log_every_n_steps": 10}
+
+_DESCRIPTION = (
+    "Train, validate, test or predict with one model; or `pipeline --config FILE`: every missing stage of an "
+    "experiment, in order (see `pipeline --help`)."
+)
+
+
+class ModelCLI(LightningCLI):
+    """LightningCLI whose fits leave `last.ckpt`, `model.ckpt`, `config.yaml` and TensorBoard's log in one folder.
+
+    The folder is `trainer.default_root_dir`. A detector is calibrated before it is saved.
+
+    Args:
+        args: As on the command line, or a nested dict.
+    """
+
+    def __init__(self, args: list[str] | dict[str, Any]) -> None:
+        _ignore_intended()
+        super().__init__(
+            save_config_callback=None,  # written by before_fit, once the folder is known to be free
+            trainer_defaults=_TRAINER_DEFAULTS,
+            seed_everything_default=0,
+            parser_class=Parser,
+            parser_kwargs={"description": _DESCRIPTION},
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=args,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    @property
+    def folder(self) -> Path:
+        """Where the fit's files lie."""
+        return Path(self.config[self.subcommand].trainer.default_root_dir)
+
+    def _parse_ckpt_path(self) -> None:
+        """Do not let a checkpoint change the config.
+
+        Lightning would take hyper-parameters, and a class path, from the file given as --ckpt_path, silently over
+        those on the command line.
+        """
+
+    def before_instantiate_classes(self) -> None:
+        """Check every checkpoint that the config names before anything is built."""
+        config = self.config[self.subcommand]
+        for path in _checkpoints(config.model.as_dict(), config.get("data")):
+            require(path)
+        config.weights_only = True
+        if self.subcommand == "fit":
+            self._check_folder(config.ckpt_path)
+        elif config.ckpt_path is None:
+            config.ckpt_path = str(self._trained())
+        if config.ckpt_path is not None:
+            require(config.ckpt_path)
+
+    def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        """Add TensorBoard and the checkpoint of each epoch's end to what the config asks for."""
+        config = self.config_init[self.subcommand].trainer
+        callbacks: list[Callback] = [PredictionFile()]
+        if config.logger is None:
+            kwargs["logger"] = TensorBoardLogger(self.folder, name="", version="", default_hp_metric=False)
+        if self.subcommand == "fit" and config.enable_checkpointing is not False:
+            callbacks.append(
+                ModelCheckpoint(
+                    self.folder,
+                    filename=LAST.removesuffix(".ckpt"),
+                    save_on_train_epoch_end=True,
+                    enable_version_counter=False,
+                )
+            )
+        kwargs["callbacks"] = [*(config.callbacks or []), *callbacks]
+        return super().instantiate_trainer(**kwargs)
+
+    def before_fit(self) -> None:
+        """Write the resolved config, which `--config` accepts."""
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = self.folder / f".{CONFIG}.tmp"
+            temporary.write_text(self.resolved())
+            temporary.replace(self.folder / CONFIG)
+
+    def after_fit(self) -> None:
+        """Calibrate a detector, and write the finished model."""
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        model, data = self.model, self.datamodule
+        if isinstance(model, Detector) and isinstance(data, AdversarialData):
+            device = self.trainer.strategy.root_device
+            model.calibrate(clean_scores(model.to(device), data.calibration_dataloader(), device))
+        if self.trainer.is_global_zero:
+            save(model, self.folder / DONE, epoch=self.trainer.current_epoch, global_step=self.trainer.global_step)
+        self.trainer.strategy.barrier()
+
+    def resolved(self) -> str:
+        """Return the config with every default filled in, as YAML; what belongs to one call only is left out."""
+        config = self.config[self.subcommand].clone()
+        for key in ("config", "ckpt_path", "weights_only"):
+            config.pop(key, None)
+        text: str = self._parser(self.subcommand).dump(config, skip_none=False)
+        return text
+
+    def _check_folder(self, ckpt_path: str | None) -> None:
+        if (self.folder / DONE).exists():
+            msg = (
+                f"{self.folder} holds a finished model: choose another --trainer.default_root_dir, or delete that "
+                "folder if you no longer need it"
+            )
+            raise FileExistsError(msg)
+        if (self.folder / LAST).exists() and ckpt_path is None:
+            msg = (
+                f"{self.folder} holds an unfinished fit: continue it with --ckpt_path {self.folder / LAST}, choose "
+                "another --trainer.default_root_dir, or delete that folder"
+            )
+            raise FileExistsError(msg)
+
+    def _trained(self) -> Path:
+        path = self.folder / DONE
+        if not path.exists():
+            msg = (
+                f"{self.subcommand} needs trained weights, and there are none in {self.folder}: give --ckpt_path, or "
+                "--trainer.default_root_dir of a finished fit"
+            )
+            raise FileNotFoundError(msg)
+        return path
+
+
+def _ignore_intended() -> None:
+    """Ignore Lightning's warnings about what is done here on purpose."""
+    for message in (
+        "LightningCLI's args parameter is intended",  # the scripts pass their arguments on
+        "Checkpoint directory .* exists and is not empty",  # a stage has one folder
+        "Found .* module.* in eval mode at the start of training",  # frozen parts
+        "The '.*_dataloader' does not have many workers",  # images lie in memory
+        "The number of training batches .* is smaller than the logging interval",
+        "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning 2.6 on torch 2.15
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+def _checkpoints(*sections: Any) -> list[str]:
+    """Return every value of the config that is the path of a checkpoint."""
+    found = []
+    for section in sections:
+        if isinstance(section, str):
+            found += [section] if section.endswith(".ckpt") else []
+        elif isinstance(section, dict):
+            found += _checkpoints(*section.values())
+        elif hasattr(section, "as_dict"):
+            found += _checkpoints(section.as_dict())
+    return found
+
+
+class ConfigCheck(ModelCLI):
+    """Parses and resolves a config as ModelCLI does; builds and runs nothing."""
+
+    def _set_seed(self) -> None:
+        """Leave the random state alone."""
+
+    def before_instantiate_classes(self) -> None:
+        """Check no paths: earlier stages may still be missing."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run nothing."""

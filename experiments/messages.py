@@ -1,0 +1,141 @@
+"""Errors as a user sees them: one sentence on standard error, an exit status, no traceback."""
+
+import difflib
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import LightningArgumentParser
+
+WRONG_INPUT = 1
+WRONG_USAGE = 2
+
+
+class UsageError(Exception):
+    """The command line or a config is not what the parser accepts."""
+
+
+class Parser(LightningArgumentParser):
+    """An argument parser that raises its errors, so that `guarded` tells them in one sentence."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the message as a UsageError."""
+        raise UsageError(message) from ex
+
+
+def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -> int:
+    """Run a command and return its exit status; bad input is told in one sentence.
+
+    With the environment variable DEBUG set, the traceback is shown as well.
+
+    Args:
+        command: Takes the command line's arguments.
+        arguments: Those; None: the process' own.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        command(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except UsageError as error:
+        sys.stderr.write(f"error: {one_sentence(str(error), _configs(arguments))}\n")
+        return WRONG_USAGE
+    except (ValueError, TypeError, OSError, MisconfigurationException) as error:
+        if not _is_input(error):
+            raise
+        if os.environ.get("DEBUG"):
+            traceback.print_exc()
+        sys.stderr.write(f"error: {_of_exception(error)}\n")
+        return WRONG_INPUT
+    return 0
+
+
+def one_sentence(message: str, configs: list[Any] | None = None) -> str:
+    """Return the parser's message on one line, with what is accepted where the parser does not say.
+
+    Args:
+        message: Of jsonargparse; may have many lines.
+        configs: The parsed YAML files of the command, to look a rejected key up.
+    """
+    rejected = re.search(r"Option '([^']+)' is not accepted|Key '([^']+)' is not expected", message)
+    if rejected:
+        key = (rejected[1] or rejected[2]).split(".")[-1]
+        return f"the key {key!r} is not accepted{_hint(key, configs or [])}"
+    lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
+    value = next((line for line in lines if line.startswith("Given value: ")), None)
+    if value is None:
+        return " ".join(lines)
+    inner = [line for line in lines if re.match(r"(Problem|module|No module|Expected|does not|Not a|\w+ ?Error)", line)]
+    reasons = [line.lstrip("- ") for line in lines if line.startswith("- ") and "NoneType" not in line]
+    told = "; ".join(dict.fromkeys([*reasons, *inner])) or lines[0]
+    return f"{lines[0].rstrip(':').removeprefix('Parser key ')}: {told}, got {value.removeprefix('Given value: ')}"
+
+
+def _hint(key: str, configs: list[Any]) -> str:
+    """Return what the class or section that holds the key accepts, if a config shows where it stands."""
+    for config in configs:
+        for names in _accepted_beside(key, config):
+            close = difflib.get_close_matches(key, names, 1)
+            meant = f"; did you mean {close[0]!r}" if close else ""
+            return f": here {', '.join(names)} are{meant}"
+    return "; see `--help`, and `--model.help CLASS` or `--data.help CLASS` for a class's arguments"
+
+
+def _accepted_beside(key: str, config: Any) -> list[list[str]]:
+    """Return the arguments of each class in the config whose `init_args` hold the key."""
+    if isinstance(config, list):
+        return [names for item in config for names in _accepted_beside(key, item)]
+    if not isinstance(config, dict):
+        return []
+    found = [names for item in config.values() for names in _accepted_beside(key, item)]
+    arguments = config.get("init_args")
+    if isinstance(arguments, dict) and key in arguments:
+        parameters = inspect.signature(_class(str(config.get("class_path")))).parameters
+        found.insert(0, [name for name in parameters if name != "self"])
+    return found
+
+
+def _class(path: str) -> Callable[..., Any]:
+    package, _, name = path.rpartition(".")
+    found: Callable[..., Any] = getattr(sys.modules.get(package), name, object)
+    return found
+
+
+def _configs(arguments: list[str]) -> list[Any]:
+    """Return the YAML files that the command names and that can be read."""
+    configs = []
+    for path in (Path(argument.split("=")[-1]) for argument in arguments):
+        if path.suffix in {".yaml", ".yml"} and path.is_file():
+            try:
+                configs.append(yaml.safe_load(path.read_text()))
+            except yaml.YAMLError:
+                continue  # the parser tells it better
+    return configs
+
+
+def _is_input(error: Exception) -> bool:
+    """Tell errors raised on purpose from those of a bug in a library: the raiser is a file of this project."""
+    if isinstance(error, OSError | MisconfigurationException):
+        return True
+    raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+    return "site-packages" not in raised_in
+
+
+def _of_exception(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def plain(namespace: Namespace) -> dict[str, Any]:
+    """Return a parsed namespace as nested dicts."""
+    result: dict[str, Any] = namespace.as_dict()
+    return result

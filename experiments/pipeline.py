@@ -1,0 +1,90 @@
+"""`train.py pipeline`: every missing stage of an experiment, in order."""
+
+import logging
+import time
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from experiments.fitting import CONFIG, LAST, ConfigCheck, ModelCLI
+from experiments.run import SETTINGS
+from experiments.settings import Settings, read_settings
+from experiments.stages import Stage, plan
+
+
+def run_pipeline(arguments: list[str]) -> None:
+    """Run the stages that are missing; name each, skip finished ones, go on with an interrupted one.
+
+    Args:
+        arguments: Of `train.py pipeline`.
+
+    Raises:
+        UsageError: If the pipeline file or a stage's config is not accepted.
+        ValueError: If a stage was made with another config.
+    """
+    settings = read_settings(arguments)
+    stages = plan(settings)
+    console = Console()
+    _check_all(settings, stages)
+    write_settings(settings)
+    _calm()
+    for number, stage in enumerate(stages, 1):
+        title = f"[bold][{number}/{len(stages)}][/bold] {stage.name}"
+        if stage.model.exists():
+            console.print(f"{title}: done already", highlight=False)
+            continue
+        last = stage.folder / LAST
+        resumed = last.exists()
+        console.print(f"{title}: {'goes on from its last epoch' if resumed else 'training'}", highlight=False)
+        start = time.perf_counter()
+        ModelCLI({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
+        console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
+    console.print(f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {settings.run}", highlight=False)
+
+
+def write_settings(settings: Settings) -> None:
+    """Write the resolved pipeline file into the run folder, atomically."""
+    folder = Path(settings.run)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{SETTINGS}.tmp"
+    temporary.write_text(settings.resolved)
+    temporary.replace(folder / SETTINGS)
+
+
+def _check_all(settings: Settings, stages: list[Stage]) -> None:
+    """Parse every stage's config, and compare it with the one that a stage was started with."""
+    before = Path(settings.run) / SETTINGS
+    old_run = yaml.safe_load(before.read_text())["run"] if before.exists() else settings.run
+    for stage in stages:
+        planned = ConfigCheck({"subcommand": "fit", "fit": stage.config}).resolved()
+        path = stage.folder / CONFIG
+        if not path.exists():
+            continue
+        difference = _difference(
+            yaml.safe_load(path.read_text().replace(f"{old_run}/", "RUN/")),
+            yaml.safe_load(planned.replace(f"{settings.run}/", "RUN/")),
+        )
+        if difference:
+            msg = (
+                f"{stage.folder} was started with another config ({difference}): choose another --run, or delete that "
+                "folder and those of the stages after it"
+            )
+            raise ValueError(msg)
+
+
+def _difference(old: object, new: object, key: str = "") -> str | None:
+    """Return the first key whose values differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            found = _difference(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+            if found:
+                return found
+        return None
+    return None if old == new else f"{key} was {old}, now {new}"
+
+
+def _calm() -> None:
+    """Keep Lightning's notes on the hardware, the same for each stage, out of the list of stages."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)

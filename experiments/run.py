@@ -1,0 +1,73 @@
+"""The run folder: where each stage lies, and what an evaluation reads from it."""
+
+from pathlib import Path
+from typing import Final
+
+from attacks import Attack
+from data import ImageData
+from detectors import Classifier, Detector, load
+from experiments.fitting import DONE
+from experiments.settings import Settings, read_settings
+from saliency import SaliencyModel
+
+SETTINGS: Final = "pipeline.yaml"
+
+
+class Run:
+    """A run folder that `train.py pipeline` made, and its parts.
+
+    Args:
+        folder: The run folder, wherever it was moved to.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no pipeline made it.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        path = self.folder / SETTINGS
+        if not path.is_file():
+            lacks = f"holds no {SETTINGS}" if self.folder.is_dir() else "does not exist"
+            msg = (
+                f"the run folder {self.folder} {lacks}: make a run with `python train.py pipeline --config "
+                "configs/<data set>.yaml`, and give its folder as --run"
+            )
+            raise FileNotFoundError(msg)
+        self.settings: Settings = read_settings(["--config", str(path)])
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report."""
+        return self.folder / "report"
+
+    def data(self) -> ImageData:
+        """Return the image data module of the run."""
+        return self.settings.data
+
+    def attacks(self) -> dict[str, Attack]:
+        """Return the attacks of the run by name."""
+        return self.settings.attacks
+
+    def classifier(self) -> Classifier:
+        """Return the attacked classifier: the first seed's."""
+        return load(self.classifier_path(self.settings.seeds[0]), Classifier)
+
+    def saliency(self) -> SaliencyModel:
+        """Return the learnt saliency model."""
+        return load(self.saliency_path("mask"), SaliencyModel)
+
+    def detector(self, name: str, attack: str, seed: int) -> Detector:
+        """Return a trained detector."""
+        return load(self.detector_path(name, attack, seed), Detector)
+
+    def classifier_path(self, seed: int) -> Path:
+        """Return where the finished classifier of a seed lies."""
+        return self.folder / "classifier" / f"seed_{seed}" / DONE
+
+    def saliency_path(self, stage: str) -> Path:
+        """Return where the finished encoder, selector or mask lies."""
+        return self.folder / "saliency" / stage / DONE
+
+    def detector_path(self, name: str, attack: str, seed: int) -> Path:
+        """Return where a finished detector lies."""
+        return self.folder / "detectors" / name / attack / f"seed_{seed}" / DONE

@@ -1,0 +1,139 @@
+"""The pipeline file: its keys, checked and built."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+
+from attacks import Attack
+from data import ImageData
+from experiments.messages import Parser, plain
+
+ENTRY_KEYS = ("model", "data", "trainer")
+SALIENCY_STAGES = ("encoder", "selector", "mask")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A pipeline file, checked.
+
+    Attributes:
+        run: The run folder.
+        seeds: Seeds of the detectors; the first one is also that of classifier and saliency model.
+        data: The image data module.
+        attacks: Attacks by name.
+        train_on: Names of the attacks that detectors are trained on.
+        detectors: Entries of the detectors by name.
+        sections: Everything as plain nested dicts, as the file has it.
+        resolved: Everything as YAML with all defaults filled in.
+    """
+
+    run: str
+    seeds: list[int]
+    data: ImageData
+    attacks: dict[str, Attack]
+    train_on: list[str]
+    detectors: dict[str, dict[str, Any]]
+    sections: dict[str, Any]
+    resolved: str
+
+
+def read_settings(arguments: list[str]) -> Settings:
+    """Return the settings that `--config FILE` and the options after it describe.
+
+    Args:
+        arguments: As on the command line of `train.py pipeline`.
+
+    Raises:
+        UsageError: If a key is unknown or a value is of another type.
+        ValueError: If names do not fit together.
+    """
+    parser = _parser()
+    config = parser.parse_args(arguments)
+    sections = plain(config)
+    sections.pop("config")
+    _check(sections)
+    built = parser.instantiate_classes(config)
+    config.pop("config")
+    return Settings(
+        run=config.run,
+        seeds=config.seeds,
+        data=built.data,
+        attacks=built.attacks,
+        train_on=config.train_on or list(config.attacks),
+        detectors=sections["detectors"],
+        sections=sections,
+        resolved=parser.dump(config, skip_none=False),
+    )
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="train.py pipeline",
+        description="Run every missing stage of an experiment, in order: classifier, saliency encoder, selector and "
+        "mask, then each detector on each attack with each seed. Finished stages are skipped; an interrupted one goes "
+        "on from its last epoch.",
+    )
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help="The pipeline file; may be given repeatedly.")
+    parser.add_argument("--run", type=str, required=True, help="The run folder.")
+    parser.add_argument("--seeds", type=list[int], default=[0], help="Seeds of the detectors.")
+    parser.add_argument("--trainer", type=dict, default={}, help="Trainer flags of every stage.")
+    parser.add_subclass_arguments(ImageData, "data", help="The images.", required=True)
+    entry = "with the keys model, data and trainer of a `fit` config"
+    parser.add_argument("--classifier", type=dict, required=True, help=f"The classifier: an entry {entry}.")
+    parser.add_argument(
+        "--saliency", type=dict, default={}, help=f"encoder, selector and mask: an entry each, {entry}."
+    )
+    parser.add_argument("--attacks", type=dict[str, Attack], required=True, help="Attacks by name.")
+    parser.add_argument("--detectors", type=dict, default={}, help=f"Detectors by name: an entry each {entry}.")
+    parser.add_argument(
+        "--train_on", type=list[str] | None, default=None, help="Attacks that detectors are trained on; null: all."
+    )
+    return parser
+
+
+def _check(sections: Mapping[str, Any]) -> None:
+    seeds = sections["seeds"]
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        msg = f"seeds must be different whole numbers from 0 on, at least one, got {seeds}"
+        raise ValueError(msg)
+    _check_names(sections)
+    _known_keys("saliency", sections["saliency"], SALIENCY_STAGES)
+    if sections["saliency"] and set(sections["saliency"]) != set(SALIENCY_STAGES):
+        msg = f"saliency needs all of {', '.join(SALIENCY_STAGES)}, got {', '.join(sections['saliency'])}"
+        raise ValueError(msg)
+    entries = {"classifier": sections["classifier"]}
+    entries |= {f"saliency.{name}": entry for name, entry in sections["saliency"].items()}
+    entries |= {f"detectors.{name}": entry for name, entry in sections["detectors"].items()}
+    for name, entry in entries.items():
+        _known_keys(name, entry, ENTRY_KEYS)
+        if not isinstance(entry.get("model"), dict) or "class_path" not in entry["model"]:
+            msg = f"{name} needs a model with a class_path, for example model: {{class_path: detectors.SPD}}"
+            raise ValueError(msg)
+
+
+def _check_names(sections: Mapping[str, Any]) -> None:
+    attacks = sections["attacks"]
+    if not attacks:
+        msg = "attacks is empty: name at least one, for example fgsm: {class_path: attacks.FGSM}"
+        raise ValueError(msg)
+    for name in [*attacks, *sections["detectors"]]:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+            msg = f"{name!r} cannot name a folder and a row: use lower-case letters, digits, '_' and '-'"
+            raise ValueError(msg)
+    unknown = sorted(set(sections["train_on"] or ()) - set(attacks))
+    if unknown:
+        msg = f"train_on names {', '.join(unknown)}, but attacks has only {', '.join(attacks)}"
+        raise ValueError(msg)
+
+
+def _known_keys(name: str, section: Any, accepted: tuple[str, ...]) -> None:
+    if not isinstance(section, dict):
+        msg = f"{name} must hold the keys {', '.join(accepted)}, got {section!r}"
+        raise ValueError(msg)  # noqa: TRY004 - a value of the user's file
+    unknown = sorted(set(section) - set(accepted))
+    if unknown:
+        msg = f"{name} has the key {', '.join(unknown)}; accepted are {', '.join(accepted)}"
+        raise ValueError(msg)

@@ -1,0 +1,120 @@
+"""The stages of a pipeline: the `fit` config of each, with the paths of earlier stages filled in."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.fitting import DONE
+from experiments.settings import SALIENCY_STAGES, Settings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One fit of a pipeline.
+
+    Attributes:
+        name: The stage's folder within the run folder, for example detectors/spd/fgsm/seed_0.
+        folder: The folder itself.
+        config: A `fit` config as nested dicts.
+    """
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def model(self) -> Path:
+        """The finished model."""
+        return self.folder / DONE
+
+
+def plan(settings: Settings) -> list[Stage]:
+    """Return all stages in the order in which they run.
+
+    Raises:
+        ValueError: If a class path of the file names nothing.
+    """
+    sections = settings.sections
+    root, first = Path(settings.run), settings.seeds[0]
+    parts: dict[str, Any] = {"shape": list(settings.data.shape), "classes": settings.data.classes}
+    stages = [_stage(root, f"classifier/seed_{first}", sections, sections["classifier"], parts, first)]
+    parts["classifier"] = str(stages[-1].model)
+    for name in SALIENCY_STAGES if sections["saliency"] else ():
+        entry = sections["saliency"][name]
+        if name == "mask":
+            entry = _with_panel(entry, next(iter(sections["attacks"].values())))
+        stages.append(_stage(root, f"saliency/{name}", sections, entry, parts, first))
+        parts[name] = str(stages[-1].model)
+    if "mask" in parts:
+        parts["saliency"] = parts["mask"]
+    for name, entry in settings.detectors.items():
+        for attack in settings.train_on:
+            pairs = {"classifier": parts["classifier"], "attack": sections["attacks"][attack]}
+            stages += [
+                _stage(root, f"detectors/{name}/{attack}/seed_{seed}", sections, entry, parts, seed, pairs)
+                for seed in settings.seeds
+            ]
+    return stages
+
+
+def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first config with the second over it; dicts are merged, everything else is replaced."""
+    result = dict(first)
+    for key, value in second.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merge(result[key], value) if both else value
+    return result
+
+
+def _stage(
+    root: Path,
+    name: str,
+    sections: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    parts: Mapping[str, Any],
+    seed: int,
+    pairs: Mapping[str, Any] | None = None,
+) -> Stage:
+    """Return a stage; with `pairs` (classifier and attack) its data are adversarial pairs."""
+    folder = root / name
+    data = merge(sections["data"], entry.get("data") or {})
+    if pairs is not None:
+        data = {"class_path": "data.AdversarialData", "init_args": {"images": data, **pairs}}
+    trainer = merge({"enable_model_summary": False}, sections["trainer"])
+    config = {
+        "seed_everything": seed,
+        "trainer": merge(merge(trainer, entry.get("trainer") or {}), {"default_root_dir": str(folder)}),
+        "model": _filled(entry["model"], parts),
+        "data": data,
+    }
+    return Stage(name, folder, config)
+
+
+def _filled(model: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model's config with those parts that its class takes and the file does not give."""
+    accepted = inspect.signature(_class(model["class_path"])).parameters
+    filled = {name: value for name, value in parts.items() if name in accepted}
+    return merge(model, {"init_args": merge(filled, model.get("init_args") or {})})
+
+
+def _class(path: str) -> type:
+    package, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(package), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        msg = f"class_path {path} names nothing: {error}"
+        raise ValueError(msg) from error
+    if not inspect.isclass(found):
+        msg = f"class_path {path} names no class"
+        raise ValueError(msg)
+    return found
+
+
+def _with_panel(entry: Mapping[str, Any], attack: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the mask's entry with a panel of clean and adversarial maps for TensorBoard."""
+    panel = {"class_path": "experiments.MapPanel", "init_args": {"attack": attack}}
+    given = (entry.get("trainer") or {}).get("callbacks")
+    return dict(entry) if given is not None else merge(entry, {"trainer": {"callbacks": [panel]}})

@@ -1,0 +1,185 @@
+"""Self-contained checkpoints: architecture as plain values, weights as tensors, and one loader.
+
+A file names a class; only classes that are imported already can be built from it. No class path or callable is ever
+resolved from a file, so that loading a stranger's checkpoint runs none of their code.
+"""
+
+import inspect
+import os
+import pickle
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import lightning
+import torch
+from torch import nn
+
+FORMAT = 1
+_PLAIN = (bool, int, float, str, type(None))
+_M = TypeVar("_M", bound="Portable")
+
+
+class Portable(nn.Module):
+    """A module that a checkpoint can rebuild.
+
+    Rule: each argument of the constructor is kept in an attribute of the same name, as a plain value (number, text,
+    None, or tuples, lists and dicts of them) or as another portable module. A constructor that takes the path of a
+    checkpoint keeps the loaded module.
+    """
+
+    _known: ClassVar[dict[str, type["Portable"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make the class known to the loader under its name."""
+        super().__init_subclass__(**kwargs)
+        known = Portable._known.get(cls.__name__)
+        if known is not None and known.__module__ != cls.__module__:
+            msg = f"the name {cls.__name__} is taken by {known.__module__}.{known.__qualname__}: choose another"
+            raise TypeError(msg)
+        Portable._known[cls.__name__] = cls
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments, read back from the attributes of the same names.
+
+        Raises:
+            AttributeError: If an argument is not kept under its name.
+        """
+        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        return {name: getattr(self, name) for name in names}
+
+
+def describe(module: Portable) -> dict[str, Any]:
+    """Return what rebuilds the module without its weights: {"class": name, "arguments": {...}}, all plain values.
+
+    Raises:
+        TypeError: If an argument is neither plain nor portable.
+    """
+    arguments = {name: _pack(value, f"{type(module).__name__}.{name}") for name, value in module.arguments().items()}
+    return {"class": type(module).__name__, "arguments": arguments}
+
+
+def save(module: Portable, path: str | Path, **extra: Any) -> None:
+    """Write a checkpoint atomically; Lightning's `--ckpt_path` accepts it as well.
+
+    Args:
+        module: What to save.
+        path: The file; its folder is made.
+        extra: Plain values to keep beside, for example the epoch.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    contents = {
+        "format": FORMAT,
+        "architecture": describe(module),
+        "state_dict": {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()},
+        "pytorch-lightning_version": lightning.__version__,
+        **extra,
+    }
+    try:
+        torch.save(contents, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: str | Path, expected: type[_M] | None = None) -> _M:
+    """Return the module that a checkpoint holds, in eval mode, on the CPU.
+
+    Args:
+        path: A `model.ckpt` or `last.ckpt` of a run folder.
+        expected: The class that it must be of.
+
+    Raises:
+        FileNotFoundError: If there is no such file; says which command makes it.
+        ValueError: If the file is no checkpoint of this project, is damaged, newer, of a class that is not imported,
+            or of another class than expected.
+    """
+    path = require(path)
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        msg = f"{path} is damaged, or not a checkpoint of tensors and plain values: train it again"
+        raise ValueError(msg) from error
+    if not isinstance(contents, dict) or "architecture" not in contents or "state_dict" not in contents:
+        msg = f"{path} is not a checkpoint of this project: it names no architecture"
+        raise ValueError(msg)
+    if contents.get("format", FORMAT) > FORMAT:
+        msg = f"{path} has format {contents['format']}, this version reads up to {FORMAT}: upgrade the project"
+        raise ValueError(msg)
+    module = _build(contents["architecture"], path)
+    if expected is not None and not isinstance(module, expected):
+        msg = f"{path} holds a {type(module).__name__}, but a {expected.__name__} is needed"
+        raise ValueError(msg)
+    try:
+        module.load_state_dict(contents["state_dict"])
+    except RuntimeError as error:
+        msg = f"the weights in {path} do not fit its {type(module).__name__}: train it again"
+        raise ValueError(msg) from error
+    return module.eval()  # type: ignore[return-value]
+
+
+def require(path: str | Path) -> Path:
+    """Return the path of a checkpoint that must exist.
+
+    Raises:
+        FileNotFoundError: If it does not; says which command makes it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = (
+            f"there is no checkpoint {path}: make it with `python train.py pipeline --config configs/<data set>.yaml` "
+            "or `python train.py fit --config <its stage's config>`, or give the path of another"
+        )
+        raise FileNotFoundError(msg)
+    return path
+
+
+def part(given: str | Path | _M, expected: type[_M]) -> _M:
+    """Return a part of a larger module: what was given, or what the checkpoint at that path holds.
+
+    Raises:
+        TypeError: If the module is of another class.
+    """
+    if isinstance(given, str | Path):
+        return load(given, expected)
+    if not isinstance(given, expected):
+        msg = f"expected a {expected.__name__} or the path of its checkpoint, got {type(given).__name__}"
+        raise TypeError(msg)
+    return given
+
+
+def _pack(value: Any, name: str) -> Any:
+    if isinstance(value, Portable):
+        return describe(value)
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, list | tuple):
+        return [_pack(item, name) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _pack(item, name) for key, item in value.items()}
+    msg = f"{name} cannot be kept in a checkpoint: {type(value).__name__} is neither a plain value nor Portable"
+    raise TypeError(msg)
+
+
+def _build(architecture: dict[str, Any], path: Path) -> Portable:
+    name = architecture["class"]
+    if name not in Portable._known:  # noqa: SLF001 - the registry of this module
+        msg = f"{path} holds a {name}, which is not known here: import the module that defines it first"
+        raise ValueError(msg)
+    arguments = {key: _unpack(value, path) for key, value in architecture["arguments"].items()}
+    try:
+        return Portable._known[name](**arguments)  # noqa: SLF001
+    except TypeError as error:
+        msg = f"{path} was written by another version of {name}: {error}"
+        raise ValueError(msg) from error
+
+
+def _unpack(value: Any, path: Path) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"class", "arguments"}:
+            return _build(value, path)
+        return {key: _unpack(item, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unpack(item, path) for item in value]
+    return value

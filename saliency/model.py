@@ -1,0 +1,198 @@
+"""Stage 3 of the learnt saliency model: the masks."""
+
+from typing import Literal
+
+import torch
+import torchmetrics
+from torch import Generator, Tensor, nn
+
+from saliency.checkpoints import part
+from saliency.classification import ImageClassifier
+from saliency.controls import central_disc
+from saliency.fill import BLUR_SIGMA, Fill, compose
+from saliency.objective import OBJECTIVES, Objective, Terms, Weights
+from saliency.selector import Selector, with_fakes
+from saliency.training import Trainable, frozen, seeded
+from saliency.unet import MaskDecoder
+
+BlackBox = Literal["classifier", "encoder"]
+
+
+class SaliencyModel(Trainable):
+    """The learnt saliency model: one pass gives the mask of a class in an image.
+
+    Called as any saliency method: `maps = saliency_model(classifier, images, targets=None)`.
+
+    Args:
+        selector: The trained selector with its encoder, or the path of its checkpoint.
+        classifier: The classifier whose decisions the masks shall explain, or the path of its checkpoint.
+        black_box: What the objective looks through: that classifier (the paper's text), or the saliency model's own
+            encoder (the authors' code).
+        objective: margin (the authors' code) or log (the paper's equation; collapses easily).
+        area_weight: Weight of the mask's area; None: the objective's default (8, as in the authors' code).
+        smoothness_weight: Weight of the total variation; the main paper drops it.
+        preserve_weight: Weight of "the kept image shows the class"; None: the objective's default.
+        destroy_weight: Weight of "the destroyed image does not"; None: the objective's default.
+        fill: What replaces masked pixels during training; at detection time the map is deterministic.
+        blur_sigma: Standard deviation of the blur of that fill, as a share of the image's shorter side.
+        fake_probability: Chance that the mask is made for an absent class, and shall be empty.
+        learning_rate: Of Adam.
+        schedule: constant or one-cycle.
+
+    Raises:
+        FileNotFoundError: If a checkpoint does not exist.
+        ValueError: If one holds something else, or classifier and selector were made for other images.
+
+    Reference:
+        Dabkowski & Gal, arXiv 1705.07857; adapted by Schut & Gal (2020), section 3.3.
+    """
+
+    def __init__(
+        self,
+        selector: str | Selector,
+        classifier: str | ImageClassifier,
+        black_box: BlackBox = "classifier",
+        objective: Objective = "margin",
+        area_weight: float | None = None,
+        smoothness_weight: float = 0.0,
+        preserve_weight: float | None = None,
+        destroy_weight: float | None = None,
+        fill: Fill = "mix",
+        blur_sigma: float = BLUR_SIGMA,
+        fake_probability: float = 0.3,
+        learning_rate: float = 1e-3,
+        schedule: Literal["constant", "one-cycle"] = "constant",
+    ) -> None:
+        super().__init__()
+        self.selector = part(selector, Selector)
+        self.classifier = part(classifier, ImageClassifier)
+        self.shape, self.classes = self.selector.shape, self.selector.classes
+        _same_images(self.selector, self.classifier)
+        frozen(self.selector)
+        frozen(self.classifier)
+        self.decoder = MaskDecoder(self.selector.encoder.width).to(memory_format=torch.channels_last)
+        self.black_box = black_box
+        self.objective = objective
+        self.area_weight = area_weight
+        self.smoothness_weight = smoothness_weight
+        self.preserve_weight = preserve_weight
+        self.destroy_weight = destroy_weight
+        self.fill = fill
+        self.blur_sigma = blur_sigma
+        self.fake_probability = fake_probability
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.measures = nn.ModuleDict({name: torchmetrics.MeanMetric() for name in _MEASURES})
+
+    def forward(self, model: nn.Module, images: Tensor, targets: Tensor | None = None) -> Tensor:
+        """Return the maps of a class in each image, differentiable in the images.
+
+        Args:
+            model: The attacked classifier, logits (N, K); asked only where targets is None.
+            images: (N, C, H, W) in [0, 1].
+            targets: (N,), the class to look for; None: the class that the model predicts.
+
+        Returns:
+            (N, 1, H, W) in [0, 1].
+        """
+        if targets is None:
+            targets = model(images).argmax(1)
+        return self.masks(images, targets)
+
+    def masks(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Return masks (N, 1, H, W) in [0, 1] of classes (N,) in images (N, C, H, W) in [0, 1]."""
+        gated, _ = self.selector.gate(self.selector.encoder.scales(images), classes)
+        masks: Tensor = self.decoder(gated)
+        return masks
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the logits (N, K) of the saliency model's own encoder."""
+        logits: Tensor = self.selector.encoder(images)
+        return logits
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        """Return the objective on (images, labels, ...), and log its terms."""
+        images, labels, *_ = batch
+        generator = self.step_generator(batch_idx)
+        classes, fake = with_fakes(labels, self.classes, self.fake_probability, generator)
+        masks = self.masks(images, classes)
+        kept = self._judge(images, masks, generator)
+        destroyed = self._judge(images, 1 - masks, generator)
+        terms = self._terms(masks, kept, destroyed, labels, fake)
+        for name, value in terms._asdict().items():
+            self.log(f"train/{name}", value, prog_bar=name == "total")
+        return terms.total
+
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """Log what the masks keep and destroy, beside two controls of equal area."""
+        self._measure(batch, batch_idx, "validation")
+
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """Log what the masks keep and destroy, beside two controls of equal area."""
+        self._measure(batch, batch_idx, "test")
+
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return labels, the classifier's predictions (N,) and the maps of these (N, 1, H, W)."""
+        images, labels, *_ = batch
+        predictions = self.classifier(images).argmax(1)
+        return {"labels": labels, "predictions": predictions, "maps": self.masks(images, predictions)}
+
+    def _measure(self, batch: tuple[Tensor, ...], batch_idx: int, stage: str) -> None:
+        images, labels, *_ = batch
+        generator = seeded(0, batch_idx, device=self.device)
+        masks = self.masks(images, labels)
+        absent, _ = with_fakes(labels, self.classes, 1.0, generator)
+        disc = central_disc(masks)
+
+        def right(mask: Tensor) -> Tensor:
+            return (self._judge(images, mask, generator).argmax(1) == labels).float()
+
+        values = {
+            "kept_accuracy": right(masks),
+            "destroyed_accuracy": right(1 - masks),
+            "area": masks.mean((1, 2, 3)),
+            "absent_area": self.masks(images, absent).mean((1, 2, 3)),
+            "kept_accuracy_other_mask": right(masks.roll(1, 0)),
+            "kept_accuracy_disc": right(disc),
+            "destroyed_accuracy_disc": right(1 - disc),
+        }
+        for name, value in values.items():
+            metric = self.measures[name]
+            metric(value)
+            self.log(f"{stage}/{name}", metric)  # type: ignore[arg-type]
+
+    def _judge(self, images: Tensor, masks: Tensor, generator: Generator) -> Tensor:
+        """Return the black box's logits (N, K) on what the masks leave of the images."""
+        seen = compose(images, masks, self.fill, generator, self.blur_sigma)
+        logits: Tensor = self.classifier(seen) if self.black_box == "classifier" else self.encode(seen)
+        return logits
+
+    def _terms(self, masks: Tensor, kept: Tensor, destroyed: Tensor, labels: Tensor, fake: Tensor) -> Terms:
+        function, defaults = OBJECTIVES[self.objective]
+        given = Weights(
+            defaults.area if self.area_weight is None else self.area_weight,
+            self.smoothness_weight,
+            defaults.preserve if self.preserve_weight is None else self.preserve_weight,
+            defaults.destroy if self.destroy_weight is None else self.destroy_weight,
+        )
+        return function(masks, kept, destroyed, labels, fake, given)
+
+
+_MEASURES = (
+    "kept_accuracy",
+    "destroyed_accuracy",
+    "area",
+    "absent_area",
+    "kept_accuracy_other_mask",
+    "kept_accuracy_disc",
+    "destroyed_accuracy_disc",
+)
+
+
+def _same_images(selector: Selector, classifier: ImageClassifier) -> None:
+    if (tuple(selector.shape), selector.classes) != (tuple(classifier.shape), classifier.classes):
+        msg = (
+            f"the selector saw images {tuple(selector.shape)} of {selector.classes} classes, the classifier "
+            f"{tuple(classifier.shape)} of {classifier.classes}: use checkpoints of one data set"
+        )
+        raise ValueError(msg)

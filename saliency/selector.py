@@ -1,0 +1,108 @@
+"""Stage 2 of the learnt saliency model: the class selector."""
+
+import torch
+import torchmetrics
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from saliency.checkpoints import part
+from saliency.encoder import Encoder
+from saliency.training import Trainable, frozen, seeded
+from saliency.unet import ClassSelector
+
+
+class Selector(Trainable):
+    """Learns which class exists in an image, from the frozen encoder's deepest scale.
+
+    Args:
+        encoder: The trained encoder, or the path of its checkpoint.
+        learning_rate: Of Adam.
+        weight_decay: L2 penalty.
+        fake_probability: Chance that the class asked for is absent from the image.
+
+    Raises:
+        FileNotFoundError: If the checkpoint does not exist.
+        ValueError: If it holds something else.
+
+    Reference:
+        Dabkowski & Gal, arXiv 1705.07857, section 4.1; numbers as in the authors' code.
+    """
+
+    def __init__(
+        self,
+        encoder: str | Encoder,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-4,
+        fake_probability: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.encoder = part(encoder, Encoder)
+        self.shape, self.classes = self.encoder.shape, self.encoder.classes
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.fake_probability = fake_probability
+        frozen(self.encoder)
+        self.selector = ClassSelector(self.classes, 8 * self.encoder.width)
+        self.validation_accuracy = torchmetrics.classification.BinaryAccuracy()
+        self.test_accuracy = torchmetrics.classification.BinaryAccuracy()
+
+    def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Return the logit (N,) of "this class exists in the image".
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+            classes: (N,), the class to look for.
+        """
+        return self.gate(self.encoder.scales(images), classes)[1]
+
+    def gate(self, scales: list[Tensor], classes: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the scales with the deepest one gated by the class, and the existence logit (N,)."""
+        *skips, deepest = scales
+        gated, exists = self.selector(deepest, classes)
+        return [*skips, gated], exists
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        """Return the mean cross entropy of existence, over true and fake classes."""
+        logits, exists = self._ask(batch, self.step_generator(batch_idx))
+        loss = functional.binary_cross_entropy_with_logits(logits, exists.float())
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """Log how often existence is told right."""
+        self.validation_accuracy(*self._ask(batch, seeded(0, batch_idx, device=self.device)))
+        self.log("validation/exists_accuracy", self.validation_accuracy)
+
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """Log how often existence is told right."""
+        self.test_accuracy(*self._ask(batch, seeded(0, batch_idx, device=self.device)))
+        self.log("test/exists_accuracy", self.test_accuracy)
+
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return labels, and the existence logit of every class (N, K)."""
+        images, labels, *_ = batch
+        scales = self.encoder.scales(images)
+        every = [self.gate(scales, torch.full_like(labels, label))[1] for label in range(self.classes)]
+        return {"labels": labels, "exists": torch.stack(every, 1)}
+
+    def _ask(self, batch: tuple[Tensor, ...], generator: Generator) -> tuple[Tensor, Tensor]:
+        images, labels, *_ = batch
+        classes, fake = with_fakes(labels, self.classes, self.fake_probability, generator)
+        return self(images, classes), ~fake
+
+
+def with_fakes(labels: Tensor, classes: int, probability: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Return labels of which some are replaced by another class, and which ones are.
+
+    Args:
+        labels: (N,) in [0, classes).
+        classes: Number of classes, at least 2.
+        probability: Chance of a replacement.
+        generator: Source of the randomness, on the labels' device.
+
+    Returns:
+        (N,) classes, and (N,) bool.
+    """
+    fake = torch.rand(len(labels), generator=generator, device=labels.device) < probability
+    shift = torch.randint(1, classes, labels.shape, generator=generator, device=labels.device)
+    return torch.where(fake, (labels + shift) % classes, labels), fake

@@ -1,0 +1,101 @@
+"""What the LightningModules of this project share: optimiser, frozen parts, step randomness, a check of the data."""
+
+from typing import Any, Literal
+
+import lightning
+import numpy as np
+import torch
+from torch import Generator, nn
+
+from saliency.checkpoints import FORMAT, Portable, describe
+
+Schedule = Literal["constant", "one-cycle"]
+
+
+class Trainable(Portable, lightning.LightningModule):
+    """A portable LightningModule; a subclass has `shape` and `classes`, and its steps.
+
+    Attributes:
+        shape: (C, H, W) of the images.
+        classes: Number of classes of the data set.
+        learning_rate: Of Adam; with `schedule="one-cycle"` the peak.
+        weight_decay: L2 penalty of Adam.
+        schedule: Constant, or one cycle over the whole fit (Smith & Topin, arXiv 1708.07120).
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    schedule: Schedule = "constant"
+
+    def configure_optimizers(self) -> Any:
+        """Return Adam (.9, .999, 1e-8) over the parts that are not frozen, and the schedule."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+        if self.schedule == "constant":
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=self.learning_rate, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def train(self, mode: bool = True) -> "Trainable":  # noqa: FBT001, FBT002 - torch's signature
+        """Set train or eval mode; frozen parts stay in eval mode."""
+        super().train(mode)
+        for child in self.children():
+            parameters = list(child.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                child.eval()
+        return self
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
+        """Refuse data of another shape or number of classes, before the first batch.
+
+        Raises:
+            ValueError: If the data module's images or classes are not those that the module was made for.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            return
+        if tuple(data.shape) != tuple(self.shape) or data.classes != self.classes:
+            msg = (
+                f"{type(self).__name__} is made for images {_words(self.shape)} of {self.classes} classes, but "
+                f"{type(data).__name__} gives images {_words(data.shape)} of {data.classes} classes: use a "
+                "checkpoint and networks made for this data set"
+            )
+            raise ValueError(msg)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the architecture to Lightning's own checkpoint, so that `load` reads it too."""
+        checkpoint.update(format=FORMAT, architecture=describe(self))
+
+    def step_generator(self, batch_idx: int) -> Generator:
+        """Return the source of this step's randomness, derived from (seed, epoch, step, rank).
+
+        A resumed fit draws what the uninterrupted one would have drawn; the global random state is not used.
+
+        Args:
+            batch_idx: Step within the epoch.
+        """
+        words = (torch.initial_seed() % 2**32, self.current_epoch, batch_idx, self.global_rank)
+        return seeded(*words, device=self.device)
+
+
+def seeded(*words: int, device: torch.device | str = "cpu") -> Generator:
+    """Return a generator seeded by all the words together.
+
+    Args:
+        words: Non-negative integers, for example seed, epoch and step.
+        device: Where the numbers are drawn.
+    """
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
+    return Generator(device).manual_seed(int(state[0]) >> 1)
+
+
+def frozen(module: nn.Module) -> nn.Module:
+    """Return the module in eval mode, with no parameter that trains."""
+    return module.requires_grad_(requires_grad=False).eval()
+
+
+def _words(shape: tuple[int, int, int]) -> str:
+    return "x".join(str(size) for size in shape)

@@ -1,0 +1,27 @@
+"""Train one model (fit, validate, test, predict), or run all stages of an experiment (pipeline)."""
+
+import sys
+
+from experiments.fitting import ModelCLI
+from experiments.messages import guarded
+from experiments.pipeline import run_pipeline
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status: 0 done, 1 wrong input, 2 wrong usage.
+
+    Args:
+        arguments: As on the command line; None: the process' own.
+    """
+    return guarded(_dispatch, arguments)
+
+
+def _dispatch(arguments: list[str]) -> None:
+    if arguments[:1] == ["pipeline"]:
+        run_pipeline(arguments[1:])
+    else:
+        ModelCLI(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
