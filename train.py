@@ -3,8 +3,10 @@
 import sys
 
 from experiments.fitting import ModelCLI
-from experiments.messages import guarded
+from experiments.messages import UsageError, guarded
 from experiments.pipeline import run_pipeline
+
+COMMANDS = ("fit", "validate", "test", "predict", "pipeline")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,7 +19,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> None:
-    if arguments[:1] == ["pipeline"]:
+    command = arguments[0] if arguments else None
+    if command not in COMMANDS and not (command or "").startswith("-"):
+        msg = f"the command must be one of {', '.join(COMMANDS)}, got {command or 'none'}; see --help"
+        raise UsageError(msg)
+    if command == "pipeline":
         run_pipeline(arguments[1:])
     else:
         ModelCLI(arguments)

@@ -28,6 +28,9 @@ def import_advertorch() -> ModuleType:
     return importlib.import_module("advertorch.attacks")
 
 
+_ALWAYS_TARGETED = ("JSMA", "JacobianSaliencyMapAttack")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Advertorch(Attack):
     """An attack of advertorch, by the name of its class.
@@ -38,7 +41,8 @@ class Advertorch(Attack):
             given to it, and `num_classes` where it asks for it.
 
     Raises:
-        ValueError: If advertorch has no such attack, or the attack no such argument.
+        ValueError: If advertorch has no such attack, the attack no such argument, or the argument is not the
+            caller's to give; or if an attack that only has a targeted form (JSMA) is not `targeted`.
 
     Differences:
         What advertorch does per batch stays so: some of its attacks let neighbours in a batch matter. Its random
@@ -49,12 +53,21 @@ class Advertorch(Attack):
     parameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", dict(self.parameters))  # the caller's dict may change later
         accepted = inspect.signature(self._class()).parameters
+        ours = sorted(set(self.parameters) & {"predict", "clip_min", "clip_max", "targeted"})
+        if ours:
+            msg = f"parameters of {self.attack} must not hold {', '.join(ours)}: this adapter gives them"
+            raise ValueError(msg)
         unknown = sorted(set(self.parameters) - set(accepted))
         if unknown:
             msg = f"advertorch's {self.attack} takes {', '.join(accepted)}; got {', '.join(unknown)}"
             raise ValueError(msg)
-        if self.targeted and "targeted" not in accepted:
+        always_targeted = self.attack in _ALWAYS_TARGETED
+        if always_targeted and not self.targeted:
+            msg = f"advertorch's {self.attack} always takes its labels as targets: set targeted=True and pass targets"
+            raise ValueError(msg)
+        if self.targeted and "targeted" not in accepted and not always_targeted:
             msg = f"advertorch's {self.attack} has no targeted form"
             raise ValueError(msg)
 
@@ -101,7 +114,10 @@ def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     devices = [device] if device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
             np.random.seed(seed % 2**32)  # noqa: NPY002
             yield
     finally:

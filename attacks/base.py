@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attacks import norms
-from attacks.guard import check_images, check_labels, check_region, evaluation_mode, gradients
+from attacks.guard import check_images, check_labels, check_region, evaluation_mode, gradients, labels_below_classes
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ class Attack(ABC):
             originals = images.detach().clone()  # cloned inside: a tensor of inference mode cannot be recorded
             chosen = self._labels(model, originals, labels)
             problem = Problem(model, originals, chosen, detector if self.needs_detector else None, mask, generator)
-            adversarial = self.perturb(problem).detach().clone()
+            with labels_below_classes(model, chosen):
+                adversarial = self.perturb(problem).detach().clone()
             if mask is not None:
                 adversarial = torch.where(mask, adversarial, originals)
             _check_result(self, adversarial, originals)
@@ -152,8 +153,9 @@ class Attack(ABC):
         counted = _Counted(model)
         adversarial = self(counted, images, labels, detector=detector, region=region, generator=generator)
         forwards, backwards = counted.forwards, counted.backwards
-        with evaluation_mode(model), torch.no_grad():
-            reference = model(images).argmax(1) if labels is None else labels
+        images = images.detach()
+        with evaluation_mode(model), gradients(images.device), torch.no_grad():
+            reference = model(images).argmax(1) if labels is None else labels.to(images.device)
             predicted = model(adversarial).argmax(1) if len(images) else reference
         perturbation = adversarial - images
         return AttackResult(
@@ -186,7 +188,7 @@ class Attack(ABC):
                 predictions: Tensor = model(images).argmax(1)
             return predictions
         check_labels(labels, images)
-        return labels.detach().clone().to(images.device)
+        return labels.detach().to(images.device, torch.long, copy=True)
 
 
 def _check_result(attack: Attack, adversarial: Tensor, images: Tensor) -> None:

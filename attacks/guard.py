@@ -43,6 +43,31 @@ def gradients(device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def labels_below_classes(model: nn.Module, labels: Tensor) -> Iterator[None]:
+    """Refuse labels that the model has no logit for, at its first pass; costs no pass of its own.
+
+    Args:
+        model: Gives logits (N, K).
+        labels: (N,), N at least 1.
+
+    Raises:
+        ValueError: At the model's first pass, if a label is K or more.
+    """
+    largest = int(labels.max())
+
+    def check(_module: nn.Module, _inputs: object, logits: Tensor) -> None:
+        if largest >= logits.shape[1]:
+            msg = f"labels must be below the model's {logits.shape[1]} classes, got {largest}"
+            raise ValueError(msg)
+
+    handle = model.register_forward_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def check_images(images: Tensor) -> None:
     """Refuse what is not a batch of images.
 
@@ -78,6 +103,9 @@ def check_labels(labels: Tensor, images: Tensor) -> None:
     """
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         msg = f"labels must be integers of shape ({len(images)},), got {labels.dtype} of shape {tuple(labels.shape)}"
+        raise ValueError(msg)
+    if labels.numel() and labels.min() < 0:
+        msg = f"labels must be classes from 0 on, got {labels.min().item()}"
         raise ValueError(msg)
 
 

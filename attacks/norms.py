@@ -40,7 +40,7 @@ def rms(perturbation: Tensor) -> Tensor:
     Returns:
         (N,), same dtype.
     """
-    return l2(perturbation) / float(perturbation[0].numel() ** 0.5)
+    return l2(perturbation) / float(perturbation.shape[1:].numel() ** 0.5)
 
 
 def l0(perturbation: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class AdversarialData(lightning.LightningDataModule):
         images: The images; detector_train is used for training, its held-out tenth for validation.
         classifier: The attacked classifier, or the path of its checkpoint.
         attack: The attack of the training and validation pairs.
-        test_attacks: Attacks of the test loaders by name; None: the training attack alone, named `test`.
+        test_attacks: Attacks of the test loaders by name; None: the training attack alone, by its class.
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
@@ -42,7 +42,7 @@ class AdversarialData(lightning.LightningDataModule):
         self.images = images
         self.classifier = part(classifier, Classifier)
         self.attack = attack
-        self.test_attacks = {"test": attack} if test_attacks is None else dict(test_attacks)
+        self.test_attacks = {type(attack).__name__.lower(): attack} if test_attacks is None else dict(test_attacks)
         self.shape = images.shape
         self.classes = images.classes
         images.train_split = "detector_train"

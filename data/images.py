@@ -1,7 +1,7 @@
 """The base of all image data modules: four disjoint splits, loaders whose order depends on (seed, epoch) alone."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import lightning
 import numpy as np
@@ -32,7 +32,7 @@ class ImageData(lightning.LightningDataModule):
         split_seed: Decides which image falls into which split.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range, or splits is another word.
     """
 
     shape: ClassVar[tuple[int, int, int]]
@@ -49,6 +49,9 @@ class ImageData(lightning.LightningDataModule):
         split_seed: int = 0,
     ) -> None:
         super().__init__()
+        if splits not in get_args(Splits):
+            msg = f"splits must be one of {', '.join(get_args(Splits))}, got {splits!r}"
+            raise ValueError(msg)
         for name, value in {"batch_size": batch_size, "train_limit": train_limit, "test_limit": test_limit}.items():
             if value is not None and value < 1:
                 msg = f"{name} must be at least 1, got {value}"
@@ -125,8 +128,8 @@ class ImageData(lightning.LightningDataModule):
             seed = int(np.random.SeedSequence(torch.initial_seed() % 2**32).generate_state(1)[0])
             sampler = DistributedSampler(data, processes, rank, shuffle=shuffle, seed=seed)
         return DataLoader(
-            data,
-            self.batch_size,
+            dataset=data,
+            batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
             collate_fn=as_it_is,

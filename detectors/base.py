@@ -124,7 +124,7 @@ class Detector(Trainable):
         images, is_adversarial, *_ = batch
         metrics = self.test_metrics[dataloader_idx]
         metrics.update(probabilities(self(images)), is_adversarial.long())  # type: ignore[operator]
-        self.log_dict(metrics, add_dataloader_idx=False)
+        self.log_dict(metrics, add_dataloader_idx=False)  # type: ignore[arg-type]
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Return scores, and whether each image is adversarial where the batch says so."""
@@ -136,4 +136,4 @@ class Detector(Trainable):
         saved = state_dict.get(f"{prefix}calibration")
         if saved is not None:  # its length is the calibration split's, unknown to the constructor
             self.calibration = torch.empty_like(saved)
-        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[arg-type]
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,5 +1,6 @@
 """One model: a LightningCLI for fit, validate, test and predict, and the files that a fit leaves."""
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -120,7 +121,7 @@ class ModelCLI(LightningCLI):
         config = self.config[self.subcommand].clone()
         for key in ("config", "ckpt_path", "weights_only"):
             config.pop(key, None)
-        text: str = self._parser(self.subcommand).dump(config, skip_none=False)
+        text: str = self._parser(self.subcommand).dump(config, skip_unset=False)
         return text
 
     def _check_folder(self, ckpt_path: str | None) -> None:
@@ -159,6 +160,11 @@ def _ignore_intended() -> None:
         "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning 2.6 on torch 2.15
     ):
         warnings.filterwarnings("ignore", message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
+
+
+def _no_advertisement(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage() and "litmodels" not in record.getMessage()
 
 
 def _checkpoints(*sections: Any) -> list[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -65,10 +64,13 @@ def one_sentence(message: str, configs: list[Any] | None = None) -> str:
         message: Of jsonargparse; may have many lines.
         configs: The parsed YAML files of the command, to look a rejected key up.
     """
-    rejected = re.search(r"Option '([^']+)' is not accepted|Key '([^']+)' is not expected", message)
+    rejected = re.search(
+        r"[Oo]ption '([^']+)'(?: is not accepted|$)|Key '([^']+)' is not expected", message, re.MULTILINE
+    )
     if rejected:
         key = (rejected[1] or rejected[2]).split(".")[-1]
-        return f"the key {key!r} is not accepted{_hint(key, configs or [])}"
+        return f"{_stage(message)}the key {key!r} is not accepted{_hint(key, configs or [])}"
+    message = re.sub(r"(arguments are required: )(?:\w+\.)?(\w+)$", r"\1--\2", message)
     lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
     value = next((line for line in lines if line.startswith("Given value: ")), None)
     if value is None:
@@ -77,6 +79,12 @@ def one_sentence(message: str, configs: list[Any] | None = None) -> str:
     reasons = [line.lstrip("- ") for line in lines if line.startswith("- ") and "NoneType" not in line]
     told = "; ".join(dict.fromkeys([*reasons, *inner])) or lines[0]
     return f"{lines[0].rstrip(':').removeprefix('Parser key ')}: {told}, got {value.removeprefix('Given value: ')}"
+
+
+def _stage(message: str) -> str:
+    """Return the stage of a pipeline that the message names at its beginning, if it does."""
+    found = re.match(r"stage [^ :]+: ", message)
+    return found[0] if found else ""
 
 
 def _hint(key: str, configs: list[Any]) -> str:
@@ -133,9 +141,3 @@ def _of_exception(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
-
-
-def plain(namespace: Namespace) -> dict[str, Any]:
-    """Return a parsed namespace as nested dicts."""
-    result: dict[str, Any] = namespace.as_dict()
-    return result

@@ -8,6 +8,7 @@ import yaml
 from rich.console import Console
 
 from experiments.fitting import CONFIG, LAST, ConfigCheck, ModelCLI
+from experiments.messages import UsageError
 from experiments.run import SETTINGS
 from experiments.settings import Settings, read_settings
 from experiments.stages import Stage, plan
@@ -57,7 +58,7 @@ def _check_all(settings: Settings, stages: list[Stage]) -> None:
     before = Path(settings.run) / SETTINGS
     old_run = yaml.safe_load(before.read_text())["run"] if before.exists() else settings.run
     for stage in stages:
-        planned = ConfigCheck({"subcommand": "fit", "fit": stage.config}).resolved()
+        planned = _resolved(stage)
         path = stage.folder / CONFIG
         if not path.exists():
             continue
@@ -71,6 +72,14 @@ def _check_all(settings: Settings, stages: list[Stage]) -> None:
                 "folder and those of the stages after it"
             )
             raise ValueError(msg)
+
+
+def _resolved(stage: Stage) -> str:
+    try:
+        return ConfigCheck({"subcommand": "fit", "fit": stage.config}).resolved()
+    except UsageError as error:
+        msg = f"stage {stage.name}: {error}"
+        raise UsageError(msg) from error
 
 
 def _difference(old: object, new: object, key: str = "") -> str | None:

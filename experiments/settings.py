@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from attacks import Attack
 from data import ImageData
-from experiments.messages import Parser, plain
+from experiments.messages import Parser
 
 ENTRY_KEYS = ("model", "data", "trainer")
 SALIENCY_STAGES = ("encoder", "selector", "mask")
@@ -43,6 +44,9 @@ class Settings:
 def read_settings(arguments: list[str]) -> Settings:
     """Return the settings that `--config FILE` and the options after it describe.
 
+    Options for a section without types of its own, as `--detectors.spd.trainer.max_epochs 3`, change that value and
+    leave the rest of the file; those of `--trainer` hold for every stage, over what its entry says.
+
     Args:
         arguments: As on the command line of `train.py pipeline`.
 
@@ -51,12 +55,18 @@ def read_settings(arguments: list[str]) -> Settings:
         ValueError: If names do not fit together.
     """
     parser = _parser()
+    arguments, overrides = _overrides(arguments)
     config = parser.parse_args(arguments)
-    sections = plain(config)
-    sections.pop("config")
-    _check(sections)
-    built = parser.instantiate_classes(config)
     config.pop("config")
+    for name in _UNTYPED:
+        config[name] = merge(config[name], overrides.get(name, {}))
+    sections = config.as_dict()
+    _check(sections)
+    for entry in _entries(sections).values():
+        entry["trainer"] = merge(entry.get("trainer") or {}, overrides.get("trainer", {}))
+    for name in _UNTYPED:
+        config[name] = sections[name]
+    built = parser.instantiate(config)
     return Settings(
         run=config.run,
         seeds=config.seeds,
@@ -65,8 +75,38 @@ def read_settings(arguments: list[str]) -> Settings:
         train_on=config.train_on or list(config.attacks),
         detectors=sections["detectors"],
         sections=sections,
-        resolved=parser.dump(config, skip_none=False),
+        resolved=parser.dump(config, skip_unset=False),
     )
+
+
+_UNTYPED = ("trainer", "classifier", "saliency", "detectors")
+"""Sections that are checked as `fit` configs, once the paths of earlier stages are filled in."""
+
+
+def _overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return the other arguments, and the values given below an untyped section, nested."""
+    rest: list[str] = []
+    found: dict[str, Any] = {}
+    remaining = iter(arguments)
+    for argument in remaining:
+        name, equals, value = argument.partition("=")
+        if not name.startswith(tuple(f"--{section}." for section in _UNTYPED)):
+            rest.append(argument)
+            continue
+        nested = yaml.safe_load(value if equals else next(remaining, ""))
+        for key in reversed(name.removeprefix("--").split(".")):
+            nested = {key: nested}
+        found = merge(found, nested)
+    return rest, found
+
+
+def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first section with the second over it; dicts are merged, everything else is replaced."""
+    result = dict(first)
+    for key, value in second.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merge(result[key], value) if both else value
+    return result
 
 
 def _parser() -> Parser:
@@ -79,7 +119,12 @@ def _parser() -> Parser:
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="The pipeline file; may be given repeatedly.")
     parser.add_argument("--run", type=str, required=True, help="The run folder.")
     parser.add_argument("--seeds", type=list[int], default=[0], help="Seeds of the detectors.")
-    parser.add_argument("--trainer", type=dict, default={}, help="Trainer flags of every stage.")
+    parser.add_argument(
+        "--trainer",
+        type=dict,
+        default={},
+        help="Trainer flags of every stage; an entry's own come over those of the file, the command line's over both.",
+    )
     parser.add_subclass_arguments(ImageData, "data", help="The images.", required=True)
     entry = "with the keys model, data and trainer of a `fit` config"
     parser.add_argument("--classifier", type=dict, required=True, help=f"The classifier: an entry {entry}.")
@@ -104,14 +149,18 @@ def _check(sections: Mapping[str, Any]) -> None:
     if sections["saliency"] and set(sections["saliency"]) != set(SALIENCY_STAGES):
         msg = f"saliency needs all of {', '.join(SALIENCY_STAGES)}, got {', '.join(sections['saliency'])}"
         raise ValueError(msg)
-    entries = {"classifier": sections["classifier"]}
-    entries |= {f"saliency.{name}": entry for name, entry in sections["saliency"].items()}
-    entries |= {f"detectors.{name}": entry for name, entry in sections["detectors"].items()}
-    for name, entry in entries.items():
+    for name, entry in _entries(sections).items():
         _known_keys(name, entry, ENTRY_KEYS)
         if not isinstance(entry.get("model"), dict) or "class_path" not in entry["model"]:
             msg = f"{name} needs a model with a class_path, for example model: {{class_path: detectors.SPD}}"
             raise ValueError(msg)
+
+
+def _entries(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of all stages by the keys that lead to them."""
+    entries = {"classifier": sections["classifier"]}
+    entries |= {f"saliency.{name}": entry for name, entry in sections["saliency"].items()}
+    return entries | {f"detectors.{name}": entry for name, entry in sections["detectors"].items()}
 
 
 def _check_names(sections: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.fitting import DONE
-from experiments.settings import SALIENCY_STAGES, Settings
+from experiments.settings import SALIENCY_STAGES, Settings, merge
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,6 @@ def plan(settings: Settings) -> list[Stage]:
                 for seed in settings.seeds
             ]
     return stages
-
-
-def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the first config with the second over it; dicts are merged, everything else is replaced."""
-    result = dict(first)
-    for key, value in second.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merge(result[key], value) if both else value
-    return result
 
 
 def _stage(

@@ -13,6 +13,9 @@ SHAPE = (1, 12, 12)
 CLASSES = 4
 
 
+torch.set_num_threads(1)  # tensors are tiny: more threads only wait for each other, much so on a busy machine
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)

@@ -1,0 +1,175 @@
+"""Bad input is refused with a sentence that helps; what an attack's own code may rely on, and may not do."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from attacks import FGSM, Advertorch, Attack
+from tests.attacks.cases import ALL, each
+
+ATTACK = FGSM(epsilon=0.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scripted(Attack):
+    """Returns what it is told to, and remembers what it was given."""
+
+    answer: Any = None
+    seen: list = field(default_factory=list)
+
+    def perturb(self, problem):
+        self.seen.append(problem)
+        return problem.images if self.answer is None else self.answer(problem.images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhiteBox(Scripted):
+    needs_detector: ClassVar[bool] = True
+
+
+def filled(value):
+    def change(images):
+        images[3, 0, 5, 5] = value
+        return images
+
+    return change
+
+
+BAD_IMAGES = {
+    "above 1": (filled(1.001), r"in \[0, 1\], got values from 0 to 1\.001"),
+    "below 0": (filled(-0.5), r"in \[0, 1\], got values from -0\.5 to 1"),
+    "NaN": (filled(float("nan")), r"finite .* got values from nan"),
+    "infinite": (filled(float("inf")), r"finite .* to inf"),
+    "bytes in a float": (lambda images: images * 255, r"scale them"),
+    "three dimensions": (lambda images: images[0], r"\(N, C, H, W\), got torch.float32 of shape \(1, 12, 12\)"),
+    "flat": (lambda images: images.flatten(1), r"\(N, C, H, W\), got .* \(8, 144\)"),
+    "five dimensions": (lambda images: images[None], r"\(N, C, H, W\), got .* \(1, 8, 1, 12, 12\)"),
+    "bytes": (lambda images: (images * 255).byte(), r"floating-point .* got torch.uint8"),
+    "integers": (torch.Tensor.long, r"floating-point .* got torch.int64"),
+}
+BAD_LABELS = {
+    "too few": (torch.arange(4), r"shape \(8,\), got torch.int64 of shape \(4,\)"),
+    "one for all": (torch.tensor(1), r"shape \(8,\), got .* \(\)"),
+    "column": (torch.zeros(8, 1, dtype=torch.long), r"shape \(8,\), got .* \(8, 1\)"),
+    "one-hot": (torch.eye(8, 4, dtype=torch.long), r"shape \(8,\), got .* \(8, 4\)"),
+    "float": (torch.zeros(8), r"integers .* got torch.float32"),
+    "bool": (torch.zeros(8, dtype=torch.bool), r"integers .* got torch.bool"),
+    "negative": (torch.arange(8) % 4 - 1, r"-1"),
+    "cross entropy's ignored index": (torch.full((8,), -100), r"-100"),
+    "a class that the model lacks": (torch.arange(8) % 5, r"4"),
+}
+BAD_REGIONS = {
+    "no channel dimension": (torch.ones(8, 12, 12), r"\(8, 1, 12, 12\), got \(8, 12, 12\)"),
+    "one per channel": (torch.ones(8, 3, 12, 12), r"\(8, 1, 12, 12\), got \(8, 3, 12, 12\)"),
+    "other size": (torch.ones(8, 1, 11, 12), r"\(8, 1, 12, 12\), got \(8, 1, 11, 12\)"),
+    "other batch": (torch.ones(4, 1, 12, 12), r"\(8, 1, 12, 12\), got \(4, 1, 12, 12\)"),
+    "soft": (torch.full((8, 1, 12, 12), 0.5), r"only 0 and 1"),
+    "NaN": (torch.full((8, 1, 12, 12), float("nan")), r"only 0 and 1"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_bad_images_are_refused(name, classifier, images, labels):
+    spoil, message = BAD_IMAGES[name]
+    with pytest.raises(ValueError, match=message):
+        ATTACK(classifier, spoil(images.clone()), labels)
+
+
+@pytest.mark.parametrize("name", BAD_LABELS)
+def test_bad_labels_are_refused(name, classifier, images):
+    wrong, message = BAD_LABELS[name]
+    with pytest.raises(ValueError, match=message):
+        ATTACK(classifier, images, wrong)
+
+
+@pytest.mark.parametrize("name", BAD_REGIONS)
+def test_bad_regions_are_refused(name, classifier, images, labels):
+    wrong, message = BAD_REGIONS[name]
+    with pytest.raises(ValueError, match=message):
+        ATTACK(classifier, images, labels, region=wrong)
+
+
+@each(ALL)
+def test_every_attack_checks_its_input_in_call_and_report(attack, classifier, images, labels):
+    for call in (attack, attack.report):
+        with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+            call(classifier, images + 1, labels)
+        with pytest.raises(ValueError, match="labels must be integers"):
+            call(classifier, images, labels.float())
+
+
+def test_missing_detector_is_refused(classifier, images):
+    with pytest.raises(ValueError, match=r"WhiteBox attacks a detector as well: pass detector="):
+        WhiteBox()(classifier, images)
+
+
+def test_detector_is_given_to_those_attacks_alone_that_need_it(classifier, images):
+    detector = nn.Sequential(nn.Flatten(), nn.Dropout()).train()
+    white_box, unaware = WhiteBox(), Scripted()
+    for attack in (white_box, unaware):
+        attack(classifier, images, detector=detector)
+    assert white_box.seen[0].detector is detector
+    assert unaware.seen[0].detector is None
+    assert detector.training
+
+
+def test_detector_is_in_eval_mode_while_attacked(classifier, images):
+    detector = nn.Sequential(nn.Flatten(), nn.Dropout()).train()
+    modes = []
+    WhiteBox(answer=lambda batch: (modes.append(detector[1].training), batch)[1])(classifier, images, detector=detector)
+    assert modes == [False]
+
+
+def test_attacks_code_gets_copies_the_generator_and_a_mask_of_full_shape(classifier, images, labels):
+    attack, generator = Scripted(), torch.Generator()
+    attack(classifier, images, labels, region=torch.ones(1, 1, 12, 12), generator=generator)
+    (problem,) = attack.seen
+    assert torch.equal(problem.images, images)
+    assert problem.images.data_ptr() != images.data_ptr()
+    assert problem.labels.data_ptr() != labels.data_ptr()
+    assert (problem.region.shape, problem.region.dtype) == ((8, 1, 12, 12), torch.bool)
+    assert problem.generator is generator
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda batch: batch + 0.5, r"values from 0\.5 to 1\.5, not in \[0, 1\]"),
+        (lambda batch: batch * float("nan"), r"values from nan"),
+        (lambda batch: batch[:4], r"shape \(4, 1, 12, 12\)"),
+        (torch.Tensor.double, r"returned torch.float64"),
+    ],
+    ids=["out of range", "NaN", "shape", "dtype"],
+)
+def test_bad_result_of_an_attack_is_refused(answer, message, classifier, images):
+    with pytest.raises(RuntimeError, match=message):
+        Scripted(answer=answer)(classifier, images)
+
+
+def test_what_an_attack_changes_outside_the_region_is_undone(classifier, images):
+    region = torch.zeros(8, 1, 12, 12)
+    region[..., 3:6, 2:4] = 1
+    adversarial = Scripted(answer=lambda batch: 1 - batch)(classifier, images, region=region)
+    assert torch.equal(adversarial, torch.where(region.bool(), 1 - images, images))
+
+
+@pytest.mark.parametrize("attack", [FGSM(), Advertorch(attack="LinfPGDAttack")], ids=["FGSM", "Advertorch"])
+def test_failure_in_the_middle_leaves_the_model_as_it_was(attack, mixed, images):
+    flags = [(part.training, [parameter.requires_grad for parameter in part.parameters()]) for part in mixed.modules()]
+
+    def fail(_gradient):
+        msg = "out of memory"
+        raise RuntimeError(msg)
+
+    def fail_at_backward(_module, _inputs, output):
+        if output.requires_grad:
+            output.register_hook(fail)
+
+    mixed[0].register_forward_hook(fail_at_backward)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        attack(mixed, images)
+    after = [(part.training, [parameter.requires_grad for parameter in part.parameters()]) for part in mixed.modules()]
+    assert after == flags

@@ -1,0 +1,166 @@
+"""The pipeline: which stages run, what they leave, and how an interruption is survived."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import train
+from detectors import ID, SPD, load
+from experiments.settings import read_settings
+from experiments.stages import plan
+from tests.experiments.conftest import pipeline_file
+
+STAGES = [
+    "classifier/seed_0",
+    "saliency/encoder",
+    "saliency/selector",
+    "saliency/mask",
+    "detectors/id/fgsm/seed_0",
+    "detectors/spd/fgsm/seed_0",
+]
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def same(first: Path, second: Path) -> bool:
+    a, b = weights(first), weights(second)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_stages_come_in_order_and_know_the_paths_of_earlier_ones(tmp_path):
+    stages = plan(read_settings(["--config", str(pipeline_file(tmp_path, tmp_path / "run"))]))
+    assert [stage.name for stage in stages] == STAGES
+    arguments = stages[-1].config["model"]["init_args"]
+    assert arguments["classifier"] == str(tmp_path / "run/classifier/seed_0/model.ckpt")
+    assert arguments["saliency"] == str(tmp_path / "run/saliency/mask/model.ckpt")
+    assert "saliency" not in stages[-2].config["model"]["init_args"]  # ID takes none
+
+
+def test_each_seed_and_attack_has_its_stage(tmp_path):
+    path = pipeline_file(tmp_path, tmp_path / "run", seeds=[3, 5], train_on=["fgsm", "none"])
+    names = [stage.name for stage in plan(read_settings(["--config", str(path)]))]
+    assert names[0] == "classifier/seed_3"
+    assert {f"detectors/id/{attack}/seed_{seed}" for attack in ("fgsm", "none") for seed in (3, 5)} <= set(names)
+
+
+def test_a_finished_run_holds_every_stage_with_its_files(finished):
+    for name in STAGES:
+        assert {"last.ckpt", "model.ckpt", "config.yaml"} <= {path.name for path in (finished / name).iterdir()}
+        assert list((finished / name).glob("events.out.tfevents.*"))
+    assert isinstance(load(finished / STAGES[-2] / "model.ckpt"), ID)
+    detector = load(finished / STAGES[-1] / "model.ckpt")
+    assert isinstance(detector, SPD)
+    assert len(detector.calibration) == 60  # 15 % of the 400 training images
+
+
+def test_last_checkpoint_loads_as_the_model(finished):
+    assert isinstance(load(finished / STAGES[-1] / "last.ckpt"), SPD)
+
+
+def test_finished_stages_are_skipped(finished, capsys):
+    before = {name: (finished / name / "model.ckpt").stat().st_mtime_ns for name in STAGES}
+    assert train.main(["pipeline", "--config", str(finished / "pipeline.yaml")]) == 0
+    assert capsys.readouterr().out.count("done already") == len(STAGES)
+    assert before == {name: (finished / name / "model.ckpt").stat().st_mtime_ns for name in STAGES}
+
+
+def test_a_stage_with_another_config_is_refused_and_nothing_is_lost(finished, capsys):
+    settings = (finished / "pipeline.yaml").read_text()
+    options = ["--detectors.spd.trainer.max_epochs", "7"]
+    assert train.main(["pipeline", "--config", str(finished / "pipeline.yaml"), *options]) == 1
+    error = capsys.readouterr().err
+    assert "trainer.max_epochs was 1, now 7" in error
+    assert "detectors/spd/fgsm/seed_0" in error
+    assert (finished / "pipeline.yaml").read_text() == settings
+
+
+def test_a_moved_run_folder_is_recognised(run_pipeline, tmp_path, capsys):
+    status, folder = run_pipeline(saliency={}, detectors={})
+    assert status == 0
+    moved = folder.rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert train.main(["pipeline", "--config", str(moved / "pipeline.yaml"), "--run", str(moved)]) == 0
+    assert "done already" in capsys.readouterr().out
+
+
+def test_a_stage_config_is_accepted_by_fit(finished, tmp_path):
+    config = finished / "detectors/id/fgsm/seed_0/config.yaml"
+    again = tmp_path / "again"
+    assert train.main(["fit", "--config", str(config), "--trainer.default_root_dir", str(again)]) == 0
+    assert same(again / "model.ckpt", config.parent / "model.ckpt")
+
+
+def test_two_runs_with_the_same_seed_give_the_same_weights(finished, run_pipeline):
+    status, folder = run_pipeline()
+    assert status == 0
+    for name in STAGES:
+        assert same(folder / name / "model.ckpt", finished / name / "model.ckpt"), name
+
+
+def test_command_line_trainer_flags_hold_for_every_stage(tmp_path):
+    path = pipeline_file(tmp_path, tmp_path / "run")
+    stages = plan(read_settings(["--config", str(path), "--trainer.max_epochs=9", "--trainer.precision", "64-true"]))
+    assert {stage.config["trainer"]["max_epochs"] for stage in stages} == {9}
+    assert {stage.config["trainer"]["precision"] for stage in stages} == {"64-true"}
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
+    epochs = {"trainer": {"max_epochs": 12}}
+    classifier = {"model": {"class_path": "detectors.Classifier", "init_args": {"widths": [4]}}, **epochs}
+    changes = {"saliency": {}, "detectors": {}, "classifier": classifier}
+    stage = "classifier/seed_0"
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert train.main(["pipeline", "--config", str(pipeline_file(tmp_path, whole, **changes))]) == 0
+
+    command = [sys.executable, "train.py", "pipeline", "--config", str(pipeline_file(tmp_path, killed, **changes))]
+    root = Path(train.__file__).parent
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+    deadline = time.monotonic() + 60
+    while not (killed / stage / "last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the process ended before it was killed"
+    assert (killed / stage / "last.ckpt").exists()
+    assert not (killed / stage / "model.ckpt").exists()
+
+    assert train.main(["pipeline", "--config", str(killed / "pipeline.yaml")]) == 0
+    assert same(killed / stage / "model.ckpt", whole / stage / "model.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"seeds": []}, "seeds must be different whole numbers"),
+        ({"seeds": [1, 1]}, "seeds must be different whole numbers"),
+        ({"attacks": {}}, "attacks is empty"),
+        ({"train_on": ["cw"]}, "train_on names cw, but attacks has only fgsm, none"),
+        ({"detectors": {"SPD": {"model": {"class_path": "detectors.SPD"}}}}, "'SPD' cannot name a folder"),
+        ({"detectors": {"spd": {"modle": {}}}}, "detectors.spd has the key modle; accepted are model, data, trainer"),
+        ({"detectors": {"spd": {"model": {}}}}, "detectors.spd needs a model with a class_path"),
+        ({"detectors": {"spd": {"model": {"class_path": "detectors.SDP"}}}}, "detectors.SDP names nothing"),
+        ({"saliency": {"encoder": {"model": {"class_path": "saliency.Encoder"}}}}, "saliency needs all of encoder"),
+        ({"classifier": {"model": {"class_path": "detectors.Classifier", "init_args": {"wdths": [4]}}}}, "'wdths'"),
+    ],
+)
+def test_a_wrong_pipeline_file_is_told_in_one_sentence_before_anything_is_made(run_pipeline, capsys, changes, told):
+    status, folder = run_pipeline(**changes)
+    error = capsys.readouterr().err
+    assert status in {1, 2}
+    assert told in error
+    assert len(error.strip().splitlines()) == 1
+    assert not folder.exists()
+
+
+def test_pipeline_file_keeps_the_defaults_it_was_run_with(finished):
+    settings = yaml.safe_load((finished / "pipeline.yaml").read_text())
+    assert settings["data"]["init_args"]["batch_size"] == 128
+    assert settings["attacks"]["fgsm"]["init_args"] == {"epsilon": 0.1, "targeted": False}

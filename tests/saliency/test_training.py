@@ -1,0 +1,157 @@
+import lightning
+import pytest
+import torch
+from torch import nn
+
+from detectors import ID, SPD, Classifier
+from saliency import Encoder, SaliencyModel, Selector
+from saliency.training import frozen, seeded
+from tests.saliency.helpers import ToyImages, loader, short_trainer
+
+SHAPE = (1, 12, 12)
+
+
+def _encoder():
+    return Encoder(SHAPE, 4, width=4)
+
+
+def _selector():
+    return Selector(_encoder())
+
+
+def _model():
+    return SaliencyModel(_selector(), Classifier(SHAPE, 4, widths=(4,)))
+
+
+def _spd():
+    return SPD(Classifier(SHAPE, 4, widths=(4,)), _model())
+
+
+def _id():
+    return ID(Classifier(SHAPE, 4, widths=(4,)))
+
+
+PARTS = {
+    _selector: ["encoder"],
+    _model: ["selector", "classifier"],
+    _id: ["classifier"],
+    _spd: ["classifier", "saliency"],
+}
+WITH_PARTS = pytest.mark.parametrize(("build", "parts"), PARTS.items(), ids=["Selector", "SaliencyModel", "ID", "SPD"])
+
+
+@WITH_PARTS
+def test_frozen_parts_stay_in_eval_mode_after_train(build, parts):
+    module = build().train()
+    of_parts = {layer for name in parts for layer in module.get_submodule(name).modules()}
+    assert not any(layer.training for layer in of_parts)
+    assert all(layer.training for layer in module.modules() if layer not in of_parts)
+    module.eval()
+    assert not any(layer.training for layer in module.modules())
+
+
+@WITH_PARTS
+def test_optimiser_holds_exactly_the_parameters_that_are_not_frozen(build, parts):
+    module = build()
+    of_parts = {id(parameter) for name in parts for parameter in module.get_submodule(name).parameters()}
+    held = [id(parameter) for group in module.configure_optimizers().param_groups for parameter in group["params"]]
+    wanted = {id(parameter) for parameter in module.parameters()} - of_parts
+    assert set(held) == wanted
+    assert len(held) == len(wanted) > 0
+    assert len(of_parts) > 0
+
+
+def test_optimiser_is_adam_with_the_given_numbers():
+    optimiser = Selector(_encoder(), learning_rate=0.02, weight_decay=0.3).configure_optimizers()
+    group = optimiser.param_groups[0]
+    assert type(optimiser) is torch.optim.Adam
+    assert (group["lr"], group["weight_decay"], group["betas"], group["eps"]) == (0.02, 0.3, (0.9, 0.999), 1e-8)
+
+
+def test_one_cycle_ends_with_the_fit(tmp_path):
+    trainer = short_trainer(tmp_path, 3)
+    rates = []
+
+    class Rates(lightning.Callback):
+        def on_train_batch_start(self, trainer, *_):
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    trainer.callbacks.append(Rates())
+    trainer.fit(_encoder(), loader(torch.rand(32, *SHAPE), torch.arange(32) % 4))
+    assert len(rates) == 12
+    assert max(rates) == pytest.approx(1e-2, rel=0.1)
+    assert rates[0] == pytest.approx(1e-2 / 25)
+    assert rates[-1] < 1e-5
+
+
+def _draws(module, step):
+    return torch.rand(5, generator=module.step_generator(step)).tolist()
+
+
+def test_step_generator_depends_on_seed_epoch_step_and_rank(monkeypatch):
+    module = _selector()
+    draws = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        for epoch in (0, 3):
+            monkeypatch.setattr(Selector, "current_epoch", epoch)
+            for rank in (0, 1):
+                monkeypatch.setattr(Selector, "global_rank", rank)
+                draws += [tuple(_draws(module, step)) for step in (0, 1, 3)]
+    assert len(set(draws)) == 24
+
+
+def test_step_generator_does_not_depend_on_what_was_drawn_before_nor_on_the_weights():
+    torch.manual_seed(5)
+    first = _selector()
+    expected = _draws(first, 7)
+    _draws(first, 2)
+    torch.rand(11)
+    assert _draws(first, 7) == expected
+    assert _draws(_selector(), 7) == expected
+
+
+def test_step_generator_leaves_the_global_random_state_alone():
+    module = _selector()
+    before = torch.get_rng_state()
+    _draws(module, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("build", [_selector, _model], ids=["Selector", "SaliencyModel"])
+def test_training_steps_leave_the_global_random_state_alone(build, monkeypatch):
+    module = build()
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    before = torch.get_rng_state()
+    module.training_step((torch.rand(4, *SHAPE, generator=seeded(0)), torch.arange(4)), 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_seeded_uses_every_word_and_their_order():
+    words = [(0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 0, 0), (1, 0, 0), (0, 0, 1), (2**32 - 1, 0, 0)]
+    assert len({seeded(*given).initial_seed() for given in words}) == len(words)
+    assert torch.equal(torch.rand(3, generator=seeded(4, 2)), torch.rand(3, generator=seeded(4, 2)))
+
+
+def test_frozen_means_eval_mode_and_no_trained_parameter():
+    layers = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).train()
+    assert frozen(layers) is layers
+    assert not any(layer.training for layer in layers.modules())
+    assert not any(parameter.requires_grad for parameter in layers.parameters())
+
+
+@pytest.mark.parametrize("build", [_encoder, _selector, _model, _id])
+@pytest.mark.parametrize(("shape", "classes"), [((3, 12, 12), 4), ((1, 14, 14), 4), ((1, 12, 12), 5)])
+def test_data_of_another_shape_or_number_of_classes_is_refused(build, shape, classes, trainer):
+    module = build()
+    data = ToyImages(torch.rand(4, *shape), torch.arange(4) % 2, classes)
+    words = "x".join(map(str, shape))
+    message = f"{type(module).__name__} is made for images 1x12x12 of 4 classes.*{words} of {classes} classes"
+    with pytest.raises(ValueError, match=message):
+        trainer.fit(module, data)
+
+
+def test_data_that_fit_are_accepted(trainer):
+    module = _encoder()
+    trainer.fit(module, ToyImages(torch.rand(4, *SHAPE), torch.arange(4), 4))
+    assert trainer.global_step == 1
