@@ -50,6 +50,7 @@ class Detector(Trainable):
         self.classifier = part(classifier, Classifier)
         self.shape, self.classes = self.classifier.shape, self.classifier.classes
         frozen(self.classifier)
+        self.channels = channels
         self.widths = self.classifier.widths if widths is None else widths
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -115,7 +116,8 @@ class Detector(Trainable):
     def on_test_start(self) -> None:
         """Make one set of metrics for each named test loader: a shared one would pool the attacks."""
         data = getattr(self.trainer, "datamodule", None)
-        self.test_names = list(getattr(data, "test_names", ["test"]))
+        plain = [f"loader_{number}" for number in range(len(self.trainer.num_test_batches))]
+        self.test_names = list(getattr(data, "test_names", plain))
         collections = [training_metrics().clone(prefix=f"test/{name}/") for name in self.test_names]
         self.test_metrics = nn.ModuleList(collections).to(self.device)
 
@@ -135,5 +137,5 @@ class Detector(Trainable):
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         saved = state_dict.get(f"{prefix}calibration")
         if saved is not None:  # its length is the calibration split's, unknown to the constructor
-            self.calibration = torch.empty_like(saved)
+            self.calibration = self.calibration.new_empty(saved.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -24,5 +24,5 @@ def threshold(calibration: Tensor, false_positive_rate: float) -> float | None:
     if not 0 < false_positive_rate < 1:
         msg = f"the false-positive rate must lie between 0 and 1, got {false_positive_rate}"
         raise ValueError(msg)
-    rank = math.ceil(round((len(calibration) + 1) * (1 - false_positive_rate), 9))
+    rank = max(1, math.ceil(round((len(calibration) + 1) * (1 - false_positive_rate), 9)))
     return calibration[rank - 1].item() if rank <= len(calibration) else None

@@ -7,10 +7,10 @@ from torchmetrics.functional.classification import binary_auroc, binary_average_
 
 
 def probabilities(scores: Tensor) -> Tensor:
-    """Return strictly increasing values in (0, 1) of any scores, in float64.
+    """Return values in (0, 1) that grow with the scores, in float64, batch by batch.
 
     torchmetrics passes scores outside [0, 1] through a float32 sigmoid, which is exactly 1 above 17 and so turns
-    different scores into ties; s / (1 + |s|) in float64 keeps their order.
+    different scores into ties; s / (1 + |s|) in float64 keeps apart what differs by more than about 1e-16 s^2.
 
     Args:
         scores: (N,), finite.
@@ -58,5 +58,6 @@ def training_metrics() -> torchmetrics.MetricCollection:
 
 
 def _joined(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
-    scores = probabilities(torch.cat([clean, adversarial]))
-    return scores, torch.cat([torch.zeros(len(clean)), torch.ones(len(adversarial))]).long()
+    """Return ranks in (0, 1), which keep the order of any finite scores exactly, and 0/1 targets."""
+    _, ranks = torch.unique(torch.cat([clean, adversarial]), return_inverse=True)
+    return (ranks + 1) / (len(ranks) + 1), torch.cat([torch.zeros(len(clean)), torch.ones(len(adversarial))]).long()

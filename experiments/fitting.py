@@ -15,7 +15,7 @@ from detectors import Detector
 from experiments.messages import Parser
 from experiments.predictions import PredictionFile
 from experiments.scoring import clean_scores
-from saliency.checkpoints import require, save
+from saliency.checkpoints import load_weights, require, save
 
 LAST: Final = "last.ckpt"
 DONE: Final = "model.ckpt"
@@ -77,6 +77,12 @@ class ModelCLI(LightningCLI):
             config.ckpt_path = str(self._trained())
         if config.ckpt_path is not None:
             require(config.ckpt_path)
+
+    def after_instantiate_classes(self) -> None:
+        """Check that a checkpoint's weights fit the model, before Lightning loads them."""
+        ckpt_path = self.config[self.subcommand].ckpt_path
+        if ckpt_path is not None:
+            load_weights(self.model, ckpt_path)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Add TensorBoard and the checkpoint of each epoch's end to what the config asks for."""

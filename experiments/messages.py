@@ -25,6 +25,10 @@ class UsageError(Exception):
 class Parser(LightningArgumentParser):
     """An argument parser that raises its errors, so that `guarded` tells them in one sentence."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.allow_abbrev = False  # a typo is no abbreviation
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the message as a UsageError."""
         raise UsageError(message) from ex
@@ -48,11 +52,12 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
         sys.stderr.write(f"error: {one_sentence(str(error), _configs(arguments))}\n")
         return WRONG_USAGE
     except (ValueError, TypeError, OSError, MisconfigurationException) as error:
-        if not _is_input(error):
+        told = _meant(error)
+        if told is None:
             raise
         if os.environ.get("DEBUG"):
             traceback.print_exc()
-        sys.stderr.write(f"error: {_of_exception(error)}\n")
+        sys.stderr.write(f"error: {_of_exception(told)}\n")
         return WRONG_INPUT
     return 0
 
@@ -129,15 +134,19 @@ def _configs(arguments: list[str]) -> list[Any]:
     return configs
 
 
-def _is_input(error: Exception) -> bool:
-    """Tell errors raised on purpose from those of a bug in a library: the raiser is a file of this project."""
-    if isinstance(error, OSError | MisconfigurationException):
-        return True
-    raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
-    return "site-packages" not in raised_in
+def _meant(error: BaseException | None) -> BaseException | None:
+    """Return the error that was raised on purpose, itself or beneath a library's; None if a bug raised it."""
+    while error is not None:
+        if isinstance(error, MisconfigurationException) or (isinstance(error, OSError) and error.filename):
+            return error
+        frames = traceback.extract_tb(error.__traceback__)
+        if isinstance(error, ValueError | TypeError | OSError) and "site-packages" not in frames[-1].filename:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
-def _of_exception(error: Exception) -> str:
+def _of_exception(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())

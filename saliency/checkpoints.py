@@ -7,6 +7,8 @@ resolved from a file, so that loading a stranger's checkpoint runs none of their
 import inspect
 import os
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -74,7 +76,7 @@ def save(module: Portable, path: str | Path, **extra: Any) -> None:
         "architecture": describe(module),
         "state_dict": {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()},
         "pytorch-lightning_version": lightning.__version__,
-        **extra,
+        **{name: _pack(value, name) for name, value in extra.items()},
     }
     try:
         torch.save(contents, temporary)
@@ -96,27 +98,24 @@ def load(path: str | Path, expected: type[_M] | None = None) -> _M:
             or of another class than expected.
     """
     path = require(path)
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        msg = f"{path} is damaged, or not a checkpoint of tensors and plain values: train it again"
-        raise ValueError(msg) from error
-    if not isinstance(contents, dict) or "architecture" not in contents or "state_dict" not in contents:
-        msg = f"{path} is not a checkpoint of this project: it names no architecture"
-        raise ValueError(msg)
-    if contents.get("format", FORMAT) > FORMAT:
-        msg = f"{path} has format {contents['format']}, this version reads up to {FORMAT}: upgrade the project"
-        raise ValueError(msg)
+    contents = _read(path)
     module = _build(contents["architecture"], path)
     if expected is not None and not isinstance(module, expected):
         msg = f"{path} holds a {type(module).__name__}, but a {expected.__name__} is needed"
         raise ValueError(msg)
-    try:
-        module.load_state_dict(contents["state_dict"])
-    except RuntimeError as error:
-        msg = f"the weights in {path} do not fit its {type(module).__name__}: train it again"
-        raise ValueError(msg) from error
+    _fill(module, contents["state_dict"], path)
     return module.eval()  # type: ignore[return-value]
+
+
+def load_weights(module: Portable, path: str | Path) -> None:
+    """Load a checkpoint's weights into a module that is built already.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint of this project, or its weights do not fit the module.
+    """
+    path = require(path)
+    _fill(module, _read(path)["state_dict"], path)
 
 
 def require(path: str | Path) -> Path:
@@ -149,10 +148,44 @@ def part(given: str | Path | _M, expected: type[_M]) -> _M:
     return given
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's contents, checked; only tensors and plain values are ever unpickled."""
+    damaged = f"{path} is damaged, or not a checkpoint of tensors and plain values: train it again"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # torch does not compare the checksums
+                raise ValueError(damaged)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(damaged) from error
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(damaged) from error
+    if not isinstance(contents, dict) or not {"architecture", "state_dict"} <= set(contents):
+        msg = f"{path} is not a checkpoint of this project: it names no architecture"
+        raise ValueError(msg)
+    written = contents.get("format", FORMAT)
+    if not (isinstance(contents["state_dict"], dict) and isinstance(written, int)):
+        raise ValueError(damaged)  # noqa: TRY004 - the file is wrong, not the caller
+    if written > FORMAT:
+        msg = f"{path} has format {written}, this version reads up to {FORMAT}: upgrade the project"
+        raise ValueError(msg)
+    return contents
+
+
+def _fill(module: Portable, weights: dict[str, Any], path: Path) -> None:
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        msg = f"the weights in {path} do not fit this {type(module).__name__} ({first})"
+        raise ValueError(msg) from error
+
+
 def _pack(value: Any, name: str) -> Any:
     if isinstance(value, Portable):
         return describe(value)
-    if isinstance(value, _PLAIN):
+    if type(value) in _PLAIN:  # a subclass, as numpy's float64, would be pickled as an object of its own
         return value
     if isinstance(value, list | tuple):
         return [_pack(item, name) for item in value]
@@ -162,8 +195,12 @@ def _pack(value: Any, name: str) -> Any:
     raise TypeError(msg)
 
 
-def _build(architecture: dict[str, Any], path: Path) -> Portable:
-    name = architecture["class"]
+def _build(architecture: Any, path: Path) -> Portable:
+    described = isinstance(architecture, dict) and set(architecture) == {"class", "arguments"}
+    if not described or not isinstance(architecture["arguments"], dict):
+        msg = f"{path} is not a checkpoint of this project: its architecture names no class and arguments"
+        raise ValueError(msg)
+    name = str(architecture["class"])
     if name not in Portable._known:  # noqa: SLF001 - the registry of this module
         msg = f"{path} holds a {name}, which is not known here: import the module that defines it first"
         raise ValueError(msg)

@@ -3,6 +3,7 @@
 import lightning
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from attacks import FGSM
@@ -12,6 +13,9 @@ from saliency import Encoder, SaliencyModel, Selector
 SHAPE = (1, 12, 12)
 CLASSES = 4
 
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("repeatable")
 
 torch.set_num_threads(1)  # tensors are tiny: more threads only wait for each other, much so on a busy machine
 

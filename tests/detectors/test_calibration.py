@@ -52,10 +52,10 @@ def test_too_few_scores_give_no_threshold_and_one_more_gives_the_largest(count, 
         assert threshold(scores, rate) == count
 
 
-def test_rounding_of_floats_does_not_move_the_rank():
-    # (n + 1)(1 - a) = 90 and 7 exactly, 90.00000000000001 and 7.000000000000001 in floats
-    assert threshold(torch.arange(99.0), 0.1) == 89
-    assert threshold(torch.arange(9.0), 0.3) == 6
+@pytest.mark.parametrize("count", [9, 19, 99])
+def test_rounding_of_floats_does_not_move_the_rank(count):
+    # (n + 1)(1 - .7) is a whole number, but a little more than that in floats, whose ceiling is one too high
+    assert threshold(torch.arange(1.0, count + 1), 0.7) == round(0.3 * (count + 1))
 
 
 @pytest.mark.parametrize("rate", [0.999999, 1 - 1e-12])

@@ -137,10 +137,10 @@ def test_a_detector_can_be_saved_and_loaded_after_a_test(grey, trainer, attacks,
     assert torch.equal(load(tmp_path / "model.ckpt")(grey.images), detector(grey.images))
 
 
-def test_a_test_without_named_loaders_is_called_test(grey, trainer, attacks):
+def test_a_test_without_named_loaders_numbers_them(grey, trainer, attacks):
     detector = build("ID", grey)
     (logged,) = trainer.test(detector, loader(*attacks["weak"]), verbose=False)
-    assert logged["test/test/auroc"] == pytest.approx(_auroc(detector.eval(), *attacks["weak"]), abs=1e-6)
+    assert logged["test/loader_0/auroc"] == pytest.approx(_auroc(detector.eval(), *attacks["weak"]), abs=1e-6)
 
 
 def test_data_of_another_shape_is_refused_before_the_first_batch(grey, trainer):

@@ -254,6 +254,22 @@ def _contents(module, **changed):
         ({"format": "2.0"}, "model.ckpt"),
         ({"state_dict": None}, "model.ckpt"),
     ],
+    ids=[
+        "newer format",
+        "unknown class",
+        "path of a callable",
+        "path of a class",
+        "unknown argument",
+        "no weights",
+        "weights of another size",
+        "architecture is a text",
+        "architecture is none",
+        "architecture without a class",
+        "class is a list",
+        "arguments are none",
+        "format is a text",
+        "weights are none",
+    ],
 )
 def test_contents_that_do_not_belong_are_refused_with_a_sentence(changed, message, tmp_path):
     path = tmp_path / "model.ckpt"

@@ -1,0 +1,92 @@
+"""Every file in configs/ is accepted and builds."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonargparse import ArgumentParser
+
+import train
+from attacks import Attack
+from data import AdversarialData, ImageData
+from detectors import Classifier, Detector
+from experiments.fitting import ConfigCheck
+from experiments.settings import read_settings
+from experiments.stages import plan
+from saliency import Encoder, SaliencyModel, Selector
+from saliency.checkpoints import save
+
+ROOT = Path(train.__file__).parent / "configs"
+PIPELINES = sorted(ROOT.glob("*.yaml"))
+ATTACKS = sorted((ROOT / "attacks").glob("*.yaml"))
+MODELS = sorted(path for path in ROOT.glob("*/*.yaml") if path not in ATTACKS)
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_all_files_are_covered():
+    assert {*PIPELINES, *ATTACKS, *MODELS} == set(ROOT.rglob("*.yaml"))
+    assert min(len(PIPELINES), len(ATTACKS), len(MODELS)) > 0
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Stand in for the trained parts that the configs name, with untrained ones of the right sizes."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/mnist")
+    classifier = Classifier((1, 28, 28), 10)
+    encoder = Encoder((1, 28, 28), 10, width=4)
+    selector = Selector(encoder)
+    parts = {
+        "classifier/seed_0": classifier,
+        "saliency/encoder": encoder,
+        "saliency/selector": selector,
+        "saliency/mask": SaliencyModel(selector, classifier),
+    }
+    for name, module in parts.items():
+        save(module, folder / name / "model.ckpt")
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=short)
+def test_pipeline_file_plans_stages_whose_configs_are_accepted(path):
+    settings = read_settings(["--config", str(path)])
+    stages = plan(settings)
+    assert [stage.name for stage in stages[:4]] == [
+        "classifier/seed_0",
+        "saliency/encoder",
+        "saliency/selector",
+        "saliency/mask",
+    ]
+    assert len(stages) == 4 + len(settings.detectors) * len(settings.train_on) * len(settings.seeds)
+    for stage in stages:
+        resolved = yaml.safe_load(ConfigCheck({"subcommand": "fit", "fit": stage.config}).resolved())
+        assert resolved["trainer"]["default_root_dir"] == str(stage.folder)
+
+
+@pytest.mark.parametrize("path", MODELS, ids=short)
+@pytest.mark.usefixtures("trained")
+def test_model_config_builds(path):
+    config = yaml.safe_load(path.read_text())
+    parser = ArgumentParser()
+    parser.add_subclass_arguments((Classifier, Encoder, Selector, SaliencyModel, Detector), "model")
+    parser.add_subclass_arguments((ImageData, AdversarialData), "data")
+    built = parser.instantiate(parser.parse_object({key: config[key] for key in ("model", "data")}))
+    assert tuple(built.model.shape) == tuple(built.data.shape)
+    resolved = yaml.safe_load(ConfigCheck(["fit", "--config", str(path)]).resolved())
+    assert resolved["trainer"]["default_root_dir"] == config["trainer"]["default_root_dir"]
+    assert resolved["trainer"]["max_epochs"] == config["trainer"]["max_epochs"]
+
+
+@pytest.mark.parametrize("path", ATTACKS, ids=short)
+def test_attack_config_goes_over_a_detector_config(path):
+    detector = str(ROOT / "mnist" / "spd.yaml")
+    resolved = yaml.safe_load(ConfigCheck(["fit", "--config", detector, "--config", str(path)]).resolved())
+    given = yaml.safe_load(path.read_text())["data"]["init_args"]["attack"]
+    parser = ArgumentParser()
+    parser.add_subclass_arguments(Attack, "attack")
+    built = parser.instantiate(parser.parse_object({"attack": resolved["data"]["init_args"]["attack"]})).attack
+    assert f"attacks.{type(built).__name__}" == given["class_path"]
+    assert all(getattr(built, name) == value for name, value in given["init_args"].items())
+    assert resolved["data"]["init_args"]["images"]["class_path"] == "data.MNIST"
