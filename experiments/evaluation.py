@@ -12,7 +12,7 @@ from experiments import tables
 from experiments.figures import heat_maps
 from experiments.messages import Parser
 from experiments.run import Run
-from experiments.transfer import summary, transfer
+from experiments.transfer import UNTRAINED, summary, transfer
 
 
 def run_evaluation(arguments: list[str]) -> None:
@@ -45,7 +45,8 @@ def _transfer(options: Namespace, command: list[str]) -> None:
     attacks = list(run.attacks())
     by_detector: dict[str, dict[str, Any]] = {}
     for (detector, trained_on), cells in table.items():
-        by_detector.setdefault(detector, {})[trained_on] = cells
+        free = trained_on == UNTRAINED
+        by_detector.setdefault("training-free" if free else detector, {})[detector if free else trained_on] = cells
     for name, contents in {
         "transfer.json": tables.as_json(meta, rows),
         "transfer.csv": tables.as_csv(rows),

@@ -1,11 +1,13 @@
 """Figures of the protocols, as PNG."""
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 _LIGHT_TEXT_BELOW = 0.65
 """Cells darker than this value of the colour scale get light text."""
@@ -19,26 +21,29 @@ def heat_maps(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]],
         tables: {detector: {trained on: {tested on: value in [0, 1] or None}}}; None is drawn as an empty cell.
         low: The value at the lower end of the colours; what lies below is drawn as this.
     """
-    widths = [max(len(next(iter(table.values()))), 2) for table in tables.values()]
-    figure = Figure(figsize=(1.5 + 1.1 * sum(widths), 1.6 + 0.55 * max(len(table) for table in tables.values())))
-    axes = figure.subplots(1, len(tables), squeeze=False, width_ratios=widths)[0]
-    colours = mpl.colormaps["viridis"]
-    for axis, (name, table) in zip(axes, tables.items(), strict=True):
-        columns = list(next(iter(table.values())))
-        values = [[float("nan") if row[c] is None else row[c] for c in columns] for row in table.values()]
-        picture = axis.imshow(values, vmin=low, vmax=1, cmap=colours, aspect="auto")
-        axis.set_title(name)
-        axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
-        axis.set_yticks(range(len(table)), ["" if label == "-" else label for label in table])
-        for y, row in enumerate(values):
-            for x, value in enumerate(row):
-                text = "-" if value != value else f"{value:.2f}"  # noqa: PLR0124 - NaN
-                position = (value - low) / (1 - low)
-                axis.text(x, y, text, ha="center", va="center", color="w" if position < _LIGHT_TEXT_BELOW else "k")
+    columns = [list(next(iter(table.values()))) for table in tables.values()]
+    height = 1.9 + 0.5 * max(len(table) for table in tables.values())
+    figure = Figure(figsize=(1.2 + sum(1.3 + 0.7 * len(names) for names in columns), height), layout="constrained")
+    axes = figure.subplots(1, len(tables), squeeze=False, width_ratios=[max(len(names), 2) for names in columns])[0]
+    for axis, names, (title_of, table) in zip(axes, columns, tables.items(), strict=True):
+        picture = _draw(axis, names, table, low)
+        axis.set_title(title_of)
     axes[0].set_ylabel("trained on")
     figure.supxlabel("tested on", fontsize="medium")
     figure.suptitle(title)
     figure.colorbar(picture, ax=list(axes), fraction=0.02, pad=0.01)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _draw(axis: Axes, columns: Sequence[str], table: Mapping[str, Mapping[str, Any]], low: float) -> AxesImage:
+    values = [[float("nan") if row[name] is None else row[name] for name in columns] for row in table.values()]
+    picture = axis.imshow(values, vmin=low, vmax=1, cmap="viridis", aspect="auto")
+    axis.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+    axis.set_yticks(range(len(table)), list(table))
+    for y, row in enumerate(values):
+        for x, value in enumerate(row):
+            colour = "w" if (value - low) / (1 - low) < _LIGHT_TEXT_BELOW else "k"
+            axis.text(x, y, "-" if math.isnan(value) else f"{value:.2f}", ha="center", va="center", color=colour)
+    return picture

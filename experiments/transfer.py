@@ -24,6 +24,9 @@ REALISED_RATE = 0.05
 SMALLEST_CALIBRATION = {0.01: 1000}
 """Rates that are not reported below so many calibration images."""
 
+UNTRAINED = "-"
+"""Stands for trained_on in the summary of a training-free detector."""
+
 SUBSETS = ("all", "successful", "failed")
 
 
@@ -91,9 +94,8 @@ def transfer(run: Run, device: torch.device, command: list[str]) -> tuple[dict[s
             for contender in field:
                 rows += _rows(contender, under, device)
                 progress.advance(task)
-    rows.sort(
-        key=lambda row: (row["trained_on"] is None, *(str(row[key]) for key in ("detector", "trained_on", "seed")))
-    )
+    order = {(contender.name, contender.trained_on, contender.seed): place for place, contender in enumerate(field)}
+    rows.sort(key=lambda row: order[row["detector"], row["trained_on"], row["seed"]])
     files = {str(path.relative_to(run.folder)): path for path in _checkpoints(run)}
     meta = provenance(command, files) | {
         "run": str(run.folder),
@@ -241,12 +243,12 @@ def summary(rows: list[dict[str, Any]], value: str = "auroc", subset: str = "all
         subset: Of the pairs.
 
     Returns:
-        {(detector, trained_on or "-"): {tested_on: mean or None}}, in the rows' order.
+        {(detector, trained_on or UNTRAINED): {tested_on: mean or None}}, in the rows' order.
     """
     collected: dict[tuple[str, str], dict[str, list[float]]] = {}
     for row in rows:
         if row["subset"] == subset:
-            cells = collected.setdefault((row["detector"], row["trained_on"] or "-"), {})
+            cells = collected.setdefault((row["detector"], row["trained_on"] or UNTRAINED), {})
             cells.setdefault(row["tested_on"], []).extend([] if row[value] is None else [row[value]])
     return {
         key: {attack: sum(values) / len(values) if values else None for attack, values in cells.items()}
