@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Threads that wait without spinning: on a machine that others use as well, spinning costs many times what it gains.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: install demo test
 .DEFAULT_GOAL := install
 

@@ -9,7 +9,7 @@ from data import Images
 
 
 @torch.no_grad()
-def scores(detector: nn.Module, images: Tensor, device: torch.device, batch_size: int = 256) -> Tensor:
+def scores(detector: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64) -> Tensor:
     """Return the scores (M,) of images (M, C, H, W), on the CPU.
 
     Args:
