@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 WRONG_INPUT = 1
 WRONG_USAGE = 2
+INTERRUPTED = 130
 
 
 class UsageError(Exception):
@@ -48,6 +49,9 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
         command(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: what was finished is kept\n")
+        return INTERRUPTED
     except UsageError as error:
         sys.stderr.write(f"error: {one_sentence(str(error), _configs(arguments))}\n")
         return WRONG_USAGE

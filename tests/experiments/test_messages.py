@@ -65,6 +65,11 @@ def test_a_bug_in_a_library_keeps_its_traceback():
         guarded(lambda _: torch.nn.functional.cross_entropy("no tensor", 3), [])
 
 
+def test_an_interruption_is_told_without_a_traceback(capsys):
+    assert guarded(raising(KeyboardInterrupt()), []) == 130
+    assert capsys.readouterr().err == "interrupted: what was finished is kept\n"
+
+
 def test_exit_statuses_pass_through():
     assert guarded(raising(SystemExit(0)), []) == 0
     assert guarded(raising(SystemExit(3)), []) == 3
