@@ -52,6 +52,9 @@ class ImageData(lightning.LightningDataModule):
         if splits not in get_args(Splits):
             msg = f"splits must be one of {', '.join(get_args(Splits))}, got {splits!r}"
             raise ValueError(msg)
+        if workers < 0:
+            msg = f"workers must be at least 0, got {workers}"
+            raise ValueError(msg)
         for name, value in {"batch_size": batch_size, "train_limit": train_limit, "test_limit": test_limit}.items():
             if value is not None and value < 1:
                 msg = f"{name} must be at least 1, got {value}"
@@ -103,7 +106,7 @@ class ImageData(lightning.LightningDataModule):
 
     def calibration_dataloader(self) -> DataLoader[Images]:
         """Return the clean calibration images."""
-        return self.loader("calibration")
+        return self.loader("calibration", shard=False)
 
     def test_dataloader(self) -> DataLoader[Images]:
         """Return the test images."""
@@ -113,16 +116,17 @@ class ImageData(lightning.LightningDataModule):
         """Return the test images."""
         return self.test_dataloader()
 
-    def loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Images]:
-        """Return batches of a split; under several processes each gets its share.
+    def loader(self, split: str, *, shuffle: bool = False, shard: bool = True) -> DataLoader[Images]:
+        """Return batches of a split.
 
         Args:
             split: Name of the split.
             shuffle: Whether to shuffle, anew each epoch; the order depends on the fit's seed and the epoch alone.
+            shard: Whether each of several processes gets its share; otherwise each gets everything.
         """
         data = self.split(split)
         trainer = self.trainer
-        processes, rank = (trainer.world_size, trainer.global_rank) if trainer is not None else (1, 0)
+        processes, rank = (trainer.world_size, trainer.global_rank) if trainer is not None and shard else (1, 0)
         sampler: DistributedSampler[Images] | None = None
         if shuffle or processes > 1:
             seed = int(np.random.SeedSequence(torch.initial_seed() % 2**32).generate_state(1)[0])

@@ -15,7 +15,8 @@ from detectors import Detector
 from experiments.messages import Parser
 from experiments.predictions import PredictionFile
 from experiments.scoring import clean_scores
-from saliency.checkpoints import load_weights, require, save
+from experiments.tables import write_text
+from saliency.checkpoints import Portable, load_weights, require, save
 
 LAST: Final = "last.ckpt"
 DONE: Final = "model.ckpt"
@@ -80,9 +81,18 @@ class ModelCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Check that a checkpoint's weights fit the model, before Lightning loads them."""
+        if not isinstance(self.model, Portable):
+            msg = (
+                f"{type(self.model).__name__} cannot be saved as a checkpoint of this project: derive it from "
+                "detectors.Detector, or from saliency.training.Trainable"
+            )
+            raise TypeError(msg)
         ckpt_path = self.config[self.subcommand].ckpt_path
         if ckpt_path is not None:
             load_weights(self.model, ckpt_path)
+            if self.subcommand == "fit" and Path(ckpt_path).name == DONE:
+                msg = f"{ckpt_path} is a finished model without its optimiser: a fit goes on from a {LAST}"
+                raise ValueError(msg)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Add TensorBoard and the checkpoint of each epoch's end to what the config asks for."""
@@ -99,16 +109,14 @@ class ModelCLI(LightningCLI):
                     enable_version_counter=False,
                 )
             )
-        kwargs["callbacks"] = [*(config.callbacks or []), *callbacks]
+        given = config.callbacks or []
+        kwargs["callbacks"] = [*(given if isinstance(given, list) else [given]), *callbacks]
         return super().instantiate_trainer(**kwargs)
 
     def before_fit(self) -> None:
         """Write the resolved config, which `--config` accepts."""
         if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.folder / f".{CONFIG}.tmp"
-            temporary.write_text(self.resolved())
-            temporary.replace(self.folder / CONFIG)
+            write_text(self.folder / CONFIG, self.resolved())
 
     def after_fit(self) -> None:
         """Calibrate a detector, and write the finished model."""
@@ -197,6 +205,9 @@ class ConfigCheck(ModelCLI):
 
     def instantiate_classes(self) -> None:
         """Build nothing."""
+
+    def after_instantiate_classes(self) -> None:
+        """Check nothing: nothing was built."""
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run nothing."""

@@ -13,10 +13,12 @@ from typing import Any, NoReturn
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 WRONG_INPUT = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 class UsageError(Exception):
@@ -29,6 +31,15 @@ class Parser(LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.allow_abbrev = False  # a typo is no abbreviation
+
+    def add_subclass_arguments(
+        self, baseclass: type | tuple[type, ...], nested_key: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Add them so that a path given for a part is a checkpoint's, never a config to read class paths from."""
+        added = super().add_subclass_arguments(baseclass, nested_key, *args, **kwargs)
+        action: Any = next(action for action in self._actions if action.dest == nested_key)
+        action.sub_add_kwargs = {**getattr(action, "sub_add_kwargs", {}), "sub_configs": False}
+        return added
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the message as a UsageError."""
@@ -47,6 +58,9 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         command(arguments)
+    except SIGTERMException:
+        sys.stderr.write("terminated: what was finished is kept\n")
+        return TERMINATED
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -12,6 +13,7 @@ from experiments.messages import UsageError
 from experiments.run import SETTINGS
 from experiments.settings import Settings, read_settings
 from experiments.stages import Stage, plan
+from experiments.tables import write_text
 
 
 def run_pipeline(arguments: list[str]) -> None:
@@ -27,7 +29,8 @@ def run_pipeline(arguments: list[str]) -> None:
     settings = read_settings(arguments)
     stages = plan(settings)
     console = Console()
-    _check_all(settings, stages)
+    _check_all(stages)
+    settings.data.prepare_data()
     write_settings(settings)
     _calm()
     for number, stage in enumerate(stages, 1):
@@ -41,37 +44,50 @@ def run_pipeline(arguments: list[str]) -> None:
         start = time.perf_counter()
         ModelCLI({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
         console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
-    console.print(f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {settings.run}", highlight=False)
+    console.print(
+        f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {settings.run}", highlight=False, soft_wrap=True
+    )
 
 
 def write_settings(settings: Settings) -> None:
     """Write the resolved pipeline file into the run folder, atomically."""
-    folder = Path(settings.run)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{SETTINGS}.tmp"
-    temporary.write_text(settings.resolved)
-    temporary.replace(folder / SETTINGS)
+    write_text(Path(settings.run) / SETTINGS, settings.resolved)
 
 
-def _check_all(settings: Settings, stages: list[Stage]) -> None:
+_FREE = {"root", "workers", "callbacks", "logger", "accelerator", "devices", "num_nodes", "strategy", "profiler"}
+_FREE |= {"default_root_dir", "log_every_n_steps", "enable_progress_bar", "enable_model_summary"}
+"""Keys that may change while a run goes on: where it runs and what it shows, not what it computes."""
+
+
+def _check_all(stages: list[Stage]) -> None:
     """Parse every stage's config, and compare it with the one that a stage was started with."""
-    before = Path(settings.run) / SETTINGS
-    old_run = yaml.safe_load(before.read_text())["run"] if before.exists() else settings.run
     for stage in stages:
-        planned = _resolved(stage)
+        planned = yaml.safe_load(_resolved(stage))
         path = stage.folder / CONFIG
-        if not path.exists():
+        if not path.exists() or not (stage.model.exists() or (stage.folder / LAST).exists()):
             continue
-        difference = _difference(
-            yaml.safe_load(path.read_text().replace(f"{old_run}/", "RUN/")),
-            yaml.safe_load(planned.replace(f"{settings.run}/", "RUN/")),
-        )
+        started = yaml.safe_load(path.read_text())
+        difference = _difference(_without_root(started, stage), _without_root(planned, stage))
         if difference:
             msg = (
                 f"{stage.folder} was started with another config ({difference}): choose another --run, or delete that "
                 "folder and those of the stages after it"
             )
             raise ValueError(msg)
+
+
+def _without_root(config: dict[str, Any], stage: Stage) -> Any:
+    """Return a stage's config with paths relative to the run folder, which may have moved."""
+    root = config["trainer"]["default_root_dir"].removesuffix(stage.name)
+
+    def relative(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: relative(item) for key, item in value.items() if key not in _FREE}
+        if isinstance(value, list):
+            return [relative(item) for item in value]
+        return value.removeprefix(root) if isinstance(value, str) else value
+
+    return relative(config)
 
 
 def _resolved(stage: Stage) -> str:

@@ -8,6 +8,7 @@ from data import ImageData
 from detectors import Classifier, Detector, load
 from experiments.fitting import DONE
 from experiments.settings import Settings, read_settings
+from experiments.stages import plan
 from saliency import SaliencyModel
 
 SETTINGS: Final = "pipeline.yaml"
@@ -34,6 +35,7 @@ class Run:
             )
             raise FileNotFoundError(msg)
         self.settings: Settings = read_settings(["--config", str(path)])
+        plan(self.settings)  # imports the user's own classes, which the loader then knows
 
     @property
     def report(self) -> Path:

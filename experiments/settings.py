@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -10,7 +11,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from attacks import Attack
 from data import ImageData
-from experiments.messages import Parser
+from experiments.messages import Parser, UsageError
 
 ENTRY_KEYS = ("model", "data", "trainer")
 SALIENCY_STAGES = ("encoder", "selector", "mask")
@@ -58,8 +59,9 @@ def read_settings(arguments: list[str]) -> Settings:
     arguments, overrides = _overrides(arguments)
     config = parser.parse_args(arguments)
     config.pop("config")
+    config.run = str(Path(config.run))
     for name in _UNTYPED:
-        config[name] = merge(config[name], overrides.get(name, {}))
+        config[name] = merge(config[name] or {}, overrides.get(name, {}))
     sections = config.as_dict()
     _check(sections)
     for entry in _entries(sections).values():
@@ -93,11 +95,22 @@ def _overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
         if not name.startswith(tuple(f"--{section}." for section in _UNTYPED)):
             rest.append(argument)
             continue
-        nested = yaml.safe_load(value if equals else next(remaining, ""))
+        nested = _value(name, value if equals else next(remaining, None))
         for key in reversed(name.removeprefix("--").split(".")):
             nested = {key: nested}
         found = merge(found, nested)
     return rest, found
+
+
+def _value(name: str, text: str | None) -> Any:
+    if text is None or text.startswith("--"):
+        msg = f"argument {name}: expected one value"
+        raise UsageError(msg)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        msg = f"argument {name}: {text!r} is not YAML"
+        raise UsageError(msg) from error
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +134,7 @@ def _parser() -> Parser:
     parser.add_argument("--seeds", type=list[int], default=[0], help="Seeds of the detectors.")
     parser.add_argument(
         "--trainer",
-        type=dict,
+        type=dict | None,
         default={},
         help="Trainer flags of every stage; an entry's own come over those of the file, the command line's over both.",
     )
@@ -129,10 +142,10 @@ def _parser() -> Parser:
     entry = "with the keys model, data and trainer of a `fit` config"
     parser.add_argument("--classifier", type=dict, required=True, help=f"The classifier: an entry {entry}.")
     parser.add_argument(
-        "--saliency", type=dict, default={}, help=f"encoder, selector and mask: an entry each, {entry}."
+        "--saliency", type=dict | None, default={}, help=f"encoder, selector and mask: an entry each, {entry}."
     )
     parser.add_argument("--attacks", type=dict[str, Attack], required=True, help="Attacks by name.")
-    parser.add_argument("--detectors", type=dict, default={}, help=f"Detectors by name: an entry each {entry}.")
+    parser.add_argument("--detectors", type=dict | None, default={}, help=f"Detectors by name: an entry each {entry}.")
     parser.add_argument(
         "--train_on", type=list[str] | None, default=None, help="Attacks that detectors are trained on; null: all."
     )
@@ -172,7 +185,11 @@ def _check_names(sections: Mapping[str, Any]) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
             msg = f"{name!r} cannot name a folder and a row: use lower-case letters, digits, '_' and '-'"
             raise ValueError(msg)
-    unknown = sorted(set(sections["train_on"] or ()) - set(attacks))
+    train_on = sections["train_on"]
+    if train_on is not None and (not train_on or len(set(train_on)) < len(train_on)):
+        msg = f"train_on must name different attacks, at least one, or be null for all; got {train_on}"
+        raise ValueError(msg)
+    unknown = sorted(set(train_on or ()) - set(attacks))
     if unknown:
         msg = f"train_on names {', '.join(unknown)}, but attacks has only {', '.join(attacks)}"
         raise ValueError(msg)

@@ -61,7 +61,7 @@ def describe(module: Portable) -> dict[str, Any]:
 
 
 def save(module: Portable, path: str | Path, **extra: Any) -> None:
-    """Write a checkpoint atomically; Lightning's `--ckpt_path` accepts it as well.
+    """Write a checkpoint atomically; `--ckpt_path` of validate, test and predict accepts it as well.
 
     Args:
         module: What to save.
@@ -101,7 +101,7 @@ def load(path: str | Path, expected: type[_M] | None = None) -> _M:
     contents = _read(path)
     module = _build(contents["architecture"], path)
     if expected is not None and not isinstance(module, expected):
-        msg = f"{path} holds a {type(module).__name__}, but a {expected.__name__} is needed"
+        msg = f"{path} holds {type(module).__name__}, but {expected.__name__} is needed"
         raise ValueError(msg)
     _fill(module, contents["state_dict"], path)
     return module.eval()  # type: ignore[return-value]

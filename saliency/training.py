@@ -55,7 +55,7 @@ class Trainable(Portable, lightning.LightningModule):
             ValueError: If the data module's images or classes are not those that the module was made for.
         """
         data = getattr(self.trainer, "datamodule", None)
-        if data is None:
+        if data is None or not hasattr(data, "shape"):  # none, or a user's own that does not say
             return
         if tuple(data.shape) != tuple(self.shape) or data.classes != self.classes:
             msg = (

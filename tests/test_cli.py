@@ -229,7 +229,7 @@ def test_checkpoint_of_another_kind_is_refused(tmp_path, monkeypatch, told):
     save(Selector(encoder), "selector.ckpt")
     arguments = ["fit", "--model", "saliency.Selector", "--model.encoder", "selector.ckpt", *DATA, *FAST]
     assert train.main(arguments) == 1
-    assert "selector.ckpt holds a Selector, but a Encoder is needed" in told()
+    assert "selector.ckpt holds Selector, but Encoder is needed" in told()
 
 
 def test_weights_of_another_architecture_are_refused(fit, told, tmp_path, capsys):
@@ -251,3 +251,39 @@ def test_unwritable_report_folder_is_told_before_the_work(finished_run, told):
     (finished_run / "report").write_text("a file where the folder should be")
     assert evaluate.main(["transfer", "--run", str(finished_run)]) == 1
     assert "report" in told()
+
+
+def test_text_given_as_a_checkpoint_is_never_read_as_a_config(tmp_path, monkeypatch, told):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("evil_module.py").write_text("raise SystemExit('the code of a checkpoint ran')")
+    Path("evil.ckpt").write_text("class_path: evil_module.Evil")
+    pairs = {
+        "images": {"class_path": "data.Digits"},
+        "classifier": "evil.ckpt",
+        "attack": {"class_path": "attacks.BIM"},
+    }
+    model = {"class_path": "detectors.ID", "init_args": {"classifier": "evil.ckpt"}}
+    data = {"class_path": "data.AdversarialData", "init_args": pairs}
+    Path("fit.yaml").write_text(yaml.safe_dump({"model": model, "data": data}))
+    assert train.main(["fit", "--config", "fit.yaml"]) == 1
+    assert "evil.ckpt is damaged" in told()
+
+
+def test_a_module_that_no_checkpoint_can_hold_is_refused_before_it_trains(tmp_path, monkeypatch, told):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["fit", "--model", "lightning.pytorch.demos.boring_classes.BoringModel", *DATA, *FAST]
+    assert train.main(arguments) == 1
+    assert "BoringModel cannot be saved" in told()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fit_does_not_go_on_from_a_finished_model(fit, told, capsys):
+    assert fit() == 0
+    capsys.readouterr()
+    assert fit("--ckpt_path", "out/model.ckpt", folder="again") == 1
+    assert "a fit goes on from a last.ckpt" in told()
+
+
+def test_a_single_callback_is_accepted(fit):
+    assert fit("--trainer.callbacks", "lightning.pytorch.callbacks.LearningRateMonitor") == 0

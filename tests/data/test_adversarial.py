@@ -249,7 +249,7 @@ def test_missing_checkpoint_is_refused_with_its_path(attack, tmp_path):
 
 def test_checkpoint_of_something_else_is_refused(attack, tmp_path):
     save(Encoder(SHAPE, CLASSES, width=4), tmp_path / "model.ckpt")
-    with pytest.raises(ValueError, match="holds a Encoder, but a Classifier is needed"):
+    with pytest.raises(ValueError, match="holds Encoder, but Classifier is needed"):
         AdversarialData(Toy(), str(tmp_path / "model.ckpt"), attack)
 
 

@@ -1,6 +1,7 @@
 """The pipeline: which stages run, what they leave, and how an interruption is survived."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,58 @@ def test_a_moved_run_folder_is_recognised(run_pipeline, tmp_path, capsys):
     assert "done already" in capsys.readouterr().out
 
 
+def test_a_moved_run_folder_goes_on_again_and_again(finished, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(finished, moved)
+    for run in (f"{moved}", f"{moved}/", f"{moved}/."):
+        assert train.main(["pipeline", "--config", str(moved / "pipeline.yaml"), "--run", run]) == 0
+
+
+def test_what_changes_no_number_may_change_while_a_run_goes_on(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    options = ["--run", str(copy), "--data.root", "elsewhere", "--trainer.enable_model_summary", "true"]
+    assert train.main(["pipeline", "--config", str(copy / "pipeline.yaml"), *options]) == 0
+
+
+def test_missing_data_leave_no_run_folder(tmp_path, monkeypatch, capsys):
+    def fail(*_args, **_kwargs):
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr("torchvision.datasets.MNIST.download", fail)
+    data = {"class_path": "data.MNIST", "init_args": {"root": str(tmp_path / "nowhere")}}
+    path = pipeline_file(tmp_path, tmp_path / "run", data=data)
+    assert train.main(["pipeline", "--config", str(path)]) == 1
+    assert str(tmp_path / "nowhere" / "MNIST" / "raw") in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_users_own_detector_is_trained_and_evaluated(tmp_path):
+    (tmp_path / "own_detector.py").write_text(OWN_DETECTOR)
+    own = {"own": {"model": {"class_path": "own_detector.Edges"}, "trainer": {"max_epochs": 1}}}
+    path = pipeline_file(tmp_path, tmp_path / "run", detectors=own, saliency={})
+    root = Path(train.__file__).parent
+    search = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}", "OMP_NUM_THREADS": "1"}
+    for command in (
+        ["train.py", "pipeline", "--config", str(path)],
+        ["evaluate.py", "transfer", "--run", str(path.parent / "run")],
+    ):
+        subprocess.run([sys.executable, *command], cwd=root, env=search, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    assert (tmp_path / "run/report/transfer.json").exists()
+
+
+OWN_DETECTOR = """
+from detectors import Detector
+
+class Edges(Detector):
+    def __init__(self, classifier):
+        super().__init__(classifier, channels=1)
+
+    def represent(self, images, logits=None):
+        return (images - images.roll(1, -1)).abs().mean(1, keepdim=True)
+"""
+
+
 def test_a_stage_config_is_accepted_by_fit(finished, tmp_path):
     config = finished / "detectors/id/fgsm/seed_0/config.yaml"
     again = tmp_path / "again"
@@ -143,6 +196,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
         ({"seeds": []}, "seeds must be different whole numbers"),
         ({"seeds": [1, 1]}, "seeds must be different whole numbers"),
         ({"attacks": {}}, "attacks is empty"),
+        ({"train_on": []}, "train_on must name different attacks"),
+        ({"train_on": ["fgsm", "fgsm"]}, "train_on must name different attacks"),
         ({"train_on": ["cw"]}, "train_on names cw, but attacks has only fgsm, none"),
         ({"detectors": {"SPD": {"model": {"class_path": "detectors.SPD"}}}}, "'SPD' cannot name a folder"),
         ({"detectors": {"spd": {"modle": {}}}}, "detectors.spd has the key modle; accepted are model, data, trainer"),

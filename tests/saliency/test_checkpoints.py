@@ -293,7 +293,7 @@ def test_a_class_that_is_not_imported_is_refused_also_inside_another(tmp_path, m
 @pytest.mark.parametrize("read", [load, lambda path, _: ID(str(path))], ids=["load", "constructor"])
 def test_a_checkpoint_of_another_class_is_refused(read, tmp_path):
     save(_encoder(), tmp_path / "model.ckpt")
-    with pytest.raises(ValueError, match="holds a Encoder, but a Classifier is needed"):
+    with pytest.raises(ValueError, match="holds Encoder, but Classifier is needed"):
         read(tmp_path / "model.ckpt", Classifier)
 
 
