@@ -55,15 +55,13 @@ class AttackedSet:
 
     Attributes:
         name: Of the attack.
-        clean: (M, C, H, W).
-        adversarial: (M, C, H, W), row by row the twins.
+        adversarial: (M, C, H, W), row by row the twins of the test images.
         subsets: (M,) bool by name, which pairs belong.
         success_rate: Share of the images classified right before that are wrong after; None if there are none.
         clean_accuracy: Share of the clean images classified right.
     """
 
     name: str
-    clean: Tensor
     adversarial: Tensor
     subsets: dict[str, Tensor]
     success_rate: float | None
@@ -88,11 +86,13 @@ def transfer(run: Run, device: torch.device, command: list[str]) -> tuple[dict[s
     rows: list[dict[str, Any]] = []
     with Progress(transient=True) as progress:
         field = list(_contenders(run, classifier, device, progress))
+        images = torch.cat([batch.images for batch in data.test_dataloader()])
+        clean = [scores(contender.module, images, device) for contender in progress.track(field, description="scores")]
         for name, attack in run.attacks().items():
             under = _attack(name, attack, run, classifier, device, progress)
             task = progress.add_task(f"scores under {name}", total=len(field))
-            for contender in field:
-                rows += _rows(contender, under, device)
+            for contender, of_clean in zip(field, clean, strict=True):
+                rows += _rows(contender, of_clean, under, device)
                 progress.advance(task)
     order = {(contender.name, contender.trained_on, contender.seed): place for place, contender in enumerate(field)}
     rows.sort(key=lambda row: order[row["detector"], row["trained_on"], row["seed"]])
@@ -152,8 +152,7 @@ def _rate_above(contender: Contender, values: Tensor, rate: float) -> float | No
     return None if limit is None else metrics.rate_above(values, limit)
 
 
-def _rows(contender: Contender, under: AttackedSet, device: torch.device) -> Iterator[dict[str, Any]]:
-    clean = scores(contender.module, under.clean, device)
+def _rows(contender: Contender, clean: Tensor, under: AttackedSet, device: torch.device) -> Iterator[dict[str, Any]]:
     adversarial = scores(contender.module, under.adversarial, device)
     realised = _rate_above(contender, clean, REALISED_RATE)
     for subset in SUBSETS:
@@ -201,12 +200,11 @@ def _attack(
         batches.append(Pairs(*(tensor.cpu() for tensor in make_pairs(classifier, attack, moved))))
     halves = [[tensor.chunk(2) for tensor in pairs] for pairs in batches]
     images, _, _, successful, failed, _ = zip(*halves, strict=True)
-    clean, adversarial = (torch.cat([pair[half] for pair in images]) for half in (0, 1))
+    adversarial = torch.cat([twins for _, twins in images])
     won, lost = (torch.cat([pair[0] for pair in column]) for column in (successful, failed))
     right = int(won.sum() + lost.sum())
     return AttackedSet(
         name=name,
-        clean=clean,
         adversarial=adversarial,
         subsets={"all": torch.ones_like(won), "successful": won, "failed": lost},
         success_rate=int(won.sum()) / right if right else None,

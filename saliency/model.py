@@ -28,7 +28,7 @@ class SaliencyModel(Trainable):
         classifier: The classifier whose decisions the masks shall explain, or the path of its checkpoint.
         black_box: What the objective looks through: that classifier (the paper's text), or the saliency model's own
             encoder (the authors' code).
-        objective: margin (the authors' code) or log (the paper's equation; collapses easily).
+        objective: margin (the authors' code) or log (the paper's equation).
         area_weight: Weight of the mask's area; None: the objective's default (8, as in the authors' code).
         smoothness_weight: Weight of the total variation; the main paper drops it.
         preserve_weight: Weight of "the kept image shows the class"; None: the objective's default.
