@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack, Problem
+from attacks.base import Attack
+from attacks.problem import Problem
 
 
 def import_advertorch() -> ModuleType:
@@ -46,7 +47,7 @@ class Advertorch(Attack):
 
     Differences:
         What advertorch does per batch stays so: some of its attacks let neighbours in a batch matter. Its random
-        numbers are drawn from the generator's seed, or from 0, and leave the global random state as it was.
+        numbers are drawn for the whole batch from one seed, and leave the global random state as it was.
     """
 
     attack: str
@@ -80,8 +81,7 @@ class Advertorch(Attack):
             with torch.no_grad():
                 given["num_classes"] = model(images[:1]).shape[1]
         arguments = {name: value for name, value in given.items() if name in accepted} | self.parameters
-        seed = 0 if problem.generator is None else problem.generator.initial_seed()
-        with _frozen(model), _own_randomness(seed, images.device):
+        with _frozen(model), _own_randomness(problem.seed, images.device):
             adversarial: Tensor = self._class()(model, **arguments).perturb(images, problem.labels)
         return adversarial.to(images.dtype).clamp(0, 1)
 

@@ -1,14 +1,23 @@
 """The interface of all attacks, with the one guarded entry."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
 from attacks import norms
-from attacks.guard import check_images, check_labels, check_region, evaluation_mode, gradients, labels_below_classes
+from attacks.guard import (
+    channels_last,
+    check_images,
+    check_labels,
+    check_region,
+    evaluation_mode,
+    gradients,
+    labels_below_classes,
+)
+from attacks.problem import Counted, Passes, Problem
 
 
 @dataclass(frozen=True)
@@ -22,8 +31,8 @@ class AttackResult:
         l2: (N,) Euclidean length of the change.
         rms: (N,) L2 over the square root of the number of values.
         linf: (N,) largest absolute change.
-        forward_passes: Images sent through the model by the attack, per image of the batch.
-        backward_passes: Gradients taken through the model by the attack, per image of the batch.
+        forward_passes: (N,) how often the attack sent the image through the model.
+        backward_passes: (N,) how many gradients through the model it took for the image.
     """
 
     images: Tensor
@@ -32,49 +41,8 @@ class AttackResult:
     l2: Tensor
     rms: Tensor
     linf: Tensor
-    forward_passes: float
-    backward_passes: float
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What one call of an attack is about, checked and copied by the guard.
-
-    Attributes:
-        model: Gives logits (N, K); in eval mode, gradients are recorded.
-        images: (N, C, H, W) in [0, 1], N at least 1; not to be overwritten.
-        labels: (N,), the labels to leave, or the targets.
-        detector: Gives scores (N,), above 0 means rejected; None unless the attack `needs_detector`.
-        region: (N, 1, H, W) bool, where pixels may change; None: everywhere.
-        generator: The source of all randomness; None: the attack's own fixed seed.
-    """
-
-    model: nn.Module
-    images: Tensor
-    labels: Tensor
-    detector: nn.Module | None
-    region: Tensor | None
-    generator: Generator | None
-
-
-class _Counted(nn.Module):
-    """A model that counts the images that pass forward and backward."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.forwards = 0
-        self.backwards = 0
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.model(images)
-        self.forwards += len(images)
-        if logits.requires_grad:
-            logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
-        return logits
-
-    def _count_backward(self, gradient: Tensor) -> None:
-        self.backwards += len(gradient)
+    forward_passes: Tensor
+    backward_passes: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +77,8 @@ class Attack(ABC):
             labels: (N,) in [0, K): labels to leave, or targets if `targeted`. None: the model's own predictions.
             detector: Gives scores (N,), above 0 means rejected; only for attacks with `needs_detector`.
             region: (N, 1, H, W) of 0 and 1; only pixels at 1 change.
-            generator: The source of all randomness of the attack.
+            generator: One number is drawn from it, which with an image's own values seeds all that is random about
+                that image; None: a fixed seed.
 
         Returns:
             (N, C, H, W) in [0, 1], detached, of the images' dtype and device; outside the region equal to the bit.
@@ -118,26 +87,7 @@ class Attack(ABC):
             ValueError: If the images, labels or region do not fit, or a detector or target is missing.
             RuntimeError: If the attack's images leave [0, 1] or are not finite, or the model needs other images.
         """
-        check_images(images)
-        mask = None if region is None else check_region(region, images)
-        if self.needs_detector and detector is None:
-            msg = f"{type(self).__name__} attacks a detector as well: pass detector=..."
-            raise ValueError(msg)
-        if labels is None and self.targeted:
-            msg = f"{type(self).__name__}(targeted=True) needs the targets as labels, got None"
-            raise ValueError(msg)
-        if len(images) == 0:
-            return images.detach().clone()
-        with evaluation_mode(model, detector), gradients(images.device):
-            originals = images.detach().clone()  # cloned inside: a tensor of inference mode cannot be recorded
-            chosen = self._labels(model, originals, labels)
-            problem = Problem(model, originals, chosen, detector if self.needs_detector else None, mask, generator)
-            with labels_below_classes(model, chosen):
-                adversarial = self.perturb(problem).detach().clone()
-            if mask is not None:
-                adversarial = torch.where(mask, adversarial, originals)
-            _check_result(self, adversarial, originals)
-        return adversarial
+        return self._attack(model, images, labels, detector, region, generator, passes=None)
 
     def report(
         self,
@@ -150,13 +100,13 @@ class Attack(ABC):
         generator: Generator | None = None,
     ) -> AttackResult:
         """Attack as `__call__` does, and measure the result per image; same arguments, same errors."""
-        counted = _Counted(model)
-        adversarial = self(counted, images, labels, detector=detector, region=region, generator=generator)
-        forwards, backwards = counted.forwards, counted.backwards
+        with torch.inference_mode(mode=False):
+            passes = Passes(images)
+        adversarial = self._attack(model, images, labels, detector, region, generator, passes)
         images = images.detach()
-        with evaluation_mode(model), gradients(images.device), torch.no_grad():
-            reference = model(images).argmax(1) if labels is None else labels.to(images.device)
-            predicted = model(adversarial).argmax(1) if len(images) else reference
+        with evaluation_mode(model), gradients(images.device):
+            reference = _predictions(Problem(model, images)) if labels is None else labels.to(images.device)
+            predicted = _predictions(Problem(model, adversarial))
         perturbation = adversarial - images
         return AttackResult(
             images=adversarial,
@@ -165,8 +115,8 @@ class Attack(ABC):
             l2=norms.l2(perturbation),
             rms=norms.rms(perturbation),
             linf=norms.linf(perturbation),
-            forward_passes=forwards / max(len(images), 1),
-            backward_passes=backwards / max(len(images), 1),
+            forward_passes=passes.forward,
+            backward_passes=passes.backward,
         )
 
     @abstractmethod
@@ -181,14 +131,54 @@ class Attack(ABC):
             outside the region is undone by the guard.
         """
 
-    @staticmethod
-    def _labels(model: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
-        if labels is None:
-            with torch.no_grad():
-                predictions: Tensor = model(images).argmax(1)
-            return predictions
-        check_labels(labels, images)
-        return labels.detach().to(images.device, torch.long, copy=True)
+    def _attack(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor | None,
+        detector: nn.Module | None,
+        region: Tensor | None,
+        generator: Generator | None,
+        passes: Passes | None,
+    ) -> Tensor:
+        """The one entry: everything around `perturb`; with `passes`, counted."""
+        check_images(images)
+        mask = None if region is None else check_region(region, images)
+        if self.needs_detector and detector is None:
+            msg = f"{type(self).__name__} attacks a detector as well: pass detector=..."
+            raise ValueError(msg)
+        if labels is None and self.targeted:
+            msg = f"{type(self).__name__}(targeted=True) needs the targets as labels, got None"
+            raise ValueError(msg)
+        if labels is not None:
+            check_labels(labels, images)
+        if len(images) == 0:
+            return images.detach().clone()
+        with evaluation_mode(model, detector), gradients(images.device), channels_last(model, detector):
+            originals = images.detach().clone()  # cloned inside: a tensor of inference mode cannot be recorded
+            counted = model if passes is None else Counted(model, passes)
+            given = None if labels is None else labels.detach().to(images.device, torch.long, copy=True)
+            chosen = _predictions(Problem(counted, originals)) if given is None else given
+            detector = detector if self.needs_detector else None
+            problem = Problem(counted, originals, chosen, detector, mask, _seed(generator))
+            with labels_below_classes(model, chosen):
+                adversarial = self.perturb(problem).detach().clone()
+            if mask is not None:
+                adversarial = torch.where(mask, adversarial, originals)
+            _check_result(self, adversarial, originals)
+        return adversarial
+
+
+@torch.no_grad()
+def _predictions(problem: Problem) -> Tensor:
+    none = torch.zeros(0, dtype=torch.long, device=problem.images.device)
+    return torch.cat([none, *(part.model(part.images).argmax(1) for part in problem.chunks())])
+
+
+def _seed(generator: Generator | None) -> int:
+    if generator is None:
+        return 0
+    return int(torch.randint(2**31, (), generator=generator, device=generator.device))
 
 
 def _check_result(attack: Attack, adversarial: Tensor, images: Tensor) -> None:

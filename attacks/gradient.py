@@ -1,59 +1,60 @@
-"""Attacks that take signed gradient steps inside an L-inf ball: one loop, three plans."""
+"""Attacks that walk along the gradient of the cross entropy inside a ball: one walk, several plans."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attacks.base import Attack, Problem
-from attacks.norms import project_linf
+from attacks.base import Attack
+from attacks.checks import at_least, one_of
+from attacks.norms import l2, project_l2, project_linf
+from attacks.problem import Problem
 
 
 class _Plan(NamedTuple):
-    """How a signed-gradient attack walks."""
+    """How an attack walks."""
 
     step_size: float
     steps: int = 1
     decay: float | None = None  # None: no momentum
+    norm: str = "linf"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _SignedSteps(Attack):
-    """The loop; a subclass says how it walks."""
+class _Walk(Attack):
+    """The walk; a subclass says how long, how fast, in which ball and from where."""
 
     epsilon: float = 0.3
 
     def __post_init__(self) -> None:
         plan = self._plan()
-        if plan.steps < 1:
-            msg = f"steps must be at least 1, got {plan.steps}"
-            raise ValueError(msg)
-        for name, value in {"epsilon": self.epsilon, "step_size": plan.step_size, "decay": plan.decay or 0}.items():
-            if not 0 <= value < float("inf"):
-                msg = f"{name} must be finite and at least 0, got {value}"
-                raise ValueError(msg)
+        at_least(1, steps=plan.steps)
+        at_least(0, epsilon=self.epsilon, step_size=plan.step_size, decay=plan.decay or 0)
 
     @abstractmethod
     def _plan(self) -> _Plan:
-        """Return step size, number of steps and decay."""
+        """Return the plan."""
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
-        step_size, steps, decay = self._plan()
-        adversarial = problem.images
+        return torch.cat([self._walk(part, part.images) for part in problem.chunks()])
+
+    def _walk(self, problem: Problem, adversarial: Tensor) -> Tensor:
+        """Return where the plan leads from a point (N, C, H, W)."""
+        plan = self._plan()
+        project, direction_of = (project_linf, torch.sign) if plan.norm == "linf" else (project_l2, _unit)
         momentum = torch.zeros_like(adversarial)
-        for _ in range(steps):
-            direction = self._ascent(problem, adversarial)
-            if decay is not None:
+        for _ in range(plan.steps):
+            direction = problem.within_region(self._ascent(problem, adversarial))
+            if plan.decay is not None:
                 mean = direction.abs().mean((1, 2, 3), keepdim=True)
-                momentum = decay * momentum + torch.where(mean > 0, direction / mean, 0)
+                momentum = plan.decay * momentum + torch.where(mean > 0, direction / mean, 0)
                 direction = momentum
-            if problem.region is not None:
-                direction = direction * problem.region
-            adversarial = project_linf(adversarial + step_size * direction.sign(), problem.images, self.epsilon)
+            step = plan.step_size * direction_of(direction)
+            adversarial = project(adversarial + step, problem.images, self.epsilon)
         return adversarial
 
     def _ascent(self, problem: Problem, adversarial: Tensor) -> Tensor:
@@ -64,8 +65,14 @@ class _SignedSteps(Attack):
         return -gradient if self.targeted else gradient
 
 
+def _unit(direction: Tensor) -> Tensor:
+    """Return each image's direction at L2 length 1; 0 where it has none."""
+    length = l2(direction).view(-1, 1, 1, 1)
+    return torch.where(length > 0, direction / length, 0)
+
+
 @dataclass(frozen=True, kw_only=True)
-class FGSM(_SignedSteps):
+class FGSM(_Walk):
     r"""Fast gradient sign method: one step :math:`x + \epsilon\,\mathrm{sign}(\nabla_x L)`.
 
     Args:
@@ -84,7 +91,7 @@ class FGSM(_SignedSteps):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BIM(_SignedSteps):
+class BIM(_Walk):
     """Basic iterative method: signed steps from the image itself, each clipped to the ball; labels stay fixed.
 
     Args:
@@ -108,7 +115,7 @@ class BIM(_SignedSteps):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MIM(_SignedSteps):
+class MIM(_Walk):
     r"""Momentum iterative method: signed steps along :math:`g \leftarrow \mu g + \nabla L / \overline{|\nabla L|}`.
 
     Args:
@@ -132,3 +139,88 @@ class MIM(_SignedSteps):
 
     def _plan(self) -> _Plan:
         return _Plan(self.step_size, self.steps, self.decay)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PGD(_Walk):
+    """Projected gradient descent: BIM from random points of the ball, in the L-inf or the L2 norm.
+
+    An image leaves as soon as a restart has fooled the model; one that withstands all of them keeps the point of
+    highest cross entropy (targeted: of lowest).
+
+    Args:
+        epsilon: Budget, at least 0, in the norm chosen; the default .3 is Madry et al.'s, for MNIST.
+        step_size: Length of a step in that norm, at least 0.
+        steps: Number of steps, at least 1.
+        restarts: Number of random starts, at least 1.
+        norm: "linf" or "l2".
+        random_start: Whether to start at a random point (uniform in the ball) or, the first time, at the image.
+        targeted: Whether labels are targets to reach.
+
+    Raises:
+        ValueError: If a number is out of its range or the norm another one.
+
+    Reference:
+        Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", arXiv 1706.06083, section 2.1.
+    """
+
+    step_size: float = 0.03
+    steps: int = 40
+    restarts: int = 1
+    norm: Literal["linf", "l2"] = "linf"
+    random_start: bool = True
+
+    def __post_init__(self) -> None:
+        one_of(("linf", "l2"), norm=self.norm)
+        at_least(1, restarts=self.restarts)
+        super().__post_init__()
+
+    def _plan(self) -> _Plan:
+        return _Plan(self.step_size, self.steps, norm=self.norm)
+
+    def perturb(self, problem: Problem) -> Tensor:
+        """Return adversarial images; see `Attack.perturb`."""
+        return torch.cat([self._restarted(part) for part in problem.chunks()])
+
+    def _restarted(self, problem: Problem) -> Tensor:
+        generators = problem.generators() if self.random_start or self.restarts > 1 else []
+        best = problem.images.clone()
+        highest = torch.full_like(problem.labels, -torch.inf, dtype=best.dtype)
+        left = torch.arange(len(problem), device=best.device)
+        for restart in range(self.restarts):
+            part = problem[left]
+            at_image = restart == 0 and not self.random_start
+            start = part.images if at_image else self._random_points(part, [generators[i] for i in left.tolist()])
+            walked = self._walk(part, start)
+            if self.restarts == 1:
+                return walked
+            loss, fooled = self._judged(part, walked)
+            better = loss > highest[left]
+            best[left[better]] = walked[better]
+            best[left[fooled]] = walked[fooled]
+            highest[left] = torch.maximum(loss, highest[left])
+            left = left[~fooled]
+            if len(left) == 0:
+                break
+        return best
+
+    @torch.no_grad()
+    def _judged(self, problem: Problem, adversarial: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss that the attack raises and whether the goal is reached, (N,) each."""
+        logits = problem.model(adversarial)
+        loss = functional.cross_entropy(logits, problem.labels, reduction="none")
+        hit = logits.argmax(1) == problem.labels
+        return (-loss, hit) if self.targeted else (loss, ~hit)
+
+    def _random_points(self, problem: Problem, generators: list[torch.Generator]) -> Tensor:
+        """Return a point of each image's ball, uniformly drawn, then cut to the region and to [0, 1]."""
+        images = problem.images
+        if self.norm == "linf":
+            drawn = [torch.rand(images.shape[1:], generator=g, dtype=images.dtype) for g in generators]
+            change = self.epsilon * (2 * torch.stack(drawn) - 1)
+        else:
+            drawn = [torch.randn(images.shape[1:], generator=g, dtype=images.dtype) for g in generators]
+            radii = torch.stack([torch.rand((), generator=g, dtype=images.dtype) for g in generators])
+            radii = self.epsilon * radii ** (1 / images.shape[1:].numel())
+            change = _unit(torch.stack(drawn)) * radii.view(-1, 1, 1, 1)
+        return (images + problem.within_region(change.to(images.device))).clamp(0, 1)

@@ -44,6 +44,32 @@ def gradients(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
+def channels_last(*modules: nn.Module | None) -> Iterator[None]:
+    """Lay out convolution weights channels last on the CPU, where that is faster, and put the caller's back.
+
+    The values are the same; only the rounding of a convolution may differ in the last bits.
+
+    Args:
+        modules: The modules; None is passed over, and so is what is not on the CPU.
+    """
+    weights = {
+        id(weight): weight
+        for module in modules
+        if module is not None
+        for weight in module.parameters()
+        if weight.ndim == _DIMENSIONS and weight.device.type == "cpu"
+    }
+    originals = [(weight, weight.data) for weight in weights.values()]
+    try:
+        for weight, data in originals:
+            weight.data = data.contiguous(memory_format=torch.channels_last)
+        yield
+    finally:
+        for weight, data in originals:
+            weight.data = data
+
+
+@contextmanager
 def labels_below_classes(model: nn.Module, labels: Tensor) -> Iterator[None]:
     """Refuse labels that the model has no logit for, at its first pass; costs no pass of its own.
 

@@ -67,3 +67,22 @@ def project_linf(adversarial: Tensor, images: Tensor, epsilon: float) -> Tensor:
         (N, C, H, W) in [0, 1].
     """
     return torch.minimum(torch.maximum(adversarial, images - epsilon), images + epsilon).clamp(0, 1)
+
+
+def project_l2(adversarial: Tensor, images: Tensor, epsilon: float) -> Tensor:
+    """Return `adversarial` drawn back onto the L2 ball around `images` and clipped to the box [0, 1].
+
+    Not the nearest point of ball and box together, but one of both: clipping towards the images' box never lengthens
+    a perturbation.
+
+    Args:
+        adversarial: (N, C, H, W).
+        images: (N, C, H, W) in [0, 1], the centres.
+        epsilon: Radius, at least 0.
+
+    Returns:
+        (N, C, H, W) in [0, 1].
+    """
+    change = adversarial - images
+    length = l2(change).view(-1, 1, 1, 1)
+    return torch.where(length > epsilon, images + change * (epsilon / length), adversarial).clamp(0, 1)

@@ -68,19 +68,20 @@ def test_image_that_was_wrong_before_counts_as_success_against_its_label(linear,
 @pytest.mark.parametrize("name", ALL)
 def test_passes_with_labels_are_counted_exactly(name, classifier, images, labels):
     result = ALL[name].report(classifier, images, labels)
-    assert (result.forward_passes, result.backward_passes) == (PASSES[name], PASSES[name])
+    assert result.forward_passes.tolist() == result.backward_passes.tolist() == [PASSES[name]] * 8
 
 
 @pytest.mark.parametrize("name", UNTARGETED)
 def test_missing_labels_cost_one_forward_pass(name, classifier, images):
     result = UNTARGETED[name].report(classifier, images)
-    assert (result.forward_passes, result.backward_passes) == (PASSES[name] + 1, PASSES[name])
+    assert result.forward_passes.tolist() == [PASSES[name] + 1] * 8
+    assert result.backward_passes.tolist() == [PASSES[name]] * 8
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_passes_grow_with_the_steps(steps, classifier, images, labels):
     result = BIM(steps=steps).report(classifier, images, labels)
-    assert (result.forward_passes, result.backward_passes) == (steps, steps)
+    assert result.forward_passes.tolist() == result.backward_passes.tolist() == [steps] * 8
 
 
 @each(ALL)
@@ -118,16 +119,14 @@ def test_success_under_autocast_is_that_of_full_precision(linear, images):
 def test_measures_carry_no_graph_of_images_that_require_gradients(classifier, images, labels):
     result = FGSM().report(classifier, images.requires_grad_(), labels)
     measured = [value for value in vars(result).values() if isinstance(value, torch.Tensor)]
-    assert len(measured) == 6
+    assert len(measured) == 8
     assert not any(tensor.requires_grad for tensor in measured)
 
 
 @each(ALL)
 def test_report_of_an_empty_batch_is_empty(attack, classifier):
     result = attack.report(classifier, torch.empty(0, 1, 12, 12), torch.empty(0, dtype=torch.long))
-    sizes = [len(tensor) for tensor in (result.images, result.success, result.l0, result.l2, result.rms, result.linf)]
-    assert sizes == [0] * 6
-    assert (result.forward_passes, result.backward_passes) == (0, 0)
+    assert [len(tensor) for tensor in vars(result).values()] == [0] * 8
 
 
 def fields_of(first, second):

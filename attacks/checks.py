@@ -1,0 +1,65 @@
+"""Checks of hyper-parameters, so that each refusal is worded once."""
+
+from math import isfinite
+
+
+def at_least(minimum: float, **values: float) -> None:
+    """Refuse numbers below a minimum, infinite ones and NaN.
+
+    Args:
+        minimum: The smallest number accepted.
+        values: The numbers by the names of their hyper-parameters.
+
+    Raises:
+        ValueError: Naming the hyper-parameter, what it must be and what it is.
+    """
+    for name, value in values.items():
+        if not (isfinite(value) and value >= minimum):
+            kind = "" if isinstance(minimum, int) and minimum > 0 else "finite and "
+            msg = f"{name} must be {kind}at least {minimum}, got {value}"
+            raise ValueError(msg)
+
+
+def above_zero(**values: float) -> None:
+    """Refuse numbers that are not finite and above 0.
+
+    Args:
+        values: The numbers by the names of their hyper-parameters.
+
+    Raises:
+        ValueError: Naming the hyper-parameter, what it must be and what it is.
+    """
+    for name, value in values.items():
+        if not (isfinite(value) and value > 0):
+            msg = f"{name} must be finite and above 0, got {value}"
+            raise ValueError(msg)
+
+
+def one_of(accepted: tuple[str, ...], **values: str) -> None:
+    """Refuse words that are not accepted.
+
+    Args:
+        accepted: The words.
+        values: The words by the names of their hyper-parameters.
+
+    Raises:
+        ValueError: Naming the hyper-parameter, what it must be and what it is.
+    """
+    for name, value in values.items():
+        if value not in accepted:
+            msg = f"{name} must be {' or '.join(accepted)}, got {value!r}"
+            raise ValueError(msg)
+
+
+def untargeted(attack: object) -> None:
+    """Refuse `targeted` where an attack has no targeted form.
+
+    Args:
+        attack: An attack with its attribute `targeted`.
+
+    Raises:
+        ValueError: If it is set.
+    """
+    if getattr(attack, "targeted", False):
+        msg = f"{type(attack).__name__} has no targeted form: leave out targeted=True"
+        raise ValueError(msg)

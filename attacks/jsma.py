@@ -1,0 +1,158 @@
+"""Attacks that change few values, each by much: JSMA, and a greedy one of lower cost."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from attacks.base import Attack
+from attacks.checks import at_least
+from attacks.margin import fooled, rivals_of
+from attacks.pairs import best_pair
+from attacks.problem import Problem
+
+_ROOM = 0.01
+"""A value nearer than this to the end of the range that it would move to is left alone, as in cleverhans."""
+
+
+class _Moves(NamedTuple):
+    """What n images do next."""
+
+    pairs: Tensor  # (n, 2) values to change
+    ends: Tensor  # (n, 2) what they become
+    found: Tensor  # (n,) bool, whether there is such a pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FewValues(Attack):
+    """The loop: two values a step, each once, until the goal is reached, none is left or gamma is used up."""
+
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least(0, gamma=self.gamma)
+        if self.gamma > 1:
+            msg = f"gamma, the share of values that may change, must be at most 1, got {self.gamma}"
+            raise ValueError(msg)
+
+    @abstractmethod
+    def _goals(self, problem: Problem) -> tuple[Tensor, bool]:
+        """Return the classes (N,) that the loop is about, and whether to reach or to leave them."""
+
+    @abstractmethod
+    def _free(self, images: Tensor) -> Tensor:
+        """Return which values (N, C, H, W) may change."""
+
+    @abstractmethod
+    def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor) -> _Moves:
+        """Return the next moves; free is (N, C * H * W)."""
+
+    def perturb(self, problem: Problem) -> Tensor:
+        """Return adversarial images; see `Attack.perturb`."""
+        points = problem.images.clone()
+        free = problem.within_region(self._free(points)).flatten(1).bool()
+        goals, reach = self._goals(problem)
+        left = torch.arange(len(problem), device=points.device)
+        steps = int(free.shape[1] * self.gamma / 2)
+        for step in range(steps + 1):  # the last one only looks
+            over = torch.zeros(len(problem), dtype=torch.bool, device=points.device)
+            for rows in problem.batches(left):
+                part, here = problem[rows], points[rows].requires_grad_()
+                logits = part.model(here)
+                done = fooled(logits.detach(), goals[rows], targeted=reach) | (step == steps)
+                if not done.all():
+                    pairs, ends, found = self._moves(logits, here, goals[rows], free[rows])
+                    done |= ~found
+                    going = rows[~done][:, None]
+                    points.view(len(points), -1)[going, pairs[~done]] = ends[~done]
+                    free[going, pairs[~done]] = False
+                failed = done & ~fooled(logits.detach(), part.labels, targeted=self.targeted)
+                points[rows[failed]] = part.images[failed]
+                over[rows] = done
+            left = left[~over[left]]
+            if len(left) == 0:
+                break
+        return points
+
+
+@dataclass(frozen=True, kw_only=True)
+class JSMA(_FewValues):
+    r"""Jacobian-based saliency map attack: move the pair of values that helps the target most, step by step.
+
+    With :math:`\alpha` the sum over a pair of the gradients of the target's logit and :math:`\beta` that of all other
+    logits, the pair of largest :math:`-\alpha\beta` among those with :math:`\alpha > 0 > \beta` moves by theta (theta
+    below 0: with both signs turned). A value moves once. Values are features: a pixel of a colour image has three.
+
+    Args:
+        theta: By how much a value moves, in [-1, 1], not 0.
+        gamma: Largest share of values that may change, in [0, 1].
+        targeted: Whether labels are targets. Otherwise each image gets a random other class as its target, drawn from
+            the generator; reaching it ends the attack, any wrong class at the end is a success.
+
+    Raises:
+        ValueError: If a number is out of its range.
+
+    Reference:
+        Papernot et al., "The Limitations of Deep Learning in Adversarial Settings", arXiv 1511.07528v1, algorithms 2
+        and 3 on logits; a step costs one pass forward and two backward.
+    """
+
+    theta: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < abs(self.theta) <= 1:
+            msg = f"theta must be in [-1, 1] and not 0, got {self.theta}"
+            raise ValueError(msg)
+
+    def _goals(self, problem: Problem) -> tuple[Tensor, bool]:
+        if self.targeted:
+            return problem.labels, True
+        with torch.no_grad():
+            classes = problem.model(problem.images[:1]).shape[1]
+        shifts = [int(torch.randint(1, classes, (), generator=generator)) for generator in problem.generators()]
+        return (problem.labels + torch.tensor(shifts, device=problem.labels.device)) % classes, True
+
+    def _free(self, images: Tensor) -> Tensor:
+        return images < 1 - _ROOM if self.theta > 0 else images > _ROOM
+
+    def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor) -> _Moves:
+        target = logits.gather(1, goals[:, None]).sum()
+        sign = 1.0 if self.theta > 0 else -1.0
+        gain = sign * torch.autograd.grad(target, points, retain_graph=True)[0].flatten(1)
+        loss = sign * torch.autograd.grad(target - logits.sum(), points)[0].flatten(1)
+        pairs, found = best_pair(gain, loss, free)
+        ends = (points.detach().flatten(1).gather(1, pairs) + self.theta).clamp(0, 1)
+        return _Moves(pairs, ends, found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreedyL0(_FewValues):
+    """Move the two values that change the lead of the label most, each to the end of the range that helps.
+
+    The first-order gain of a value is its gradient times the room it has in that direction. Not Papernot's map: one
+    pass backward a step, no pairs, both directions; it changes fewer values than JSMA.
+
+    Args:
+        gamma: Largest share of values that may change, in [0, 1].
+        targeted: Whether labels are targets to reach.
+
+    Raises:
+        ValueError: If gamma is out of its range.
+    """
+
+    def _goals(self, problem: Problem) -> tuple[Tensor, bool]:
+        return problem.labels, self.targeted
+
+    def _free(self, images: Tensor) -> Tensor:
+        return torch.ones_like(images, dtype=torch.bool)
+
+    def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor) -> _Moves:
+        lead = logits.gather(1, goals[:, None]).squeeze(1) - rivals_of(logits, goals).amax(1)
+        (gradient,) = torch.autograd.grad(lead.sum() if self.targeted else -lead.sum(), points)
+        gradient, values = gradient.flatten(1), points.detach().flatten(1)
+        gains = torch.where(gradient > 0, gradient * (1 - values), -gradient * values)
+        best, pairs = torch.where(free, gains, 0).topk(2, 1)
+        return _Moves(pairs, (gradient.gather(1, pairs) > 0).to(values.dtype), best[:, 0] > 0)

@@ -1,0 +1,91 @@
+"""The search of JSMA: the best pair of values, without looking at all pairs."""
+
+import torch
+from torch import Tensor
+
+_SEED = 16
+_BLOCK = 64
+
+
+def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return the pair of values that maximises :math:`(t_p + t_q)(o_p + o_q)`, both sums being positive.
+
+    Exact for any number m of values in O(m) memory. Three facts do it, each true in floating point as well, where sums
+    and products keep their order: a pair with value p scores at most
+    :math:`U_p = (t_p + \max t)(o_p + \max o)`, so that values below the score of some pair can go; the score grows in
+    both sums, so that a value with two others not below it in t and o can go; the rest is few.
+
+    Args:
+        target: (N, m), the gain of the target by a change of each value.
+        others: (N, m), the loss of the other classes by it.
+        free: (N, m) bool, which values may be taken.
+
+    Returns:
+        (N, 2) indices in ascending order, the first in reading order among equals, and (N,) bool, whether there is such
+        a pair; where there is none, the indices mean nothing.
+    """
+    target = torch.where(free, target, -torch.inf)
+    others = torch.where(free, others, -torch.inf)
+    reach = _product(target + target.amax(1, keepdim=True), others + others.amax(1, keepdim=True))
+    seeds = reach.topk(min(_SEED, reach.shape[1]), 1).indices
+    known, _ = _search(target.gather(1, seeds), others.gather(1, seeds))
+    kept = _indices((reach >= known[:, None]) & (reach > 0))
+    if kept.shape[1] > _BLOCK:
+        places = _indices(_front(_take(target, kept), _take(others, kept)))
+        kept = _take(kept, places, fill=target.shape[1]).long()
+    score, pair = _search(_take(target, kept), _take(others, kept))
+    return _take(kept, pair, fill=0).long(), score > 0
+
+
+def _product(first: Tensor, second: Tensor) -> Tensor:
+    """Return the product where both factors are positive, 0 elsewhere."""
+    return torch.where((first > 0) & (second > 0), first * second, 0)
+
+
+def _indices(mask: Tensor) -> Tensor:
+    """Return each row's true columns in ascending order, (N, k); filled up with the number of columns."""
+    rows, columns = mask.nonzero(as_tuple=True)
+    counts = mask.sum(1)
+    indices = torch.full((len(mask), int(counts.max())), mask.shape[1], device=mask.device)
+    starts = counts.cumsum(0) - counts
+    indices[rows, torch.arange(len(rows), device=mask.device) - starts[rows]] = columns
+    return indices
+
+
+def _take(values: Tensor, indices: Tensor, fill: float = -torch.inf) -> Tensor:
+    """Return the values at the indices, and `fill` beyond the last column."""
+    beyond = values.new_full((len(values), 1), fill)
+    return torch.cat([values, beyond], 1).gather(1, indices)
+
+
+def _front(target: Tensor, others: Tensor) -> Tensor:
+    """Return the values with at most one other that is not below them in both, (N, m) bool."""
+    order = target.sort(dim=1, descending=True, stable=True).indices
+    ranked = others.gather(1, order)
+    highest = ranked.cummax(1).values
+    lowest = torch.full_like(ranked[:, :1], -torch.inf)
+    before = torch.cat([lowest, highest[:, :-1]], 1)
+    second = torch.minimum(ranked, before).cummax(1).values  # of each prefix, the second highest
+    second = torch.cat([lowest, second[:, :-1]], 1)
+    return torch.zeros_like(ranked, dtype=torch.bool).scatter(1, order, ranked > second)
+
+
+def _search(target: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best score (N,) and its pair (N, 2), by looking at all pairs in blocks; 0 where there is none."""
+    count, size = target.shape
+    best = target.new_zeros(count)
+    pair = torch.zeros(count, 2, dtype=torch.long, device=target.device)
+    columns = torch.arange(size, device=target.device)
+    for start in range(0, size, _BLOCK):
+        rows = columns[start : start + _BLOCK]
+        scores = _product(
+            target[:, rows, None] + target[:, None, :],
+            others[:, rows, None] + others[:, None, :],
+        )
+        scores = torch.where(rows[:, None] < columns, scores, 0).flatten(1)
+        highest, places = scores.max(1)
+        better = highest > best
+        best = torch.where(better, highest, best)
+        found = torch.stack([rows[places // size], places % size], 1)
+        pair = torch.where(better[:, None], found, pair)
+    return best, pair

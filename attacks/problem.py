@@ -1,0 +1,125 @@
+"""What one call of an attack is about, and how its passes through the model are counted."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+_PIXELS_PER_THREAD = 2**16
+"""Pixels of a micro-batch on the CPU: larger ones lose 20 to 60 % because activations leave the cache."""
+_PIXELS_ON_A_DEVICE = 2**23
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One call of an attack, checked and copied by the guard; `problem[rows]` is the problem of some of its images.
+
+    Attributes:
+        model: Gives logits (N, K); in eval mode, gradients are recorded.
+        images: (N, C, H, W) in [0, 1], N at least 1; not to be overwritten.
+        labels: (N,), the labels to leave, or the targets; zeros where only predictions are asked.
+        detector: Gives scores (N,), above 0 means rejected; None unless the attack `needs_detector`.
+        region: (N, 1, H, W) bool, where pixels may change; None: everywhere.
+        seed: What `generators` starts from.
+    """
+
+    model: nn.Module
+    images: Tensor
+    labels: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    detector: nn.Module | None = None
+    region: Tensor | None = None
+    seed: int = 0
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def __getitem__(self, rows: Any) -> "Problem":
+        """Return the problem of some images only; passes through its model are counted as theirs.
+
+        Args:
+            rows: A slice, or indices or a mask (N,).
+        """
+        return replace(
+            self,
+            model=self.model.select(rows) if isinstance(self.model, Counted) else self.model,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            region=None if self.region is None else self.region[rows],
+        )
+
+    def chunks(self) -> Iterator["Problem"]:
+        """Split into problems small enough that a pass through a convolutional network stays in the cache."""
+        for start, end in self._bounds(len(self)):
+            yield self[start:end]
+
+    def batches(self, rows: Tensor) -> Iterator[Tensor]:
+        """Split indices (n,) of some images into such parts."""
+        for start, end in self._bounds(len(rows)):
+            yield rows[start:end]
+
+    def _bounds(self, images: int) -> Iterator[tuple[int, int]]:
+        pixels = self.images.shape[2:].numel()
+        on_cpu = self.images.device.type == "cpu"
+        budget = _PIXELS_PER_THREAD * torch.get_num_threads() if on_cpu else _PIXELS_ON_A_DEVICE
+        count = max(1, -(-images // max(4, budget // pixels)))
+        return pairwise(images * i // count for i in range(count + 1))  # of nearly equal size: a small rest is slow
+
+    def within_region(self, change: Tensor) -> Tensor:
+        """Return a change (N, C, H, W) with zeros where pixels may not change."""
+        return change if self.region is None else change * self.region
+
+    def generators(self) -> list[Generator]:
+        """Return a CPU generator per image, seeded by `seed` and the image's own values.
+
+        So what is drawn for an image depends neither on its neighbours in the batch, nor on its place, nor on the device.
+        """
+        contents = [zlib.crc32(image.contiguous().numpy().tobytes()) for image in self.images.cpu()]
+        return [Generator().manual_seed(self.seed ^ (content << 20)) for content in contents]
+
+
+class Passes:
+    """Images that went forward and gradients that came back, per image of a call."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.forward = torch.zeros(len(images), device=images.device)
+        self.backward = torch.zeros(len(images), device=images.device)
+
+
+class Counted(nn.Module):
+    """A view of a model that counts its passes for some images of a call.
+
+    A batch of another length than the view's images (an attack that repeats or splits them by itself) is spread evenly.
+
+    Args:
+        model: The model.
+        passes: Where to count.
+        rows: (n,), the images of the call that this view serves; None: all.
+    """
+
+    def __init__(self, model: nn.Module, passes: Passes, rows: Tensor | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.passes = passes
+        self.rows = torch.arange(len(passes.forward), device=passes.forward.device) if rows is None else rows
+
+    def select(self, rows: Any) -> "Counted":
+        """Return a view for some of this view's images."""
+        view = Counted(self.model, self.passes, self.rows[rows])
+        view.training = self.training
+        return view
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the model's logits."""
+        logits: Tensor = self.model(images)
+        self._count(self.passes.forward, len(images))
+        if logits.requires_grad:
+            logits.register_hook(lambda gradient: self._count(self.passes.backward, len(gradient)))  # type: ignore[no-untyped-call]
+        return logits
+
+    def _count(self, passes: Tensor, images: int) -> None:
+        passes.index_add_(0, self.rows, torch.full_like(self.rows, images / len(self.rows), dtype=passes.dtype))
