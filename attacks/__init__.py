@@ -2,6 +2,25 @@
 
 from attacks.adapter import Advertorch
 from attacks.base import Attack, AttackResult
-from attacks.gradient import BIM, FGSM, MIM
+from attacks.carlini_wagner import CarliniWagnerL2
+from attacks.deepfool import DeepFool
+from attacks.gradient import BIM, FGSM, MIM, PGD
+from attacks.jsma import JSMA, GreedyL0
+from attacks.localized import LocalizedBIM
+from attacks.warm_start import WarmCarliniWagnerL2
 
-__all__ = ["BIM", "FGSM", "MIM", "Advertorch", "Attack", "AttackResult"]
+__all__ = [
+    "BIM",
+    "FGSM",
+    "JSMA",
+    "MIM",
+    "PGD",
+    "Advertorch",
+    "Attack",
+    "AttackResult",
+    "CarliniWagnerL2",
+    "DeepFool",
+    "GreedyL0",
+    "LocalizedBIM",
+    "WarmCarliniWagnerL2",
+]

@@ -1,7 +1,7 @@
 """The interface of all attacks, with the one guarded entry."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch

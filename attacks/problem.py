@@ -76,7 +76,7 @@ class Problem:
     def generators(self) -> list[Generator]:
         """Return a CPU generator per image, seeded by `seed` and the image's own values.
 
-        So what is drawn for an image depends neither on its neighbours in the batch, nor on its place, nor on the device.
+        So what is drawn for an image depends neither on its neighbours in the batch, nor on its place or device.
         """
         contents = [zlib.crc32(image.contiguous().numpy().tobytes()) for image in self.images.cpu()]
         return [Generator().manual_seed(self.seed ^ (content << 20)) for content in contents]

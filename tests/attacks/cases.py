@@ -1,33 +1,73 @@
 """The attacks that every test of the contract runs; a new attack adds one entry."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from attacks import BIM, FGSM, MIM, Advertorch
+from attacks import (
+    BIM,
+    FGSM,
+    JSMA,
+    MIM,
+    PGD,
+    Advertorch,
+    CarliniWagnerL2,
+    DeepFool,
+    GreedyL0,
+    LocalizedBIM,
+    WarmCarliniWagnerL2,
+)
 
 EPSILON = 0.1
 _STEPS = {"epsilon": EPSILON, "step_size": 0.03, "steps": 10}
 _PGD = {"eps": EPSILON, "eps_iter": 0.03, "nb_iter": 10}
 
-UNTARGETED = {
+_ADVERTORCH_PGD = {"eps": EPSILON, "eps_iter": 0.03, "nb_iter": 10}
+_PGD = {**_STEPS, "restarts": 2}
+_DESCENT = {"search_steps": 4, "steps": 30, "learning_rate": 0.1, "initial_constant": 1.0}
+
+# Attacks that stay in a ball and return their last point, whether it fools or not
+_BUDGET = {
     "FGSM": FGSM(epsilon=EPSILON),
     "BIM": BIM(**_STEPS),
     "MIM": MIM(**_STEPS),
-    "Advertorch-PGD": Advertorch(attack="LinfPGDAttack", parameters={**_PGD, "rand_init": False}),
-    "Advertorch-random-PGD": Advertorch(attack="LinfPGDAttack", parameters=_PGD),
+    "PGD": PGD(**_PGD),
+    "PGD-from-image": PGD(**_STEPS, random_start=False),
+    "PGD-L2": PGD(epsilon=1.0, step_size=0.2, steps=10, norm="l2"),
 }
-TARGETED = {
-    "FGSM-targeted": FGSM(epsilon=EPSILON, targeted=True),
-    "BIM-targeted": BIM(**_STEPS, targeted=True),
-    "MIM-targeted": MIM(**_STEPS, targeted=True),
-    "Advertorch-PGD-targeted": Advertorch(attack="LinfPGDAttack", parameters=_PGD, targeted=True),
+# Attacks that go as far as they must, and give failures back as they were
+_MINIMAL = {
+    "DeepFool": DeepFool(),
+    "CarliniWagnerL2": CarliniWagnerL2(**_DESCENT),
+    "WarmCarliniWagnerL2": WarmCarliniWagnerL2(),
+    "JSMA": JSMA(),
+    "JSMA-down": JSMA(theta=-1.0),
+    "GreedyL0": GreedyL0(),
+    "LocalizedBIM": LocalizedBIM(step_size=0.05, steps=20, probability=0.4),
 }
+_ADVERTORCH = {
+    "Advertorch-PGD": Advertorch(attack="LinfPGDAttack", parameters={**_ADVERTORCH_PGD, "rand_init": False}),
+    "Advertorch-random-PGD": Advertorch(attack="LinfPGDAttack", parameters=_ADVERTORCH_PGD),
+}
+
+
+def _targeted(cases):
+    """The attacks that have a targeted form, in it."""
+    forms = {name: attack for name, attack in cases.items() if not isinstance(attack, DeepFool)}
+    return {f"{name}-targeted": replace(attack, targeted=True) for name, attack in forms.items()}
+
+
+UNTARGETED = _BUDGET | _MINIMAL | _ADVERTORCH
+TARGETED = _targeted(UNTARGETED)
 ALL = UNTARGETED | TARGETED
-OURS = {name: attack for name, attack in ALL.items() if not isinstance(attack, Advertorch)}
+BUDGET = _BUDGET | _targeted(_BUDGET)
+MINIMAL = _MINIMAL | _targeted(_MINIMAL)
+OURS = BUDGET | MINIMAL
 # advertorch draws the random start of a whole batch at once, as its adapter says
 APART = OURS | {"Advertorch-PGD": UNTARGETED["Advertorch-PGD"]}
-PASSES = {name: 1 if name.startswith("FGSM") else 10 for name in ALL}
+PASSES = {"FGSM": 1, "BIM": 10, "MIM": 10, "PGD-from-image": 10, "PGD-L2": 10, "Advertorch-PGD": 10}
 
 
 def each(cases):
