@@ -18,7 +18,7 @@ from saliency.checkpoints import save
 
 ROOT = Path(train.__file__).parent / "configs"
 PIPELINES = sorted(ROOT.glob("*.yaml"))
-ATTACKS = sorted((ROOT / "attacks").glob("*.yaml"))
+ATTACKS = sorted((ROOT / "attacks").rglob("*.yaml"))
 MODELS = sorted(path for path in ROOT.glob("*/*.yaml") if path not in ATTACKS)
 
 

@@ -1,0 +1,1 @@
+"""Speed against other libraries; not shipped, not timed by any test."""

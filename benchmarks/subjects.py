@@ -1,0 +1,118 @@
+"""What the benchmarks attack: small networks, trained once and kept, and images that they were not trained on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.transforms.functional import pil_to_tensor
+
+from data import Digits
+from data.batches import Images as Batch
+from detectors import Classifier
+
+Images = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A data set with the paper's network for it."""
+
+    shape: tuple[int, int, int]
+    classes: int
+    widths: tuple[int, ...]
+    epochs: int
+    epsilon: float
+    gamma: float
+    read: Callable[[Path], tuple[Images, Images]]
+
+
+def _digits(_root: Path) -> tuple[Images, Images]:
+    data = Digits()
+    data.prepare_data()
+    data.setup()
+    train, test = list(data.train_dataloader()), list(data.test_dataloader())
+    return _joined(train), _joined(test)
+
+
+def _joined(batches: list[Batch]) -> Images:
+    return torch.cat([batch.images for batch in batches]), torch.cat([batch.labels for batch in batches])
+
+
+def _mnist(root: Path) -> tuple[Images, Images]:
+    sets = [torchvision.datasets.MNIST(root, train=train) for train in (True, False)]
+    train, test = [(part.data[:, None].float() / 255, part.targets) for part in sets]
+    return (train[0][:20000], train[1][:20000]), test
+
+
+def _folder(name: str) -> Callable[[Path], tuple[Images, Images]]:
+    def read(root: Path) -> tuple[Images, Images]:
+        return part(root / name / "train"), part(root / name / "test")
+
+    def part(folder: Path) -> Images:
+        found = torchvision.datasets.ImageFolder(folder)
+        return torch.stack([pil_to_tensor(image) for image, _ in found]) / 255, torch.tensor(found.targets)
+
+    return read
+
+
+SUBJECTS = {
+    "digits": Subject((1, 28, 28), 10, (16, 32), 8, 0.1, 0.145, _digits),
+    "mnist": Subject((1, 28, 28), 10, (32, 64), 3, 0.3, 0.145, _mnist),
+    "cifar10": Subject((3, 32, 32), 10, (32, 64, 128), 8, 0.03, 0.02, _folder("cifar10")),
+    "assira": Subject((3, 112, 112), 2, (32, 64, 128, 128), 2, 0.03, 0.002, _folder("assira")),
+}
+
+
+def prepare(name: str, root: Path, kept: Path, count: int, *, skip: int = 0) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a classifier in eval mode and images with its predictions for them.
+
+    Args:
+        name: Of the subject.
+        root: Where the data lie: MNIST as torchvision lays it out, the others as `<name>/{train,test}/<class>/*`.
+        kept: Folder of the trained networks; one that is missing is trained first, for a minute or some.
+        count: Number of test images, drawn with a fixed seed.
+        skip: How many of those to leave out first (they served for tuning).
+    """
+    subject = SUBJECTS[name]
+    train, test = subject.read(root)
+    model = Classifier(subject.shape, subject.classes, widths=subject.widths)
+    file = kept / f"{name}.pt"
+    if file.exists():
+        model.load_state_dict(torch.load(file, weights_only=True))
+    else:
+        print(f"training the {name} network", flush=True)
+        _train(model, *train, subject.epochs)
+        kept.mkdir(parents=True, exist_ok=True)
+        torch.save(model.state_dict(), file)
+    model.eval()
+    order = torch.randperm(len(test[0]), generator=torch.Generator().manual_seed(1))[skip : skip + count]
+    images = test[0][order]
+    labels = predicted(model, images)
+    right = (labels == test[1][order]).float().mean().item()
+    print(f"{name}: {len(images)} images, the network's accuracy on them {right:.3f}", flush=True)
+    return model, images, labels
+
+
+@torch.no_grad()
+def predicted(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the classes (N,) that a model in eval mode predicts, in small batches."""
+    return torch.cat([model(images[start : start + 50]).argmax(1) for start in range(0, len(images), 50)])
+
+
+def _train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None:
+    torch.manual_seed(0)
+    model.train()
+    optimizer = torch.optim.Adam(model.parameters())
+    steps = epochs * (len(images) // 64)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(images))[: len(images) // 64 * 64].view(-1, 64):
+            loss = functional.cross_entropy(model(images[rows]), labels[rows])
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            schedule.step()
