@@ -28,7 +28,7 @@ class AdversarialData(lightning.LightningDataModule):
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
-        ValueError: If the classifier was made for other images.
+        ValueError: If the classifier was made for other images, or an attack is targeted.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class AdversarialData(lightning.LightningDataModule):
         self.shape = images.shape
         self.classes = images.classes
         images.train_split = "detector_train"
+        for each in (attack, *self.test_attacks.values()):
+            refuse_targeted(each)
         if (tuple(self.classifier.shape), self.classifier.classes) != (tuple(self.shape), self.classes):
             msg = (
                 f"the classifier was made for images {tuple(self.classifier.shape)} of {self.classifier.classes} "
@@ -93,6 +95,20 @@ class AdversarialData(lightning.LightningDataModule):
         testing = self.trainer is not None and self.trainer.testing
         attack = self.test_attacks[self.test_names[dataloader_idx]] if testing else self.attack
         return make_pairs(self.classifier.to(batch.images.device), attack, batch)
+
+
+def refuse_targeted(attack: Attack) -> None:
+    """Refuse an attack that needs targets: pairs have none.
+
+    Args:
+        attack: Of pairs to be made.
+
+    Raises:
+        ValueError: If it is targeted.
+    """
+    if attack.targeted:
+        msg = f"pairs are made by untargeted attacks, for there are no targets: leave out targeted of {attack}"
+        raise ValueError(msg)
 
 
 def make_pairs(classifier: Classifier, attack: Attack, batch: Images) -> Pairs:

@@ -87,6 +87,10 @@ class ModelCLI(LightningCLI):
                 "detectors.Detector, or from saliency.training.Trainable"
             )
             raise TypeError(msg)
+        rate = getattr(self.model, "learning_rate", None)
+        if rate is not None and not rate > 0:
+            msg = f"learning_rate of {type(self.model).__name__} must be above 0, got {rate}"
+            raise ValueError(msg)
         ckpt_path = self.config[self.subcommand].ckpt_path
         if ckpt_path is not None:
             load_weights(self.model, ckpt_path)
@@ -123,6 +127,12 @@ class ModelCLI(LightningCLI):
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         model, data = self.model, self.datamodule
+        if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+            msg = (
+                f"the fit of {type(model).__name__} diverged: its weights are not finite, and no {DONE} was written; "
+                f"delete {self.folder} and use a lower learning_rate"
+            )
+            raise ValueError(msg)
         if isinstance(model, Detector) and isinstance(data, AdversarialData):
             device = self.trainer.strategy.root_device
             model.calibrate(clean_scores(model.to(device), data.calibration_dataloader(), device))

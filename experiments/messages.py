@@ -20,6 +20,9 @@ WRONG_USAGE = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
+_INTERRUPTION = "interrupted: what was finished is kept", INTERRUPTED
+_TERMINATION = "terminated: what was finished is kept", TERMINATED
+
 
 class UsageError(Exception):
     """The command line or a config is not what the parser accepts."""
@@ -58,26 +61,32 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         command(arguments)
-    except SIGTERMException:
-        sys.stderr.write("terminated: what was finished is kept\n")
-        return TERMINATED
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: what was finished is kept\n")
-        return INTERRUPTED
-    except UsageError as error:
-        sys.stderr.write(f"error: {one_sentence(str(error), _configs(arguments))}\n")
-        return WRONG_USAGE
-    except (ValueError, TypeError, OSError, MisconfigurationException) as error:
-        told = _meant(error)
-        if told is None:
-            raise
-        if os.environ.get("DEBUG"):
-            traceback.print_exc()
-        sys.stderr.write(f"error: {_of_exception(told)}\n")
-        return WRONG_INPUT
-    return 0
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        message, status = _INTERRUPTION  # Lightning turned Ctrl-C into status 1
+    except (KeyboardInterrupt, SIGTERMException) as signal:
+        message, status = _TERMINATION if isinstance(signal, SIGTERMException) else _INTERRUPTION
+    except (UsageError, ValueError, TypeError, OSError, MisconfigurationException) as error:
+        message, status = _told(error, arguments)
+    else:
+        return 0
+    sys.stderr.write(f"{message}\n")
+    return status
+
+
+def _told(error: Exception, arguments: list[str]) -> tuple[str, int]:
+    """Return the sentence and the status of bad input; raise again what a bug raised."""
+    if isinstance(error, UsageError):
+        configs = _configs(arguments)
+        sentence = _pipeline_file(arguments, configs) or one_sentence(str(error), list(configs.values()))
+        return f"error: {sentence}", WRONG_USAGE
+    meant = _meant(error)
+    if meant is None:
+        raise error
+    if os.environ.get("DEBUG"):
+        traceback.print_exc()
+    return f"error: {_of_exception(meant)}", WRONG_INPUT
 
 
 def one_sentence(message: str, configs: list[Any] | None = None) -> str:
@@ -140,16 +149,26 @@ def _class(path: str) -> Callable[..., Any]:
     return found
 
 
-def _configs(arguments: list[str]) -> list[Any]:
-    """Return the YAML files that the command names and that can be read."""
-    configs = []
+def _configs(arguments: list[str]) -> dict[Path, Any]:
+    """Return the YAML files that the command names and that can be read, with their content."""
+    configs = {}
     for path in (Path(argument.split("=")[-1]) for argument in arguments):
         if path.suffix in {".yaml", ".yml"} and path.is_file():
             try:
-                configs.append(yaml.safe_load(path.read_text()))
+                configs[path] = yaml.safe_load(path.read_text())
             except yaml.YAMLError:
                 continue  # the parser tells it better
     return configs
+
+
+def _pipeline_file(arguments: list[str], configs: dict[Path, Any]) -> str | None:
+    """Return what to do where a command for one model was given a file for the whole pipeline."""
+    if "pipeline" in arguments[:1]:
+        return None
+    for path, config in configs.items():
+        if isinstance(config, dict) and {"run", "detectors"} <= config.keys():
+            return f"{path} describes a whole experiment: run it with `python train.py pipeline --config {path}`"
+    return None
 
 
 def _meant(error: BaseException | None) -> BaseException | None:

@@ -1,6 +1,7 @@
 """`train.py pipeline`: every missing stage of an experiment, in order."""
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from experiments.messages import UsageError
 from experiments.run import SETTINGS
 from experiments.settings import Settings, read_settings
 from experiments.stages import Stage, plan
-from experiments.tables import write_text
+from experiments.tables import read_yaml, write_text
 
 
 def run_pipeline(arguments: list[str]) -> None:
@@ -28,7 +29,7 @@ def run_pipeline(arguments: list[str]) -> None:
     """
     settings = read_settings(arguments)
     stages = plan(settings)
-    console = Console()
+    console = Console(quiet=_is_child())  # under DDP each rank runs this function
     _check_all(stages)
     settings.data.prepare_data()
     write_settings(settings)
@@ -49,6 +50,11 @@ def run_pipeline(arguments: list[str]) -> None:
     )
 
 
+def _is_child() -> bool:
+    """Tell whether another process of a distributed run does the talking."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) != "0"
+
+
 def write_settings(settings: Settings) -> None:
     """Write the resolved pipeline file into the run folder, atomically."""
     write_text(Path(settings.run) / SETTINGS, settings.resolved)
@@ -66,7 +72,7 @@ def _check_all(stages: list[Stage]) -> None:
         path = stage.folder / CONFIG
         if not path.exists() or not (stage.model.exists() or (stage.folder / LAST).exists()):
             continue
-        started = yaml.safe_load(path.read_text())
+        started = read_yaml(path)
         difference = _difference(_without_root(started, stage), _without_root(planned, stage))
         if difference:
             msg = (

@@ -11,6 +11,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from attacks import Attack
 from data import ImageData
+from data.adversarial import refuse_targeted
 from experiments.messages import Parser, UsageError
 
 ENTRY_KEYS = ("model", "data", "trainer")
@@ -69,6 +70,8 @@ def read_settings(arguments: list[str]) -> Settings:
     for name in _UNTYPED:
         config[name] = sections[name]
     built = parser.instantiate(config)
+    for attack in built.attacks.values():
+        refuse_targeted(attack)
     return Settings(
         run=config.run,
         seeds=config.seeds,

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 Row = Mapping[str, Any]
 
 
@@ -56,3 +58,19 @@ def cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file that this project wrote.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        ValueError: If it is damaged; names it.
+    """
+    try:
+        return yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        msg = f"{path} is damaged and cannot be read as YAML: restore it, or delete its folder to make it anew"
+        raise ValueError(msg) from error

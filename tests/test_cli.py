@@ -133,6 +133,11 @@ def test_help_names_the_pipeline(command, capsys):
         (["fit", "--config", "nowhere.yaml"], 2, "nowhere.yaml"),
         (["fit", *CLASSIFIER, *DATA, "--data.batch_size", "0"], 1, "batch_size must be at least 1, got 0"),
         (["fit", *CLASSIFIER, "--data", "data.MNIST", "--ckpt_path", "no.ckpt"], 1, "no checkpoint no.ckpt"),
+        (
+            ["fit", *CLASSIFIER, *DATA, "--model.learning_rate", "-1"],
+            1,
+            "learning_rate of Classifier must be above 0",
+        ),
         (["pipeline"], 2, "required: run"),
         (["pipeline", "--config", "nowhere.yaml"], 2, "nowhere.yaml"),
     ],
@@ -159,6 +164,31 @@ def test_wrong_usage_of_evaluate_is_told_in_one_sentence(tmp_path, monkeypatch, 
     assert evaluate.main(arguments) == status
     assert words in told()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pipeline_file_given_to_fit_names_the_right_command(tmp_path, monkeypatch, told):
+    monkeypatch.chdir(tmp_path)
+    config = Path(train.__file__).parent / "configs/digits.yaml"
+    assert train.main(["fit", "--config", str(config)]) == 2
+    assert f"train.py pipeline --config {config}" in told()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fit_that_diverged_leaves_no_finished_model(fit, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(Classifier, "training_step", lambda self, *_: next(self.parameters()).sum() * float("nan"))
+    assert fit() == 1
+    assert "diverged: its weights are not finite" in told()
+    assert not list(tmp_path.rglob("model.ckpt"))
+
+
+def test_ctrl_c_during_a_fit_is_told(fit, capsys, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Classifier, "training_step", interrupted)
+    assert fit() == 130
+    assert capsys.readouterr().err.endswith("interrupted: what was finished is kept\n")
+    assert not list(tmp_path.rglob("model.ckpt"))
 
 
 def test_unusable_device_is_told(finished_run, told):

@@ -204,6 +204,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
         ({"detectors": {"spd": {"model": {}}}}, "detectors.spd needs a model with a class_path"),
         ({"detectors": {"spd": {"model": {"class_path": "detectors.SDP"}}}}, "detectors.SDP names nothing"),
         ({"saliency": {"encoder": {"model": {"class_path": "saliency.Encoder"}}}}, "saliency needs all of encoder"),
+        ({"attacks": {"fgsm": {"class_path": "attacks.FGSM", "init_args": {"targeted": True}}}}, "untargeted attacks"),
         ({"classifier": {"model": {"class_path": "detectors.Classifier", "init_args": {"wdths": [4]}}}}, "'wdths'"),
     ],
 )
@@ -214,6 +215,17 @@ def test_a_wrong_pipeline_file_is_told_in_one_sentence_before_anything_is_made(r
     assert told in error
     assert len(error.strip().splitlines()) == 1
     assert not folder.exists()
+
+
+def test_a_damaged_config_of_a_stage_is_named(finished, capsys):
+    path = finished / "classifier/seed_0/config.yaml"
+    kept = path.read_bytes()
+    path.write_text("trainer: {max_epochs: [")
+    try:
+        assert train.main(["pipeline", "--config", str(finished / "pipeline.yaml"), "--run", str(finished)]) == 1
+    finally:
+        path.write_bytes(kept)
+    assert f"{path} is damaged" in capsys.readouterr().err
 
 
 def test_pipeline_file_keeps_the_defaults_it_was_run_with(finished):
