@@ -29,7 +29,8 @@ def import_advertorch() -> ModuleType:
     return importlib.import_module("advertorch.attacks")
 
 
-_ALWAYS_TARGETED = ("JSMA", "JacobianSaliencyMapAttack")
+_ALWAYS_TARGETED = ("JSMA", "JacobianSaliencyMapAttack", "LBFGSAttack")
+"""LBFGSAttack takes `targeted`, but untargeted its loss and gradient disagree, and it fools nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,11 @@ class Advertorch(Attack):
 
     Raises:
         ValueError: If advertorch has no such attack, the attack no such argument, or the argument is not the
-            caller's to give; or if an attack that only has a targeted form (JSMA) is not `targeted`.
+            caller's to give; or if an attack that only has a targeted form (JSMA, LBFGS) is not `targeted`.
+
+    Works on today's torch (tested): GradientSignAttack, LinfPGDAttack, L2PGDAttack, MomentumIterativeAttack,
+    SparseL1DescentAttack, DDNL2Attack, ElasticNetL1Attack, LinfSPSAAttack in both forms; LinfFABAttack and L2FABAttack
+    untargeted; LBFGSAttack targeted.
 
     Differences:
         What advertorch does per batch stays so: some of its attacks let neighbours in a batch matter. Its random

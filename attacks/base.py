@@ -155,7 +155,8 @@ class Attack(ABC):
         if len(images) == 0:
             return images.detach().clone()
         with evaluation_mode(model, detector), gradients(images.device), channels_last(model, detector):
-            originals = images.detach().clone()  # cloned inside: a tensor of inference mode cannot be recorded
+            # cloned inside: a tensor of inference mode cannot be recorded; in one layout, whatever the caller's
+            originals = images.detach().clone(memory_format=torch.contiguous_format)
             counted = model if passes is None else Counted(model, passes)
             given = None if labels is None else labels.detach().to(images.device, torch.long, copy=True)
             chosen = _predictions(Problem(counted, originals)) if given is None else given

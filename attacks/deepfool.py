@@ -17,7 +17,9 @@ _NEAR = 3
 _FOLLOWED = 2
 """Rivals that later steps look at, at most."""
 _SPREAD = 1.3
-"""A rival is left out where it is this many times farther than the nearest. Measured: mean L2 equal to 1e-4."""
+"""Later steps leave a rival out where it was this many times farther than the nearest."""
+_STEEPER = 1.5
+"""How many times as steep as the steepest of the near rivals a far one may be, to be looked at."""
 _STABLE = 1e-4
 """Added to a distance, as foolbox does, so that a step from the boundary still crosses it."""
 _TINY = 1e-8
@@ -47,9 +49,10 @@ class DeepFool(Attack):
         CVPR 2016, algorithm 2; defaults of cleverhans.
 
     Differences:
-        Not every candidate's gradient is taken at every step: later steps follow the two that were nearest, and one
-        where the other was 1.3 times as far; the first takes the gradients of far candidates only for images where
-        they could be nearest. The perturbations are the same but for some thousandths of their mean length.
+        Not every candidate's gradient is taken at every step. The first looks at the three of highest logits, and at
+        the others where one of them could be nearer if it were 1.5 times as steep; later ones follow the two that were
+        nearest, and one where the other was 1.3 times as far. So a class of low logit is missed if it is more than
+        1.5 times as steep; on the benchmark's networks mean L2 equals foolbox's to 1e-3.
     """
 
     overshoot: float = 0.02
@@ -118,7 +121,7 @@ class _Walk:
     def _first_step(self, rows: Tensor) -> Tensor:
         part = self.problem[rows]
         view = self._look(part, part.images, None, slice(0, _NEAR))
-        reach = view.gap / (_SPREAD * view.lengths.amax(1))
+        reach = view.gap / (_STEEPER * view.lengths.amax(1))
         missed = (~view.done & (reach < view.distances.amin(1))).nonzero().squeeze(1)
         self._choose(rows, view)
         if len(missed):

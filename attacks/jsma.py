@@ -38,8 +38,8 @@ class _FewValues(Attack):
             raise ValueError(msg)
 
     @abstractmethod
-    def _goals(self, problem: Problem) -> tuple[Tensor, bool]:
-        """Return the classes (N,) that the loop is about, and whether to reach or to leave them."""
+    def _goals(self, labels: Tensor, classes: int, draws: Tensor) -> tuple[Tensor, bool]:
+        """Return the classes (n,) that the loop is about, and whether to reach or to leave them."""
 
     @abstractmethod
     def _free(self, images: Tensor) -> Tensor:
@@ -49,11 +49,15 @@ class _FewValues(Attack):
     def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor) -> _Moves:
         """Return the next moves; free is (N, C * H * W)."""
 
+    def _draws(self, problem: Problem) -> Tensor:
+        """Return a number in [0, 1) for each image, from which `_goals` may choose."""
+        return torch.zeros(len(problem), dtype=torch.float64, device=problem.images.device)
+
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
         points = problem.images.clone()
         free = problem.within_region(self._free(points)).flatten(1).bool()
-        goals, reach = self._goals(problem)
+        draws = self._draws(problem)
         left = torch.arange(len(problem), device=points.device)
         steps = int(free.shape[1] * self.gamma / 2)
         for step in range(steps + 1):  # the last one only looks
@@ -61,9 +65,12 @@ class _FewValues(Attack):
             for rows in problem.batches(left):
                 part, here = problem[rows], points[rows].requires_grad_()
                 logits = part.model(here)
-                done = fooled(logits.detach(), goals[rows], targeted=reach) | (step == steps)
+                goals, reach = self._goals(part.labels, logits.shape[1], draws[rows])
+                done = fooled(logits.detach(), goals, targeted=reach) | (step == steps)
+                if step == 0:  # a goal reached before is reached, whatever target was drawn
+                    done |= fooled(logits.detach(), part.labels, targeted=self.targeted)
                 if not done.all():
-                    pairs, ends, found = self._moves(logits, here, goals[rows], free[rows])
+                    pairs, ends, found = self._moves(logits, here, goals, free[rows])
                     done |= ~found
                     going = rows[~done][:, None]
                     points.view(len(points), -1)[going, pairs[~done]] = ends[~done]
@@ -107,13 +114,16 @@ class JSMA(_FewValues):
             msg = f"theta must be in [-1, 1] and not 0, got {self.theta}"
             raise ValueError(msg)
 
-    def _goals(self, problem: Problem) -> tuple[Tensor, bool]:
+    def _draws(self, problem: Problem) -> Tensor:
         if self.targeted:
-            return problem.labels, True
-        with torch.no_grad():
-            classes = problem.model(problem.images[:1]).shape[1]
-        shifts = [int(torch.randint(1, classes, (), generator=generator)) for generator in problem.generators()]
-        return (problem.labels + torch.tensor(shifts, device=problem.labels.device)) % classes, True
+            return super()._draws(problem)
+        draws = [torch.rand((), generator=generator, dtype=torch.float64) for generator in problem.generators()]
+        return torch.stack(draws).to(problem.images.device)
+
+    def _goals(self, labels: Tensor, classes: int, draws: Tensor) -> tuple[Tensor, bool]:
+        if self.targeted:
+            return labels, True
+        return (labels + 1 + (draws * (classes - 1)).long()) % classes, True
 
     def _free(self, images: Tensor) -> Tensor:
         return images < 1 - _ROOM if self.theta > 0 else images > _ROOM
@@ -143,8 +153,8 @@ class GreedyL0(_FewValues):
         ValueError: If gamma is out of its range.
     """
 
-    def _goals(self, problem: Problem) -> tuple[Tensor, bool]:
-        return problem.labels, self.targeted
+    def _goals(self, labels: Tensor, classes: int, draws: Tensor) -> tuple[Tensor, bool]:  # noqa: ARG002 - the loop's
+        return labels, self.targeted
 
     def _free(self, images: Tensor) -> Tensor:
         return torch.ones_like(images, dtype=torch.bool)
@@ -155,4 +165,5 @@ class GreedyL0(_FewValues):
         gradient, values = gradient.flatten(1), points.detach().flatten(1)
         gains = torch.where(gradient > 0, gradient * (1 - values), -gradient * values)
         best, pairs = torch.where(free, gains, 0).topk(2, 1)
-        return _Moves(pairs, (gradient.gather(1, pairs) > 0).to(values.dtype), best[:, 0] > 0)
+        ends = (gradient.gather(1, pairs) > 0).to(values.dtype)
+        return _Moves(pairs, torch.where(best > 0, ends, values.gather(1, pairs)), best[:, 0] > 0)

@@ -17,8 +17,8 @@ class LocalizedBIM(Attack):
     """Signed gradient steps inside the region passed with the call, each image until its goal is reached.
 
     The region multiplies the gradient before the sign. An image leaves when the model gives its target the probability
-    asked for (untargeted: all classes but its label together); one that does not get there in time is returned as it
-    was. Without a region the whole image may change.
+    asked for (untargeted: when another class leads and all but its label together have it); one that does not get there
+    in time is returned as it was. Without a region the whole image may change.
 
     Args:
         epsilon: L-inf budget, at least 0; the default 1 is none.
@@ -73,4 +73,6 @@ class LocalizedBIM(Attack):
 
     def _reached(self, logits: Tensor, labels: Tensor) -> Tensor:
         probability = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
-        return probability >= self.probability if self.targeted else 1 - probability >= self.probability
+        if self.targeted:
+            return probability >= self.probability
+        return (1 - probability >= self.probability) & (logits.argmax(1) != labels)

@@ -21,8 +21,8 @@ def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Ten
         free: (N, m) bool, which values may be taken.
 
     Returns:
-        (N, 2) indices in ascending order, the first in reading order among equals, and (N,) bool, whether there is such
-        a pair; where there is none, the indices mean nothing.
+        (N, 2) indices in ascending order, and (N,) bool, whether there is such a pair; where there is none, the indices
+        mean nothing. Among pairs of equal sums it is the first in reading order.
     """
     target = torch.where(free, target, -torch.inf)
     others = torch.where(free, others, -torch.inf)
@@ -34,7 +34,7 @@ def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Ten
         places = _indices(_front(_take(target, kept), _take(others, kept)))
         kept = _take(kept, places, fill=target.shape[1]).long()
     score, pair = _search(_take(target, kept), _take(others, kept))
-    return _take(kept, pair, fill=0).long(), score > 0
+    return _take(kept, pair, fill=0).long().clamp(max=target.shape[1] - 1), score > 0
 
 
 def _product(first: Tensor, second: Tensor) -> Tensor:

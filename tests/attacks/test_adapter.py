@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from attacks import Advertorch
+from attacks import Advertorch, norms
 from attacks.adapter import import_advertorch
+from tests.attacks.cases import goals
 
 PGD = {"eps": 0.1, "eps_iter": 0.03, "nb_iter": 4}
 CARLINI_WAGNER = {"max_iterations": 30, "binary_search_steps": 2, "learning_rate": 0.05, "initial_const": 10.0}
@@ -87,21 +88,26 @@ def test_generators_seed_decides_the_random_start(pgd, classifier, images, label
     assert not torch.equal(first, other)
 
 
-def test_without_a_generator_the_seed_is_0(pgd, classifier, images, labels):
-    assert torch.equal(pgd(classifier, images, labels), pgd(classifier, images, labels, generator=seeded(0)))
+def test_without_a_generator_the_same_seed_is_used_every_time(pgd, classifier, images, labels):
+    first = pgd(classifier, images, labels)
+    torch.rand(3)
+    assert torch.equal(pgd(classifier, images, labels), first)
+    assert not torch.equal(pgd(classifier, images, labels, generator=seeded(0)), first)
 
 
-def test_seeds_beyond_numpys_range_are_accepted(pgd, classifier, images, labels):
+def test_generators_of_any_seed_are_accepted(pgd, classifier, images, labels):
     large = pgd(classifier, images, labels, generator=seeded(2**40 + 1))
     assert ((large - images).abs() <= 0.1 + 1e-6).all()
     assert not torch.equal(large, pgd(classifier, images, labels, generator=seeded(2)))
 
 
-def test_generator_itself_is_not_advanced(pgd, classifier, images, labels):
-    generator = seeded(5)
-    before = generator.get_state()
-    pgd(classifier, images, labels, generator=generator)
-    assert torch.equal(generator.get_state(), before)
+def test_one_number_is_drawn_from_the_generator(pgd, classifier, images, labels):
+    generator, expected = seeded(5), seeded(5)
+    first, second = (pgd(classifier, images, labels, generator=generator) for _ in range(2))
+    for _ in range(2):
+        torch.randint(2**31, (), generator=expected)
+    assert torch.equal(generator.get_state(), expected.get_state())
+    assert not torch.equal(first, second)
 
 
 class Drawing:
@@ -163,3 +169,60 @@ def test_attack_whose_labels_are_always_targets_is_targeted(name, linear, images
 def test_attack_whose_labels_are_always_targets_is_refused_untargeted(name):
     with pytest.raises(ValueError, match="targeted=True"):  # it would take labels to leave for targets
         Advertorch(attack=name)
+
+
+ITERATED = {"eps_iter": 0.05, "nb_iter": 10}
+# For each attack its arguments, whether it has a targeted form, the norm that it keeps to, and the budget
+WORKING = {
+    "GradientSignAttack": ({"eps": 0.2}, True, norms.linf, 0.2),
+    "LinfPGDAttack": ({"eps": 0.2, **ITERATED}, True, norms.linf, 0.2),
+    "MomentumIterativeAttack": ({"eps": 0.2, **ITERATED}, True, norms.linf, 0.2),
+    "L2PGDAttack": ({"eps": 2.0, "eps_iter": 0.5, "nb_iter": 10}, True, norms.l2, 2.0),
+    "SparseL1DescentAttack": ({"eps": 20.0, "eps_iter": 5.0, "nb_iter": 10}, True, norms.linf, 1.0),
+    "DDNL2Attack": ({"nb_iter": 30}, True, norms.l2, 1.5),
+    "ElasticNetL1Attack": (
+        {"max_iterations": 20, "binary_search_steps": 2, "initial_const": 5.0},
+        True,
+        norms.l2,
+        1.5,
+    ),
+    "LinfFABAttack": ({"n_iter": 10}, False, norms.linf, 0.1),
+    "L2FABAttack": ({"n_iter": 10}, False, norms.l2, 1.0),
+    "FABAttack": ({"norm": "L2", "n_iter": 10}, False, norms.l2, 1.0),
+    "LinfSPSAAttack": ({"eps": 0.3, "lr": 0.05, "nb_iter": 20, "nb_sample": 32}, True, norms.linf, 0.3),
+}
+QUIET = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+
+
+@QUIET
+@pytest.mark.parametrize(
+    ("name", "targeted"),
+    [(name, targeted) for name, case in WORKING.items() for targeted in (False, True)[: 1 + case[1]]],
+)
+def test_attack_of_advertorch_works(name, targeted, classifier, images):
+    parameters, _, norm, budget = WORKING[name]
+    attack = Advertorch(attack=name, parameters=parameters, targeted=targeted)
+    labels = goals(attack, classifier, images)
+    result = attack.report(classifier, images, labels)
+    assert result.success.sum() >= 6
+    assert (norm(result.images - images) <= budget + 1e-6).all()
+    assert (result.l2 > 0).all()
+    assert result.forward_passes.sum() >= 8
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in classifier.parameters())
+    again = attack(classifier, images, labels)
+    assert torch.equal(again, result.images)
+
+
+@QUIET
+def test_lbfgs_reaches_targets(classifier, images):
+    parameters = {"binary_search_steps": 2, "max_iterations": 10, "initial_const": 1.0}
+    attack = Advertorch(attack="LBFGSAttack", parameters=parameters, targeted=True)
+    result = attack.report(classifier, images, goals(attack, classifier, images))
+    assert result.success.sum() >= 6
+    assert (result.l2 < 3).all()
+
+
+@pytest.mark.parametrize("name", ["FABAttack", "LinfFABAttack", "L2FABAttack", "L1FABAttack"])
+def test_fab_has_no_targeted_form(name):
+    with pytest.raises(ValueError, match=f"advertorch's {name} has no targeted form"):
+        Advertorch(attack=name, targeted=True)

@@ -212,16 +212,14 @@ def test_only_the_region_changes_and_its_own_distance_is_found():
 
 def test_the_constant_grows_tenfold_until_it_suffices_for_each_image_alone():
     model = plain(2)
-    near, far = at_distance(model, 1, 0.01), at_distance(model, 1, 0.4)
-    images = torch.cat([near, far])
+    images = torch.cat([at_distance(model, 1, 0.1), at_distance(model, 1, 0.5)])
     steepness = (model[1].weight[0] - model[1].weight[1]).norm().item()
-    needed = torch.tensor([2 * 0.01, 2 * 0.4]) / steepness  # below it the minimum lies before the boundary
-    start = needed[0].item() / 500
-    constants = start * 10 ** torch.arange(8)
-    first = [int((constants > value).nonzero()[0]) for value in needed]
-    assert first[0] < first[1]
-    for search_steps in range(1, 7):
-        plan = {"steps": 200, "learning_rate": 0.01, "initial_constant": start, "search_steps": search_steps}
+    needed = torch.tensor([2 * 0.1, 2 * 0.5]) / steepness  # below it the minimum lies before the boundary
+    start = 0.0175 * needed[0].item()
+    first = [int((start * 10 ** torch.arange(8.0) > value).nonzero()[0]) for value in needed]
+    assert first == [2, 3]
+    for search_steps in (2, 3, 4):
+        plan = {"steps": 120, "learning_rate": 0.002, "initial_constant": start, "search_steps": search_steps}
         success = CarliniWagnerL2(**plan).report(model, images).success
         assert success.tolist() == [search_steps > index for index in first]
 

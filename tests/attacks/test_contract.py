@@ -2,14 +2,34 @@
 
 import copy
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import strategies
 from torch import nn
 from torch.nn import functional
 
-from tests.attacks.cases import ALL, APART, EPSILON, OURS, TARGETED, UNTARGETED, Failing, each, linear_model
+from attacks import JSMA, PGD, LocalizedBIM, problem
+from tests.attacks.cases import (
+    ALL,
+    APART,
+    BUDGET,
+    MINIMAL,
+    OURS,
+    TARGETED,
+    UNTARGETED,
+    Failing,
+    each,
+    goals,
+    linear_model,
+    measure,
+)
 from tests.conftest import CLASSES
+
+BALLS = {name: attack for name, attack in ALL.items() if name not in MINIMAL}
+STILL = {name: attack for name, attack in APART.items() if not (isinstance(attack, PGD) and attack.random_start)}
+RANDOM = {name: attack for name, attack in OURS.items() if name not in STILL}
 
 CONTEXTS = {
     "inference mode": torch.inference_mode,
@@ -33,24 +53,68 @@ def run(attack, model, images, labels, *, fails):
     return None
 
 
-@each(ALL)
+@pytest.fixture
+def labels(attack, classifier, images):
+    """Labels for which every image has to move."""
+    return goals(attack, classifier, images)
+
+
+def reached(attack, model, images, labels):
+    """Return for each image whether the goal is reached."""
+    with torch.no_grad():
+        return (model(images).argmax(1) == labels) == attack.targeted
+
+
+def assert_failures_are_originals(attack, model, images, labels, adversarial):
+    """Whatever was changed has reached its goal; return what did not change."""
+    same = (adversarial == images).flatten(1).all(1)
+    assert (reached(attack, model, adversarial, labels) | same).all()
+    return same
+
+
+@each(BALLS)
 def test_result_lies_in_the_range_and_in_each_images_ball(attack, classifier, images, labels):
     adversarial = attack(classifier, images, labels)
     assert adversarial.min() >= 0
     assert adversarial.max() <= 1
-    distances = (adversarial - images).flatten(1).abs().amax(1)
-    assert (distances <= EPSILON + SLACK).all()
-    assert (distances > EPSILON / 2).all()  # the attack did move every image
+    norm, epsilon = measure(attack)
+    distances = norm(adversarial - images)
+    assert (distances <= epsilon + SLACK).all()
+    assert (distances > epsilon / 2).all()  # the attack did move every image
+
+
+@each(MINIMAL)
+def test_result_lies_in_the_range_and_reaches_the_goal_or_is_the_image(attack, classifier, images, labels):
+    assert not reached(attack, classifier, images, labels).any()
+    adversarial = attack(classifier, images, labels)
+    assert adversarial.min() >= 0
+    assert adversarial.max() <= 1
+    same = assert_failures_are_originals(attack, classifier, images, labels, adversarial)
+    assert same.sum() <= 2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("shape", "classes"), [((1, 12, 12), 2), ((1, 5, 8), 10), ((3, 7, 4), 3)])
 @each(ALL)
 def test_shape_dtype_and_device_are_kept(attack, shape, classes, dtype):
-    images = torch.rand(3, *shape, dtype=dtype)
-    adversarial = attack(linear_model(shape, classes, dtype), images, torch.tensor([0, 1, 1]))
+    model, images = linear_model(shape, classes, dtype), torch.rand(3, *shape, dtype=dtype)
+    adversarial = attack(model, images, goals(attack, model, images))
     assert (adversarial.shape, adversarial.dtype, adversarial.device) == (images.shape, dtype, images.device)
-    assert not torch.equal(adversarial, images)
+    assert not torch.equal(adversarial, images) or isinstance(attack, JSMA | LocalizedBIM)
+
+
+@each(ALL)
+def test_two_classes_and_one_channel_do(attack):
+    model = linear_model((1, 6, 6), 2, torch.float64)
+    images = torch.rand(8, 1, 6, 6, dtype=torch.float64)
+    labels = goals(attack, model, images)
+    adversarial = attack(model, images, labels)
+    if attack in MINIMAL.values():
+        same = assert_failures_are_originals(attack, model, images, labels, adversarial)
+        assert not same.all()
+    else:
+        loss = [functional.cross_entropy(model(batch), labels, reduction="none") for batch in (adversarial, images)]
+        assert ((loss[0] < loss[1]) == attack.targeted).all()
 
 
 @each(ALL)
@@ -64,19 +128,63 @@ def test_result_is_detached_and_images_that_require_gradients_get_none(attack, c
 
 @pytest.mark.parametrize("scale", [0.0, 1e6])
 @each(ALL)
-def test_constant_and_saturated_classifiers_give_finite_images(attack, scale, linear, images, labels):
+def test_constant_and_saturated_classifiers_give_finite_images(attack, scale, linear, images):
+    labels = goals(attack, linear, images)
     with torch.no_grad():
         linear[1].weight.mul_(scale)
         linear[1].bias.mul_(scale)
     adversarial = attack(linear, images, labels)
     assert adversarial.isfinite().all()
-    assert ((adversarial - images).abs() <= EPSILON + SLACK).all()
+    assert adversarial.min() >= 0
+    assert adversarial.max() <= 1
+    if attack in MINIMAL.values():
+        assert_failures_are_originals(attack, linear, images, labels, adversarial)
+    else:
+        norm, epsilon = measure(attack)
+        assert (norm(adversarial - images) <= epsilon + SLACK).all()
 
 
-@each(APART)
-def test_constant_classifier_leaves_images_as_they_are(attack, linear, images, labels):
+@each(STILL)
+def test_constant_classifier_leaves_images_as_they_are(attack, linear, images):
     nn.init.zeros_(linear[1].weight)
-    assert torch.equal(attack(linear, images, labels), images)
+    assert torch.equal(attack(linear, images, goals(attack, linear, images)), images)
+
+
+@each(MINIMAL)
+def test_failures_are_the_images_to_the_bit(attack, linear, images):
+    with torch.no_grad():
+        linear[1].weight.mul_(1e-4)
+        linear[1].bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))  # no image in [0, 1] gets another class
+    assert torch.equal(attack(linear, images, goals(attack, linear, images)), images)
+
+
+@each(MINIMAL)
+def test_failures_in_a_small_region_are_the_images_to_the_bit(attack):
+    model, images, region = linear_model((1, 4, 4), 3), torch.rand(100, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    region[..., [3, 1, 2], [3, 2, 1]] = 1  # an odd number, for attacks that take values in pairs
+    labels = goals(attack, model, images)
+    adversarial = attack(model, images, labels, region=region)
+    same = assert_failures_are_originals(attack, model, images, labels, adversarial)
+    assert 5 < same.sum() <= 100
+
+
+@each({name: attack for name, attack in MINIMAL.items() if not attack.targeted and not isinstance(attack, JSMA)})
+def test_images_that_are_wrong_already_are_returned_as_they_are(attack, linear, images):
+    with torch.no_grad():
+        linear[1].weight.mul_(1000)  # for LocalizedBIM: the wrong class is sure
+    right = linear(images).argmax(1)
+    labels = torch.where(torch.arange(8) < 4, right, (right + 1) % CLASSES)
+    adversarial = attack(linear, images, labels)
+    assert torch.equal(adversarial[4:], images[4:])
+
+
+@each({name: attack for name, attack in MINIMAL.items() if attack.targeted})
+def test_images_that_have_their_target_already_are_returned_as_they_are(attack, linear, images):
+    with torch.no_grad():
+        linear[1].weight.mul_(1000)
+    right = linear(images).argmax(1)
+    labels = torch.where(torch.arange(8) < 4, (right + 1) % CLASSES, right)
+    assert torch.equal(attack(linear, images, labels)[4:], images[4:])
 
 
 @each(ALL)
@@ -161,6 +269,49 @@ def test_batch_gives_what_its_images_give_alone(attack, classifier, images, labe
     torch.testing.assert_close(attack(model, images, labels), torch.cat(alone), rtol=0, atol=1e-6)
 
 
+@each(APART)
+def test_order_of_the_images_does_not_matter(attack, classifier, images, labels):
+    model, images = classifier.double(), images.double()
+    order = torch.tensor([5, 2, 7, 0, 1, 6, 3, 4])
+    expected = attack(model, images, labels)[order]
+    torch.testing.assert_close(attack(model, images[order], labels[order]), expected, rtol=0, atol=1e-6)
+
+
+@each(OURS)
+def test_micro_batches_give_what_one_batch_gives(attack, classifier, images, labels, monkeypatch):
+    model, images = classifier.double(), images.double()
+    sizes = []
+    handle = model.register_forward_hook(lambda _model, _inputs, logits: sizes.append(len(logits)))
+    expected = attack(model, images, labels)
+    assert max(sizes) == 8
+    sizes.clear()
+    monkeypatch.setattr(problem, "_PIXELS_PER_THREAD", 1)
+    adversarial = attack(model, images, labels)
+    handle.remove()
+    assert max(sizes) == 4
+    torch.testing.assert_close(adversarial, expected, rtol=0, atol=1e-6)
+
+
+@each(ALL)
+def test_generators_with_the_same_seed_give_the_same_images(attack, classifier, images, labels):
+    first, again = (attack(classifier, images, labels, generator=torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(first, again)
+
+
+@each(RANDOM)
+def test_generators_with_other_seeds_give_other_images(attack, classifier, images, labels):
+    first, other = (
+        attack(classifier, images, labels, generator=torch.Generator().manual_seed(seed)) for seed in (7, 8)
+    )
+    assert (first != other).flatten(1).any(1).all()
+
+
+@each({name: attack for name, attack in APART.items() if name not in RANDOM and not name.startswith("JSMA")})
+def test_attacks_without_chance_do_not_mind_the_generator(attack, classifier, images, labels):
+    first = attack(classifier, images, labels)
+    assert torch.equal(attack(classifier, images, labels, generator=torch.Generator().manual_seed(8)), first)
+
+
 @each(ALL)
 def test_same_call_gives_the_same_images(attack, classifier, images, labels):
     first = attack(classifier, images, labels)
@@ -169,7 +320,7 @@ def test_same_call_gives_the_same_images(attack, classifier, images, labels):
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-@each(ALL)
+@each(UNTARGETED)
 def test_result_is_the_same_inside_other_modes(attack, context, classifier, images, labels):
     outside = attack(classifier, images, labels)
     with CONTEXTS[context]():
@@ -200,14 +351,25 @@ def test_tensors_of_inference_mode_are_accepted(attack, classifier, images, labe
     assert not inside.is_inference()  # so that a detector can train on it
 
 
-@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32])
 @each(ALL)
-def test_outside_the_region_images_are_equal_to_the_bit(attack, dtype, classifier, images, labels):
+def test_outside_the_region_images_are_equal_to_the_bit(attack, classifier, images, labels):
     region = torch.rand(8, 1, 12, 12) < 0.5
-    adversarial = attack(classifier, images, labels, region=region.to(dtype))
+    adversarial = attack(classifier, images, labels, region=region)
     changed = adversarial != images
     assert not changed[~region].any()
-    assert changed[region].float().mean() > 0.5
+    if attack in MINIMAL.values():
+        same = assert_failures_are_originals(attack, classifier, images, labels, adversarial)
+        assert not same.all()
+    else:
+        assert changed[region].float().mean() > 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@each({name: ALL[name] for name in ("BIM", "DeepFool", "GreedyL0", "CarliniWagnerL2-targeted")})
+def test_region_of_any_type_does(attack, dtype, classifier, images, labels):
+    region = torch.rand(8, 1, 12, 12) < 0.5
+    expected = attack(classifier, images, labels, region=region)
+    assert torch.equal(attack(classifier, images, labels, region=region.to(dtype)), expected)
 
 
 @each(ALL)
@@ -249,13 +411,18 @@ def test_labels_of_another_integer_type_do(attack, classifier, images, labels):
 
 
 @each(ALL)
-def test_loss_of_every_image_goes_the_way_the_goal_says(attack, linear, images, labels):
+def test_loss_of_every_changed_image_goes_the_way_the_goal_says(attack, linear, images):
+    labels = goals(attack, linear, images)
+
     def loss(batch):
         with torch.no_grad():
             return functional.cross_entropy(linear(batch), labels, reduction="none")
 
-    gain = loss(attack(linear, images, labels)) - loss(images)
+    adversarial = attack(linear, images, labels)
+    changed = (adversarial != images).flatten(1).any(1)
+    gain = loss(adversarial)[changed] - loss(images)[changed]
     assert ((gain < 0) if attack.targeted else (gain > 0)).all()
+    assert changed.sum() >= 6
 
 
 @each(ALL)
@@ -265,11 +432,51 @@ def test_empty_batch_gives_an_empty_batch(attack, classifier):
 
 
 @each(APART)
-def test_images_in_channels_last_give_the_same(attack, images, labels):
+def test_images_in_channels_last_give_the_same(attack, images):
     model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 10 * 10, CLASSES)).double()
     images = images.double().repeat(1, 3, 1, 1)
+    labels = goals(attack, model, images)
     result = attack(model, images.to(memory_format=torch.channels_last), labels)
     torch.testing.assert_close(result, attack(model, images, labels), rtol=0, atol=1e-6)
+
+
+SIDES = strategies.integers(1, 4)
+VALUES = strategies.sampled_from([0.0, 1e-3, 0.3, 0.5, 0.999, 1.0])
+
+
+@strategies.composite
+def calls(draw):
+    """Draw a linear model from constant to saturated, three images, labels and a region."""
+    shape = (draw(strategies.sampled_from([1, 3])), draw(SIDES), draw(SIDES))
+    values = torch.Size(shape).numel()
+    model = linear_model(shape, draw(strategies.sampled_from([2, 4])), torch.float64)
+    with torch.no_grad():
+        torch.manual_seed(draw(strategies.integers(0, 99)))
+        model[1].weight.normal_().mul_(draw(strategies.sampled_from([0.0, 1e-8, 1.0, 1e8])))
+    images = draw(strategies.lists(VALUES, min_size=3 * values, max_size=3 * values))
+    mask = draw(
+        strategies.lists(strategies.booleans(), min_size=3 * values // shape[0], max_size=3 * values // shape[0])
+    )
+    labels = torch.tensor(draw(strategies.lists(strategies.integers(0, 1), min_size=3, max_size=3)))
+    images = torch.tensor(images, dtype=torch.float64).view(3, *shape)
+    return model, images, labels, torch.tensor(mask).view(3, 1, *shape[1:])
+
+
+@each(OURS)
+@hypothesis.settings(max_examples=10, phases=[hypothesis.Phase.generate])  # shrinking takes long
+@hypothesis.given(call=calls())
+def test_range_ball_and_region_are_respected_whatever_the_call(attack, call):
+    model, images, labels, region = call
+    adversarial = attack(model, images, labels, region=region)
+    assert adversarial.isfinite().all()
+    assert adversarial.min() >= 0
+    assert adversarial.max() <= 1
+    assert not ((adversarial != images) & ~region).any()
+    if attack in BUDGET.values():
+        norm, epsilon = measure(attack)
+        assert (norm(adversarial - images) <= epsilon + 1e-9).all()
+    else:
+        assert_failures_are_originals(attack, model, images, labels, adversarial)
 
 
 @pytest.mark.gpu

@@ -1,5 +1,6 @@
 """Bad input is refused with a sentence that helps; what an attack's own code may rely on, and may not do."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from attacks import FGSM, Advertorch, Attack
+from attacks.guard import channels_last
 from tests.attacks.cases import ALL, each
 
 ATTACK = FGSM(epsilon=0.1)
@@ -123,15 +125,94 @@ def test_detector_is_in_eval_mode_while_attacked(classifier, images):
     assert modes == [False]
 
 
-def test_attacks_code_gets_copies_the_generator_and_a_mask_of_full_shape(classifier, images, labels):
-    attack, generator = Scripted(), torch.Generator()
+def test_attacks_code_gets_copies_a_seed_and_a_mask_of_full_shape(classifier, images, labels):
+    attack, generator = Scripted(), torch.Generator().manual_seed(3)
     attack(classifier, images, labels, region=torch.ones(1, 1, 12, 12), generator=generator)
     (problem,) = attack.seen
     assert torch.equal(problem.images, images)
     assert problem.images.data_ptr() != images.data_ptr()
     assert problem.labels.data_ptr() != labels.data_ptr()
     assert (problem.region.shape, problem.region.dtype) == ((8, 1, 12, 12), torch.bool)
-    assert problem.generator is generator
+    expected = torch.Generator().manual_seed(3)
+    assert problem.seed == int(torch.randint(2**31, (), generator=expected))
+    assert torch.equal(generator.get_state(), expected.get_state())  # one number was drawn, no more
+
+
+def test_seed_without_a_generator_is_0_and_calls_with_one_get_different_seeds(classifier, images, labels):
+    attack, generator = Scripted(), torch.Generator().manual_seed(3)
+    for given in (None, generator, generator):
+        attack(classifier, images, labels, generator=given)
+    seeds = [problem.seed for problem in attack.seen]
+    assert seeds[0] == 0
+    assert len(set(seeds)) == 3
+
+
+def convolutions():
+    """Two convolutions and another that shares the first's weight."""
+    layers = [nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1)]
+    layers[2].weight = layers[0].weight
+    return nn.Sequential(*layers)
+
+
+def layout(model):
+    return [(weight.data_ptr(), weight.stride(), weight.dtype, id(weight)) for weight in model.parameters()]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_layout_of_weights_is_changed_inside_and_the_very_same_storage_put_back(fails):
+    model = convolutions()
+    before, values = layout(model), [weight.detach().clone() for weight in model.parameters()]
+    with pytest.raises(RuntimeError, match="out of memory") if fails else nullcontext(), channels_last(model):
+        for weight, value in zip(model.parameters(), values, strict=True):
+            assert torch.equal(weight, value)
+            assert weight.ndim < 4 or weight.is_contiguous(memory_format=torch.channels_last)
+        assert not model[0].weight.is_contiguous()
+        assert model[2].weight is model[0].weight
+        if fails:
+            raise RuntimeError("out of memory")  # noqa: EM101, TRY003
+    assert layout(model) == before
+    assert all(torch.equal(weight, value) for weight, value in zip(model.parameters(), values, strict=True))
+
+
+def test_weight_shared_by_model_and_detector_is_put_back():
+    model = convolutions()
+    before = layout(model)
+    with channels_last(model, None, nn.Sequential(model[0])):
+        assert not model[0].weight.is_contiguous()
+    assert layout(model) == before
+
+
+def test_weights_that_are_not_on_the_cpu_are_left_alone():
+    model = nn.Conv2d(3, 4, 3, device="meta")
+    with channels_last(model):
+        assert model.weight.is_contiguous()
+
+
+@pytest.mark.gpu
+def test_weights_on_the_gpu_are_left_alone():
+    model = convolutions().cuda()
+    before = layout(model)
+    with channels_last(model):
+        assert layout(model) == before
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_call_of_an_attack_puts_the_layout_back(fails, mixed, images, labels):
+    inside = []
+
+    def answer(batch):
+        inside.append(layout(mixed))
+        if fails:
+            raise RuntimeError("out of memory")  # noqa: EM101, TRY003
+        return batch
+
+    mixed[0].weight.data = torch.randn(3, 3, 3, 3)
+    mixed[0].in_channels = 3
+    before = layout(mixed)
+    with pytest.raises(RuntimeError, match="out of memory") if fails else nullcontext():
+        Scripted(answer=answer)(mixed, images.repeat(1, 3, 1, 1), labels)
+    assert layout(mixed) == before
+    assert inside[0] != before
 
 
 @pytest.mark.parametrize(

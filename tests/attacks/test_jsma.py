@@ -98,6 +98,7 @@ def test_gamma_is_used_up_to_its_end(make):
 @pytest.mark.parametrize("targeted", [False, True])
 def test_failures_come_back_to_the_bit(attack, targeted):
     model, images = dense((1, 6, 6)), inner(32, (1, 6, 6))
+    model[-1].bias[0] += 0.1
     labels = model(images).argmax(1)
     attack = type(attack)(**{**vars(attack), "targeted": targeted})
     result = attack.report(model, images, (labels + 1) % 4 if targeted else labels)
@@ -124,10 +125,14 @@ def test_values_within_a_hundredth_of_the_end_are_not_moved(theta, stuck, moved)
     assert torch.equal(result.images != images, free)
 
 
+def drawn_targets(problem, classes):
+    return JSMA()._goals(problem.labels, classes, JSMA()._draws(problem))[0]
+
+
 def test_drawn_targets_are_never_the_label_and_vary_with_image_and_generator():
     model, images = dense((1, 6, 6), classes=5), inner(40, (1, 6, 6))
     labels = torch.arange(40) % 5
-    drawn = torch.stack([JSMA()._goals(Problem(model, images, labels, seed=seed))[0] for seed in range(4)])
+    drawn = torch.stack([drawn_targets(Problem(model, images, labels, seed=seed), 5) for seed in range(4)])
     assert (drawn != labels).all()
     shifts = (drawn - labels) % 5
     assert all(set(row.tolist()) == {1, 2, 3, 4} for row in shifts)
@@ -144,7 +149,7 @@ def test_untargeted_results_vary_with_the_generator_and_repeat_with_it():
 def test_untargeted_attack_is_the_targeted_one_on_the_targets_drawn():
     model, images = dense((1, 6, 6)), inner(16, (1, 6, 6))
     labels = model(images).argmax(1)
-    targets, _ = JSMA()._goals(Problem(model, images, labels))
+    targets = drawn_targets(Problem(model, images, labels), 4)
     untargeted = JSMA().report(model, images, labels)
     targeted = JSMA(targeted=True).report(model, images, targets)
     assert targeted.success.sum() > 8
@@ -182,6 +187,17 @@ def test_neighbours_change_no_result_and_at_most_the_gradients_of_a_last_look(ma
         torch.testing.assert_close(alone.images[0], together.images[i], rtol=0, atol=1e-12)
         assert alone.forward_passes[0] == together.forward_passes[i]
         assert 0 <= together.backward_passes[i] - alone.backward_passes[0] <= 2
+
+
+@pytest.mark.parametrize("theta", [1.0, -1.0])
+def test_an_image_without_a_pair_does_not_stop_its_neighbours(theta):
+    model, images = dense((1, 6, 6)), inner(4, (1, 6, 6))
+    images[1] = 1.0 if theta > 0 else 0.0  # no value has room
+    targets = (model(images).argmax(1) + 1) % 4
+    result = JSMA(theta=theta, targeted=True)(model, images, targets)
+    alone = JSMA(theta=theta, targeted=True)(model, images[:1], targets[:1])
+    assert torch.equal(result[1], images[1])
+    torch.testing.assert_close(result[:1], alone, rtol=0, atol=1e-12)
 
 
 def test_greedy_changes_fewer_values_than_jsma():

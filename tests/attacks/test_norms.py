@@ -77,6 +77,47 @@ def test_projection_leaves_allowed_points_as_they_are(tensors, epsilon):
     assert torch.equal(norms.project_linf(centres, centres, epsilon), centres)
 
 
+@properties
+@hypothesis.given(centres_and_points(1), EPSILONS)
+def test_l2_projection_lies_in_the_ball_and_in_the_box(tensors, epsilon):
+    centres, points = tensors
+    projected = norms.project_l2(points, centres, epsilon)
+    assert projected.min() >= 0
+    assert projected.max() <= 1
+    assert (norms.l2(projected - centres) <= epsilon + SLACK).all()
+
+
+@properties
+@hypothesis.given(centres_and_points(1), EPSILONS)
+def test_l2_projection_is_idempotent_but_for_rounding(tensors, epsilon):
+    centres, points = tensors
+    projected = norms.project_l2(points, centres, epsilon)
+    torch.testing.assert_close(norms.project_l2(projected, centres, epsilon), projected, rtol=0, atol=SLACK)
+
+
+@properties
+@hypothesis.given(centres_and_points(1), EPSILONS)
+def test_l2_projection_leaves_points_of_the_ball_that_are_in_the_box(tensors, epsilon):
+    centres, points = tensors
+    inside = points.clamp(0, 1)
+    near = norms.l2(inside - centres) <= epsilon
+    assert torch.equal(norms.project_l2(inside, centres, epsilon)[near], inside[near])
+
+
+def test_l2_projection_keeps_the_direction_in_the_middle_of_the_box():
+    centres = torch.full((1, 1, 1, 2), 0.5, dtype=torch.float64)
+    points = centres + torch.tensor([3.0, 4.0], dtype=torch.float64)
+    expected = centres + torch.tensor([0.06, 0.08], dtype=torch.float64)
+    torch.testing.assert_close(norms.project_l2(points, centres, 0.1), expected)
+
+
+@pytest.mark.parametrize("project", [norms.project_linf, norms.project_l2])
+def test_projections_onto_a_ball_of_radius_0_give_the_centres(project):
+    centres, points = torch.rand(2, 5, 3, 4, 4, dtype=torch.float64).unbind()
+    torch.testing.assert_close(project(points, centres, 0.0), centres, rtol=0, atol=0)
+    torch.testing.assert_close(project(centres, centres, 0.0), centres, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", NUMPY)
 @properties
 @hypothesis.given(perturbation=SHAPES.flatmap(lambda shape: batches(shape, -2, 2)))

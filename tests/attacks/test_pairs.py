@@ -17,7 +17,7 @@ KINDS = {
     "negative": lambda t, o: (-t.abs(), -o.abs()),
     "negative target": lambda t, o: (-t.abs(), o),
     "equal but for rounding": lambda t, o: (1 + 1e-6 * t, 1 + 1e-6 * o),
-    "all on the front": lambda t, o: (t.sigmoid().mul(1.5).cos(), t.sigmoid().mul(1.5).sin()),
+    "all on the front": lambda t, _: (t.sigmoid().mul(1.5).cos(), t.sigmoid().mul(1.5).sin()),
 }
 
 

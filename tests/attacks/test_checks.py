@@ -1,0 +1,57 @@
+"""Hyper-parameters out of their range are refused by name, with the value received."""
+
+from math import inf, nan
+from types import SimpleNamespace
+
+import pytest
+
+from attacks.checks import above_zero, at_least, one_of, untargeted
+
+
+@pytest.mark.parametrize("value", [0.9, 0, -1, inf, -inf, nan])
+def test_numbers_below_the_minimum_are_refused_with_name_minimum_and_value(value):
+    with pytest.raises(ValueError, match=rf"^steps must be at least 1, got {value}$"):
+        at_least(1, steps=value)
+
+
+@pytest.mark.parametrize("value", [-1e-9, inf, nan])
+def test_numbers_below_0_are_refused_as_not_finite_and_at_least_0(value):
+    with pytest.raises(ValueError, match=rf"^epsilon must be finite and at least 0, got {value}$"):
+        at_least(0, epsilon=value)
+
+
+def test_the_minimum_itself_and_more_is_accepted():
+    at_least(0, epsilon=0, decay=0.0, step_size=1e9)
+    at_least(2, candidates=2)
+
+
+def test_the_wrong_one_of_several_is_named():
+    with pytest.raises(ValueError, match=r"^decay must be .*, got -3$"):
+        at_least(0, epsilon=1, decay=-3, step_size=2)
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -0.5, inf, nan])
+def test_0_is_not_above_0(value):
+    with pytest.raises(ValueError, match=rf"^learning_rate must be finite and above 0, got {value}$"):
+        above_zero(constant=1.0, learning_rate=value)
+
+
+def test_numbers_above_0_are_accepted():
+    above_zero(learning_rate=1e-300, constant=7)
+
+
+@pytest.mark.parametrize("value", ["l1", "Linf", "", None])
+def test_other_words_are_refused_with_those_that_are_accepted(value):
+    with pytest.raises(ValueError, match=rf"^norm must be linf or l2, got {value!r}$"):
+        one_of(("linf", "l2"), norm=value)
+
+
+def test_accepted_words_are_accepted():
+    one_of(("linf", "l2"), norm="linf", other="l2")
+
+
+def test_targeted_is_refused_with_the_name_of_the_attack():
+    with pytest.raises(ValueError, match=r"^SimpleNamespace has no targeted form: leave out targeted=True$"):
+        untargeted(SimpleNamespace(targeted=True))
+    untargeted(SimpleNamespace(targeted=False))
+    untargeted(SimpleNamespace())
