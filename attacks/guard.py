@@ -62,7 +62,7 @@ def channels_last(*modules: nn.Module | None) -> Iterator[None]:
     originals = [(weight, weight.data) for weight in weights.values()]
     try:
         for weight, data in originals:
-            weight.data = data.contiguous(memory_format=torch.channels_last)
+            weight.data = data.to(memory_format=torch.channels_last)  # `contiguous` would leave one channel as it is
         yield
     finally:
         for weight, data in originals:
