@@ -69,7 +69,7 @@ def _measured(
     goals: Tensor | None,
     options: argparse.Namespace,
 ) -> list[Row]:
-    """Run the contenders in turn, `options.rounds` times, and return a row for each."""
+    """Run the contenders in turn, `options.rounds` times and once before to warm up, and return a row for each."""
     wanted = {
         name: run
         for name, run in contenders.items()
@@ -77,7 +77,7 @@ def _measured(
     }
     seconds: dict[str, list[float]] = {name: [] for name in wanted}
     rows: dict[str, Row] = {}
-    for _ in range(options.rounds):
+    for _ in range(options.rounds + (options.rounds > 1)):
         for name, run in wanted.items():
             passes = Passes(images)
             _wait(options.device)
@@ -87,7 +87,8 @@ def _measured(
             seconds[name].append(time.perf_counter() - start)
             rows[name] = _row(comparison, name, model, images, adversarial, labels, goals, passes)
     return [
-        replace(rows[name], images_per_second=len(images) / statistics.median(times)) for name, times in seconds.items()
+        replace(rows[name], images_per_second=len(images) / statistics.median(times[-options.rounds :]))
+        for name, times in seconds.items()
     ]
 
 
@@ -160,7 +161,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--skip", type=int, default=0, help="test images to leave out first")
     parser.add_argument("--batch", type=int, default=100, help="images passed at once")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="1: no warming up either")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="write the rows there as well")
     return parser.parse_args()
