@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -56,10 +57,10 @@ class Advertorch(Attack):
     """
 
     attack: str
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parameters", dict(self.parameters))  # the caller's dict may change later
+        object.__setattr__(self, "parameters", deepcopy(self.parameters))  # the caller's dict may change later
         accepted = inspect.signature(self._class()).parameters
         ours = sorted(set(self.parameters) & {"predict", "clip_min", "clip_max", "targeted"})
         if ours:

@@ -8,15 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attacks import norms
-from attacks.guard import (
-    channels_last,
-    check_images,
-    check_labels,
-    check_region,
-    evaluation_mode,
-    gradients,
-    labels_below_classes,
-)
+from attacks.guard import check_images, check_labels, check_region, evaluation_mode, gradients, guarded
 from attacks.problem import Counted, Passes, Problem
 
 
@@ -85,6 +77,7 @@ class Attack(ABC):
 
         Raises:
             ValueError: If the images, labels or region do not fit, or a detector or target is missing.
+            TypeError: If `targeted` is no truth value.
             RuntimeError: If the attack's images leave [0, 1] or are not finite, or the model needs other images.
         """
         return self._attack(model, images, labels, detector, region, generator, passes=None)
@@ -147,6 +140,9 @@ class Attack(ABC):
         if self.needs_detector and detector is None:
             msg = f"{type(self).__name__} attacks a detector as well: pass detector=..."
             raise ValueError(msg)
+        if not isinstance(self.targeted, bool):
+            msg = f"targeted must be True or False, got {self.targeted!r}"
+            raise TypeError(msg)
         if labels is None and self.targeted:
             msg = f"{type(self).__name__}(targeted=True) needs the targets as labels, got None"
             raise ValueError(msg)
@@ -154,16 +150,16 @@ class Attack(ABC):
             check_labels(labels, images)
         if len(images) == 0:
             return images.detach().clone()
-        with evaluation_mode(model, detector), gradients(images.device), channels_last(model, detector):
+        with evaluation_mode(model, detector), gradients(images.device), guarded(model) as safe:
             # cloned inside: a tensor of inference mode cannot be recorded; in one layout, whatever the caller's
             originals = images.detach().clone(memory_format=torch.contiguous_format)
-            counted = model if passes is None else Counted(model, passes)
+            counted = safe if passes is None else Counted(safe, passes)
             given = None if labels is None else labels.detach().to(images.device, torch.long, copy=True)
             chosen = _predictions(Problem(counted, originals)) if given is None else given
             detector = detector if self.needs_detector else None
             problem = Problem(counted, originals, chosen, detector, mask, _seed(generator))
-            with labels_below_classes(model, chosen):
-                adversarial = self.perturb(problem).detach().clone()
+            safe.expect(chosen)
+            adversarial = self.perturb(problem).detach().clone()
             if mask is not None:
                 adversarial = torch.where(mask, adversarial, originals)
             _check_result(self, adversarial, originals)

@@ -7,17 +7,36 @@ def at_least(minimum: float, **values: float) -> None:
     """Refuse numbers below a minimum, infinite ones and NaN.
 
     Args:
-        minimum: The smallest number accepted.
+        minimum: The smallest number accepted; where it is 1 or more, only whole numbers are.
         values: The numbers by the names of their hyper-parameters.
 
     Raises:
         ValueError: Naming the hyper-parameter, what it must be and what it is.
     """
     for name, value in values.items():
+        number(**{name: value})
+        if isinstance(minimum, int) and minimum > 0 and not isinstance(value, int):
+            msg = f"{name} must be a whole number, got {value!r}"
+            raise ValueError(msg)
         if not (isfinite(value) and value >= minimum):
             kind = "" if isinstance(minimum, int) and minimum > 0 else "finite and "
             msg = f"{name} must be {kind}at least {minimum}, got {value}"
             raise ValueError(msg)
+
+
+def number(**values: object) -> None:
+    """Refuse what is no number, such as text and truth values.
+
+    Args:
+        values: The values by the names of their hyper-parameters.
+
+    Raises:
+        TypeError: Naming the hyper-parameter and what it is.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            msg = f"{name} must be a number, got {value!r}"
+            raise TypeError(msg)
 
 
 def above_zero(**values: float) -> None:
@@ -30,6 +49,7 @@ def above_zero(**values: float) -> None:
         ValueError: Naming the hyper-parameter, what it must be and what it is.
     """
     for name, value in values.items():
+        number(**{name: value})
         if not (isfinite(value) and value > 0):
             msg = f"{name} must be finite and above 0, got {value}"
             raise ValueError(msg)

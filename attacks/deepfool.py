@@ -149,7 +149,7 @@ class _Walk:
         others = all_rivals[:, rivals.shape[1] :]
         leads = (logits.gather(1, rivals) - logits.gather(1, own)).sum(0)
         gradients = [torch.autograd.grad(lead, points, retain_graph=True)[0] for lead in leads]
-        stacked = torch.stack([part.within_region(gradient) for gradient in gradients], 1)
+        stacked = torch.stack([part.within_region(gradient) for gradient in gradients], 1).contiguous()
         lengths = torch.linalg.vector_norm(stacked.flatten(2), dim=2) + _TINY
         gaps = (values.gather(1, all_rivals) - values.gather(1, own)).abs()
         gap = torch.cat([gaps[:, rivals.shape[1] :], torch.full_like(gaps[:, :1], torch.inf)], 1).amin(1)

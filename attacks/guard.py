@@ -43,68 +43,103 @@ def gradients(device: torch.device) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def channels_last(*modules: nn.Module | None) -> Iterator[None]:
-    """Lay out convolution weights channels last on the CPU, where that is faster, and put the caller's back.
+class Layout:
+    """The convolution weights of a model, laid out channels last on the CPU, where that is faster.
 
-    The values are the same; only the rounding of a convolution may differ in the last bits.
+    The values are the same; only the rounding of a convolution may differ in the last bits. For one thread at a time.
 
     Args:
-        modules: The modules; None is passed over, and so is what is not on the CPU.
+        model: Its 4-dimensional parameters on the CPU are laid out anew until `undo`.
     """
-    weights = {
-        id(weight): weight
-        for module in modules
-        if module is not None
-        for weight in module.parameters()
-        if weight.ndim == _DIMENSIONS and weight.device.type == "cpu"
-    }
-    originals = [(weight, weight.data) for weight in weights.values()]
-    try:
-        for weight, data in originals:
+
+    def __init__(self, model: nn.Module) -> None:
+        weights = [
+            weight for weight in model.parameters() if weight.ndim == _DIMENSIONS and weight.device.type == "cpu"
+        ]
+        self._originals = [(weight, weight.data) for weight in weights]
+        for weight, data in self._originals:
             weight.data = data.to(memory_format=torch.channels_last)  # `contiguous` would leave one channel as it is
-        yield
-    finally:
-        for weight, data in originals:
+
+    def undo(self) -> bool:
+        """Put the caller's own storage back; return whether that changed anything."""
+        changed = bool(self._originals)
+        while self._originals:
+            weight, data = self._originals.pop()
             weight.data = data
+        return changed
 
 
-@contextmanager
-def labels_below_classes(model: nn.Module, labels: Tensor) -> Iterator[None]:
-    """Refuse labels that the model has no logit for, at its first pass; costs no pass of its own.
+class Guarded(nn.Module):
+    """A model whose first logits are checked, and which does without `Layout` where its code does not bear it.
+
+    `x.view(len(x), -1)` after a convolution fails on channels-last activations; such a model goes on in its own layout.
 
     Args:
         model: Gives logits (N, K).
-        labels: (N,), N at least 1.
-
-    Raises:
-        ValueError: At the model's first pass, if a label is K or more.
+        layout: Of its weights.
     """
-    largest = int(labels.max())
 
-    def check(_module: nn.Module, _inputs: object, logits: Tensor) -> None:
-        if largest >= logits.shape[1]:
-            msg = f"labels must be below the model's {logits.shape[1]} classes, got {largest}"
+    def __init__(self, model: nn.Module, layout: Layout) -> None:
+        super().__init__()
+        self.training = False  # the model's own mode is `evaluation_mode`'s matter
+        self.model = model
+        self._layout = layout
+        self._largest_label: int | None = None
+
+    def expect(self, labels: Tensor) -> None:
+        """Refuse labels that the model has no logit for, at its next pass; costs no pass of its own.
+
+        Args:
+            labels: (N,), N at least 1.
+
+        Raises:
+            ValueError: At the next pass, if a label is K or more.
+        """
+        self._largest_label = int(labels.max())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N, K) of images (N, C, H, W)."""
+        try:
+            logits: Tensor = self.model(images)
+        except RuntimeError:
+            if not self._layout.undo():
+                raise
+            logits = self.model(images)
+        if self._largest_label is not None and self._largest_label >= logits.shape[1]:
+            msg = f"labels must be below the model's {logits.shape[1]} classes, got {self._largest_label}"
             raise ValueError(msg)
+        self._largest_label = None
+        return logits
 
-    handle = model.register_forward_hook(check)
+
+@contextmanager
+def guarded(model: nn.Module) -> Iterator[Guarded]:
+    """Yield the model behind its guard, and put its weights back as they were, also after an exception.
+
+    Args:
+        model: Gives logits (N, K).
+    """
+    layout = Layout(model)
     try:
-        yield
+        yield Guarded(model, layout)
     finally:
-        handle.remove()
+        layout.undo()
 
 
 def check_images(images: Tensor) -> None:
     """Refuse what is not a batch of images.
 
     Args:
-        images: (N, C, H, W), floating point, finite, in [0, 1].
+        images: (N, C, H, W), float32 or float64, finite, in [0, 1].
 
     Raises:
         ValueError: If it is not; says what was received.
     """
-    if images.ndim != _DIMENSIONS or not images.is_floating_point():
-        msg = f"images must be a floating-point tensor (N, C, H, W), got {images.dtype} of shape {tuple(images.shape)}"
+    if images.ndim != _DIMENSIONS or images.dtype not in {torch.float32, torch.float64}:
+        msg = (
+            f"images must be a float32 (or float64) tensor (N, C, H, W), got {images.dtype} of shape "
+            f"{tuple(images.shape)}"
+        )
         raise ValueError(msg)
     if images.numel() == 0:
         return

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack
-from attacks.checks import at_least
+from attacks.checks import at_least, number
 from attacks.margin import fooled, rivals_of
 from attacks.pairs import best_pair
 from attacks.problem import Problem
@@ -59,7 +59,7 @@ class _FewValues(Attack):
         free = problem.within_region(self._free(points)).flatten(1).bool()
         draws = self._draws(problem)
         left = torch.arange(len(problem), device=points.device)
-        steps = int(free.shape[1] * self.gamma / 2)
+        steps = int(free.shape[1] * self.gamma / 2 + 1e-9)  # not one less by rounding
         for step in range(steps + 1):  # the last one only looks
             over = torch.zeros(len(problem), dtype=torch.bool, device=points.device)
             for rows in problem.batches(left):
@@ -73,8 +73,9 @@ class _FewValues(Attack):
                     pairs, ends, found = self._moves(logits, here, goals, free[rows])
                     done |= ~found
                     going = rows[~done][:, None]
-                    points.view(len(points), -1)[going, pairs[~done]] = ends[~done]
-                    free[going, pairs[~done]] = False
+                    values = points.view(len(points), -1)
+                    free[going, pairs[~done]] &= values[going, pairs[~done]] == ends[~done]  # what moves, moves once
+                    values[going, pairs[~done]] = ends[~done]
                 failed = done & ~fooled(logits.detach(), part.labels, targeted=self.targeted)
                 points[rows[failed]] = part.images[failed]
                 over[rows] = done
@@ -110,6 +111,7 @@ class JSMA(_FewValues):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        number(theta=self.theta)
         if not 0 < abs(self.theta) <= 1:
             msg = f"theta must be in [-1, 1] and not 0, got {self.theta}"
             raise ValueError(msg)

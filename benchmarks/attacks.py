@@ -151,9 +151,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--subject", choices=list(SUBJECTS), default="digits", help="digits needs no files")
     parser.add_argument("--root", type=Path, default=Path("datasets"), help="where the other data sets lie")
     parser.add_argument("--kept", type=Path, default=Path("runs/benchmarks"), help="where trained networks are kept")
-    parser.add_argument(
-        "--only", nargs="+", metavar="COMPARISON", help="fgsm bim mim pgd deepfool cw cw-1000 jsma front"
-    )
+    known = ["fgsm", "bim", "mim", "pgd", "deepfool", "cw", "cw-1000", "jsma", "front"]
+    parser.add_argument("--only", nargs="+", choices=known, help="default: all but cw-1000 and front")
     parser.add_argument(
         "--libraries", nargs="+", help="ours advertorch torchattacks foolbox art; default: all there are"
     )

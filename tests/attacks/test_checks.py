@@ -8,10 +8,23 @@ import pytest
 from attacks.checks import above_zero, at_least, one_of, untargeted
 
 
-@pytest.mark.parametrize("value", [0.9, 0, -1, inf, -inf, nan])
+@pytest.mark.parametrize("value", [0, -1])
 def test_numbers_below_the_minimum_are_refused_with_name_minimum_and_value(value):
     with pytest.raises(ValueError, match=rf"^steps must be at least 1, got {value}$"):
         at_least(1, steps=value)
+
+
+@pytest.mark.parametrize("value", [0.9, 10.5, 2.0, inf, -inf, nan])
+def test_counts_must_be_whole(value):
+    with pytest.raises(ValueError, match=rf"^steps must be a whole number, got {value}$"):
+        at_least(1, steps=value)
+
+
+@pytest.mark.parametrize("value", ["10", True, None])
+def test_what_is_no_number_is_refused_by_name(value):
+    for check in (lambda: at_least(1, steps=value), lambda: at_least(0, steps=value), lambda: above_zero(steps=value)):
+        with pytest.raises(TypeError, match=rf"^steps must be a number, got {value!r}$"):
+            check()
 
 
 @pytest.mark.parametrize("value", [-1e-9, inf, nan])

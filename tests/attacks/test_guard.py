@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import FGSM, Advertorch, Attack
-from attacks.guard import channels_last
+from attacks import BIM, FGSM, JSMA, Advertorch, Attack, DeepFool
+from attacks.guard import guarded
 from tests.attacks.cases import ALL, each
 
 ATTACK = FGSM(epsilon=0.1)
@@ -49,8 +49,8 @@ BAD_IMAGES = {
     "three dimensions": (lambda images: images[0], r"\(N, C, H, W\), got torch.float32 of shape \(1, 12, 12\)"),
     "flat": (lambda images: images.flatten(1), r"\(N, C, H, W\), got .* \(8, 144\)"),
     "five dimensions": (lambda images: images[None], r"\(N, C, H, W\), got .* \(1, 8, 1, 12, 12\)"),
-    "bytes": (lambda images: (images * 255).byte(), r"floating-point .* got torch.uint8"),
-    "integers": (torch.Tensor.long, r"floating-point .* got torch.int64"),
+    "bytes": (lambda images: (images * 255).byte(), r"float32 .*got torch.uint8"),
+    "integers": (torch.Tensor.long, r"float32 .*got torch.int64"),
 }
 BAD_LABELS = {
     "too few": (torch.arange(4), r"shape \(8,\), got torch.int64 of shape \(4,\)"),
@@ -162,7 +162,7 @@ def layout(model):
 def test_layout_of_weights_is_changed_inside_and_the_very_same_storage_put_back(fails):
     model = convolutions()
     before, values = layout(model), [weight.detach().clone() for weight in model.parameters()]
-    with pytest.raises(RuntimeError, match="out of memory") if fails else nullcontext(), channels_last(model):
+    with pytest.raises(RuntimeError, match="out of memory") if fails else nullcontext(), guarded(model):
         for weight, value in zip(model.parameters(), values, strict=True):
             assert torch.equal(weight, value)
             assert weight.ndim < 4 or weight.is_contiguous(memory_format=torch.channels_last)
@@ -174,17 +174,51 @@ def test_layout_of_weights_is_changed_inside_and_the_very_same_storage_put_back(
     assert all(torch.equal(weight, value) for weight, value in zip(model.parameters(), values, strict=True))
 
 
-def test_weight_shared_by_model_and_detector_is_put_back():
-    model = convolutions()
-    before = layout(model)
-    with channels_last(model, None, nn.Sequential(model[0])):
-        assert not model[0].weight.is_contiguous()
+class Viewing(nn.Module):
+    """A model whose code needs contiguous activations, as many do."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 3, 3)
+        self.head = nn.Linear(300, 4)
+
+    def forward(self, images):
+        """Return logits."""
+        return self.head(self.convolution(images).view(len(images), -1))
+
+
+@pytest.mark.parametrize("attack", [BIM(), DeepFool(), JSMA()], ids=repr)
+def test_model_that_needs_its_own_layout_is_attacked_in_it(attack, images):
+    model = Viewing()
+    before, seen = layout(model), []
+    model.register_forward_hook(lambda *_: seen.append(layout(model)))
+    result = attack.report(model, images)
+    assert not torch.equal(result.images, images)
+    assert set(map(str, seen)) == {str(before)}
     assert layout(model) == before
+
+
+def test_scripted_model_is_attacked_as_the_plain_one(classifier, images, labels):
+    network = classifier.network
+    scripted = torch.jit.trace(network, images)
+    torch.testing.assert_close(BIM()(scripted, images, labels), BIM()(network, images, labels))
+    assert BIM()(torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(144, 4))), images).shape == images.shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_refused(dtype, linear, images):
+    with pytest.raises(ValueError, match=f"float32 .or float64. tensor .*got {dtype}"):
+        BIM()(linear.to(dtype), images.to(dtype))
+
+
+def test_targeted_by_a_word_is_refused(linear, images, labels):
+    with pytest.raises(TypeError, match="targeted must be True or False, got 'false'"):
+        BIM(targeted="false")(linear, images, labels)
 
 
 def test_weights_that_are_not_on_the_cpu_are_left_alone():
     model = nn.Conv2d(3, 4, 3, device="meta")
-    with channels_last(model):
+    with guarded(model):
         assert model.weight.is_contiguous()
 
 
@@ -192,7 +226,7 @@ def test_weights_that_are_not_on_the_cpu_are_left_alone():
 def test_weights_on_the_gpu_are_left_alone():
     model = convolutions().cuda()
     before = layout(model)
-    with channels_last(model):
+    with guarded(model):
         assert layout(model) == before
 
 

@@ -36,8 +36,8 @@ def test_targeted_means_that_the_label_leads_and_a_tie_does_not_count():
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
-def test_lead_must_be_more_than_a_hundred_thousandth_of_the_largest_logit(scale):
-    logits = scale * tensor([[1.0, 1 + 0.5e-5, 0.0], [1.0, 1 + 2e-5, 0.0], [0.0, 1e-4, -10.0]], dtype=torch.float64)
+def test_lead_must_be_more_than_rounding_of_the_largest_logit(scale):
+    logits = scale * tensor([[1.0, 1 + 2e-6, 0.0], [1.0, 1 + 1e-5, 0.0], [0.0, 1e-5, -10.0]])
     assert fooled(logits, tensor([0, 0, 0])).tolist() == [False, True, False]
     assert fooled(logits, tensor([1, 1, 1]), targeted=True).tolist() == [False, True, False]
 
