@@ -2,50 +2,16 @@
 
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional
 
 from attacks import CarliniWagnerL2, DeepFool, WarmCarliniWagnerL2
-from tests.attacks.cases import linear_model
-
-SHAPE = (1, 8, 8)
-
-
-def plain(classes):
-    """A linear model in double precision without parameters to train."""
-    return linear_model(SHAPE, classes, torch.float64).requires_grad_(requires_grad=False)
-
-
-def at_distance(model, count, distance):
-    """Images of class 0 of a two-class linear model, each `distance` away from the boundary."""
-    images = 0.4 + 0.2 * torch.rand(count, *SHAPE, dtype=torch.float64)
-    weight = model[1].weight[0] - model[1].weight[1]
-    logits = model(images)
-    lead = logits[:, 0] - logits[:, 1]
-    shift = (distance - lead / weight.norm()) * (1 / weight.norm())
-    return (images.flatten(1) + shift[:, None] * weight).view_as(images)
+from tests.attacks.minimal import SHAPE, at_distance, plain, trained_net
 
 
 @pytest.fixture(scope="module")
 def trained():
-    """A convolutional net in double precision that tells six noisy patterns apart, and images of theirs."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        layers = nn.Conv2d(1, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(54, 24), nn.ReLU()
-        net = nn.Sequential(*layers, nn.Linear(24, 6))
-    patterns = torch.rand(6, *SHAPE, generator=generator)
-
-    def drawn(labels):
-        return (patterns[labels] + 0.3 * torch.randn(len(labels), *SHAPE, generator=generator)).clamp(0, 1)
-
-    optimiser = torch.optim.Adam(net.parameters(), 0.01)
-    for _ in range(60):
-        labels = torch.randint(6, (48,), generator=generator)
-        optimiser.zero_grad()
-        functional.cross_entropy(net(drawn(labels)), labels).backward()
-        optimiser.step()
-    return net.eval().double().requires_grad_(requires_grad=False), drawn(torch.arange(16) % 6).double()
+    """The small net in double precision and images of its patterns."""
+    net, images = trained_net(16)
+    return net.double(), images.double()
 
 
 @pytest.mark.parametrize("distance", [0.02, 0.2, 0.5])
