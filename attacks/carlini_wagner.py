@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import above_zero, at_least
-from attacks.margin import fooled, lead
+from attacks.margin import ahead, fooled
 from attacks.norms import l2
 from attacks.problem import Problem
 
@@ -102,8 +102,7 @@ class _Search:
         at_image = (self._steps[rows] == 0).view(-1, 1, 1, 1)  # exactly, not but for rounding
         points = torch.where(at_image, part.images, moved.clamp(0, 1)).requires_grad_()
         logits = part.model(points)
-        ahead = lead(logits, part.labels) if attack.targeted else -lead(logits, part.labels)
-        hinge = (attack.confidence - ahead).clamp(min=0)
+        hinge = (attack.confidence - ahead(logits, part.labels, targeted=attack.targeted)).clamp(min=0)
         (gradient,) = torch.autograd.grad(hinge.sum(), points)
         points = points.detach()
         change = points - part.images

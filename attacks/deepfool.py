@@ -9,7 +9,6 @@ from torch import Tensor
 from attacks.base import Attack
 from attacks.checks import at_least, untargeted
 from attacks.margin import fooled, rivals_of
-from attacks.norms import l2
 from attacks.problem import Problem
 
 _NEAR = 3
@@ -127,10 +126,10 @@ class _Walk:
         if len(missed):
             far = self._look(part[missed], part.images[missed], view.others[missed], slice(None))
             near = _View(*(tensor[missed] for tensor in view))
-            both = {name: torch.cat([getattr(near, name), getattr(far, name)], 1) for name in ("rivals", "distances")}
-            gradients = torch.cat([near.gradients, far.gradients], 1)
+            seen = ("rivals", "distances", "lengths", "gradients")
+            both = {name: torch.cat([getattr(near, name), getattr(far, name)], 1) for name in seen}
             self._change[rows[missed]] = 0
-            self._choose(rows[missed], near._replace(gradients=gradients, **both))
+            self._choose(rows[missed], near._replace(**both))
         return view.done
 
     def _later_step(self, rows: Tensor, count: int) -> Tensor:
@@ -168,7 +167,7 @@ class _Walk:
         distances, order = view.distances.sort(1)
         places = torch.arange(len(rows), device=rows.device)
         gradient = view.gradients[places, order[:, 0]]
-        length = l2(gradient) + _TINY
+        length = view.lengths[places, order[:, 0]]
         self._change[rows] += ((distances[:, 0] + _STABLE) / length).view(-1, 1, 1, 1) * gradient
         kept = min(_FOLLOWED, order.shape[1])
         self._rivals[rows, :kept] = view.rivals.gather(1, order[:, :kept])

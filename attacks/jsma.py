@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import at_least, number
-from attacks.margin import fooled, rivals_of
+from attacks.margin import ahead, fooled
 from attacks.pairs import best_pair
 from attacks.problem import Problem
 
@@ -162,8 +162,7 @@ class GreedyL0(_FewValues):
         return torch.ones_like(images, dtype=torch.bool)
 
     def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor) -> _Moves:
-        lead = logits.gather(1, goals[:, None]).squeeze(1) - rivals_of(logits, goals).amax(1)
-        (gradient,) = torch.autograd.grad(lead.sum() if self.targeted else -lead.sum(), points)
+        (gradient,) = torch.autograd.grad(ahead(logits, goals, targeted=self.targeted).sum(), points)
         gradient, values = gradient.flatten(1), points.detach().flatten(1)
         gains = torch.where(gradient > 0, gradient * (1 - values), -gradient * values)
         best, pairs = torch.where(free, gains, 0).topk(2, 1)

@@ -33,6 +33,20 @@ def lead(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.gather(1, labels[:, None]).squeeze(1) - rivals_of(logits, labels).amax(1)
 
 
+def ahead(logits: Tensor, labels: Tensor, *, targeted: bool = False) -> Tensor:
+    """Return by how much the goal is reached; below 0 where it is not.
+
+    Args:
+        logits: (N, K), K at least 2.
+        labels: (N,), to leave or, if targeted, to reach.
+        targeted: Which of the two.
+
+    Returns:
+        (N,), the lead of the labels if targeted, else minus it.
+    """
+    return lead(logits, labels) if targeted else -lead(logits, labels)
+
+
 def fooled(logits: Tensor, labels: Tensor, *, targeted: bool = False) -> Tensor:
     """Return whether the goal is reached for sure, that is by more than rounding.
 
@@ -44,5 +58,4 @@ def fooled(logits: Tensor, labels: Tensor, *, targeted: bool = False) -> Tensor:
     Returns:
         (N,) bool.
     """
-    ahead = lead(logits, labels) if targeted else -lead(logits, labels)
-    return ahead > _SURE * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
+    return ahead(logits, labels, targeted=targeted) > _SURE * torch.finfo(logits.dtype).eps * logits.abs().amax(1)

@@ -8,7 +8,7 @@ from torch import Tensor
 from attacks.base import Attack
 from attacks.checks import above_zero, at_least
 from attacks.deepfool import DeepFool
-from attacks.margin import fooled, lead
+from attacks.margin import ahead, fooled
 from attacks.norms import l2
 from attacks.problem import Problem
 
@@ -94,12 +94,12 @@ class _Descent:
         part, attack = self.problem[rows], self.attack
         points = self._points[rows].requires_grad_()
         logits = part.model(points)
-        ahead = lead(logits, part.labels) if attack.targeted else -lead(logits, part.labels)
-        gradient = part.within_region(torch.autograd.grad(ahead.sum(), points)[0])
-        points, values, ahead = points.detach(), logits.detach(), ahead.detach()
+        margin = ahead(logits, part.labels, targeted=attack.targeted)
+        gradient = part.within_region(torch.autograd.grad(margin.sum(), points)[0])
+        points, values, margin = points.detach(), logits.detach(), margin.detach()
         change, steepness = points - part.images, l2(gradient) + _TINY
         length = l2(change)
-        hit = fooled(values, part.labels, targeted=attack.targeted) & (ahead >= attack.confidence)
+        hit = fooled(values, part.labels, targeted=attack.targeted) & (margin >= attack.confidence)
         better = hit & (length < self._shortest[rows])
         self.best[rows[better]] = points[better]
         self._shortest[rows] = torch.where(better, length, self._shortest[rows])
@@ -107,7 +107,7 @@ class _Descent:
         constant = self._next_constant(rows, hit, 2 * length / steepness, 1 + attack.constant_rate * left)
         descent = 2 * change - _column(constant) * gradient
         rate = attack.step_size * left.clamp(min=_LEAST)
-        gap = _BEYOND * ((attack.confidence - ahead).clamp(min=0) + 1e-4) / steepness.square()
+        gap = _BEYOND * ((attack.confidence - margin).clamp(min=0) + 1e-4) / steepness.square()
         moved = torch.where(_column(constant) > 0, points - _column(rate) * descent, points + _column(gap) * gradient)
         self._points[rows] = moved.clamp(0, 1)
         self._clock[rows] += constant > 0

@@ -3,9 +3,9 @@
     python -m benchmarks.attacks --subject mnist --root datasets
     python -m benchmarks.attacks --subject digits --only bim deepfool --threads 1
 
-The contenders run in turn, several times. The table gives the median of images per second, ours over theirs, the share
-of images fooled, mean norms of the perturbations that fooled, and the passes forward and backward that an image cost.
-The peers: pip install foolbox; pip install --no-deps torchattacks adversarial-robustness-toolbox.
+The contenders run in turn, several times. The table gives the median of images per second, the first row's over it, the
+share of images fooled, mean norms of the perturbations that fooled, and the passes forward and backward that an image cost.
+How to install the peers: CONTRIBUTING.md. One that is missing is left out, and named.
 """
 
 import argparse
