@@ -4,7 +4,7 @@
     python -m benchmarks.attacks --subject digits --only bim deepfool --threads 1
 
 The contenders run in turn, several times. The table gives the median of images per second, the first row's over it, the
-share of images fooled, mean norms of the perturbations that fooled, and the passes forward and backward that an image cost.
+share of images fooled, mean norms of the perturbations that fooled, and the passes that an image cost.
 How to install the peers: CONTRIBUTING.md. One that is missing is left out, and named.
 """
 
