@@ -1,6 +1,6 @@
 """What the data loaders give: named tuples, whose first two fields any step can unpack."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -31,6 +31,8 @@ class Pairs(NamedTuple):
         successful: (2N,) bool, for both of a pair: classified right before the attack and wrong after it.
         failed: (2N,) bool, for both of a pair: classified right before and after.
         positions: (2N,) int64, the position of the clean image in its data set.
+        explanation: (2N, c, H, W), what a detector's frozen networks say about the images; c is 0 where nothing was
+            stored.
     """
 
     images: Tensor
@@ -39,18 +41,26 @@ class Pairs(NamedTuple):
     successful: Tensor
     failed: Tensor
     positions: Tensor
+    explanation: Tensor
+
+
+class Pixels(Protocol):
+    """Images as bytes: a tensor in memory, one mapped from a file, or something that decodes when it is asked."""
+
+    def __getitem__(self, positions: Tensor, /) -> Tensor:
+        """Return the images (n, C, H, W) uint8 at positions (n,) int64."""
 
 
 class ImageSet(Dataset[Images]):
-    """Images in memory as bytes; whole batches are read and scaled at once.
+    """A split of a data set's images; whole batches are read and scaled at once, pixels are never copied per split.
 
     Args:
-        pixels: (M, C, H, W) uint8.
-        labels: (M,) int64.
-        positions: (M,) int64, positions in the data set.
+        pixels: All images (C, H, W) uint8 of the data set, shared by its splits.
+        labels: (M,) int64, of the split.
+        positions: (M,) int64, of the split's images in `pixels`.
     """
 
-    def __init__(self, pixels: Tensor, labels: Tensor, positions: Tensor) -> None:
+    def __init__(self, pixels: Pixels, labels: Tensor, positions: Tensor) -> None:
         self.pixels = pixels
         self.labels = labels
         self.positions = positions
@@ -62,7 +72,8 @@ class ImageSet(Dataset[Images]):
     def __getitems__(self, rows: list[int]) -> Images:
         """Return a batch; the data loader calls this with the rows of one."""
         chosen = torch.as_tensor(rows)
-        return Images(self.pixels[chosen].float() / 255, self.labels[chosen], self.positions[chosen])
+        positions = self.positions[chosen]
+        return Images(self.pixels[positions].float().div_(255), self.labels[chosen], positions)
 
     def __getitem__(self, row: int) -> Images:
         """Return a batch of one image."""

@@ -1,7 +1,5 @@
 """scikit-learn's handwritten digits: real images that need no download."""
 
-from typing import ClassVar
-
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
@@ -16,7 +14,7 @@ class Digits(ImageData):
     Args:
         root: Not used: the images come with scikit-learn.
         batch_size: Images per batch and process.
-        workers: Processes that load.
+        workers: Processes that load; None: none, which is fastest for images in memory.
         splits: disjoint or paper; see `ImageData`.
         train_limit: Use only so many training images; None: all.
         test_limit: Use only so many test images; None: all.
@@ -26,8 +24,8 @@ class Digits(ImageData):
         Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI (1998), its test part.
     """
 
-    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
-    classes: ClassVar[int] = 10
+    shape = (1, 28, 28)
+    classes = 10
 
     def read(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return all images; none is marked as test."""

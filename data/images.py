@@ -1,18 +1,22 @@
 """The base of all image data modules: four disjoint splits, loaders whose order depends on (seed, epoch) alone."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from data.batches import Images, ImageSet, as_it_is
+from data.batches import Images, ImageSet, Pixels, as_it_is
+from data.cores import cores
+from data.fingerprints import content_digest
 from data.splits import SHARES, TEST_SHARE, Splits, divide, shuffled, with_validation
 
 TrainSplit = Literal["classifier_train", "detector_train"]
+
+_MOST_WORKERS = 8
 
 
 class ImageData(lightning.LightningDataModule):
@@ -25,7 +29,8 @@ class ImageData(lightning.LightningDataModule):
     Args:
         root: Folder that data sets lie in, or are downloaded to.
         batch_size: Images per batch and process.
-        workers: Processes that load; 0 is fastest for sets that are kept in memory.
+        workers: Processes that load. None: none for sets in memory or mapped from a file, where they only cost; for
+            images that are decoded anew in each epoch one per core, at most 8.
         splits: disjoint, or paper: the detectors train on the classifier's images, as in Schut & Gal (2020).
         train_limit: Use only so many training images (before they are split), drawn at random; None: all.
         test_limit: Use only so many test images; None: all.
@@ -35,14 +40,14 @@ class ImageData(lightning.LightningDataModule):
         ValueError: If a number is out of its range, or splits is another word.
     """
 
-    shape: ClassVar[tuple[int, int, int]]
-    classes: ClassVar[int]
+    shape: tuple[int, int, int]
+    classes: int
 
     def __init__(
         self,
         root: str = "datasets",
         batch_size: int = 128,
-        workers: int = 0,
+        workers: int | None = None,
         splits: Splits = "disjoint",
         train_limit: int | None = None,
         test_limit: int | None = None,
@@ -52,8 +57,8 @@ class ImageData(lightning.LightningDataModule):
         if splits not in get_args(Splits):
             msg = f"splits must be one of {', '.join(get_args(Splits))}, got {splits!r}"
             raise ValueError(msg)
-        if workers < 0:
-            msg = f"workers must be at least 0, got {workers}"
+        if workers is not None and workers < 0:
+            msg = f"workers must be at least 0, or null for what suits the data set; got {workers}"
             raise ValueError(msg)
         for name, value in {"batch_size": batch_size, "train_limit": train_limit, "test_limit": test_limit}.items():
             if value is not None and value < 1:
@@ -68,10 +73,11 @@ class ImageData(lightning.LightningDataModule):
         self.split_seed = split_seed
         self.train_split: TrainSplit = "classifier_train"
         self._sets: dict[str, ImageSet] = {}
+        self._fingerprint: str | None = None
 
     @abstractmethod
-    def read(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return pixels (M, C, H, W) uint8, labels (M,) int64, and (M,) bool marking the set's own test images.
+    def read(self) -> tuple[Pixels, Tensor, Tensor | None]:
+        """Return M images (C, H, W) uint8, labels (M,) int64, and (M,) bool marking the set's own test images.
 
         Without test images of its own (None), a fifth of the images becomes the test split.
 
@@ -84,8 +90,16 @@ class ImageData(lightning.LightningDataModule):
         if self._sets:
             return
         pixels, labels, is_test = self.read()
-        for name, rows in self._divide(len(labels), is_test).items():
-            self._sets[name] = ImageSet(pixels[rows], labels[rows], rows)
+        parts = self._divide(len(labels), is_test)
+        self._whole = pixels, labels
+        self._sets = {name: ImageSet(pixels, labels[rows], rows) for name, rows in parts.items()}
+
+    def fingerprint(self) -> str:
+        """Return a hex digest of the whole set's images and labels; splits and limits do not change it."""
+        self.setup()
+        if self._fingerprint is None:
+            self._fingerprint = content_digest(*self._whole)
+        return self._fingerprint
 
     def split(self, name: str) -> ImageSet:
         """Return a split: classifier_train, detector_train, either with _validation, calibration or test.
@@ -116,29 +130,36 @@ class ImageData(lightning.LightningDataModule):
         """Return the test images."""
         return self.test_dataloader()
 
-    def loader(self, split: str, *, shuffle: bool = False, shard: bool = True) -> DataLoader[Images]:
+    def loader(
+        self, split: str, *, shuffle: bool = False, shard: bool = True, pairs: Dataset[Any] | None = None
+    ) -> DataLoader[Any]:
         """Return batches of a split.
 
         Args:
             split: Name of the split.
             shuffle: Whether to shuffle, anew each epoch; the order depends on the fit's seed and the epoch alone.
             shard: Whether each of several processes gets its share; otherwise each gets everything.
+            pairs: What to load in place of the images: one item for each, in the split's order.
         """
-        data = self.split(split)
+        data = self.split(split) if pairs is None else pairs
         trainer = self.trainer
         processes, rank = (trainer.world_size, trainer.global_rank) if trainer is not None and shard else (1, 0)
-        sampler: DistributedSampler[Images] | None = None
+        sampler: DistributedSampler[Any] | None = None
         if shuffle or processes > 1:
             seed = int(np.random.SeedSequence(torch.initial_seed() % 2**32).generate_state(1)[0])
             sampler = DistributedSampler(data, processes, rank, shuffle=shuffle, seed=seed)
+        workers = self.workers
+        if workers is None:
+            decodes = not isinstance(self.split(split).pixels, Tensor)
+            workers = min(_MOST_WORKERS, cores()) if decodes else 0
         return DataLoader(
             dataset=data,
             batch_size=self.batch_size,
             sampler=sampler,
-            num_workers=self.workers,
+            num_workers=workers,
             collate_fn=as_it_is,
             pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.workers > 0,
+            persistent_workers=workers > 0,
             generator=torch.Generator().manual_seed(0),  # its draws name workers only; keeps the global state as it is
         )
 

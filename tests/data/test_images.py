@@ -234,3 +234,65 @@ def test_processes_share_the_test_images_in_order():
         data = Toy()
         data.trainer = SimpleNamespace(world_size=2, global_rank=rank)
         assert positions(data.test_dataloader()) == whole[rank::2]
+
+
+def test_splits_share_the_pixels():
+    data = Toy()
+    data.setup()
+    assert len({id(data.split(name).pixels) for name in [*DISJOINT, *HELD_OUT]}) == 1
+
+
+def test_a_split_is_as_long_as_its_labels_and_positions():
+    for name in [*DISJOINT, *HELD_OUT]:
+        split = Toy().split(name)
+        assert len(split) == len(split.labels) == len(split.positions)
+
+
+class Changed(Toy):
+    """The toy images, one value changed."""
+
+    changed = "nothing"
+
+    def read(self):
+        pixels, labels, is_test = super().read()
+        if self.changed == "a pixel":
+            pixels[77, 0, 5, 5] ^= 1
+        elif self.changed == "a label":
+            labels[77] = (labels[77] + 1) % 4
+        elif self.changed == "the order":
+            pixels[[7, 11]] = pixels[[11, 7]]
+        elif self.changed == "an image less":
+            pixels, labels = pixels[:-1], labels[:-1]
+        return pixels, labels, is_test
+
+
+@pytest.mark.parametrize("changed", ["a pixel", "a label", "the order", "an image less"])
+def test_fingerprint_changes_with_the_content(changed, monkeypatch):
+    first = Toy().fingerprint()
+    assert Changed().fingerprint() == first
+    monkeypatch.setattr(Changed, "changed", changed)
+    assert Changed().fingerprint() != first
+
+
+def test_fingerprint_changes_with_nothing_else():
+    first = Toy().fingerprint()
+    for data in (ToyWithTest(), Toy(train_limit=50), Toy(split_seed=4, splits="paper"), Toy(batch_size=3, workers=1)):
+        assert data.fingerprint() == first
+    assert int(first, 16) >= 0
+
+
+def test_fingerprint_reads_once():
+    data = Toy()
+    data.setup()
+    assert data.fingerprint() == data.fingerprint()
+    assert data.reads == 1
+
+
+def test_sets_in_memory_are_loaded_without_workers_unless_asked_for():
+    assert Toy().train_dataloader().num_workers == 0
+    assert Toy(workers=1).train_dataloader().num_workers == 1
+
+
+def test_workers_below_0_are_refused():
+    with pytest.raises(ValueError, match="workers must be at least 0, or null for what suits the data set; got -1"):
+        Toy(workers=-1)

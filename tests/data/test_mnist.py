@@ -53,14 +53,14 @@ def test_official_test_images_are_the_test_split(root):
     test = data.split("test")
     assert sorted(test.positions.tolist()) == list(range(90, 115))
     pixels, labels = contents(train=False)
-    assert torch.equal(test.pixels[:, 0], torch.from_numpy(pixels)[test.positions - 90])
+    assert torch.equal(test.pixels[test.positions][:, 0], torch.from_numpy(pixels)[test.positions - 90])
     assert torch.equal(test.labels, torch.from_numpy(labels).long()[test.positions - 90])
 
 
 def test_training_images_are_those_of_the_training_file(root):
     split = MNIST(root).split("classifier_train")
     pixels, labels = contents(train=True)
-    assert torch.equal(split.pixels[:, 0], torch.from_numpy(pixels)[split.positions])
+    assert torch.equal(split.pixels[split.positions][:, 0], torch.from_numpy(pixels)[split.positions])
     assert torch.equal(split.labels, torch.from_numpy(labels).long()[split.positions])
 
 

@@ -1,0 +1,177 @@
+"""Decoded images, kept as bytes in one file that is mapped into memory."""
+
+import json
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from data.decoding import UndecodableError, decode_all
+from data.files import Files
+from data.fingerprints import content_digest
+from data.shards import replace
+
+FORMAT: Final = 1
+"""Goes up when files are decoded otherwise, so that older decoded files are not used."""
+
+_AT_ONCE: Final = 256
+
+
+class Decoded(NamedTuple):
+    """What a decoded file holds.
+
+    Attributes:
+        pixels: (M, C, H, W) uint8, mapped; what is written to it does not reach the file.
+        files: The M files that could be decoded.
+        digest: `content_digest` of pixels and labels.
+    """
+
+    pixels: Tensor
+    files: Files
+    digest: str
+
+
+class DecodedFile:
+    """One decoded set of image files: `<key>.pixels`, the bytes, and `<key>.json`, which says what they are.
+
+    The key is a digest of the files' folder, names, sizes and times, and of the shape: other files have another key.
+    The JSON file is written last; where it is, the set is complete.
+
+    Args:
+        files: To be decoded.
+        shape: (C, H, W) of the decoded images.
+        folder: That decoded sets are kept in.
+    """
+
+    def __init__(self, files: Files, shape: tuple[int, int, int], folder: Path) -> None:
+        self.files = files
+        self.shape = shape
+        self.folder = folder
+        key = files.digest(FORMAT, str(files.root), shape)
+        endings = ("pixels", "part", "json", "lock")
+        self.pixels, self.part, self.about, self.lock = (folder / f"{key}.{ending}" for ending in endings)
+
+    @property
+    def needed(self) -> int:
+        """The bytes that all images take."""
+        return len(self.files.names) * math.prod(self.shape)
+
+    def is_complete(self) -> bool:
+        """Tell whether the images were decoded before."""
+        return self.about.exists() and self.pixels.exists()
+
+    def fits(self) -> bool:
+        """Tell whether they were, or the disk has room for them."""
+        folder = self.folder.resolve()
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        try:
+            written = self.part.stat().st_size  # by a process that decodes just now, or was killed
+        except OSError:
+            written = 0
+        return self.is_complete() or self.needed <= shutil.disk_usage(there).free + written
+
+    def open(self) -> Decoded:
+        """Return the decoded images; decode them first, where no process did, and wait for one that does.
+
+        Raises:
+            ValueError: If the decoded file is damaged, or a class has no file that can be decoded.
+            OSError: If the folder cannot be written, or a file cannot be read.
+        """
+        if not self.is_complete():
+            with _told(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with FileLock(self.lock):
+                    if not self.is_complete():
+                        self._decode()
+        return self._read()
+
+    def _decode(self) -> None:
+        unreadable = set()
+        try:
+            with self.part.open("wb") as file:  # always this name: what a killed process left is overwritten
+                for name, image in self._images():
+                    if isinstance(image, UndecodableError):
+                        unreadable.add(name)
+                    else:
+                        file.write(image)
+                file.flush()
+                os.fsync(file.fileno())
+            labels = torch.tensor(self.files.without(unreadable).labels)
+            self.part.replace(self.pixels)
+        finally:
+            self.part.unlink(missing_ok=True)
+        shape = (len(labels), *self.shape)
+        digest = content_digest(_mapped(self.pixels, shape), labels)
+        about = {"folder": str(self.files.root), "shape": shape, "digest": digest}
+        replace(self.about, json.dumps(about | {"unreadable": sorted(unreadable)}, indent=1).encode())
+        if unreadable:
+            msg = (
+                f"{len(unreadable)} of {len(self.files.names)} image files in {self.files.root} cannot be decoded and "
+                f"are left out, the first is {min(unreadable)}: {self.about} names them all"
+            )
+            warnings.warn(msg, stacklevel=2)
+
+    def _images(self) -> Iterator[tuple[str, Any]]:
+        """Yield each file's name and image, or why there is none, under a progress bar."""
+        names, paths = self.files.names, self.files.paths
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task(f"decoding {self.files.root}", total=len(names))
+            for start in range(0, len(names), _AT_ONCE):
+                chunk = slice(start, start + _AT_ONCE)
+                yield from zip(names[chunk], decode_all(paths[chunk], self.shape), strict=True)
+                progress.advance(task, len(names[chunk]))
+
+    def _read(self) -> Decoded:
+        try:
+            about = json.loads(self.about.read_text())
+            files = self.files.without(set(about["unreadable"]))
+            digest = about["digest"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(self.about, f"it is not what was written: {error}", self.pixels) from error
+        shape = (len(files.names), *self.shape)
+        found, expected = self.pixels.stat().st_size, math.prod(shape)
+        if found != expected:
+            raise _damaged(self.pixels, f"it has {found} bytes instead of {expected}", self.about)
+        if _digest(self.pixels, self.pixels.stat().st_mtime_ns, shape, files.labels) != digest:
+            raise _damaged(self.pixels, "its bytes are not those that were written", self.about)
+        return Decoded(_mapped(self.pixels, shape), files, digest)
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_file(str(path), shared=False, size=math.prod(shape), dtype=torch.uint8).view(shape)
+
+
+@lru_cache(maxsize=8)  # a pipeline opens the same file in every stage
+def _digest(path: Path, changed: int, shape: tuple[int, ...], labels: tuple[int, ...]) -> str:  # noqa: ARG001
+    return content_digest(_mapped(path, shape), torch.tensor(labels))
+
+
+def _damaged(path: Path, how: str, other: Path) -> ValueError:
+    return ValueError(f"the decoded images in {path} are damaged ({how}): delete it and {other.name}, and run again")
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Say what to do where the system refuses to write into the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # what to do is said already
+            raise
+        msg = (
+            f"decoded images cannot be kept in {folder.resolve()} ({error.strerror}): give a folder that can be "
+            "written as --data.cache (--data.images.cache for a detector), or null to decode them in every epoch"
+        )
+        raise type(error)(msg) from error

@@ -1,0 +1,131 @@
+"""Which image files a data set has, before any is decoded."""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extension, make_dataset
+
+EXTENSIONS: tuple[str, ...] = (*IMG_EXTENSIONS, ".gif")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files with their labels.
+
+    Attributes:
+        root: The folder that holds them all, absolute.
+        names: Their paths below it.
+        labels: The class of each.
+        is_test: Which are test images; None: the set has none of its own.
+        class_names: The classes by label.
+
+    Raises:
+        ValueError: If a class has no file.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    is_test: tuple[bool, ...] | None
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        present = set(self.labels)
+        missing = [name for label, name in enumerate(self.class_names) if label not in present]
+        if missing:
+            msg = (
+                f"{self.root} has no usable image of the class {', '.join(missing)}: add images that can be "
+                f"decoded ({', '.join(EXTENSIONS)}), or take the class away"
+            )
+            raise ValueError(msg)
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of the files; strings, for a `Path` costs more than asking the system about the file."""
+        start = _start(self.root)
+        return [start + name for name in self.names]
+
+    def without(self, names: Collection[str]) -> "Files":
+        """Return the other files.
+
+        Raises:
+            ValueError: If a class has none.
+        """
+        kept = [name not in names for name in self.names]
+        return replace(
+            self,
+            names=tuple(compress(self.names, kept)),
+            labels=tuple(compress(self.labels, kept)),
+            is_test=self.is_test and tuple(compress(self.is_test, kept)),
+        )
+
+    def empty(self) -> set[str]:
+        """Return the names of files of no bytes."""
+        return {name for name, path in zip(self.names, self.paths, strict=True) if os.stat(path).st_size == 0}  # noqa: PTH116 - as above
+
+    def digest(self, *about: Any) -> str:
+        """Return a hex digest of names, labels, sizes and times of modification, and of what else is given."""
+        digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=16)
+        for name, label, path in zip(self.names, self.labels, self.paths, strict=True):
+            status = os.stat(path)  # noqa: PTH116 - as above
+            digest.update(f"{name}\0{label} {status.st_size} {status.st_mtime_ns}\0".encode())
+        return digest.hexdigest()
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the sorted names of the sub-folders that can be classes; empty if there is no such folder.
+
+    Hidden ones and those that systems and notebooks leave (`__MACOSX`) are none.
+    """
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+
+
+def image_files(folder: Path, labels: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return path and label of every image file in the class folders, also in folders below them, in a fixed order.
+
+    Args:
+        folder: Holds the class folders.
+        labels: The label of each class folder's name.
+    """
+    found: list[tuple[str, int]] = make_dataset(str(folder), dict(labels), is_valid_file=_is_image, allow_empty=True)
+    return found
+
+
+def collect(
+    root: Path, train: Sequence[tuple[str, int]], test: Sequence[tuple[str, int]] | None, class_names: Sequence[str]
+) -> Files:
+    """Return training files, and test files where the set has its own, as one listing.
+
+    Args:
+        root: A folder above all of them, as the paths begin.
+        train: Path and label of each.
+        test: The same; None: there are no test files.
+        class_names: The classes by label.
+
+    Raises:
+        ValueError: If a class has no file.
+    """
+    both = [*train, *(test or ())]
+    return Files(
+        root,
+        names=tuple(path.removeprefix(_start(root)) for path, _ in both),
+        labels=tuple(label for _, label in both),
+        is_test=None if test is None else (False,) * len(train) + (True,) * len(test),
+        class_names=tuple(class_names),
+    )
+
+
+def _is_image(path: str) -> bool:
+    return has_file_allowed_extension(path, EXTENSIONS) and not path.rpartition(os.sep)[2].startswith(".")
+
+
+def _start(root: Path) -> str:
+    return os.path.join(root, "")  # noqa: PTH118 - ends with one separator, also where the root is /

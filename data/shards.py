@@ -1,0 +1,111 @@
+"""One file of a stored set: written atomically, checksummed, memory-mapped on reading."""
+
+import hashlib
+import io
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+FORMAT: Final = 1
+"""Version of the file's layout; a higher one is refused."""
+
+_SEAL: Final = 72
+"""Bytes at the end of a file: a word, and the digest of everything before."""
+
+_verified: set[tuple[str, int, int]] = set()
+"""Files, with size and time of change, whose checksums this process has compared."""
+
+
+def write_shard(path: Path, key: str, number: int, tensors: Mapping[str, Tensor]) -> None:
+    """Write a shard under another name, and rename it when all of it is on disk.
+
+    Args:
+        path: The file; its folder exists.
+        key: Of the set.
+        number: Of the shard within the set.
+        tensors: By name; kept to the bit.
+
+    Raises:
+        OSError: If it cannot be written, for example on a full disk; names the file. Nothing is left behind.
+    """
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, "key": key, "shard": number, "tensors": kept}, buffer)
+    buffer.write(_seal(hashlib.blake2b(buffer.getbuffer(), digest_size=32)))
+    replace(path, buffer.getbuffer())
+
+
+def replace(path: Path, contents: bytes | memoryview) -> None:
+    """Write a file so that it is there with all its contents, or not at all.
+
+    Raises:
+        OSError: If it cannot be written; names the file.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(contents)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        msg = f"{path} could not be written ({error.strerror or error}): make room or get permission, then run again"
+        raise OSError(msg) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_shard(path: Path, key: str, number: int, length: int) -> dict[str, Tensor]:
+    """Return the tensors of a shard, memory-mapped; the checksums are compared once per process.
+
+    Args:
+        path: The file.
+        key: Of the set that it must belong to.
+        number: That it must have within the set.
+        length: Number of images that it must hold.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, of a newer format, or belongs elsewhere; names it.
+    """
+    _verify(path)
+    contents: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    if contents["format"] > FORMAT:
+        msg = (
+            f"{path} has format {contents['format']}, this version reads up to {FORMAT}: upgrade the project, or give "
+            "another store"
+        )
+        raise ValueError(msg)
+    tensors: dict[str, Tensor] = contents["tensors"]
+    if (contents["key"], contents["shard"]) != (key, number) or any(len(each) != length for each in tensors.values()):
+        msg = f"{path} belongs to another set or place: move it away, and its images will be made anew"
+        raise ValueError(msg)
+    return tensors
+
+
+def _verify(path: Path) -> None:
+    """Compare the digest, once per process."""
+    status = path.stat()
+    identity = (str(path.resolve()), status.st_size, status.st_mtime_ns)
+    if identity in _verified:
+        return
+    found = hashlib.blake2b(digest_size=32)
+    with path.open("rb") as file:
+        left = status.st_size - _SEAL
+        while left > 0 and (part := file.read(min(left, 1 << 20))):
+            found.update(part)
+            left -= len(part)
+        sealed = file.read() == _seal(found)
+    if not sealed:
+        msg = f"{path} is damaged, or no shard: restore it from a copy, or delete it to have its images made anew"
+        raise ValueError(msg)
+    _verified.add(identity)
+
+
+def _seal(found: "hashlib.blake2b") -> bytes:
+    return b"blake2b " + found.hexdigest().encode()

@@ -1,0 +1,147 @@
+"""Any folder of images: its layouts, its classes, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from data import ImageFolder
+from tests.data.pictures import picture, write, write_classes
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Make a data module of a folder, with pictures of their own size."""
+
+    def made(root, **options):
+        return ImageFolder(str(root), **{"size": [16, 20], "cache": str(tmp_path / "cache"), **options})
+
+    return made
+
+
+def all_positions(data):
+    data.setup()
+    return sorted(position for part in data._sets.values() for position in part.positions.tolist())
+
+
+def test_class_folders_in_the_root(make, tmp_path):
+    data = make(write_classes(tmp_path / "x", ("cat", "ape", "Bee")))
+    assert (data.shape, data.classes, data.class_names) == ((3, 16, 20), 3, ("Bee", "ape", "cat"))
+    assert all_positions(data) == list(range(60))
+    assert len(data.split("test")) == 12
+
+
+@pytest.mark.parametrize("name", ["test", "val", "valid", "validation"])
+def test_test_folder_is_the_test_split(name, make, tmp_path):
+    write_classes(tmp_path / "x" / "train")
+    write_classes(tmp_path / "x" / name, count=3, first=100)
+    data = make(tmp_path / "x")
+    assert data.class_names == ("a", "b")
+    test = data.split("test")
+    assert sorted(test.positions.tolist()) == list(range(40, 46))
+    expected = [torch.from_numpy(picture(seed).copy()).permute(2, 0, 1) for seed in (100, 101, 102, 1100, 1101, 1102)]
+    batch = test.__getitems__(list(range(6)))
+    for image, label, position in zip(*batch, strict=True):
+        assert torch.equal((image * 255).round().byte(), expected[position - 40])
+        assert label == (position - 40) // 3
+
+
+def test_test_folder_goes_before_a_validation_folder(make, tmp_path):
+    for name, count in {"train": 20, "val": 3, "test": 2}.items():
+        write_classes(tmp_path / "x" / name, count=count)
+    assert len(make(tmp_path / "x").split("test")) == 4
+
+
+def test_train_folder_alone_gives_a_fifth_to_the_test_split(make, tmp_path):
+    write_classes(tmp_path / "x" / "train")
+    write(tmp_path / "x" / "test" / "1.png")  # without classes: unlabelled
+    assert len(make(tmp_path / "x").split("test")) == 8
+
+
+def test_nested_files_count_and_hidden_and_other_ones_do_not(make, tmp_path):
+    root = Path(write_classes(tmp_path / "x"))
+    write(root / "a" / "deep" / "er" / "x.JPEG")
+    for path in ("a/Thumbs.db", "a/._00.png", "b/notes.txt", ".hidden/x.png", "__MACOSX/x.png", "x.png"):
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).write_bytes(b"no image")
+    data = make(root)
+    assert data.classes == 2
+    assert len(all_positions(data)) == 41
+
+
+def test_class_named_train_is_a_class(make, tmp_path):
+    assert make(write_classes(tmp_path / "x", ("bus", "train"))).class_names == ("bus", "train")
+
+
+def test_relative_root(make, tmp_path, monkeypatch):
+    write_classes(tmp_path / "x" / "train")
+    monkeypatch.chdir(tmp_path / "x")
+    assert len(all_positions(make("."))) == 40
+
+
+@pytest.mark.parametrize(("size", "channels", "shape"), [(8, 1, (1, 8, 8)), ([6, 9], 3, (3, 6, 9))])
+def test_shape_is_known_without_the_folder_and_kept_by_the_images(size, channels, shape, make, tmp_path):
+    data = make(tmp_path / "x", size=size, channels=channels)
+    assert data.shape == shape
+    write_classes(tmp_path / "x")
+    batch = next(iter(data.train_dataloader()))
+    assert batch.images.shape[1:] == shape
+    assert (batch.images.dtype, batch.labels.dtype) == (torch.float32, torch.int64)
+    assert 0 <= batch.images.min() < batch.images.max() <= 1
+
+
+@pytest.mark.parametrize("size", [0, -1, [], [3], [3, 0], [1, 2, 3]])
+def test_size_of_another_kind_is_refused(size, make, tmp_path):
+    with pytest.raises(ValueError, match=r"size must be one number of at least 1, or two as \[height, width\], got"):
+        make(tmp_path, size=size)
+
+
+def test_other_channels_are_refused(make, tmp_path):
+    with pytest.raises(ValueError, match=r"channels must be 1 \(grey\) or 3 \(RGB\), got 4"):
+        make(tmp_path, channels=4)
+
+
+def test_missing_folder_is_refused_with_its_path(make, tmp_path):
+    data = make(tmp_path / "nowhere")
+    for ask in (lambda: data.classes, data.prepare_data, data.setup):
+        with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere: give .* --data\.root"):
+            ask()
+
+
+def test_folder_without_class_folders_is_refused(make, tmp_path):
+    write(tmp_path / "x" / "1.png")
+    with pytest.raises(FileNotFoundError, match=r"/x has no sub-folders: one per class is needed"):
+        make(tmp_path / "x").setup()
+
+
+def test_one_class_is_refused(make, tmp_path):
+    write_classes(tmp_path / "x", ("pictures",))
+    with pytest.raises(
+        ValueError, match=r"/x has one sub-folder, pictures, but a class per sub-folder and at least two"
+    ):
+        make(tmp_path / "x").setup()
+
+
+@pytest.mark.parametrize(("tests", "named"), [(("a",), "b is"), (("a", "c"), "b, c are"), (("a", "b", "d"), "d is")])
+def test_test_images_of_other_classes_are_refused(tests, named, make, tmp_path):
+    write_classes(tmp_path / "x" / "train")
+    write_classes(tmp_path / "x" / "test", tests, count=1)
+    with pytest.raises(ValueError, match=rf"train and test/ must have the same classes, but {named} in one of them"):
+        make(tmp_path / "x").setup()
+
+
+def test_class_without_images_is_refused(make, tmp_path):
+    root = Path(write_classes(tmp_path / "x"))
+    (root / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"/x has no usable image of the class empty: add images .*\.jpg"):
+        make(root).setup()
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("with_test", [True, False])
+def test_splits_are_disjoint_and_complete(with_test, cached, make, tmp_path):
+    write_classes(tmp_path / "x" / "train")
+    if with_test:
+        write_classes(tmp_path / "x" / "test", count=5)
+    options = {} if cached else {"cache": None}
+    assert all_positions(make(tmp_path / "x", **options)) == list(range(50 if with_test else 40))
