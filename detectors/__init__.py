@@ -5,6 +5,8 @@ from detectors.baselines import Disagreement, MaskArea, MaxSoftmax
 from detectors.classifier import Classifier
 from detectors.networks import ConvNet
 from detectors.representations import ID, JSD, SMD, SPD
+from detectors.torchvision_networks import TorchvisionNetwork
+from detectors.wrapped import WrappedNetwork
 from saliency.checkpoints import load
 
 __all__ = [
@@ -18,5 +20,7 @@ __all__ = [
     "Disagreement",
     "MaskArea",
     "MaxSoftmax",
+    "TorchvisionNetwork",
+    "WrappedNetwork",
     "load",
 ]

@@ -1,8 +1,10 @@
 """The image classifier that is attacked."""
 
 from collections.abc import Sequence
+from itertools import chain
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from detectors.networks import ConvNet
 from saliency.checkpoints import Portable
@@ -17,9 +19,13 @@ class Classifier(ImageClassifier):
         shape: (C, H, W) of the images.
         classes: Number of classes.
         widths: Channels of the blocks of the paper's network; see `ConvNet`.
-        network: Another network, logits (N, K) of images (N, C, H, W) in [0, 1]; normalisation is its first layer.
+        network: Another network, logits (N, K) of images (N, C, H, W) in [0, 1]; normalisation is its first layer. See
+            `TorchvisionNetwork` and `WrappedNetwork`.
         learning_rate: Of Adam; the paper's is 1e-3.
         schedule: constant (the paper's) or one-cycle.
+
+    Raises:
+        ValueError: If the network does not give finite logits (1, K) of an image (1, C, H, W) of zeros, in eval mode.
 
     Reference:
         Schut & Gal (2020), section 3.1 and appendix A.
@@ -37,8 +43,47 @@ class Classifier(ImageClassifier):
         super().__init__(shape, classes, learning_rate, schedule)
         self.widths = widths
         self.network = ConvNet(shape, classes, widths) if network is None else network
+        _check(self.network, shape, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, K) of images (N, C, H, W) in [0, 1]."""
         logits: Tensor = self.network(images)
         return logits
+
+
+def _check(network: nn.Module, shape: Sequence[int], classes: int) -> None:
+    """Refuse a network that does not give logits of such images, before anything is trained."""
+    name, images = type(network).__name__, f"images {tuple(shape)}"
+    try:
+        logits = _probe(network, shape)
+    except Exception as error:
+        hint = "; if they are too small, set its option size" if getattr(network, "size", 0) is None else ""
+        msg = f"{name} does not take {images} ({_first_line(error)}): use a network made for them{hint}"
+        raise ValueError(msg) from error
+    given = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+    if given != f"shape {(1, classes)}":
+        msg = (
+            f"{name} gives an output of {given} for one of the {images}, but {classes} classes need logits of shape "
+            f"{(1, classes)}: use a network with {classes} outputs"
+        )
+        raise ValueError(msg)
+    if not logits.isfinite().all():
+        msg = f"{name} gives logits that are not finite for an image of zeros: check its weights and normalisation"
+        raise ValueError(msg)
+
+
+@torch.no_grad()
+def _probe(network: nn.Module, shape: Sequence[int]) -> Tensor:
+    """Return the output of one image of zeros in eval mode; the mode of every module is as before afterwards."""
+    like = next(chain(network.parameters(), network.buffers()), torch.empty(0))
+    before = {module: module.training for module in network.modules()}
+    try:
+        logits: Tensor = network.eval()(like.new_zeros(1, *shape))
+    finally:
+        for module, training in before.items():
+            module.training = training
+    return logits
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

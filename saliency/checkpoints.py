@@ -6,9 +6,7 @@ resolved from a file, so that loading a stranger's checkpoint runs none of their
 
 import inspect
 import os
-import pickle
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -56,7 +54,7 @@ def describe(module: Portable) -> dict[str, Any]:
     Raises:
         TypeError: If an argument is neither plain nor portable.
     """
-    arguments = {name: _pack(value, f"{type(module).__name__}.{name}") for name, value in module.arguments().items()}
+    arguments = {name: pack(value, f"{type(module).__name__}.{name}") for name, value in module.arguments().items()}
     return {"class": type(module).__name__, "arguments": arguments}
 
 
@@ -71,12 +69,15 @@ def save(module: Portable, path: str | Path, **extra: Any) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    weights = module.state_dict()
+    for name, tensor in weights.items():  # in place: layers' versions, which some need, are an attribute of the dict
+        weights[name] = tensor.detach().cpu()
     contents = {
         "format": FORMAT,
         "architecture": describe(module),
-        "state_dict": {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()},
+        "state_dict": weights,
         "pytorch-lightning_version": lightning.__version__,
-        **{name: _pack(value, name) for name, value in extra.items()},
+        **{name: pack(value, name) for name, value in extra.items()},
     }
     try:
         torch.save(contents, temporary)
@@ -148,19 +149,31 @@ def part(given: str | Path | _M, expected: type[_M]) -> _M:
     return given
 
 
+def read_tensors(path: Path, damaged: str) -> Any:
+    """Return what a file of torch holds; only tensors and plain values are ever unpickled.
+
+    Args:
+        path: A file that exists.
+        damaged: The sentence to raise.
+
+    Raises:
+        ValueError: If the file is damaged, not one of torch, or holds anything else.
+        OSError: If it cannot be opened.
+    """
+    with path.open("rb") as file:
+        try:
+            if not zipfile.is_zipfile(file) or zipfile.ZipFile(file).testzip() is None:  # torch checks no checksum
+                file.seek(0)
+                return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # arbitrary bytes fail in arbitrary ways
+            raise ValueError(damaged) from error
+    raise ValueError(damaged)
+
+
 def _read(path: Path) -> dict[str, Any]:
     """Return a checkpoint's contents, checked; only tensors and plain values are ever unpickled."""
     damaged = f"{path} is damaged, or not a checkpoint of tensors and plain values: train it again"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # torch does not compare the checksums
-                raise ValueError(damaged)
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(damaged) from error
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AttributeError, TypeError) as error:
-        raise ValueError(damaged) from error
+    contents = read_tensors(path, damaged)
     if not isinstance(contents, dict) or not {"architecture", "state_dict"} <= set(contents):
         msg = f"{path} is not a checkpoint of this project: it names no architecture"
         raise ValueError(msg)
@@ -182,15 +195,24 @@ def _fill(module: Portable, weights: dict[str, Any], path: Path) -> None:
         raise ValueError(msg) from error
 
 
-def _pack(value: Any, name: str) -> Any:
+def pack(value: Any, name: str) -> Any:
+    """Return an argument as a checkpoint keeps it: plain values, tuples as lists, portable modules described.
+
+    Args:
+        value: The argument.
+        name: What to call it in an error.
+
+    Raises:
+        TypeError: If it is neither plain nor portable.
+    """
     if isinstance(value, Portable):
         return describe(value)
     if type(value) in _PLAIN:  # a subclass, as numpy's float64, would be pickled as an object of its own
         return value
     if isinstance(value, list | tuple):
-        return [_pack(item, name) for item in value]
+        return [pack(item, name) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _pack(item, name) for key, item in value.items()}
+        return {key: pack(item, name) for key, item in value.items()}
     msg = f"{name} cannot be kept in a checkpoint: {type(value).__name__} is neither a plain value nor Portable"
     raise TypeError(msg)
 
@@ -202,7 +224,10 @@ def _build(architecture: Any, path: Path) -> Portable:
         raise ValueError(msg)
     name = str(architecture["class"])
     if name not in Portable._known:  # noqa: SLF001 - the registry of this module
-        msg = f"{path} holds a {name}, which is not known here: import the module that defines it first"
+        msg = (
+            f"{path} holds a {name}, which is not known here: import the module that defines it first, or name it by "
+            "--imports"
+        )
         raise ValueError(msg)
     arguments = {key: _unpack(value, path) for key, value in architecture["arguments"].items()}
     try:

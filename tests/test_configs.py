@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from jsonargparse import ArgumentParser
 
 import train
 from attacks import Attack
 from data import AdversarialData, ImageData
-from detectors import Classifier, Detector
+from detectors import Classifier, Detector, TorchvisionNetwork
 from experiments.fitting import ConfigCheck
 from experiments.settings import read_settings
 from experiments.stages import plan
@@ -19,7 +20,8 @@ from saliency.checkpoints import save
 ROOT = Path(train.__file__).parent / "configs"
 PIPELINES = sorted(ROOT.glob("*.yaml"))
 ATTACKS = sorted((ROOT / "attacks").rglob("*.yaml"))
-MODELS = sorted(path for path in ROOT.glob("*/*.yaml") if path not in ATTACKS)
+NETWORKS = sorted((ROOT / "networks").glob("*.yaml"))
+MODELS = sorted(path for path in ROOT.glob("*/*.yaml") if path not in [*ATTACKS, *NETWORKS])
 
 
 def short(path: Path) -> str:
@@ -27,8 +29,8 @@ def short(path: Path) -> str:
 
 
 def test_all_files_are_covered():
-    assert {*PIPELINES, *ATTACKS, *MODELS} == set(ROOT.rglob("*.yaml"))
-    assert min(len(PIPELINES), len(ATTACKS), len(MODELS)) > 0
+    assert {*PIPELINES, *ATTACKS, *MODELS, *NETWORKS} == set(ROOT.rglob("*.yaml"))
+    assert min(len(PIPELINES), len(ATTACKS), len(MODELS), len(NETWORKS)) > 0
 
 
 @pytest.fixture
@@ -90,3 +92,17 @@ def test_attack_config_goes_over_a_detector_config(path):
     assert f"attacks.{type(built).__name__}" == given["class_path"]
     assert all(getattr(built, name) == value for name, value in given["init_args"].items())
     assert resolved["data"]["init_args"]["images"]["class_path"] == "data.MNIST"
+
+
+@pytest.mark.parametrize("path", NETWORKS, ids=short)
+def test_network_config_goes_over_a_classifier_config(path):
+    classifier = str(ROOT / "mnist" / "classifier.yaml")
+    resolved = yaml.safe_load(ConfigCheck(["fit", "--config", classifier, "--config", str(path)]).resolved())
+    arguments = resolved["model"]["init_args"]
+    network = arguments["network"]
+    assert network["class_path"] == "detectors.TorchvisionNetwork"
+    assert network["init_args"]["name"] == path.stem
+    assert network["init_args"]["outputs"] == arguments["classes"]
+    with torch.device("meta"):
+        built = TorchvisionNetwork(**network["init_args"]).eval()
+        assert built(torch.empty(2, *arguments["shape"])).shape == (2, arguments["classes"])

@@ -1,0 +1,124 @@
+"""Networks of other people behind this project's conventions: images in [0, 1], weights from their files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from detectors.networks import Normalize
+from saliency.checkpoints import Portable, read_tensors
+
+_NESTED = ("state_dict", "model")
+"""Keys under which a file may keep the weights beside other things."""
+
+_PREFIXES = ("", "model.", "network.", "module.")
+"""What a LightningModule or DataParallel puts before the names of the weights."""
+
+
+class ForeignNetwork(Portable):
+    """A network of somebody else: normalisation first, then a resize if asked for, then the network.
+
+    A subclass calls this constructor with the network that it built. Its checkpoints carry the weights: the file that
+    they came from is read only once.
+
+    Args:
+        model: Logits (N, K) of normalised images.
+        mean: Subtracted from the images by the first layer: one number, or one per channel.
+        std: Divided by, after that.
+        size: Side in pixels that the images are brought to; None: as they are.
+        weights: Where the weights came from.
+
+    Raises:
+        ValueError: If the size is below 1.
+    """
+
+    def __init__(
+        self, model: nn.Module, mean: Sequence[float], std: Sequence[float], size: int | None, weights: str | None
+    ) -> None:
+        super().__init__()
+        if size is not None and size < 1:
+            msg = f"size must be at least 1, or null for images as they are, got {size}"
+            raise ValueError(msg)
+        self.mean = mean
+        self.std = std
+        self.size = size
+        self.weights = weights
+        self.normalize = Normalize(mean, std)
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, K) of images (N, C, H, W) in [0, 1]."""
+        images = self.normalize(images)
+        if self.size is not None:
+            images = functional.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        logits: Tensor = self.model(images)
+        return logits
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments, without the place that the weights came from."""
+        return super().arguments() | {"weights": None}
+
+
+def read_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
+    """Return the weights that a file holds, under the model's names.
+
+    The file is a state_dict, or a dict that has it under `state_dict` or `model`, as Lightning's checkpoints. Names may
+    begin with `model.`, `network.` or `module.`; what else such a file holds is left out.
+
+    Args:
+        path: The file.
+        model: Whose names the weights shall have.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or holds more than tensors and plain values, or no state_dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"there is no file of weights {path}: give the path of a state_dict that torch.save wrote"
+        raise FileNotFoundError(msg)
+    advice = "write it with torch.save(model.state_dict(), path)"
+    contents = read_tensors(path, f"{path} is damaged, or holds more than tensors and plain values: {advice}")
+    found = next((contents[key] for key in _NESTED if _is_nested(contents, key)), contents)
+    if not isinstance(found, dict) or not any(isinstance(value, Tensor) for value in found.values()):
+        msg = f"{path} holds no state_dict, neither itself nor under {' or '.join(_NESTED)}: {advice}"
+        raise ValueError(msg)
+    names = model.state_dict().keys()
+    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name in found for name in names))
+    if not prefix:
+        return found
+    return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+
+
+def fill(model: nn.Module, weights: dict[str, Any], source: str | Path, spare: str | None = None) -> None:
+    """Load weights of another origin into a model.
+
+    Args:
+        model: A model that is built already.
+        weights: Its state_dict.
+        source: Where they came from, for an error.
+        spare: Name of a layer that they need not have.
+
+    Raises:
+        ValueError: If they do not fit; names the first difference.
+    """
+    try:
+        missing, unexpected = model.load_state_dict(weights, strict=False)
+    except (RuntimeError, ValueError) as error:
+        *_, difference = str(error).splitlines()[:2]  # the first line only says that there are some
+    else:
+        missing = [name for name in missing if spare is None or not name.startswith(f"{spare}.")]
+        if not missing and not unexpected:
+            return
+        difference = f"{missing[0]} is missing there" if missing else f"{unexpected[0]} is not in the network"
+    msg = (
+        f"the weights in {source} do not fit this {type(model).__name__} ({difference.strip()}): "
+        "build the network as it was when they were saved"
+    )
+    raise ValueError(msg)
+
+
+def _is_nested(contents: Any, key: str) -> bool:
+    return isinstance(contents, dict) and isinstance(contents.get(key), dict)

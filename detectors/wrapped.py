@@ -1,0 +1,94 @@
+"""Any network by its class path, with weights from its own file."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+from torch import nn
+
+from detectors.foreign import ForeignNetwork, fill, read_weights
+from saliency.checkpoints import pack
+
+
+class WrappedNetwork(ForeignNetwork):
+    """A network of one's own, of any class derived from `torch.nn.Module`.
+
+    A config names the class by its path, and parsing the config imports it. A checkpoint keeps the path as well, but
+    never imports anything: the module that defines the class must be imported before `load`.
+
+    Args:
+        network: The class, at the top level of its module; its `forward` returns logits (N, K) of images (N, C, H, W).
+        options: Arguments of its constructor by name, plain values.
+        weights: A file with its weights: a state_dict, or a checkpoint that has one under `state_dict` or `model`, as
+            Lightning's; None: those that the constructor gives.
+        size: Side in pixels that the images are brought to first; None: as they are.
+        mean: Subtracted from the images by the first layer, one number or one per channel; by default nothing is
+            changed: the network normalises itself, or was trained on images in [0, 1].
+        std: Divided by, after that.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TypeError: If network is no class of a network, or an option is no plain value.
+        ValueError: If a checkpoint names a class that is not imported, the class does not accept the options, or the
+            weights do not fit.
+    """
+
+    def __init__(
+        self,
+        network: type[nn.Module],
+        options: Mapping[str, Any] | None = None,
+        weights: str | None = None,
+        size: int | None = None,
+        mean: Sequence[float] = (0.0,),
+        std: Sequence[float] = (1.0,),
+    ) -> None:
+        kind = _imported(network) if isinstance(network, str) else _checked(network)
+        pack(options, f"{type(self).__name__}.options")
+        try:
+            model = kind(**(options or {}))
+        except TypeError as error:
+            msg = f"{_path(kind)} cannot be built with options={options}: {error}"
+            raise ValueError(msg) from error
+        if weights is not None:
+            fill(model, read_weights(weights, model), weights)
+        super().__init__(model, mean, std, size, weights)
+        self.network = kind
+        self.options = options
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments, the class by its path."""
+        return super().arguments() | {"network": _path(self.network)}
+
+
+def _path(network: type[nn.Module]) -> str:
+    return f"{network.__module__}.{network.__qualname__}"
+
+
+def _checked(network: type[nn.Module]) -> type[nn.Module]:
+    """Return a class that a checkpoint can name."""
+    if not _is_network(network):
+        msg = f"network must be a class derived from torch.nn.Module, got {network!r}"
+        raise TypeError(msg)
+    if _found(_path(network)) != network:
+        msg = f"{_path(network)} cannot be found by its path: define the class at the top level of a module"
+        raise TypeError(msg)
+    return network
+
+
+def _imported(path: str) -> type[nn.Module]:
+    """Return the class that a checkpoint names; never imports anything."""
+    found = _found(path)
+    if not _is_network(found):
+        msg = f"the network {path} is not known here: import the module that defines it first, or name it by --imports"
+        raise ValueError(msg)
+    return found
+
+
+def _is_network(kind: Any) -> TypeGuard[type[nn.Module]]:
+    return isinstance(kind, type) and issubclass(kind, nn.Module)
+
+
+def _found(path: str) -> Any:
+    """Return what is at the path in a module that is imported; a module's own `__getattr__` is not asked."""
+    module, _, name = path.rpartition(".")
+    return getattr(sys.modules.get(module), "__dict__", {}).get(name)
