@@ -1,18 +1,26 @@
-"""Pairs of clean and adversarial images, made on the device that trains, on the fly."""
+"""Pairs of clean and adversarial images: made on the device that trains, on the fly, or read from a store."""
 
+import logging
+import time
 from collections.abc import Mapping
 
 import lightning
 import torch
-from torch import Tensor
+from rich.progress import Progress
 from torch.utils.data import DataLoader
 
 from attacks import Attack
-from attacks.guard import evaluation_mode
 from data.batches import Images, Pairs
 from data.images import ImageData
+from data.pairs import make_pairs, refuse_targeted
+from data.sets import AdversarialSets, StoredPairs
+from data.store import Store
 from detectors import Classifier
+from detectors.base import ExplainingDetector
+from detectors.explanations import Explanation
 from saliency.checkpoints import part
+
+_log = logging.getLogger(__name__)
 
 
 class AdversarialData(lightning.LightningDataModule):
@@ -25,6 +33,9 @@ class AdversarialData(lightning.LightningDataModule):
         classifier: The attacked classifier, or the path of its checkpoint.
         attack: The attack of the training and validation pairs.
         test_attacks: Attacks of the test loaders by name; None: the training attack alone, by its class.
+        store: Folder of adversarial sets; what a stage needs is made there once, with the maps or Jacobians of the
+            detector, and read in every epoch. None: pairs are made on the fly. Attacks that need the detector are
+            never stored.
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
@@ -37,12 +48,15 @@ class AdversarialData(lightning.LightningDataModule):
         classifier: str | Classifier,
         attack: Attack,
         test_attacks: Mapping[str, Attack] | None = None,
+        store: str | None = None,
     ) -> None:
         super().__init__()
         self.images = images
         self.classifier = part(classifier, Classifier)
         self.attack = attack
         self.test_attacks = {type(attack).__name__.lower(): attack} if test_attacks is None else dict(test_attacks)
+        self.store = store
+        self._stored: dict[tuple[str, str], StoredPairs] = {}
         self.shape = images.shape
         self.classes = images.classes
         images.train_split = "detector_train"
@@ -66,76 +80,70 @@ class AdversarialData(lightning.LightningDataModule):
         self.images.prepare_data()
 
     def setup(self, stage: str | None = None) -> None:
-        """Read and split once."""
+        """Read and split once; make what the stage needs and the store lacks.
+
+        Raises:
+            OSError: If the store cannot be written.
+            ValueError: If a file of the store is damaged or belongs elsewhere.
+        """
         self.images.trainer = self.trainer
         self.images.setup(stage)
+        if self.store is not None:
+            self._complete(Store(self.store), stage)
 
-    def train_dataloader(self) -> DataLoader[Images]:
-        """Return clean batches; they become pairs on the device."""
-        return self.images.train_dataloader()
+    def train_dataloader(self) -> DataLoader[Images] | DataLoader[Pairs]:
+        """Return shuffled pairs, or clean batches that become pairs on the device."""
+        return self._loader(self.images.train_split, self.attack, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[Images]:
-        """Return clean batches; they become pairs on the device."""
-        return self.images.val_dataloader()
+    def val_dataloader(self) -> DataLoader[Images] | DataLoader[Pairs]:
+        """Return pairs, or clean batches that become pairs on the device."""
+        return self._loader(f"{self.images.train_split}_validation", self.attack)
 
-    def test_dataloader(self) -> list[DataLoader[Images]]:
+    def test_dataloader(self) -> list[DataLoader[Images] | DataLoader[Pairs]]:
         """Return one loader of the test images per test attack."""
-        return [self.images.test_dataloader() for _ in self.test_attacks]
+        return [self._loader("test", attack) for attack in self.test_attacks.values()]
 
-    def predict_dataloader(self) -> DataLoader[Images]:
-        """Return the test images; they become pairs under the training attack."""
-        return self.images.predict_dataloader()
+    def predict_dataloader(self) -> DataLoader[Images] | DataLoader[Pairs]:
+        """Return the test images, as pairs under the training attack."""
+        return self._loader("test", self.attack)
 
     def calibration_dataloader(self) -> DataLoader[Images]:
         """Return the clean calibration images; read outside a fit, they stay clean."""
         return self.images.calibration_dataloader()
 
-    def on_after_batch_transfer(self, batch: Images, dataloader_idx: int) -> Pairs:
-        """Attack a batch on the device it is on."""
+    def on_after_batch_transfer(self, batch: Images | Pairs, dataloader_idx: int) -> Pairs:
+        """Attack a batch on the device it is on, unless it comes from the store."""
+        if isinstance(batch, Pairs):
+            return batch
         testing = self.trainer is not None and self.trainer.testing
         attack = self.test_attacks[self.test_names[dataloader_idx]] if testing else self.attack
         return make_pairs(self.classifier.to(batch.images.device), attack, batch)
 
+    def _loader(self, split: str, attack: Attack, *, shuffle: bool = False) -> DataLoader[Images] | DataLoader[Pairs]:
+        return self.images.loader(split, shuffle=shuffle, pairs=self._stored.get((split, repr(attack))))
 
-def refuse_targeted(attack: Attack) -> None:
-    """Refuse an attack that needs targets: pairs have none.
+    def _complete(self, store: Store, stage: str | None) -> None:
+        """Make the sets of a stage that are missing."""
+        train, validation = self.images.train_split, f"{self.images.train_split}_validation"
+        wanted = {
+            "validate": [(validation, self.attack)],
+            "test": [("test", attack) for attack in self.test_attacks.values()],
+            "predict": [("test", self.attack)],
+        }.get(stage or "", [(train, self.attack), (validation, self.attack)])
+        wanted = [(split, attack) for split, attack in wanted if not attack.needs_detector]
+        trainer = self.trainer
+        device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
+        first = trainer is None or trainer.is_global_zero
+        show = first and trainer is not None and trainer.progress_bar_callback is not None
+        start = time.perf_counter()
+        with Progress(transient=True, disable=not show) as progress:
+            sets = AdversarialSets(store, self.images, self.classifier, device, progress)
+            for split, attack in wanted:
+                self._stored[split, repr(attack)] = sets.pairs(split, attack, self._explanation())
+        if first and wanted:
+            _log.info("%s: %s (%.1f s)", store.folder, sets.tally, time.perf_counter() - start)
 
-    Args:
-        attack: Of pairs to be made.
-
-    Raises:
-        ValueError: If it is targeted.
-    """
-    if attack.targeted:
-        msg = f"pairs are made by untargeted attacks, for there are no targets: leave out targeted of {attack}"
-        raise ValueError(msg)
-
-
-def make_pairs(classifier: Classifier, attack: Attack, batch: Images) -> Pairs:
-    """Return the batch with its adversarial twins, and which of them fooled the classifier.
-
-    Args:
-        classifier: On the batch's device.
-        attack: Called without labels: it leaves the classifier's own predictions.
-        batch: Clean images.
-    """
-    adversarial = attack(classifier, batch.images)
-    right_before = predict(classifier, batch.images) == batch.labels
-    right_after = predict(classifier, adversarial) == batch.labels
-    clean = torch.zeros_like(right_before)
-    return Pairs(
-        images=torch.cat([batch.images, adversarial]),
-        is_adversarial=torch.cat([clean, ~clean]),
-        labels=batch.labels.repeat(2),
-        successful=(right_before & ~right_after).repeat(2),
-        failed=(right_before & right_after).repeat(2),
-        positions=batch.positions.repeat(2),
-    )
-
-
-@torch.no_grad()
-def predict(classifier: Classifier, images: Tensor) -> Tensor:
-    """Return the classes (N,) that the classifier predicts in eval mode."""
-    with evaluation_mode(classifier):
-        predictions: Tensor = classifier(images).argmax(1)
-    return predictions
+    def _explanation(self) -> Explanation | None:
+        """Return what the detector at hand sees beside the image."""
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return module.explanation if isinstance(module, ExplainingDetector) else None

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from detectors.calibration import threshold
 from detectors.classifier import Classifier
+from detectors.explanations import Explanation
 from detectors.metrics import probabilities, training_metrics
 from detectors.networks import ConvNet
 from saliency.checkpoints import part
@@ -77,6 +78,11 @@ class Detector(Trainable):
         scores: Tensor = self.network(self.represent(images))
         return scores.squeeze(1)
 
+    def judge(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """Return the scores of a batch (images, ...) of a data module."""
+        scores: Tensor = self(batch[0])
+        return scores
+
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the classifier's logits (N, K) and the scores (N,), from one pass through the classifier."""
         logits = self.classifier(images)
@@ -97,8 +103,7 @@ class Detector(Trainable):
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
         """Return the mean binary cross entropy of (images, is_adversarial, ...)."""
-        images, is_adversarial, *_ = batch
-        scores = self(images)
+        scores, is_adversarial = self.judge(batch), batch[1]
         loss = functional.binary_cross_entropy_with_logits(scores, is_adversarial.to(scores.dtype))
         self.log("train/loss", loss, prog_bar=True)
         self.log("train/accuracy", ((scores > 0) == is_adversarial).float().mean())
@@ -106,8 +111,7 @@ class Detector(Trainable):
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:  # noqa: ARG002
         """Log loss, accuracy, AUROC and average precision."""
-        images, is_adversarial, *_ = batch
-        scores = self(images)
+        scores, is_adversarial = self.judge(batch), batch[1]
         loss = functional.binary_cross_entropy_with_logits(scores, is_adversarial.to(scores.dtype))
         self.validation_metrics.update(probabilities(scores), is_adversarial.long())
         self.log("validation/loss", loss, sync_dist=True)
@@ -123,19 +127,56 @@ class Detector(Trainable):
 
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Log accuracy, AUROC and average precision of each attack under its name."""
-        images, is_adversarial, *_ = batch
         metrics = self.test_metrics[dataloader_idx]
-        metrics.update(probabilities(self(images)), is_adversarial.long())  # type: ignore[operator]
+        metrics.update(probabilities(self.judge(batch)), batch[1].long())  # type: ignore[operator]
         self.log_dict(metrics, add_dataloader_idx=False)  # type: ignore[arg-type]
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Return scores, and whether each image is adversarial where the batch says so."""
-        images, *rest = batch
+        _, *rest = batch
         named = {"is_adversarial": rest[0]} if rest and rest[0].dtype == torch.bool else {}
-        return {"scores": self(images), **named}
+        return {"scores": self.judge(batch), **named}
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         saved = state_dict.get(f"{prefix}calibration")
         if saved is not None:  # its length is the calibration split's, unknown to the constructor
             self.calibration = self.calibration.new_empty(saved.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class ExplainingDetector(Detector):
+    """A detector whose representation combines the image with an explanation by frozen networks.
+
+    The explanation is a function of the image alone: where pairs come from a store, it is read from there. A subclass
+    has `explanation` and `combine` in place of `represent`.
+    """
+
+    @property
+    @abstractmethod
+    def explanation(self) -> Explanation:
+        """What the frozen networks say: a new module around networks that this detector holds."""
+
+    @abstractmethod
+    def combine(self, images: Tensor, explanation: Tensor) -> Tensor:
+        """Return the representation (N, channels, H, W), differentiable in both.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+            explanation: (N, c, H, W), of these images.
+        """
+
+    def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
+        """Return the representation (N, channels, H, W)."""
+        return self.combine(images, self.explanation(images, logits))
+
+    def judge(self, batch: tuple[Tensor, ...]) -> Tensor:
+        """Return the scores of a batch (images, ...), with its stored explanation if it has one."""
+        explanation: Tensor | None = getattr(batch, "explanation", None)
+        if explanation is None or explanation.shape[1] == 0:
+            return super().judge(batch)
+        return self.score(batch[0], explanation)
+
+    def score(self, images: Tensor, explanation: Tensor) -> Tensor:
+        """Return the scores (N,) of images whose explanation is known."""
+        scores: Tensor = self.network(self.combine(images, explanation))
+        return scores.squeeze(1)

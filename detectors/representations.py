@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detectors.base import Detector
+from detectors.base import Detector, ExplainingDetector
 from detectors.classifier import Classifier
+from detectors.explanations import LogitGradient, PredictedMap
 from saliency.checkpoints import part
-from saliency.jacobian import Readout, jacobian
+from saliency.jacobian import Readout
 from saliency.model import SaliencyModel
 from saliency.training import Schedule, frozen
 
@@ -41,7 +42,7 @@ class ID(Detector):
         return images
 
 
-class JSD(Detector):
+class JSD(ExplainingDetector):
     """Jacobian-based saliency defense: the image with the gradient of the classifier's logits.
 
     Args:
@@ -68,12 +69,17 @@ class JSD(Detector):
         super().__init__(loaded, 2 * loaded.shape[0], widths, learning_rate, schedule)
         self.readout = readout
 
-    def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
+    @property
+    def explanation(self) -> LogitGradient:
+        """The Jacobian."""
+        return LogitGradient(self.classifier, self.readout)
+
+    def combine(self, images: Tensor, explanation: Tensor) -> Tensor:
         """Return image and Jacobian, (N, 2C, H, W)."""
-        return torch.cat([images, jacobian(self.classifier, images, self.readout, logits)], 1)
+        return torch.cat([images, explanation], 1)
 
 
-class _SaliencyDetector(Detector):
+class _SaliencyDetector(ExplainingDetector):
     """A detector that sees the learnt map of the predicted class."""
 
     def __init__(
@@ -96,11 +102,10 @@ class _SaliencyDetector(Detector):
             raise ValueError(msg)
         frozen(self.saliency)
 
-    def maps(self, images: Tensor, logits: Tensor | None) -> Tensor:
-        """Return maps (N, 1, H, W) of the predicted class; never of the true one, which would leak the label."""
-        targets = None if logits is None else logits.argmax(1)
-        maps: Tensor = self.saliency(self.classifier, images, targets)
-        return maps
+    @property
+    def explanation(self) -> PredictedMap:
+        """The map of the predicted class."""
+        return PredictedMap(self.classifier, self.saliency)
 
 
 class SMD(_SaliencyDetector):
@@ -127,9 +132,9 @@ class SMD(_SaliencyDetector):
     ) -> None:
         super().__init__(classifier, saliency, 1, widths, learning_rate, schedule)
 
-    def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
+    def combine(self, images: Tensor, explanation: Tensor) -> Tensor:  # noqa: ARG002 - sees no image
         """Return the maps (N, 1, H, W)."""
-        return self.maps(images, logits)
+        return explanation
 
 
 class SPD(_SaliencyDetector):
@@ -156,6 +161,6 @@ class SPD(_SaliencyDetector):
     ) -> None:
         super().__init__(classifier, saliency, None, widths, learning_rate, schedule)
 
-    def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
+    def combine(self, images: Tensor, explanation: Tensor) -> Tensor:
         """Return the salient pixels (N, C, H, W)."""
-        return self.maps(images, logits) * images
+        return explanation * images

@@ -8,7 +8,7 @@ from torch import nn
 
 from attacks import BIM, FGSM
 from data import AdversarialData, Images, Pairs
-from data.adversarial import make_pairs
+from data.pairs import make_pairs
 from detectors import Classifier
 from saliency import Encoder
 from saliency.checkpoints import save
@@ -93,7 +93,14 @@ def test_pairs_are_the_batch_and_what_the_attack_returns(classifier, batch):
     assert pairs.is_adversarial.tolist() == [False] * 8 + [True] * 8
     assert pairs.labels.tolist() == batch.labels.tolist() * 2
     assert pairs.positions.tolist() == batch.positions.tolist() * 2
-    assert [field.dtype for field in pairs] == [torch.float32, torch.bool, torch.int64, *[torch.bool] * 2, torch.int64]
+    assert [field.dtype for field in pairs[:6]] == [
+        torch.float32,
+        torch.bool,
+        torch.int64,
+        *[torch.bool] * 2,
+        torch.int64,
+    ]
+    assert pairs.explanation.shape == (16, 0, *SHAPE[1:])
 
 
 def test_successful_and_failed_are_recomputed_from_the_returned_images(classifier, batch):

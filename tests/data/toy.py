@@ -36,3 +36,15 @@ class ToyWithTest(Toy):
 def positions(loader):
     """Return the positions of all images of a loader, in its order."""
     return torch.cat([batch.positions for batch in loader]).tolist()
+
+
+class LargeToy(ImageData):
+    """Four thousand images: more than one shard of each split."""
+
+    shape: ClassVar[tuple[int, int, int]] = SHAPE
+    classes: ClassVar[int] = CLASSES
+
+    def read(self):
+        generator = torch.Generator().manual_seed(2)
+        pixels = torch.randint(256, (4000, *SHAPE), generator=generator, dtype=torch.uint8)
+        return pixels, torch.arange(4000) % CLASSES, None

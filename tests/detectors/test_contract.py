@@ -136,7 +136,7 @@ def test_joint_has_the_gradients_of_the_classifier_and_of_the_score(name, world)
 def test_gradient_of_the_score_flows_through_the_map(name, world):
     detector = build(name, world)
     images = world.images.clone().requires_grad_()
-    maps = detector.maps(images, None)
+    maps = detector.explanation(images, None)
     represented = maps if name == "SMD" else maps * images.detach()
     (gradient,) = torch.autograd.grad(detector.network(represented).sum(), images)
     assert (gradient.flatten(1).abs().sum(1) > 0).all()
@@ -147,7 +147,7 @@ def test_gradient_of_spd_is_that_through_the_map_and_that_through_the_pixels(wor
     images = world.images.double().requires_grad_()
 
     def gradient(pixels, map_of):
-        scores = detector.network(detector.maps(map_of, None) * pixels)
+        scores = detector.network(detector.explanation(map_of, None) * pixels)
         return torch.autograd.grad(scores.sum(), images)[0]
 
     parts = gradient(images.detach(), images) + gradient(images, images.detach())
@@ -166,8 +166,8 @@ def test_map_is_of_the_class_that_the_classifier_predicts(name, world):
         if name == "MaskArea":
             assert torch.allclose(detector(world.images), -maps.mean((1, 2, 3)))
         else:
-            assert torch.equal(detector.maps(world.images, None), maps)
-            assert torch.equal(detector.maps(world.images, detector.classifier(world.images)), maps)
+            assert torch.equal(detector.explanation(world.images, None), maps)
+            assert torch.equal(detector.explanation(world.images, detector.classifier(world.images)), maps)
         scores.append(detector(world.images))
         with torch.no_grad():
             world.classifier.network.layers[-1].bias -= 1e4 * torch.eye(classes)[predicted]

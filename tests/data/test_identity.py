@@ -1,0 +1,104 @@
+"""Digests change with what an adversarial set depends on, and with nothing else."""
+
+import importlib.util
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from attacks import BIM, FGSM
+from data.identity import digest, of_code, of_module, of_tensor
+from detectors import Classifier
+from tests.conftest import CLASSES, SHAPE
+
+SOURCE = '''
+"""An attack of a user."""
+from dataclasses import dataclass
+from attacks import FGSM
+
+@dataclass(frozen=True)
+class Own(FGSM):
+    def perturb(self, problem):
+        """Attack."""
+        return super().perturb(problem)
+'''
+
+
+def test_a_module_is_told_by_architecture_weights_and_buffers(classifier):
+    before = of_module(classifier)
+    assert before == of_module(classifier)
+    weights = classifier.state_dict()
+    other = Classifier(SHAPE, CLASSES, widths=(4,))
+    assert of_module(other) != before
+    other.load_state_dict(weights)
+    assert of_module(other) == before
+    assert of_module(other.double()) != before
+    assert of_module(Classifier(SHAPE, CLASSES, widths=(8,))) != before
+    next(classifier.parameters()).data.view(-1)[0] += 1e-6
+    assert of_module(classifier) != before
+    weights = [tensor.clone() for tensor in other.state_dict().values()]
+    assert len(weights) > 2
+
+
+def test_train_mode_and_gradients_do_not_count(classifier):
+    before = of_module(classifier)
+    classifier.train()(torch.rand(2, *SHAPE)).sum().backward()
+    assert of_module(classifier) == before
+
+
+def test_every_buffer_counts(classifier):
+    before = of_module(classifier)
+    for buffer in classifier.buffers():
+        buffer.add_(1)
+        assert of_module(classifier) != before
+        before = of_module(classifier)
+
+
+def test_a_tensor_is_told_by_its_values_in_their_order():
+    tensor = torch.tensor([1, 2, 3])
+    assert of_tensor(tensor) == of_tensor(tensor.clone())
+    assert of_tensor(torch.stack([tensor, tensor])[:, 1]) == of_tensor(torch.tensor([2, 2]))
+    assert len({of_tensor(tensor), of_tensor(tensor.flip(0)), of_tensor(tensor[:2])}) == 3
+
+
+def test_order_of_keys_does_not_count():
+    assert digest({"a": 1, "b": [1.5, None]}) == digest({"b": [1.5, None], "a": 1})
+    assert digest({"a": 1}) != digest({"a": "1"})
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Return a function that writes a user's module with some text replaced, imports it, and gives its attack."""
+
+    def load(old="", new=""):
+        path = tmp_path / f"own_{abs(hash((old, new)))}.py"
+        path.write_text(SOURCE.replace(old, new) if old else SOURCE)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+        return module.Own(epsilon=0.1)
+
+    return load
+
+
+def test_code_of_a_user_s_own_attack_counts_but_not_its_comments(own, classifier):
+    before = of_code(own(), classifier)
+    assert of_code(own('"""Attack."""', '"""Perturb."""  # faster'), classifier) == before
+    assert of_code(own("return super().perturb(problem)", "return problem.images"), classifier) != before
+
+
+def test_code_of_a_user_s_own_network_counts(classifier):
+    before = of_code(FGSM(epsilon=0.1), classifier)
+    classifier.extra = OwnLayer()
+    assert of_code(FGSM(epsilon=0.1), classifier) != before
+
+
+class OwnLayer(nn.Module):
+    pass
+
+
+def test_attacks_of_the_project_share_their_code(classifier):
+    assert of_code(FGSM(epsilon=0.1), classifier) == of_code(BIM(epsilon=0.2), classifier)
+    assert of_code(None, classifier) != of_code(FGSM(epsilon=0.1), classifier)
