@@ -1,12 +1,13 @@
-"""Train one model (fit, validate, test, predict), or run all stages of an experiment (pipeline)."""
+"""Train one model (fit, validate, test, predict), run a whole experiment (pipeline), or look after its store."""
 
 import sys
 
 from experiments.fitting import ModelCLI
 from experiments.messages import UsageError, guarded
 from experiments.pipeline import run_pipeline
+from experiments.storage import run_store
 
-COMMANDS = ("fit", "validate", "test", "predict", "pipeline")
+COMMANDS = ("fit", "validate", "test", "predict", "pipeline", "store")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,6 +26,8 @@ def _dispatch(arguments: list[str]) -> None:
         raise UsageError(msg)
     if command == "pipeline":
         run_pipeline(arguments[1:])
+    elif command == "store":
+        run_store(arguments[1:])
     else:
         ModelCLI(arguments)
 

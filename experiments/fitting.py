@@ -1,5 +1,6 @@
 """One model: a LightningCLI for fit, validate, test and predict, and the files that a fit leaves."""
 
+import importlib
 import logging
 import warnings
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, Final
 
 import lightning
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from data import AdversarialData
@@ -26,7 +27,8 @@ _TRAINER_DEFAULTS = {"default_root_dir": "runs/fit", "num_sanity_val_steps": 0, 
 
 _DESCRIPTION = (
     "Train, validate, test or predict with one model; or `pipeline --config FILE`: every missing stage of an "
-    "experiment, in order (see `pipeline --help`)."
+    "experiment, in order (see `pipeline --help`); or `store FOLDER`: the adversarial sets that it keeps (see "
+    "`store --help`)."
 )
 
 
@@ -54,6 +56,15 @@ class ModelCLI(LightningCLI):
             load_from_checkpoint_support=False,
         )
 
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what the parser of every subcommand takes beside Lightning's."""
+        parser.add_argument(
+            "--imports",
+            type=list[str],
+            default=[],
+            help="Modules to import first: those that define classes which a checkpoint names, for example [my_nets].",
+        )
+
     @property
     def folder(self) -> Path:
         """Where the fit's files lie."""
@@ -69,6 +80,8 @@ class ModelCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Check every checkpoint that the config names before anything is built."""
         config = self.config[self.subcommand]
+        for module in config.imports:
+            _import(module)
         for path in _checkpoints(config.model.as_dict(), config.get("data")):
             require(path)
         config.weights_only = True
@@ -171,6 +184,14 @@ class ModelCLI(LightningCLI):
             )
             raise FileNotFoundError(msg)
         return path
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except (ImportError, ValueError) as error:
+        msg = f"imports names {module}, which cannot be imported: {error}"
+        raise ValueError(msg) from error
 
 
 def _ignore_intended() -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import logging
 import os
 import re
 import sys
@@ -59,6 +60,7 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
         arguments: Those; None: the process' own.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    _hear_packages()
     try:
         command(arguments)
     except SystemExit as stop:
@@ -73,6 +75,22 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
         return 0
     sys.stderr.write(f"{message}\n")
     return status
+
+
+class _Plain(logging.Handler):
+    """Writes messages to standard output as they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        sys.stdout.write(f"{record.getMessage()}\n")
+
+
+def _hear_packages() -> None:
+    """Show what the packages tell of their work; as libraries they stay silent."""
+    logger = logging.getLogger("data")
+    if not any(isinstance(handler, _Plain) for handler in logger.handlers):
+        logger.addHandler(_Plain())
+        logger.setLevel(logging.INFO)
 
 
 def _told(error: Exception, arguments: list[str]) -> tuple[str, int]:

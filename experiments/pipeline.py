@@ -60,8 +60,8 @@ def write_settings(settings: Settings) -> None:
     write_text(Path(settings.run) / SETTINGS, settings.resolved)
 
 
-_FREE = {"root", "workers", "callbacks", "logger", "accelerator", "devices", "num_nodes", "strategy", "profiler"}
-_FREE |= {"default_root_dir", "log_every_n_steps", "enable_progress_bar", "enable_model_summary"}
+_FREE = {"root", "cache", "workers", "store", "callbacks", "logger", "accelerator", "devices", "num_nodes", "strategy"}
+_FREE |= {"profiler", "default_root_dir", "log_every_n_steps", "enable_progress_bar", "enable_model_summary"}
 """Keys that may change while a run goes on: where it runs and what it shows, not what it computes."""
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from attacks import Attack
 from data import ImageData
+from data.store import Store
 from detectors import Classifier, Detector, load
 from experiments.fitting import DONE
 from experiments.settings import Settings, read_settings
@@ -49,6 +50,11 @@ class Run:
     def attacks(self) -> dict[str, Attack]:
         """Return the attacks of the run by name."""
         return self.settings.attacks
+
+    def store(self) -> Store | None:
+        """Return the store of adversarial sets; None if the run makes them on the fly."""
+        kept = self.settings.sections["store"]
+        return None if kept is None else Store(self.folder / kept)
 
     def classifier(self) -> Classifier:
         """Return the attacked classifier: the first seed's."""

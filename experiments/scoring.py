@@ -6,10 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from data import Images
+from detectors.base import ExplainingDetector
 
 
 @torch.no_grad()
-def scores(detector: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64) -> Tensor:
+def scores(
+    detector: nn.Module,
+    images: Tensor,
+    device: torch.device,
+    batch_size: int = 64,
+    explanation: Tensor | None = None,
+) -> Tensor:
     """Return the scores (M,) of images (M, C, H, W), on the CPU.
 
     Args:
@@ -17,12 +24,19 @@ def scores(detector: nn.Module, images: Tensor, device: torch.device, batch_size
         images: In [0, 1], on any device.
         device: Where to compute; the detector is there.
         batch_size: Images at a time.
+        explanation: (M, c, H, W) of the images, where the detector takes one and it is known.
 
     Raises:
         ValueError: If the detector gives something else than one finite score per image.
     """
     detector.eval()
-    parts = [detector(batch.to(device)).cpu() for batch in images.split(batch_size)]  # type: ignore[no-untyped-call]
+    parts = []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size].to(device)
+        if explanation is None or not isinstance(detector, ExplainingDetector):
+            parts.append(detector(batch).cpu())
+        else:
+            parts.append(detector.score(batch, explanation[start : start + batch_size].to(device)).cpu())
     result = torch.cat(parts) if parts else torch.empty(0)
     if result.shape != images.shape[:1] or not result.isfinite().all():
         msg = (

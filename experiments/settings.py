@@ -11,7 +11,7 @@ from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
 
 from attacks import Attack
 from data import ImageData
-from data.adversarial import refuse_targeted
+from data.pairs import refuse_targeted
 from experiments.messages import Parser, UsageError
 
 ENTRY_KEYS = ("model", "data", "trainer")
@@ -29,6 +29,7 @@ class Settings:
         attacks: Attacks by name.
         train_on: Names of the attacks that detectors are trained on.
         detectors: Entries of the detectors by name.
+        store: Folder of the adversarial sets; None: they are made on the fly.
         sections: Everything as plain nested dicts, as the file has it.
         resolved: Everything as YAML with all defaults filled in.
     """
@@ -39,6 +40,7 @@ class Settings:
     attacks: dict[str, Attack]
     train_on: list[str]
     detectors: dict[str, dict[str, Any]]
+    store: str | None
     sections: dict[str, Any]
     resolved: str
 
@@ -79,6 +81,7 @@ def read_settings(arguments: list[str]) -> Settings:
         attacks=built.attacks,
         train_on=config.train_on or list(config.attacks),
         detectors=sections["detectors"],
+        store=None if config.store is None else str(Path(config.run) / config.store),
         sections=sections,
         resolved=parser.dump(config, skip_unset=False),
     )
@@ -151,6 +154,13 @@ def _parser() -> Parser:
     parser.add_argument("--detectors", type=dict | None, default={}, help=f"Detectors by name: an entry each {entry}.")
     parser.add_argument(
         "--train_on", type=list[str] | None, default=None, help="Attacks that detectors are trained on; null: all."
+    )
+    parser.add_argument(
+        "--store",
+        type=str | None,
+        default="adversarial",
+        help="Folder of the adversarial sets, each made once for all detectors, seeds and epochs; within the run "
+        "folder unless absolute. null: pairs are made on the fly.",
     )
     return parser
 

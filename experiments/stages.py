@@ -38,6 +38,8 @@ def plan(settings: Settings) -> list[Stage]:
         ValueError: If a class path of the file names nothing.
     """
     sections = settings.sections
+    for module in own_modules(sections):
+        _imported(module)
     root, first = Path(settings.run), settings.seeds[0]
     parts: dict[str, Any] = {"shape": list(settings.data.shape), "classes": settings.data.classes}
     stages = [_stage(root, f"classifier/seed_{first}", sections, sections["classifier"], parts, first)]
@@ -52,7 +54,11 @@ def plan(settings: Settings) -> list[Stage]:
         parts["saliency"] = parts["mask"]
     for name, entry in settings.detectors.items():
         for attack in settings.train_on:
-            pairs = {"classifier": parts["classifier"], "attack": sections["attacks"][attack]}
+            pairs = {
+                "classifier": parts["classifier"],
+                "attack": sections["attacks"][attack],
+                "store": settings.store,
+            }
             stages += [
                 _stage(root, f"detectors/{name}/{attack}/seed_{seed}", sections, entry, parts, seed, pairs)
                 for seed in settings.seeds
@@ -69,13 +75,14 @@ def _stage(
     seed: int,
     pairs: Mapping[str, Any] | None = None,
 ) -> Stage:
-    """Return a stage; with `pairs` (classifier and attack) its data are adversarial pairs."""
+    """Return a stage; with `pairs` (classifier, attack and store) its data are adversarial pairs."""
     folder = root / name
     data = merge(sections["data"], entry.get("data") or {})
     if pairs is not None:
         data = {"class_path": "data.AdversarialData", "init_args": {"images": data, **pairs}}
     trainer = merge({"enable_model_summary": False}, sections["trainer"])
     config = {
+        "imports": own_modules(sections),
         "seed_everything": seed,
         "trainer": merge(merge(trainer, entry.get("trainer") or {}), {"default_root_dir": str(folder)}),
         "model": _filled(entry["model"], parts),
@@ -91,11 +98,34 @@ def _filled(model: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any
     return merge(model, {"init_args": merge(filled, model.get("init_args") or {})})
 
 
+def own_modules(sections: Any) -> list[str]:
+    """Return the modules of the user's own classes that a pipeline file names, which the loader must know."""
+    if isinstance(sections, Mapping):
+        named = [sections[key] for key in ("class_path", "network") if isinstance(sections.get(key), str)]
+        found = {path.rpartition(".")[0] for path in named} | set(own_modules(list(sections.values())))
+    elif isinstance(sections, list):
+        found = {module for item in sections for module in own_modules(item)}
+    else:
+        return []
+    return sorted(module for module in found if module and module.partition(".")[0] not in _KNOWN)
+
+
+_KNOWN = ("attacks", "data", "detectors", "experiments", "lightning", "saliency", "torch", "torchvision")
+
+
+def _imported(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except (ImportError, ValueError) as error:
+        msg = f"the module {module}, which a class path names, cannot be imported: {error}"
+        raise ValueError(msg) from error
+
+
 def _class(path: str) -> type:
     package, _, name = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(package), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = getattr(_imported(package), name)
+    except (AttributeError, ValueError) as error:
         msg = f"class_path {path} names nothing: {error}"
         raise ValueError(msg) from error
     if not inspect.isclass(found):

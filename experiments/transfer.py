@@ -8,14 +8,12 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from attacks import Attack
-from data import Pairs
-from data.adversarial import make_pairs
 from detectors import Classifier, Detector, Disagreement, MaskArea, MaxSoftmax, metrics
 from detectors.calibration import threshold
+from experiments.attacked import AttackedSet, TestImages
 from experiments.provenance import provenance
 from experiments.run import Run
-from experiments.scoring import clean_scores, scores
+from experiments.scoring import clean_scores
 
 RATES = {"tpr_at_1_fpr": 0.01, "tpr_at_5_fpr": 0.05}
 REALISED_RATE = 0.05
@@ -49,25 +47,6 @@ class Contender:
     calibration: Tensor
 
 
-@dataclass(frozen=True)
-class AttackedSet:
-    """The test images under one attack, on the CPU.
-
-    Attributes:
-        name: Of the attack.
-        adversarial: (M, C, H, W), row by row the twins of the test images.
-        subsets: (M,) bool by name, which pairs belong.
-        success_rate: Share of the images classified right before that are wrong after; None if there are none.
-        clean_accuracy: Share of the clean images classified right.
-    """
-
-    name: str
-    adversarial: Tensor
-    subsets: dict[str, Tensor]
-    success_rate: float | None
-    clean_accuracy: float
-
-
 def transfer(run: Run, device: torch.device, command: list[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the meta data and the rows of the table.
 
@@ -86,13 +65,13 @@ def transfer(run: Run, device: torch.device, command: list[str]) -> tuple[dict[s
     rows: list[dict[str, Any]] = []
     with Progress(transient=True) as progress:
         field = list(_contenders(run, classifier, device, progress))
-        images = torch.cat([batch.images for batch in data.test_dataloader()])
-        clean = [scores(contender.module, images, device) for contender in progress.track(field, description="scores")]
+        images = TestImages(run, classifier, device, progress)
+        clean = [images.scores(contender.module) for contender in progress.track(field, description="scores")]
         for name, attack in run.attacks().items():
-            under = _attack(name, attack, run, classifier, device, progress)
+            under = images.under(name, attack)
             task = progress.add_task(f"scores under {name}", total=len(field))
             for contender, of_clean in zip(field, clean, strict=True):
-                rows += _rows(contender, of_clean, under, device)
+                rows += _rows(contender, of_clean, images.scores(contender.module, under), under)
                 progress.advance(task)
     order = {(contender.name, contender.trained_on, contender.seed): place for place, contender in enumerate(field)}
     rows.sort(key=lambda row: order[row["detector"], row["trained_on"], row["seed"]])
@@ -152,8 +131,7 @@ def _rate_above(contender: Contender, values: Tensor, rate: float) -> float | No
     return None if limit is None else metrics.rate_above(values, limit)
 
 
-def _rows(contender: Contender, clean: Tensor, under: AttackedSet, device: torch.device) -> Iterator[dict[str, Any]]:
-    adversarial = scores(contender.module, under.adversarial, device)
+def _rows(contender: Contender, clean: Tensor, adversarial: Tensor, under: AttackedSet) -> Iterator[dict[str, Any]]:
     realised = _rate_above(contender, clean, REALISED_RATE)
     for subset in SUBSETS:
         chosen = under.subsets[subset]
@@ -189,27 +167,6 @@ def _calibration(module: nn.Module, run: Run, device: torch.device) -> Tensor:
     if isinstance(module, Detector) and len(module.calibration):
         return module.calibration.cpu()
     return clean_scores(module, run.data().calibration_dataloader(), device).sort().values
-
-
-def _attack(
-    name: str, attack: Attack, run: Run, classifier: Classifier, device: torch.device, progress: Progress
-) -> AttackedSet:
-    batches = []
-    for batch in progress.track(run.data().test_dataloader(), description=f"attacking with {name}"):
-        moved = type(batch)(*(tensor.to(device) for tensor in batch))
-        batches.append(Pairs(*(tensor.cpu() for tensor in make_pairs(classifier, attack, moved))))
-    halves = [[tensor.chunk(2) for tensor in pairs] for pairs in batches]
-    images, _, _, successful, failed, _ = zip(*halves, strict=True)
-    adversarial = torch.cat([twins for _, twins in images])
-    won, lost = (torch.cat([pair[0] for pair in column]) for column in (successful, failed))
-    right = int(won.sum() + lost.sum())
-    return AttackedSet(
-        name=name,
-        adversarial=adversarial,
-        subsets={"all": torch.ones_like(won), "successful": won, "failed": lost},
-        success_rate=int(won.sum()) / right if right else None,
-        clean_accuracy=right / len(won),
-    )
 
 
 def _checkpoints(run: Run) -> list[Any]:

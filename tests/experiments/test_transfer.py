@@ -13,7 +13,7 @@ from torch import nn
 import evaluate
 import train
 from attacks import FGSM
-from data.adversarial import make_pairs
+from data.pairs import make_pairs
 from detectors import ID, load
 from experiments.scoring import scores
 from experiments.transfer import Contender, measure, summary
