@@ -27,13 +27,14 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def of_module(module: Portable) -> str:
-    """Return a digest of a module's architecture, weights and buffers.
+def of_module(module: nn.Module) -> str:
+    """Return a digest of a module's class, arguments, weights and buffers.
 
     Args:
         module: On any device.
     """
-    found = hashlib.blake2b(digest(describe(module)).encode(), digest_size=16)
+    about = describe(module) if isinstance(module, Portable) else type(module).__qualname__
+    found = hashlib.blake2b(digest(about).encode(), digest_size=16)
     for name, tensor in module.state_dict().items():
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(_bytes(tensor))

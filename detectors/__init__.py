@@ -1,7 +1,7 @@
 """The attacked classifier, the four trained detectors, the training-free ones, and the loader of checkpoints."""
 
 from detectors.base import Detector
-from detectors.baselines import Disagreement, MaskArea, MaxSoftmax
+from detectors.baselines import Disagreement, MaskArea, MaxSoftmax, SecondOpinion
 from detectors.classifier import Classifier
 from detectors.networks import ConvNet
 from detectors.representations import ID, JSD, SMD, SPD
@@ -20,6 +20,7 @@ __all__ = [
     "Disagreement",
     "MaskArea",
     "MaxSoftmax",
+    "SecondOpinion",
     "TorchvisionNetwork",
     "WrappedNetwork",
     "load",

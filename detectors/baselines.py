@@ -67,6 +67,24 @@ class Disagreement(nn.Module):
         return odds_against(self.saliency.encode(images), self.classifier(images).argmax(1))
 
 
+class SecondOpinion(nn.Module):
+    """How unlikely a second classifier of the same family finds the class that the attacked one predicts.
+
+    Args:
+        classifier: The attacked classifier.
+        second: Trained alike, from another seed.
+    """
+
+    def __init__(self, classifier: Classifier, second: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.second = second
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return scores (N,) of images (N, C, H, W) in [0, 1]."""
+        return odds_against(self.second(images), self.classifier(images).argmax(1))
+
+
 def odds_against(logits: Tensor, classes: Tensor) -> Tensor:
     r"""Return :math:`\log((1 - p_c) / p_c)` without underflow.
 

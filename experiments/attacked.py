@@ -1,14 +1,19 @@
 """The test images of a run, clean and under its attacks, and what detectors score on them."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
 
 import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
 from attacks import Attack
+from data import ImageData
+from data.identity import digest, of_code, of_module, of_tensor, versions
 from data.pairs import predict
 from data.sets import AdversarialSets
+from data.shards import read_shard, write_shard
 from detectors import Classifier
 from detectors.base import ExplainingDetector
 from experiments.run import Run
@@ -23,7 +28,10 @@ class AttackedSet:
         name: Of the attack.
         attack: The attack itself.
         adversarial: (M, C, H, W), row by row the twins of the test images.
-        subsets: (M,) bool by name, which pairs belong.
+        before: (M,) classes predicted for the clean images.
+        after: (M,) classes predicted for the twins.
+        subsets: (M,) bool by name, which pairs belong: all, successful (right before, wrong after), failed (right
+            before and after).
         success_rate: Share of the images classified right before that are wrong after; None if there are none.
         clean_accuracy: Share of the clean images classified right.
     """
@@ -31,16 +39,66 @@ class AttackedSet:
     name: str
     attack: Attack
     adversarial: Tensor
+    before: Tensor
+    after: Tensor
     subsets: dict[str, Tensor]
     success_rate: float | None
     clean_accuracy: float
+    _variants: dict[str, tuple[Tensor, str]] = field(default_factory=dict, repr=False)
+
+    def variant(self, name: str, clean: Tensor) -> tuple[Tensor, str]:
+        """Return another version of the twins, (M, C, H, W), and its digest; see `VARIANTS`.
+
+        Args:
+            name: adversarial, rounded or noise.
+            clean: (M, C, H, W), the clean images.
+        """
+        if name not in self._variants:
+            images = VARIANTS[name](clean, self.adversarial)
+            self._variants[name] = images, of_tensor(images)
+        return self._variants[name]
+
+
+def rounded(_clean: Tensor, adversarial: Tensor) -> Tensor:
+    """Return the images rounded to 8 bits, as a file would hold them (PROTOCOL A4)."""
+    return (adversarial * 255).round() / 255
+
+
+def norm_matched_noise(clean: Tensor, adversarial: Tensor) -> Tensor:
+    """Return clean images with noise of their own perturbation's size (PROTOCOL A5).
+
+    The perturbation's values are permuted within the image and get random signs; so L0, L1, L2 and L-inf are those of
+    the attack, up to clipping to [0, 1]. Each image's draws derive from its row alone.
+
+    Args:
+        clean: (M, C, H, W) in [0, 1].
+        adversarial: (M, C, H, W), their twins.
+    """
+    noisy = []
+    for row, (image, twin) in enumerate(zip(clean, adversarial, strict=True)):
+        generator = torch.Generator().manual_seed(row)
+        change = (twin - image).flatten()
+        change = change[torch.randperm(len(change), generator=generator)]
+        signs = torch.randint(0, 2, change.shape, generator=generator) * 2 - 1
+        noisy.append((image + (change * signs).view_as(image)).clamp(0, 1))
+    return torch.stack(noisy) if noisy else clean.clone()
+
+
+VARIANTS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
+    "adversarial": lambda _clean, adversarial: adversarial,
+    "rounded": rounded,
+    "noise": norm_matched_noise,
+}
 
 
 class TestImages:
     """The test split of a run; attacked images and explanations come from the run's store, if it has one.
 
+    With a store, scores are kept as well, under `report/scores`: an evaluation that is repeated or interrupted goes on.
+
     Args:
-        run: The run; its data are downloaded.
+        run: The run.
+        data: Its data module, set up.
         classifier: The attacked classifier, on the device.
         device: Where to compute.
         progress: Where to show what takes long.
@@ -48,12 +106,16 @@ class TestImages:
     Attributes:
         clean: (M, C, H, W) in [0, 1], on the CPU.
         labels: (M,), the true classes.
+
+    Raises:
+        ValueError: If there are no test images.
     """
 
     __test__ = False  # not a test of pytest's
 
-    def __init__(self, run: Run, classifier: Classifier, device: torch.device, progress: Progress) -> None:
-        data = run.data()
+    def __init__(
+        self, run: Run, data: ImageData, classifier: Classifier, device: torch.device, progress: Progress
+    ) -> None:
         batches = list(data.test_dataloader())
         self.clean = torch.cat([batch.images for batch in batches])
         self.labels = torch.cat([batch.labels for batch in batches])
@@ -63,6 +125,8 @@ class TestImages:
         self._progress = progress
         store = run.store()
         self._sets = None if store is None else AdversarialSets(store, data, classifier, device, progress)
+        self._kept = None if store is None else run.report / "scores"
+        self._seen = self.clean, of_tensor(self.clean)
 
     def under(self, name: str, attack: Attack) -> AttackedSet:
         """Return the test images under an attack."""
@@ -74,18 +138,41 @@ class TestImages:
             name=name,
             attack=attack,
             adversarial=twins,
+            before=before,
+            after=after,
             subsets={"all": torch.ones_like(won), "successful": won, "failed": lost},
             success_rate=int(won.sum()) / count if count else None,
             clean_accuracy=count / len(right),
         )
 
-    def scores(self, detector: nn.Module, under: AttackedSet | None = None) -> Tensor:
-        """Return the scores (M,) of the clean images, or of their twins under an attack, on the CPU."""
-        images = self.clean if under is None else under.adversarial
+    def scores(self, detector: nn.Module, under: AttackedSet | None = None, variant: str = "adversarial") -> Tensor:
+        """Return the scores (M,) of the clean images, or of a variant of their twins under an attack, on the CPU.
+
+        Args:
+            detector: Any module that gives scores (N,) of images.
+            under: An attack's images; None: the clean ones.
+            variant: Of these; see `VARIANTS`.
+        """
+        images, content = self._seen if under is None else under.variant(variant, self.clean)
+        if self._kept is None:
+            return scores(detector, images, self._device)
+        about = [of_module(detector), of_code(None, detector), content, versions()]
+        key = digest(about)
+        path = self._kept / f"{key}.pt"
+        if not path.exists():
+            found = self._scores(detector, images, under, variant)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_shard(path, key, 0, {"scores": found})
+        return read_shard(path, key, 0, len(images))["scores"].clone()
+
+    def _scores(self, detector: nn.Module, images: Tensor, under: AttackedSet | None, variant: str) -> Tensor:
+        """Return the scores, with explanations from the store where it has such."""
         explanation: Tensor | None = None
-        if self._sets is not None and isinstance(detector, ExplainingDetector):
-            stored = self._sets.explained("test", detector.explanation, None if under is None else under.attack)
-            explanation = stored.read("values", torch.arange(len(stored)))
+        stored = under is None or variant == "adversarial"
+        if self._sets is not None and stored and isinstance(detector, ExplainingDetector):
+            attack = None if under is None else under.attack
+            kept = self._sets.explained("test", detector.explanation, attack)
+            explanation = kept.read("values", torch.arange(len(kept)))
         return scores(detector, images, self._device, explanation=explanation)
 
     def _attacked(self, name: str, attack: Attack) -> tuple[Tensor, Tensor, Tensor]:

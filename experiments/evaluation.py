@@ -1,18 +1,24 @@
-"""The command line of `evaluate.py`: one subcommand per protocol."""
+"""The command line of `evaluate.py`: one subcommand per protocol, and `all`."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Final
 
 import torch
 from jsonargparse import Namespace
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table as ConsoleTable
 
-from experiments import tables
-from experiments.figures import heat_maps
+from experiments import results, tables
 from experiments.messages import Parser
+from experiments.protocols import PROTOCOLS
+from experiments.report import write_report
+from experiments.results import Result
 from experiments.run import Run
-from experiments.transfer import UNTRAINED, summary, transfer
+from experiments.study import Study
+
+ALL: Final = "all"
 
 
 def run_evaluation(arguments: list[str]) -> None:
@@ -23,97 +29,90 @@ def run_evaluation(arguments: list[str]) -> None:
 
     Raises:
         UsageError: If they are not accepted.
-        FileNotFoundError: If the run, or a stage of it, does not exist.
+        FileNotFoundError: If the run, or a stage that the protocol needs, does not exist.
+        OSError: If the report's folder cannot be written.
+        ValueError: If the device cannot be used, or something in the run does not fit together.
     """
-    parser = Parser(prog="evaluate.py", description="Evaluate the detectors of a run folder.")
-    protocols = parser.add_subcommands(dest="protocol")
-    matrix = Parser(description="Detectors x trained on x tested on: RUN/report/transfer.{json,csv,md,png}.")
-    matrix.add_argument("--run", type=str, required=True, help="The run folder that `train.py pipeline` made.")
-    matrix.add_argument(
-        "--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto: a GPU if there is one."
-    )
-    protocols.add_subcommand("transfer", matrix, help="detectors x trained on x tested on")
-    config = parser.parse_args(arguments)
-    {"transfer": _transfer}[config.protocol](config[config.protocol], ["python", "evaluate.py", *arguments])
-
-
-def _transfer(options: Namespace, command: list[str]) -> None:
+    config = _parser().parse_args(arguments)
+    options: Namespace = config[config.protocol]
     run = Run(options.run)
+    device = _device(options.device)
     _check_writable(run.report)
-    meta, rows = transfer(run, _device(options.device), command)
-    table = summary(rows)
-    attacks = list(run.attacks())
-    by_detector: dict[str, dict[str, Any]] = {}
-    for (detector, trained_on), cells in table.items():
-        free = trained_on == UNTRAINED
-        by_detector.setdefault("training-free" if free else detector, {})[detector if free else trained_on] = cells
-    for name, contents in {
-        "transfer.json": tables.as_json(meta, rows),
-        "transfer.csv": tables.as_csv(rows),
-        "transfer.md": _markdown(meta, rows, attacks),
-    }.items():
-        tables.write_text(run.report / name, contents)
-    title = f"AUROC on all pairs, {meta['data']}, seeds {', '.join(map(str, meta['seeds']))}"
-    tables.write_bytes(run.report / "transfer.png", heat_maps(title, by_detector))
     console = Console()
-    console.print(_console_table(rows, attacks))
+    command = ["python", "evaluate.py", *arguments]
+    if config.protocol == ALL:
+        _all(run, device, command, console)
+    else:
+        with Progress(transient=True, console=console) as progress:
+            given = {name: options[name] for name in PROTOCOLS[config.protocol].options}
+            found = PROTOCOLS[config.protocol].run(Study(run, device, progress, command, given))
+        results.write(found, run.report)
+        _show(found, console)
+    report = write_report(run)
     console.print(
-        f"classifier accuracy {meta['classifier_accuracy']:.3f}; {meta['test_images']} test images, "
-        f"{meta['calibration_images']} for calibration; means over {len(meta['seeds'])} seed(s)\n"
-        f"report: {run.report}/transfer.md (.json, .csv, .png)\nTensorBoard: tensorboard --logdir {run.folder}",
+        f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir "
+        f"{run.folder}",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _console_table(rows: list[dict[str, Any]], attacks: list[str]) -> Table:
-    table = Table(title="AUROC (TPR at 5 % FPR) on all pairs")
-    table.add_column("detector")
-    table.add_column("trained on")
-    for attack in attacks:
-        table.add_column(f"tested on {attack}", justify="right")
-    rates = summary(rows, "tpr_at_5_fpr")
-    for (detector, trained_on), cells in summary(rows).items():
-        found = rates[detector, trained_on]
-        table.add_row(detector, trained_on, *(f"{tables.cell(cells[a])} ({tables.cell(found[a])})" for a in attacks))
-    return table
+def _parser() -> Parser:
+    parser = Parser(prog="evaluate.py", description="Evaluate a run folder: RUN/report/<protocol>.{json,csv,md,png}.")
+    protocols = parser.add_subcommands(dest="protocol")
+    for name, protocol in PROTOCOLS.items():
+        sub = _of_run(f"{protocol.help[0].upper()}{protocol.help[1:]}: RUN/report/{name}.{{json,csv,md,png}}.")
+        for option, about in protocol.options.items():
+            sub.add_argument(f"--{option}", type=about.kind, default=about.default, help=about.help)
+        protocols.add_subcommand(name, sub, help=protocol.help)
+    every = _of_run("Every protocol for which the run has what it needs; says what is missing.")
+    protocols.add_subcommand(ALL, every, help="every protocol for which the run has what it needs")
+    return parser
 
 
-_SECTIONS = {
-    "auroc": "AUROC",
-    "tpr_at_5_fpr": "TPR at 5 % FPR (threshold from the calibration split)",
-    "accuracy": "Balanced accuracy at probability .5 (the paper's number)",
-}
-
-
-def _markdown(meta: dict[str, Any], rows: list[dict[str, Any]], attacks: list[str]) -> str:
-    parts = [
-        f"# Detectors x trained on x tested on\n\n{meta['data']}, splits: {meta['splits']}; classifier accuracy "
-        f"{meta['classifier_accuracy']:.3f}; {meta['test_images']} test images, {meta['calibration_images']} for "
-        f"calibration; means over seeds {meta['seeds']}. {meta['knowledge'].capitalize()}.\n\n"
-        f"Made by `{meta['command']}`.\n"
-    ]
-    sizes = {(row["tested_on"], row["subset"]): row for row in rows}
-    header = ["attack", "success rate", *(f"{subset} pairs" for subset in ("all", "successful", "failed"))]
-    counts = [
-        [a, sizes[a, "all"]["attack_success_rate"], *(sizes[a, s]["n"] for s in ("all", "successful", "failed"))]
-        for a in attacks
-    ]
-    parts.append(f"\n## Attacks\n\n{tables.as_markdown(header, counts)}")
-    for value, heading in _SECTIONS.items():
-        for subset in ("all", "successful"):
-            lines = [[*key, *(cells[a] for a in attacks)] for key, cells in summary(rows, value, subset).items()]
-            body = tables.as_markdown(["detector", "trained on", *attacks], lines)
-            parts.append(f"\n## {heading}, {subset} pairs\n\n{body}")
-    realised = {(row["detector"], row["trained_on"], row["seed"]): row["realised_fpr"] for row in rows}
-    body = tables.as_markdown(
-        ["detector", "trained on", "seed", "realised FPR"], [[*k, v] for k, v in realised.items()]
+def _of_run(description: str) -> Parser:
+    parser = Parser(description=description)
+    parser.add_argument("--run", type=str, required=True, help="The run folder that `train.py pipeline` made.")
+    parser.add_argument(
+        "--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto: a GPU if there is one."
     )
-    parts.append(f"\n## Realised false-positive rate of the 5 % threshold\n\n{body}")
-    return "".join(parts)
+    return parser
 
 
-def _device(name: str | Literal["auto"]) -> torch.device:
+def _all(run: Run, device: torch.device, command: list[str], console: Console) -> None:
+    """Run every protocol that can run; one study, so that nothing is computed twice."""
+    missing: dict[str, str] = {}
+    with Progress(transient=True, console=console) as progress:
+        study = Study(run, device, progress, command)
+        for name, protocol in PROTOCOLS.items():
+            study.options = {option: about.default for option, about in protocol.options.items()}
+            try:
+                found = protocol.run(study)
+            except FileNotFoundError as error:
+                missing[name] = str(error)
+                continue
+            results.write(found, run.report)
+            console.print(f"[bold]{name}[/bold]: {escape(found.finding)}", highlight=False, soft_wrap=True)
+    for name, reason in missing.items():
+        console.print(f"[bold]{name}[/bold] was left out: {escape(reason)}", highlight=False, soft_wrap=True)
+
+
+def _show(found: Result, console: Console) -> None:
+    """Print the first table, the finding, and what was flagged."""
+    table = found.tables[0]
+    shown = ConsoleTable(title=table.title, caption=table.note or None)
+    for number, name in enumerate(table.header):
+        shown.add_column(escape(name), justify="left" if number == 0 else "right")
+    for row in table.rows:
+        shown.add_row(*(escape(tables.cell(value)) for value in row))
+    console.print(shown)
+    console.print(escape(found.finding), highlight=False, soft_wrap=True)
+    for flag in found.flags:
+        if flag.raised:
+            console.print(f"[bold red]flag[/bold red] {escape(f'{flag.name}. {flag.sentence}')}", soft_wrap=True)
+
+
+def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

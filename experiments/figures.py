@@ -32,6 +32,43 @@ def heat_maps(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]],
     figure.supxlabel("tested on", fontsize="medium")
     figure.suptitle(title)
     figure.colorbar(picture, ax=list(axes), fraction=0.02, pad=0.01)
+    return _png(figure)
+
+
+def bars(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> bytes:
+    """Return a PNG with a panel for each attack trained on: a group of bars for each attack tested on.
+
+    Args:
+        title: Over the whole figure.
+        tables: As in `heat_maps`; the block `training-free` is left out, unless it is alone.
+    """
+    trained = {name: table for name, table in tables.items() if name != "training-free"} or dict(tables)
+    panels = list(dict.fromkeys(line for table in trained.values() for line in table))
+    figure = Figure(figsize=(8, 1 + 1.9 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for axis, panel in zip(axes, panels, strict=True):
+        shown = {name: table[panel] for name, table in trained.items() if panel in table}
+        for place, (name, cells) in enumerate(shown.items()):
+            width = 0.8 / len(shown)
+            at = [x - 0.4 + width * (place + 0.5) for x in range(len(cells))]
+            heights = [float("nan") if value is None else value for value in cells.values()]
+            axis.bar(at, heights, width, label=name, color=_COLOURS[place % len(_COLOURS)])
+        axis.set_xticks(range(len(cells)), list(cells))
+        axis.set_ylim(0, 1)
+        axis.axhline(0.5, color="0.5", linewidth=0.8, linestyle=":")
+        axis.set_title(f"trained on {panel}", fontsize="medium")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
+    axes[len(axes) // 2].set_ylabel("AUROC")
+    figure.suptitle(title)
+    figure.supxlabel("tested on", fontsize="medium")
+    return _png(figure)
+
+
+_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+"""Told apart by the colour-blind (Okabe & Ito)."""
+
+
+def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return buffer.getvalue()

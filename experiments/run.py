@@ -60,6 +60,10 @@ class Run:
         """Return the attacked classifier: the first seed's."""
         return load(self.classifier_path(self.settings.seeds[0]), Classifier)
 
+    def second(self) -> Classifier:
+        """Return the classifier of the same family and another seed, that baselines and transfer attacks need."""
+        return load(self.second_path(), Classifier)
+
     def saliency(self) -> SaliencyModel:
         """Return the learnt saliency model."""
         return load(self.saliency_path("mask"), SaliencyModel)
@@ -72,6 +76,10 @@ class Run:
         """Return where the finished classifier of a seed lies."""
         return self.folder / "classifier" / f"seed_{seed}" / DONE
 
+    def second_path(self) -> Path:
+        """Return where the finished second classifier lies."""
+        return self.folder / "classifier" / "second" / DONE
+
     def saliency_path(self, stage: str) -> Path:
         """Return where the finished encoder, selector or mask lies."""
         return self.folder / "saliency" / stage / DONE
@@ -79,3 +87,8 @@ class Run:
     def detector_path(self, name: str, attack: str, seed: int) -> Path:
         """Return where a finished detector lies."""
         return self.folder / "detectors" / name / attack / f"seed_{seed}" / DONE
+
+    def finished(self) -> list[Path]:
+        """Return the checkpoints of all finished stages."""
+        paths = [self.folder / stage.name / DONE for stage in plan(self.settings)]
+        return [path for path in paths if path.is_file()]

@@ -63,7 +63,8 @@ def plan(settings: Settings) -> list[Stage]:
                 _stage(root, f"detectors/{name}/{attack}/seed_{seed}", sections, entry, parts, seed, pairs)
                 for seed in settings.seeds
             ]
-    return stages
+    alike = {"shape": parts["shape"], "classes": parts["classes"]}
+    return [*stages, _stage(root, "classifier/second", sections, sections["classifier"], alike, first + 1)]
 
 
 def _stage(

@@ -61,7 +61,7 @@ def test_pipeline_file_plans_stages_whose_configs_are_accepted(path):
         "saliency/selector",
         "saliency/mask",
     ]
-    assert len(stages) == 4 + len(settings.detectors) * len(settings.train_on) * len(settings.seeds)
+    assert len(stages) == 5 + len(settings.detectors) * len(settings.train_on) * len(settings.seeds)
     for stage in stages:
         resolved = yaml.safe_load(ConfigCheck({"subcommand": "fit", "fit": stage.config}).resolved())
         assert resolved["trainer"]["default_root_dir"] == str(stage.folder)

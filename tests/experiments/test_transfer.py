@@ -15,8 +15,10 @@ import train
 from attacks import FGSM
 from data.pairs import make_pairs
 from detectors import ID, load
+from experiments.measures import measure
+from experiments.protocols.transfer_tables import summary
 from experiments.scoring import scores
-from experiments.transfer import Contender, measure, summary
+from experiments.study import Contender
 
 FIELDS = [
     "detector",
@@ -33,6 +35,12 @@ FIELDS = [
     "fpr_at_95_tpr",
     "realised_fpr",
     "attack_success_rate",
+    "auroc_low",
+    "auroc_high",
+    "auroc_against_noise",
+    "noise_flagged",
+    "auroc_rounded",
+    "success_at_5_fpr",
 ]
 
 
@@ -56,7 +64,7 @@ def test_every_detector_meets_every_attack_in_every_subset(report):
     trained = {(d, "fgsm", a, 0, s) for d in ("id", "spd") for a in ("fgsm", "none") for s in subsets()}
     free = {
         (d, None, a, None, s)
-        for d in ("max_softmax", "mask_area", "disagreement")
+        for d in ("max_softmax", "mask_area", "disagreement", "second_classifier")
         for a in ("fgsm", "none")
         for s in subsets()
     }
@@ -126,10 +134,11 @@ def test_files_agree_and_a_second_evaluation_writes_the_same(report, finished):
     (line,) = [r for r in lines if (r["detector"], r["tested_on"], r["subset"]) == ("spd", "fgsm", "all")]
     assert float(line["auroc"]) == first["auroc"]
     assert f"| spd | fgsm | {first['auroc']:.3f} |" in (folder / "transfer.md").read_text()
+    assert f"<td>{first['auroc']:.3f}</td>" in (folder / "report.html").read_text()
     assert (folder / "transfer.png").read_bytes().startswith(b"\x89PNG")
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert evaluate.main(["transfer", "--run", str(finished), "--device", "cpu"]) == 0
-    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def test_a_run_that_does_not_exist_is_told_in_one_sentence(tmp_path, capsys):

@@ -1,0 +1,188 @@
+"""The tables and flags of the detection matrix, from its records."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from experiments.results import Flag, Table
+from experiments.study import Study
+
+UNTRAINED: Final = "-"
+"""Stands for trained_on in the summary of a training-free detector."""
+
+_MATRICES: Final = (
+    ("auroc", "AUROC", ("all", "successful", "failed")),
+    ("tpr_at_5_fpr", "TPR at 5 % FPR", ("all", "successful")),
+    ("accuracy", "Balanced accuracy at probability .5 (the paper's number)", ("all", "successful")),
+    ("auroc_against_noise", "Adversarial or just noisy: AUROC against norm-matched noise", ("all", "successful")),
+    ("noise_flagged", "Adversarial or just noisy: share of norm-matched noise flagged at 5 % FPR", ("all",)),
+    ("auroc_rounded", "AUROC of adversarial images rounded to 8 bits", ("all",)),
+    ("success_at_5_fpr", "The attacker's success: wrong and accepted at 5 % FPR", ("all",)),
+)
+
+_SLACK: Final = 0.03
+"""How far the realised false-positive rate may lie above twice the binomial error of 5 % before it is flagged."""
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def summary(rows: Rows, value: str = "auroc", subset: str = "all") -> Mapping[tuple[str, str], Any]:
+    """Return means over seeds of a value, by (detector, trained on) and then by tested on.
+
+    Args:
+        rows: Of the matrix.
+        value: Name of the field.
+        subset: Of the pairs.
+
+    Returns:
+        {(detector, trained_on or UNTRAINED): {tested_on: mean or None}}, in the rows' order.
+    """
+    return {
+        key: {attack: statistics.fmean(values) if values else None for attack, values in cells.items()}
+        for key, cells in _collected(rows, value, subset).items()
+    }
+
+
+def matrix_tables(rows: Rows, attacks: Sequence[str], meta: Mapping[str, Any]) -> list[Table]:
+    """Return the matrices: one table for each value and subset, the attacks and the thresholds.
+
+    Args:
+        rows: Of the matrix.
+        attacks: Names, the columns.
+        meta: Of the result.
+    """
+    tables = []
+    for value, title, subsets in _MATRICES:
+        for subset in subsets:
+            lines = [
+                [*key, *(_spread(cells[a]) for a in attacks)] for key, cells in _collected(rows, value, subset).items()
+            ]
+            tables.append(
+                Table(f"{title}, {subset} pairs", ["detector", "trained on", *attacks], lines, _note(meta, value))
+            )
+    return [*tables, _attacks(rows, attacks), _realised(rows, meta)]
+
+
+def worst_table(rows: Rows, worst: Mapping[tuple[str, str | None], Sequence[float]]) -> Table:
+    """Return each detector's worst attack, its mean on unseen attacks, and the worst case per image.
+
+    Args:
+        rows: Of the matrix.
+        worst: For each detector, by seed, the share of images on which at least one attack evades it.
+    """
+    lines = []
+    for (detector, trained_on), cells in summary(rows).items():
+        known = {attack: value for attack, value in cells.items() if value is not None}
+        unseen = [value for attack, value in known.items() if attack != trained_on]
+        lowest = min(known, key=lambda attack: known[attack]) if known else None
+        evaded = worst[detector, None if trained_on == UNTRAINED else trained_on]
+        lines.append(
+            [
+                detector,
+                trained_on,
+                None if lowest is None else known[lowest],
+                lowest,
+                statistics.fmean(unseen) if unseen else None,
+                _spread(evaded),
+            ]
+        )
+    return Table(
+        title="Worst case over attacks, and attacks that were left out of training",
+        header=["detector", "trained on", "lowest AUROC", "on", "mean AUROC, unseen attacks", "evaded by some attack"],
+        rows=lines,
+        note="The last column: of the images that the classifier gets right, those that at least one attack of the run "
+        "turns wrong and that are accepted at 5 % FPR.",
+    )
+
+
+def flags(rows: Rows, study: Study) -> list[Flag]:
+    """Return what the evaluation says about itself.
+
+    Args:
+        rows: Of the matrix.
+        study: Of the run.
+    """
+    idle = sorted({row["tested_on"] for row in rows if not row["attack_success_rate"]})
+    expected = 0.05 + _SLACK + 2 * (0.05 * 0.95 / len(study.images.clean)) ** 0.5
+    known = {
+        f"{row['detector']} {row['trained_on'] or ''} {row['seed'] if row['seed'] is not None else ''}".strip(): rate
+        for row in rows
+        if (rate := row["realised_fpr"]) is not None
+    }
+    high = {name: rate for name, rate in known.items() if rate > expected}
+    noisy = [row for row in rows if row["subset"] == "all" and _mistakes_noise(row)]
+    seeds = len(study.run.settings.seeds)
+    return [
+        Flag(
+            "An attack that never succeeds",
+            bool(idle),
+            f"{', '.join(idle)} fooled the classifier on no image." if idle else "Every attack fooled some images.",
+        ),
+        Flag(
+            "Realised false-positive rate",
+            bool(high) if known else None,
+            f"The 5 % thresholds let through more than {expected:.3f} of the clean test images for "
+            f"{', '.join(f'{name} ({rate:.3f})' for name, rate in high.items())}."
+            if high
+            else f"No 5 % threshold flags more than {expected:.3f} of the clean test images.",
+        ),
+        Flag(
+            "Detectors of noise",
+            bool(noisy),
+            f"{len(noisy)} of {sum(row['subset'] == 'all' for row in rows)} cells have an AUROC of at least .75 "
+            "against clean images and below .6 against noise of the same norms: there noise is found, not attacks.",
+        ),
+        Flag("Few seeds", seeds < _SEEDS, f"{seeds} seed(s) of detector training; a claim needs {_SEEDS}."),
+    ]
+
+
+_SEEDS: Final = 3
+
+
+def _mistakes_noise(row: Mapping[str, Any]) -> bool:
+    return bool(row["auroc"] >= 0.75 and row["auroc_against_noise"] < 0.6)  # noqa: PLR2004 - said in the flag
+
+
+def _collected(rows: Rows, value: str, subset: str) -> dict[tuple[str, str], dict[str, list[float]]]:
+    """Return the values of all seeds, by (detector, trained on) and then by tested on."""
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in rows:
+        if row["subset"] == subset:
+            cells = found.setdefault((row["detector"], row["trained_on"] or UNTRAINED), {})
+            cells.setdefault(row["tested_on"], []).extend([] if row[value] is None else [row[value]])
+    return found
+
+
+def _spread(values: Sequence[float]) -> float | str | None:
+    """Return a mean, with the standard deviation where there are several seeds."""
+    if not values:
+        return None
+    mean = statistics.fmean(values)
+    return mean if len(values) == 1 else f"{mean:.3f} ± {statistics.stdev(values):.3f}"
+
+
+def _note(meta: Mapping[str, Any], value: str) -> str:
+    several = len(meta["seeds"]) > 1
+    shown = f"Mean {'and standard deviation ' if several else ''}over {len(meta['seeds'])} seed(s)"
+    threshold = f"; threshold from {meta['calibration_images']} clean calibration images"
+    return f"{shown}; {meta['knowledge']}{threshold if '5_fpr' in value or value == 'noise_flagged' else ''}."
+
+
+def _attacks(rows: Rows, attacks: Sequence[str]) -> Table:
+    found = {(row["tested_on"], row["subset"]): row for row in rows}
+    subsets = ("all", "successful", "failed")
+    lines = [
+        [attack, found[attack, "all"]["attack_success_rate"], *(found[attack, subset]["n"] for subset in subsets)]
+        for attack in attacks
+    ]
+    return Table("Attacks", ["attack", "success rate", *(f"{subset} pairs" for subset in subsets)], lines)
+
+
+def _realised(rows: Rows, meta: Mapping[str, Any]) -> Table:
+    found = {(row["detector"], row["trained_on"], row["seed"]): row["realised_fpr"] for row in rows}
+    return Table(
+        "Realised false-positive rate of the 5 % threshold",
+        ["detector", "trained on", "seed", "realised FPR"],
+        [[*key, rate] for key, rate in found.items()],
+        f"On {meta['test_images']} clean test images; threshold from {meta['calibration_images']} calibration images.",
+    )

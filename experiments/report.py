@@ -1,0 +1,162 @@
+"""The report of a run: one page that opens offline, and its text, from the files of all protocols that were run."""
+
+import base64
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from experiments import results, tables
+from experiments.claims import Claim, judge
+from experiments.protocols import PROTOCOLS
+from experiments.run import Run
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` and `report.md` from what lies in the report's folder, and return the path of the page.
+
+    Args:
+        run: The run.
+
+    Raises:
+        ValueError: If a protocol's file is damaged; names it.
+    """
+    paths = {name: run.report / f"{name}.json" for name in PROTOCOLS}
+    found = {name: results.read(path) for name, path in paths.items() if path.is_file()}
+    missing = [name for name in PROTOCOLS if name not in found]
+    claims = judge({name: contents["rows"] for name, contents in found.items()})
+    tables.write_text(run.report / "report.md", _as_markdown(run, found, claims, missing))
+    page = run.report / "report.html"
+    tables.write_text(page, _as_html(run, found, claims, missing))
+    return page
+
+
+def _as_markdown(run: Run, found: Mapping[str, Any], claims: list[Claim], missing: list[str]) -> str:
+    parts = [f"# Report on {run.folder.name}\n\n{_missing(run, missing)}"]
+    lines = [[claim.number, claim.text, claim.verdict, claim.statistic] for claim in claims]
+    parts.append(f"\n## The paper's claims\n\n{tables.as_markdown(_CLAIMS, lines)}\n{_RULE}\n")
+    texts = [results.as_markdown(contents["report"], contents["meta"]) for contents in found.values()]
+    return "".join([*parts, *(f"\n#{text.replace(chr(10) + '#', chr(10) + '##')}" for text in texts)])
+
+
+_CLAIMS = ("", "claim", "verdict", "statistic")
+
+_RULE = (
+    "A verdict is computed: an interval of 95 % that lies on one side decides; one that does not leaves it undecided; "
+    "a claim whose protocol was not run, or needs another run, is not decided."
+)
+
+
+def _missing(run: Run, missing: list[str]) -> str:
+    if not missing:
+        return ""
+    commands = ", ".join(f"`python evaluate.py {name} --run {run.folder}`" for name in missing)
+    return f"Not run yet: {commands}.\n"
+
+
+def _as_html(run: Run, found: Mapping[str, Any], claims: list[Claim], missing: list[str]) -> str:
+    entries = [("claims", "The paper's claims"), *((name, each["report"]["title"]) for name, each in found.items())]
+    links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in entries)
+    body = [
+        f"<h1>{escape(run.folder.name)}</h1><p>{_code(_missing(run, missing))}</p><nav><ol>{links}</ol></nav>",
+        f'<section id="claims"><h2>The paper\'s claims</h2>{_claims(claims)}<p class="note">{_RULE}</p></section>',
+        *(_section(name, contents, run.report) for name, contents in found.items()),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(run.folder.name)}: detection of adversarial images</title><style>{_STYLE}</style></head>"
+        f"<body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _claims(claims: list[Claim]) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(claim.number)}</td><td>{escape(claim.text)}</td><td class="
+        f'"{claim.verdict.replace(" ", "-")}">{escape(claim.verdict)}</td><td>{escape(claim.statistic)}</td></tr>'
+        for claim in claims
+    )
+    head = "".join(f"<th>{name}</th>" for name in _CLAIMS)
+    return f'<div class="wide"><table class="words"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _section(name: str, contents: Mapping[str, Any], folder: Path) -> str:
+    told, meta = contents["report"], contents["meta"]
+    pictures = "".join(_picture(folder / file, told["title"]) for file in told["figures"])
+    first, *more = told["tables"] or [None]
+    rest = "".join(map(_table, more))
+    folded = f"<details><summary>{len(more)} more tables</summary>{rest}</details>" if more else ""
+    return (
+        f'<section id="{name}"><h2>{escape(told["title"])}</h2><p>{escape(told["question"])}</p>'
+        f"{_table(first) if first else ''}{pictures}"
+        f'<p class="finding">{escape(told["finding"])}</p>{_flags(told["flags"])}{folded}'
+        f'<p class="note">Made by <code>{escape(meta["command"])}</code></p></section>'
+    )
+
+
+def _picture(path: Path, title: str) -> str:
+    if not path.is_file():
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<figure><img alt="{escape(title)}: {escape(path.stem)}" src="data:image/png;base64,{data}"></figure>'
+
+
+def _table(table: Mapping[str, Any]) -> str:
+    bold = {tuple(cell) for cell in table["bold"]}
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in table["header"])
+    rows = "".join(
+        "<tr>" + "".join(_cell(value, (y, x) in bold) for x, value in enumerate(row)) + "</tr>"
+        for y, row in enumerate(table["rows"])
+    )
+    note = f'<p class="note">{escape(table["note"])}</p>' if table["note"] else ""
+    return (
+        f"<h3>{escape(table['title'])}</h3>"
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}'
+    )
+
+
+def _cell(value: Any, bold: bool) -> str:  # noqa: FBT001 - one of two looks
+    text = escape(tables.cell(value))
+    return f"<td>{f'<b>{text}</b>' if bold else text}</td>"
+
+
+def _flags(flags: list[Mapping[str, Any]]) -> str:
+    if not flags:
+        return ""
+    lines = "".join(
+        f'<li class="{results.state(flag).lower().replace(" ", "-")}"><b>{escape(results.state(flag))}</b> '
+        f"{escape(flag['name'])}. {escape(flag['sentence'])}</li>"
+        for flag in flags
+    )
+    return f'<ul class="flags">{lines}</ul>'
+
+
+def _code(text: str) -> str:
+    """Return text as HTML, with what stands between backticks as code."""
+    return "".join(
+        f"<code>{escape(part)}</code>" if number % 2 else escape(part) for number, part in enumerate(text.split("`"))
+    )
+
+
+_STYLE = """
+:root { color-scheme: light dark; --text: #1b1f24; --back: #fff; --soft: #59636e; --line: #d1d9e0; --mark: #f3f6f9;
+  --good: #1a7f37; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --back: #0f1318; --soft: #9aa5b1; --line: #2f3742;
+  --mark: #181e26; --good: #57c878; --bad: #ff8a80; } }
+body { margin: 0; background: var(--back); color: var(--text); font: 16px/1.55 system-ui, sans-serif; }
+main { max-width: 68rem; margin: 0 auto; padding: 2rem 1.25rem 5rem; }
+h1 { font-size: 1.9rem; } h2 { font-size: 1.45rem; margin: 0; } h3 { font-size: 1.05rem; margin: 1.8rem 0 .5rem; }
+section { border-top: 1px solid var(--line); margin-top: 2.5rem; padding-top: 1.75rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { text-align: left; }
+.words th, .words td { text-align: left; white-space: normal; vertical-align: top; }
+.words td:nth-child(3) { white-space: nowrap; font-weight: 600; }
+td.holds { color: var(--good); } td.does-not-hold { color: var(--bad); } td.not-decided { color: var(--soft); }
+.finding { background: var(--mark); border-left: 4px solid var(--good); padding: .8rem 1rem; }
+.note { color: var(--soft); font-size: .85rem; } code { font-size: .85em; overflow-wrap: anywhere; }
+figure { margin: 1.2rem 0; } img { max-width: 100%; background: #fff; border-radius: 6px; }
+.flags { padding-left: 1.1rem; font-size: .92rem; } .flags .raised b { color: var(--bad); }
+.flags .fine b { color: var(--good); } details { margin-top: 1rem; } summary { cursor: pointer; color: var(--soft); }
+nav ol { columns: 2; } a { color: inherit; }
+"""
