@@ -56,7 +56,7 @@ class AdversarialData(lightning.LightningDataModule):
         self.attack = attack
         self.test_attacks = {type(attack).__name__.lower(): attack} if test_attacks is None else dict(test_attacks)
         self.store = store
-        self._stored: dict[tuple[str, str], StoredPairs] = {}
+        self._stored: dict[tuple[str, int], StoredPairs] = {}
         self.shape = images.shape
         self.classes = images.classes
         images.train_split = "detector_train"
@@ -84,6 +84,7 @@ class AdversarialData(lightning.LightningDataModule):
 
         Raises:
             OSError: If the store cannot be written.
+            TypeError: If it cannot be told what an attack's result depends on.
             ValueError: If a file of the store is damaged or belongs elsewhere.
         """
         self.images.trainer = self.trainer
@@ -120,7 +121,7 @@ class AdversarialData(lightning.LightningDataModule):
         return make_pairs(self.classifier.to(batch.images.device), attack, batch)
 
     def _loader(self, split: str, attack: Attack, *, shuffle: bool = False) -> DataLoader[Images] | DataLoader[Pairs]:
-        return self.images.loader(split, shuffle=shuffle, pairs=self._stored.get((split, repr(attack))))
+        return self.images.loader(split, shuffle=shuffle, pairs=self._stored.get((split, id(attack))))
 
     def _complete(self, store: Store, stage: str | None) -> None:
         """Make the sets of a stage that are missing."""
@@ -130,8 +131,8 @@ class AdversarialData(lightning.LightningDataModule):
             "test": [("test", attack) for attack in self.test_attacks.values()],
             "predict": [("test", self.attack)],
         }.get(stage or "", [(train, self.attack), (validation, self.attack)])
-        wanted = [(split, attack) for split, attack in wanted if not attack.needs_detector]
         trainer = self.trainer
+        wanted = [] if _partial(trainer) else [each for each in wanted if not each[1].needs_detector]
         device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
         first = trainer is None or trainer.is_global_zero
         show = first and trainer is not None and trainer.progress_bar_callback is not None
@@ -139,11 +140,20 @@ class AdversarialData(lightning.LightningDataModule):
         with Progress(transient=True, disable=not show) as progress:
             sets = AdversarialSets(store, self.images, self.classifier, device, progress)
             for split, attack in wanted:
-                self._stored[split, repr(attack)] = sets.pairs(split, attack, self._explanation())
+                self._stored[split, id(attack)] = sets.pairs(split, attack, self._explanation())
         if first and wanted:
             _log.info("%s: %s (%.1f s)", store.folder, sets.tally, time.perf_counter() - start)
 
     def _explanation(self) -> Explanation | None:
         """Return what the detector at hand sees beside the image."""
         module = None if self.trainer is None else self.trainer.lightning_module
-        return module.explanation if isinstance(module, ExplainingDetector) else None
+        return module.explanation if isinstance(module, ExplainingDetector) and module.takes_explanation else None
+
+
+def _partial(trainer: lightning.Trainer | None) -> bool:
+    """Tell whether a stage sees some batches only: then no whole set is made for it."""
+    if trainer is None:
+        return False
+    limits = (trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches)
+    given = (*limits, trainer.limit_predict_batches)
+    return bool(trainer.fast_dev_run) or any(limit not in {None, 0, 1.0} for limit in given)  # type: ignore[attr-defined]

@@ -96,7 +96,10 @@ def image_files(folder: Path, labels: Mapping[str, int]) -> list[tuple[str, int]
         labels: The label of each class folder's name.
     """
     found: list[tuple[str, int]] = make_dataset(str(folder), dict(labels), is_valid_file=_is_image, allow_empty=True)
-    return found
+    once: dict[str, tuple[str, int]] = {}
+    for path, label in found:  # links may lead to the same file twice, and so into two splits
+        once.setdefault(os.path.realpath(path), (path, label))
+    return list(once.values())
 
 
 def collect(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from data.batches import Pixels
 
-_CHUNK = 1024
+_CHUNK_BYTES = 1 << 24
 
 
 def content_digest(pixels: Pixels, labels: Tensor) -> str:
@@ -18,9 +18,11 @@ def content_digest(pixels: Pixels, labels: Tensor) -> str:
         labels: (M,) int64.
     """
     digest = hashlib.blake2b(digest_size=20)
-    for start in range(0, len(labels), _CHUNK):
-        chunk = pixels[torch.arange(start, min(start + _CHUNK, len(labels)))]
-        digest.update(str(tuple(chunk.shape)).encode())
+    first = pixels[torch.arange(min(1, len(labels)))]
+    digest.update(str((len(labels), *first.shape[1:])).encode())
+    size = max(1, _CHUNK_BYTES // max(1, first.numel()))
+    for start in range(0, len(labels), size):
+        chunk = pixels[torch.arange(start, min(start + size, len(labels)))]
         digest.update(chunk.reshape(-1).numpy().data)
     digest.update(labels.contiguous().numpy().data)
     return digest.hexdigest()

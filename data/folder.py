@@ -8,14 +8,16 @@ from data.file_data import FileData
 from data.files import Files, class_folders, collect, image_files
 from data.splits import Splits
 
-_TESTS = ("test", "val", "valid", "validation")
+_TRAINS = ("train", "training")
+_TESTS = ("test", "testing", "val", "valid", "validation")
 
 
 class ImageFolder(FileData):
     """Images in a sub-folder per class, at any depth below it, of any size and kind.
 
-    The class folders lie directly in the root, or in `train/` and `test/` (or `val/`, `valid/`, `validation/`: the
-    first of these that has class folders is the test split, others are not read). Labels follow the order of the
+    The class folders lie directly in the root, or in `train/` (or `training/`) and `test/` (or `testing/`, `val/`,
+    `valid/`, `validation/`: the first of these that has class folders is the test split, others are not read), in
+    upper or lower case. Labels follow the order of the
     names. How files are decoded and kept: see `FileData`.
 
     Args:
@@ -77,6 +79,9 @@ class ImageFolder(FileData):
         if not names:
             msg = f"{train} has no sub-folders: one per class is needed, there or in train/ and test/"
             raise FileNotFoundError(msg)
+        if {name.lower() for name in names} <= {*_TRAINS, *_TESTS}:
+            msg = f"{train} has {', '.join(names)} without classes in them: one sub-folder per class is needed there"
+            raise ValueError(msg)
         if len(names) == 1:
             msg = (
                 f"{train} has one sub-folder, {names[0]}, but a class per sub-folder and at least two are "
@@ -108,6 +113,8 @@ class ImageFolder(FileData):
                 "--data.root (--data.images.root for a detector)"
             )
             raise FileNotFoundError(msg)
-        if not class_folders(root / "train"):
+        folders = {name.lower(): root / name for name in class_folders(root)}
+        train = next((folders[name] for name in _TRAINS if name in folders and class_folders(folders[name])), None)
+        if train is None:
             return root, None
-        return root / "train", next((root / name for name in _TESTS if class_folders(root / name)), None)
+        return train, next((folders[name] for name in _TESTS if name in folders and class_folders(folders[name])), None)

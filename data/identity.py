@@ -1,19 +1,21 @@
-"""What an adversarial set depends on, as short digests: weights, attack, images, code."""
+"""What an adversarial set depends on, as short digests: weights, attack, images, code, versions."""
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import inspect
 import json
 import sys
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
-import attacks
 from attacks import Attack
 from saliency.checkpoints import Portable, describe
 
@@ -42,31 +44,83 @@ def of_module(module: nn.Module) -> str:
 
 
 def of_tensor(tensor: Tensor) -> str:
-    """Return a digest of a tensor's values."""
-    return hashlib.blake2b(_bytes(tensor), digest_size=16).hexdigest()
+    """Return a digest of a tensor's type, shape and values."""
+    found = hashlib.blake2b(f"{tensor.dtype} {tuple(tensor.shape)}".encode(), digest_size=16)
+    found.update(_bytes(tensor))
+    return found.hexdigest()
 
 
-def of_code(attack: Attack | None, *modules: nn.Module) -> str:
-    """Return a digest of the code that runs: of the attacks, and of the files that define these classes.
+def of_attack(attack: Attack) -> str:
+    """Return a digest of an attack's class and the values of all its hyper-parameters.
 
-    Comments, docstrings and layout do not count, nor does what those files import from elsewhere. Libraries count by
-    their versions (`versions`).
+    Networks count by their weights, tensors by their values, the paths of files by what the files hold.
 
     Args:
-        attack: Of a set of adversarial images; None: the attacks do not matter.
-        modules: Networks that are asked.
+        attack: A dataclass.
+
+    Raises:
+        TypeError: If a hyper-parameter is something else: what it holds cannot be told.
     """
-    classes: set[type] = {type(part) for module in modules for part in module.modules()}
-    files = {Path(file) for each in classes if (file := _file(each))}
-    if attack is not None:
-        files |= {Path(file) for each in type(attack).__mro__ if (file := _file(each))}
-        files |= set(Path(str(attacks.__file__)).parent.glob("*.py"))
-    return digest(sorted(_logic(path, path.stat().st_mtime_ns) for path in files))
+    return digest(_plain(attack, type(attack).__name__))
+
+
+def of_code(*things: Any) -> str:
+    """Return a digest of the code that runs when these objects are called.
+
+    Counted are the files that define their classes, those of the classes that these derive from and, for a module, of
+    all its parts; and the files of whatever these import, and so on. Comments, docstrings and layout do not count.
+    Libraries count by their versions (`versions`).
+
+    Args:
+        things: Attacks and modules.
+
+    Raises:
+        TypeError: If a class lies in no file, so that its code cannot be read.
+    """
+    objects = [part for thing in things for part in (thing.modules() if isinstance(thing, nn.Module) else [thing])]
+    classes = {base for each in objects for base in type(each).__mro__}
+    waiting = [sys.modules[each.__module__] for each in classes if not _is_library(each.__module__)]
+    seen: dict[str, str] = {}
+    while waiting:
+        module = waiting.pop()
+        if module.__name__ not in seen:
+            path = _source(module)
+            seen[module.__name__] = _logic(path, path.stat().st_mtime_ns)
+            waiting += _imported(module)
+    return digest(sorted(seen.values()))
 
 
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that compute."""
-    return {"torch": str(torch.__version__)}
+    found = {name: version(name) for name in ("torchvision", "numpy", "advertorch")}
+    return {"torch": str(torch.__version__), **found}
+
+
+def _plain(value: Any, name: str) -> Any:
+    """Return a value as JSON can hold it, everything that matters in it."""
+    if isinstance(value, list | tuple):
+        return [_plain(item, name) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item, f"{name}[{key!r}]") for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [each.name for each in dataclasses.fields(value)]
+        kept = {field: _plain(getattr(value, field), f"{name}.{field}") for field in fields}
+        return {"class": f"{type(value).__module__}.{type(value).__qualname__}", "fields": kept}
+    return _leaf(value, name)
+
+
+def _leaf(value: Any, name: str) -> Any:
+    """Return a value that holds no others."""
+    if isinstance(value, nn.Module):
+        return {"module": of_module(value), "code": of_code(value)}
+    if isinstance(value, Tensor):
+        return {"tensor": of_tensor(value)}
+    if isinstance(value, str | Path) and Path(value).is_file():
+        return {"file": hashlib.blake2b(Path(value).read_bytes(), digest_size=16).hexdigest()}
+    if value is None or isinstance(value, bool | int | float | str | Path):
+        return repr(value)
+    msg = f"{name} is a {type(value).__name__}, whose content cannot be told: give store: null to attack on the fly"
+    raise TypeError(msg)
 
 
 def _bytes(tensor: Tensor) -> Any:
@@ -74,14 +128,34 @@ def _bytes(tensor: Tensor) -> Any:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
 
-def _file(each: type) -> str | None:
-    """Return the file that defines a class of this project or of a user's; None for a library's."""
-    if each.__module__.partition(".")[0] in {*_LIBRARIES, *sys.stdlib_module_names}:
-        return None
-    try:
-        return inspect.getsourcefile(each)
-    except (TypeError, OSError):  # defined at a prompt
-        return None
+def _is_library(module: str) -> bool:
+    return module.partition(".")[0] in {*_LIBRARIES, *sys.stdlib_module_names} and module != "__main__"
+
+
+def _source(module: ModuleType) -> Path:
+    path = getattr(module, "__file__", None)
+    if path is None or not Path(path).is_file():
+        msg = (
+            f"{module.__name__} lies in no file, so that a change of its code would not be noticed: put its classes "
+            "into a module, or give store: null"
+        )
+        raise TypeError(msg)
+    return Path(path)
+
+
+def _imported(module: ModuleType) -> list[ModuleType]:
+    """Return the modules, of this project or of a user, that a module's names come from."""
+    found = []
+    for value in list(vars(module).values()):
+        name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
+        other = sys.modules.get(name) if isinstance(name, str) else None
+        path = getattr(other, "__file__", None)
+        own = (
+            path is not None and path.endswith(".py") and not {"site-packages", "dist-packages"} & set(Path(path).parts)
+        )
+        if other is not None and own and not _is_library(str(name)):
+            found.append(other)
+    return found
 
 
 @functools.cache

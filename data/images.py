@@ -170,6 +170,12 @@ class ImageData(lightning.LightningDataModule):
             train, test = parts["train"], parts["test"]
         else:
             train, test = order[~is_test[order]], order[is_test[order]]
+        if len(test) == 0:
+            msg = (
+                f"{type(self).__name__} has a place for test images of its own, but none that can be used: add some, "
+                "or remove their folder"
+            )
+            raise ValueError(msg)
         train, test = train[: self.train_limit], test[: self.test_limit]
         if self.splits == "disjoint":
             parts = divide(train, SHARES)

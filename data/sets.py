@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from attacks import Attack
 from attacks.guard import evaluation_mode
 from data.batches import Images, ImageSet, Pairs
-from data.identity import of_code, of_module, of_tensor, versions
+from data.identity import of_attack, of_code, of_module, of_tensor, versions
 from data.images import ImageData
 from data.pairs import paired, predict
 from data.store import Store, StoredSet
@@ -119,6 +119,7 @@ class AdversarialSets:
 
         Raises:
             OSError: If the store cannot be written.
+            TypeError: If it cannot be told what the attack's result depends on.
             ValueError: If a file of the store is damaged or belongs elsewhere.
         """
         adversarial = self.attacked(split, attack)
@@ -162,10 +163,10 @@ class AdversarialSets:
 
         about = self._split(split) | {
             "kind": type(explanation).__name__.lower(),
-            "images": None if twins is None else twins.key,
+            "twins": None if twins is None else twins.key,
             "attack": "none" if attack is None else repr(attack),
             "explanation": of_module(explanation),
-            "code": of_code(None, explanation),
+            "code": of_code(explanation),
         }
         return self._complete(about, split, compute)
 
@@ -199,7 +200,7 @@ class AdversarialSets:
         return self._split(split) | {
             "kind": "adversarial",
             "attack": repr(attack),
-            "module": type(attack).__module__,
+            "parameters": of_attack(attack),
             "classifier": of_module(self.classifier),
             "code": of_code(attack, self.classifier),
         }

@@ -54,7 +54,10 @@ def replace(path: Path, contents: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        msg = f"{path} could not be written ({error.strerror or error}): make room or get permission, then run again"
+        msg = (
+            f"{path} could not be written ({error.strerror or error}): make room, get permission, or see whether its "
+            "folder was deleted; then run again"
+        )
         raise OSError(msg) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -95,6 +98,9 @@ def _verify(path: Path) -> None:
     if identity in _verified:
         return
     found = hashlib.blake2b(digest_size=32)
+    if not path.is_file():
+        msg = f"{path} is no file: move it away, and its images will be made anew"
+        raise ValueError(msg)
     with path.open("rb") as file:
         left = status.st_size - _SEAL
         while left > 0 and (part := file.read(min(left, 1 << 20))):

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-import shutil
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +21,15 @@ SHARD_SIZE: Final = 256
 """Images per file; what a killed process loses at most."""
 
 ABOUT: Final = "about.json"
+
+_DIGITS: Final = 12
+"""Of the key, in the name of a set's folder."""
+
+_NAME: Final = re.compile(rf"[a-z0-9_]+-[0-9a-f]{{{_DIGITS}}}")
+"""Of a set's folder; others are not this store's, and are left alone."""
+
+_OWN: Final = ("shard_*.pt", "shard_*.lock", "shard_*.tmp", f"{ABOUT}*")
+"""Files of a set."""
 
 _PATIENCE: Final = 0.1
 """Seconds between two looks at shards that other processes are making."""
@@ -86,7 +95,7 @@ class Entry:
 
     Attributes:
         folder: Of the set.
-        about: What it depends on; empty if `about.json` cannot be read.
+        about: What it depends on, and the number of images, None if `about.json` cannot be read.
         shards: Files that are there.
         wanted: Files of the complete set; 0 if unknown.
         size: Bytes.
@@ -135,9 +144,9 @@ class Store:
             OSError: If the folder or a shard cannot be written.
             ValueError: If a shard, or `about.json`, is damaged or belongs elsewhere; nothing is deleted.
         """
-        about = dict(about) | {"images": count, "format": FORMAT}
+        about = {"depends_on": dict(about), "images": count, "format": FORMAT}
         key = digest(about)
-        folder = self.folder / f"{about['kind']}-{key[:12]}"
+        folder = self.folder / f"{about['depends_on']['kind']}-{key[:_DIGITS]}"
         self._prepare(folder, key, about)
         made, waiting = 0, list(enumerate(_slices(count)))
         while waiting:
@@ -165,7 +174,8 @@ class Store:
         if not self.folder.is_dir():
             msg = f"there is no store {self.folder}: `train.py pipeline` makes one in its run folder, under adversarial"
             raise FileNotFoundError(msg)
-        found = [_entry(about.parent) for about in self.folder.glob(f"*/{ABOUT}")]
+        folders = [about.parent for about in self.folder.glob(f"*/{ABOUT}")]
+        found = [_entry(folder) for folder in folders if _NAME.fullmatch(folder.name) and not folder.is_symlink()]
         return sorted(found, key=lambda entry: -entry.used)
 
     def find(self, name: str) -> Entry:
@@ -175,15 +185,27 @@ class Store:
             FileNotFoundError: If there is no store.
             ValueError: If no set, or more than one, is named so.
         """
-        named = [e for e in self.entries() if e.name == name or e.name.rpartition("-")[2].startswith(name)]
+        entries = self.entries() if name else []
+        named = [e for e in entries if e.name == name or e.name.rpartition("-")[2].startswith(name)]
         if len(named) != 1:
             msg = f"{self.folder} has {len(named)} sets named {name!r}: give the name of one, as the list shows it"
             raise ValueError(msg)
         return named[0]
 
     def remove(self, entry: Entry) -> None:
-        """Delete a set; processes that read it go on, for its files are mapped."""
-        shutil.rmtree(entry.folder)
+        """Delete a set; processes that read it go on, for its files are mapped. Files of others stay.
+
+        Raises:
+            OSError: If the set cannot be deleted, or its folder holds something else.
+        """
+        try:
+            for pattern in _OWN:
+                for file in entry.folder.glob(pattern):
+                    file.unlink()
+            entry.folder.rmdir()
+        except OSError as error:
+            msg = f"{entry.folder} could not be deleted ({error.strerror or error}): delete by hand what is left"
+            raise OSError(msg) from error
 
     def _prepare(self, folder: Path, key: str, about: Mapping[str, Any]) -> None:
         path = folder / ABOUT
@@ -209,6 +231,9 @@ def _make_if_free(folder: Path, key: str, number: int, rows: slice, make: Make) 
         lock.acquire(blocking=False)
     except Timeout:
         return False
+    except OSError as error:
+        msg = f"{path} cannot be made ({error.strerror or error}): give another store, or null for none"
+        raise OSError(msg) from error
     try:
         if path.exists():
             return False
@@ -243,9 +268,10 @@ def _entry(folder: Path) -> Entry:
     about = _read_about(folder / ABOUT)
     files = list(folder.glob("shard_*.pt"))
     images = about.get("images")
+    depends = about.get("depends_on")
     return Entry(
         folder=folder,
-        about=about,
+        about=(depends if isinstance(depends, dict) else {}) | {"images": images},
         shards=len(files),
         wanted=len(list(_slices(images))) if isinstance(images, int) else 0,
         size=sum(file.stat().st_size for file in files),

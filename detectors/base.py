@@ -165,6 +165,12 @@ class ExplainingDetector(Detector):
             explanation: (N, c, H, W), of these images.
         """
 
+    @property
+    def takes_explanation(self) -> bool:
+        """Whether a stored explanation may stand for one's own: not where a subclass has its own way to the scores."""
+        own = type(self)
+        return own.represent is ExplainingDetector.represent and own.forward is Detector.forward
+
     def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
         """Return the representation (N, channels, H, W)."""
         return self.combine(images, self.explanation(images, logits))
@@ -172,7 +178,7 @@ class ExplainingDetector(Detector):
     def judge(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Return the scores of a batch (images, ...), with its stored explanation if it has one."""
         explanation: Tensor | None = getattr(batch, "explanation", None)
-        if explanation is None or explanation.shape[1] == 0:
+        if explanation is None or explanation.shape[1] == 0 or not self.takes_explanation:
             return super().judge(batch)
         return self.score(batch[0], explanation)
 

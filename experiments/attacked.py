@@ -156,7 +156,7 @@ class TestImages:
         images, content = self._seen if under is None else under.variant(variant, self.clean)
         if self._kept is None:
             return scores(detector, images, self._device)
-        about = [of_module(detector), of_code(None, detector), content, versions()]
+        about = [of_module(detector), of_code(detector), content, versions()]
         key = digest(about)
         path = self._kept / f"{key}.pt"
         if not path.exists():
@@ -165,13 +165,21 @@ class TestImages:
             write_shard(path, key, 0, {"scores": found})
         return read_shard(path, key, 0, len(images))["scores"].clone()
 
+    def scored_with(self, detector: ExplainingDetector, images: Tensor, explanation: Tensor) -> Tensor:
+        """Return the scores (M,) of images with another explanation than the detector's own, on the CPU."""
+        return scores(detector, images, self._device, explanation=explanation)
+
     def _scores(self, detector: nn.Module, images: Tensor, under: AttackedSet | None, variant: str) -> Tensor:
         """Return the scores, with explanations from the store where it has such."""
         explanation: Tensor | None = None
         stored = under is None or variant == "adversarial"
-        if self._sets is not None and stored and isinstance(detector, ExplainingDetector):
-            attack = None if under is None else under.attack
-            kept = self._sets.explained("test", detector.explanation, attack)
+        if (
+            self._sets is not None
+            and stored
+            and isinstance(detector, ExplainingDetector)
+            and detector.takes_explanation
+        ):
+            kept = self._sets.explained("test", detector.explanation, None if under is None else under.attack)
             explanation = kept.read("values", torch.arange(len(kept)))
         return scores(detector, images, self._device, explanation=explanation)
 

@@ -1,13 +1,32 @@
 """The paper's claims, each judged by a rule from the records of the protocols; nothing here is written by hand."""
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from scipy import stats
+
+from experiments.protocols.threshold import claim
+
 Verdict = Literal["holds", "does not hold", "not decided"]
 
-Records = Mapping[str, Sequence[Mapping[str, Any]]]
-"""The rows of each protocol that was run, by its name."""
+Found = Mapping[str, Mapping[str, Any]]
+"""The contents of each protocol's JSON, by its name."""
+
+SEEDS: Final = 3
+"""Seeds of detector training that a claim about detectors needs (PROTOCOL B12)."""
+
+EQUIVALENT: Final = 0.02
+"""AUROC by which one detector must be ahead to count as better, where a claim says that it is no better."""
+
+DETECTED: Final = 0.75
+"""AUROC from which on an attack counts as detected."""
+
+REAL_TIME_MS: Final = 1000 / 30
+"""Latency of a camera's frame."""
+
+SIGNIFICANT: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -27,13 +46,235 @@ class Claim:
     statistic: str
 
 
-def judge(records: Records) -> list[Claim]:
+def judge(found: Found) -> list[Claim]:
     """Return all claims with their verdicts.
 
     Args:
-        records: Of the protocols that were run; a claim whose protocol is missing is not decided.
+        found: What the protocols that were run found; a claim whose protocol is missing is not decided.
     """
-    return [Claim("", "none yet", "not decided", f"{len(records)} protocols")]
+    return [Claim(number, text, *rule(found)) for number, text, rule in _CLAIMS]
 
 
-_MARGIN: Final = 0.05
+Judged = tuple[Verdict, str]
+
+
+def _shift(found: Found) -> Judged:
+    if "shift" not in found:
+        return _missing("shift")
+    rows = [
+        row
+        for row in found["shift"]["rows"]
+        if (row["map"], row["sample"], row["subset"]) == ("learnt", "natural - adversarial", "all") and row["verdict"]
+    ]
+    told = ", ".join(f"{r['attack']} P(X > Y) {r['probability']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for r in rows)
+    verdicts = {row["verdict"] for row in rows}
+    if not rows:
+        return "not decided", "the run has no learnt saliency model, or no attack"
+    if "smaller" in verdicts:
+        return "does not hold", told
+    return ("holds" if verdicts <= {"as large", "larger"} else "not decided"), told
+
+
+def _best(found: Found) -> Judged:
+    return _all_above(found, [f"spd - {other}, unseen attacks" for other in ("smd", "id", "jsd")], noise=("spd",))
+
+
+def _weak_to_strong(found: Found) -> Judged:
+    names = [f"{name}, from FGSM to other attacks, above {DETECTED}" for name in ("spd", "id", "jsd")]
+    records, lacking = _contrasts(found, [*names, *_noise_names(("spd",))])
+    if lacking:
+        return lacking
+    spd, *others, noise = records
+    if min(spd["high"], noise["high"]) < 0 or any(each["low"] > 0 for each in others):
+        verdict: Verdict = "does not hold"
+    else:
+        sure = min(spd["low"], noise["low"]) > 0 and all(each["high"] < 0 for each in others)
+        verdict = "holds" if sure else "not decided"
+    return _with_seeds(found, verdict, _told(records))
+
+
+def _jacobian_adds_nothing(found: Found) -> Judged:
+    records, lacking = _contrasts(found, ["jsd - id, all attacks"])
+    if lacking:
+        return lacking
+    (record,) = records
+    verdict: Verdict = "not decided"
+    if record["high"] < EQUIVALENT:
+        verdict = "holds"
+    elif record["low"] > EQUIVALENT:
+        verdict = "does not hold"
+    return _with_seeds(found, verdict, f"{_told(records)}; better means by more than {EQUIVALENT}")
+
+
+def _sparse(found: Found) -> Judged:
+    return _all_above(found, [f"{name}, JSMA - other attacks" for name in ("id", "jsd", "smd", "spd")], sign=-1)
+
+
+def _threshold(found: Found) -> Judged:
+    if "threshold" not in found:
+        return _missing("threshold")
+    meta = found["threshold"]["meta"]
+    crossings = [each for each in meta["crossings"] if (each["measure"], each["subset"]) == ("auroc", "successful")]
+    told = "; ".join(f"{each['detector']} on {each['attack']}: {each['told']}" for each in crossings)
+    if not crossings:
+        return "not decided", "no detector was trained on an attack with an epsilon"
+    verdicts = {_one_threshold(crossings, attack, meta["smallest"]) for attack in {c["attack"] for c in crossings}}
+    verdict: Verdict = verdicts.pop() if len(verdicts) == 1 else "not decided"
+    told = f"epsilon below which the mean AUROC on successful pairs falls under {meta['level']}: {told}"
+    return _with_seeds(found, verdict, told, "threshold")
+
+
+def _one_threshold(crossings: Sequence[Mapping[str, Any]], attack: str, smallest: float) -> Verdict:
+    """Judge one attack's curves, by the rule of the protocol itself."""
+    by_detector = {each["detector"]: each for each in crossings if each["attack"] == attack}
+    said = claim(by_detector, smallest)
+    return "holds" if said == "holds" else "does not hold" if said.startswith("does not hold") else "not decided"
+
+
+def _real_time(found: Found) -> Judged:
+    if "speed" not in found:
+        return _missing("speed")
+    row = next((row for row in found["speed"]["rows"] if row["detector"] == "spd"), None)
+    if row is None:
+        return "not decided", "the run has no detector named spd"
+    told = (
+        f"classifier and SPD: 95 % of single images within {row['latency_p95_ms']:.1f} ms, "
+        f"{row['time_ratio']:.1f} times the classifier alone in batches; a camera's frame takes {REAL_TIME_MS:.1f} ms"
+    )
+    return ("holds" if row["latency_p95_ms"] < REAL_TIME_MS else "does not hold"), told
+
+
+def _underflow(found: Found) -> Judged:
+    if "transfer" not in found:
+        return _missing("transfer")
+    measured = found["transfer"]["meta"]["underflow"]
+    told = (
+        f"the gradient of the largest softmax probability is exactly zero on {measured['share']:.3f} "
+        f"[{measured['low']:.3f}, {measured['high']:.3f}] of {measured['n']} clean images, that of the logit on "
+        f"{measured['share_logit']:.3f}"
+    )
+    if measured["low"] > measured["share_logit"]:
+        return "holds", told
+    return ("does not hold" if measured["share"] == 0 else "not decided"), told
+
+
+def _follows_size(found: Found) -> Judged:
+    if "transfer" not in found or "strength" not in found:
+        return _missing("transfer" if "transfer" not in found else "strength")
+    learnt = [row for row in found["transfer"]["rows"] if row["trained_on"] and row["subset"] == "all"]
+    results = []
+    for norm in ("l2", "linf"):
+        sizes = {
+            row["attack"]: row["mean"]
+            for row in found["strength"]["rows"]
+            if (row["norm"], row["subset"]) == (norm, "all") and row["mean"] is not None
+        }
+        known = [attack for attack in sizes if any(row["tested_on"] == attack for row in learnt)]
+        detection = [statistics.fmean(row["auroc"] for row in learnt if row["tested_on"] == a) for a in known]
+        if len(known) < 4:  # noqa: PLR2004 - with three, no order has a p below .05
+            return "not decided", f"{len(known)} attacks: too few for a rank correlation"
+        results.append((norm, *_spearman([sizes[attack] for attack in known], detection), len(known)))
+    told = ", ".join(f"{norm}: Spearman {rho:.2f}, p {p:.3f}, {n} attacks" for norm, rho, p, n in results)
+    if all(rho > 0 and p < SIGNIFICANT for _, rho, p, _ in results):
+        return _with_seeds(found, "holds", told)
+    if any(rho < 0 and p < SIGNIFICANT for _, rho, p, _ in results):
+        return _with_seeds(found, "does not hold", told)
+    return "not decided", told
+
+
+def _spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Return the rank correlation, and its p from all (or many) permutations, for there are few attacks."""
+    tested = stats.permutation_test(
+        (first,),
+        lambda order: stats.spearmanr(order, second).statistic,
+        permutation_type="pairings",
+        n_resamples=10000,
+        rng=0,
+    )
+    return float(tested.statistic), float(tested.pvalue)
+
+
+def _families(found: Found) -> Judged:
+    return _all_above(found, ["same family of norms - another, attacks not trained on"])
+
+
+def _beats_disagreement(found: Found) -> Judged:
+    names = ("spd", "smd")
+    return _all_above(found, [f"{name} - disagreement, unseen attacks" for name in names], noise=names)
+
+
+def _selector(found: Found) -> Judged:
+    return _all_above(found, [f"{name} - {name} (true label), all attacks" for name in ("spd", "smd")])
+
+
+def _white_box(_: Found) -> Judged:
+    return "not decided", "needs white-box attacks on detectors, which this version does not have"
+
+
+_Rule = Callable[[Found], Judged]
+
+_CLAIMS: Final[Sequence[tuple[str, str, _Rule]]] = (
+    ("1", "Maps of a natural image and of its adversarial twin differ as much as those of different images", _shift),
+    ("2a", "SPD detects attacks that it was not trained on better than SMD, ID and JSD", _best),
+    ("2b", "Trained on the weak FGSM, SPD detects other attacks; ID and JSD do not", _weak_to_strong),
+    ("3", "JSD is no better than ID: the Jacobian adds nothing", _jacobian_adds_nothing),
+    ("4", "All detectors are worse on JSMA", _sparse),
+    ("5", "ID and JSD fail below a perturbation size, SPD and SMD do not", _threshold),
+    ("6", "Against white-box attacks SPD is robust after retraining, SMD is not", _white_box),
+    ("7", "The learnt saliency is cheap enough for real time", _real_time),
+    ("8", "More than five iterations of the white-box attack do not help it", _white_box),
+    ("9", "Alternating between classifier and detector beats Metzen's mix", _white_box),
+    ("10", "The Jacobian of the softmax underflows, that of the logits does not", _underflow),
+    ("11", "Detection follows the perturbation's L2 and L-inf", _follows_size),
+    ("12", "Detectors transfer within a family of norms", _families),
+    ("A", "The learnt detectors SPD and SMD beat the training-free disagreement", _beats_disagreement),
+    ("B", "SPD and SMD live from the predicted class as selector: with the true label they detect less", _selector),
+)
+
+
+def _noise_names(detectors: Iterable[str]) -> list[str]:
+    return [f"{name} against noise, unseen attacks, above {DETECTED}" for name in detectors]
+
+
+def _all_above(found: Found, names: Iterable[str], sign: int = 1, noise: Sequence[str] = ()) -> Judged:
+    """Judge contrasts: all above 0 (below, with sign -1) holds, any decidedly on the other side does not.
+
+    What is claimed of the detectors in `noise` must also hold against noise of the same norms (PROTOCOL A5).
+    """
+    records, lacking = _contrasts(found, [*names, *_noise_names(noise)])
+    if lacking:
+        return lacking
+    ends = [sorted((sign * each["low"], sign * each["high"])) for each in records]
+    verdict: Verdict = "not decided"
+    if any(high < 0 for _, high in ends):
+        verdict = "does not hold"
+    elif all(low > 0 for low, _ in ends):
+        verdict = "holds"
+    return _with_seeds(found, verdict, _told(records))
+
+
+def _contrasts(found: Found, names: Iterable[str]) -> tuple[list[Mapping[str, Any]], Judged | None]:
+    """Return the contrasts of the transfer protocol by their names, or why the claim cannot be judged."""
+    if "transfer" not in found:
+        return [], _missing("transfer")
+    known = {each["name"]: each for each in found["transfer"]["meta"]["contrasts"]}
+    absent = [name for name in names if name not in known]
+    if absent:
+        return [], ("not decided", f"the run does not allow to compute: {', '.join(absent)}")
+    return [known[name] for name in names], None
+
+
+def _told(records: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(f"{r['name']}: {r['value']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" for r in records)
+
+
+def _with_seeds(found: Found, verdict: Verdict, told: str, protocol: str = "transfer") -> Judged:
+    """Leave a claim about detectors undecided where they were trained on too few seeds."""
+    seeds = len(found[protocol]["meta"]["seeds"])
+    if seeds >= SEEDS or verdict == "not decided":
+        return verdict, told
+    return "not decided", f"{seeds} seed(s), a claim needs {SEEDS}; on these it {verdict}: {told}"
+
+
+def _missing(protocol: str) -> Judged:
+    return "not decided", f"`evaluate.py {protocol}` was not run"

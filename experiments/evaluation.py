@@ -12,13 +12,17 @@ from rich.table import Table as ConsoleTable
 
 from experiments import results, tables
 from experiments.messages import Parser
-from experiments.protocols import PROTOCOLS
+from experiments.protocols.registry import PROTOCOLS
 from experiments.report import write_report
 from experiments.results import Result
 from experiments.run import Run
 from experiments.study import Study
+from experiments.summaries import write_summaries
 
 ALL: Final = "all"
+
+SHOWN: Final = ("transfer", "gallery")
+"""Protocols whose scores and pictures TensorBoard shows."""
 
 
 def run_evaluation(arguments: list[str]) -> None:
@@ -45,8 +49,11 @@ def run_evaluation(arguments: list[str]) -> None:
     else:
         with Progress(transient=True, console=console) as progress:
             given = {name: options[name] for name in PROTOCOLS[config.protocol].options}
-            found = PROTOCOLS[config.protocol].run(Study(run, device, progress, command, given))
-        results.write(found, run.report)
+            study = Study(run, device, progress, command, given)
+            found = PROTOCOLS[config.protocol].run(study)
+            results.write(found, run.report)
+            if config.protocol in SHOWN:
+                write_summaries(study, found.figures)
         _show(found, console)
     report = write_report(run)
     console.print(
@@ -82,6 +89,7 @@ def _of_run(description: str) -> Parser:
 def _all(run: Run, device: torch.device, command: list[str], console: Console) -> None:
     """Run every protocol that can run; one study, so that nothing is computed twice."""
     missing: dict[str, str] = {}
+    figures: dict[str, bytes] = {}
     with Progress(transient=True, console=console) as progress:
         study = Study(run, device, progress, command)
         for name, protocol in PROTOCOLS.items():
@@ -92,7 +100,10 @@ def _all(run: Run, device: torch.device, command: list[str], console: Console) -
                 missing[name] = str(error)
                 continue
             results.write(found, run.report)
+            figures |= {f"{name}/{key or 'overview'}": png for key, png in found.figures.items()}
             console.print(f"[bold]{name}[/bold]: {escape(found.finding)}", highlight=False, soft_wrap=True)
+        if "transfer" not in missing:
+            write_summaries(study, figures)
     for name, reason in missing.items():
         console.print(f"[bold]{name}[/bold] was left out: {escape(reason)}", highlight=False, soft_wrap=True)
 

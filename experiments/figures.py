@@ -1,6 +1,5 @@
 """Figures of the protocols, as PNG."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+
+from experiments.plots import COLOURS, png
 
 _LIGHT_TEXT_BELOW = 0.65
 """Cells darker than this value of the colour scale get light text."""
@@ -32,7 +33,7 @@ def heat_maps(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]],
     figure.supxlabel("tested on", fontsize="medium")
     figure.suptitle(title)
     figure.colorbar(picture, ax=list(axes), fraction=0.02, pad=0.01)
-    return _png(figure)
+    return png(figure)
 
 
 def bars(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> bytes:
@@ -52,7 +53,7 @@ def bars(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> b
             width = 0.8 / len(shown)
             at = [x - 0.4 + width * (place + 0.5) for x in range(len(cells))]
             heights = [float("nan") if value is None else value for value in cells.values()]
-            axis.bar(at, heights, width, label=name, color=_COLOURS[place % len(_COLOURS)])
+            axis.bar(at, heights, width, label=name, color=COLOURS[place % len(COLOURS)])
         axis.set_xticks(range(len(cells)), list(cells))
         axis.set_ylim(0, 1)
         axis.axhline(0.5, color="0.5", linewidth=0.8, linestyle=":")
@@ -61,17 +62,7 @@ def bars(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> b
     axes[len(axes) // 2].set_ylabel("AUROC")
     figure.suptitle(title)
     figure.supxlabel("tested on", fontsize="medium")
-    return _png(figure)
-
-
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-"""Told apart by the colour-blind (Okabe & Ito)."""
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)
 
 
 def _draw(axis: Axes, columns: Sequence[str], table: Mapping[str, Mapping[str, Any]], low: float) -> AxesImage:

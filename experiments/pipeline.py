@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from experiments.data_record import keep_record
 from experiments.fitting import CONFIG, LAST, ConfigCheck, ModelCLI
 from experiments.messages import UsageError
 from experiments.run import SETTINGS
@@ -32,6 +33,8 @@ def run_pipeline(arguments: list[str]) -> None:
     console = Console(quiet=_is_child())  # under DDP each rank runs this function
     _check_all(stages)
     settings.data.prepare_data()
+    settings.data.setup()
+    keep_record(Path(settings.run), settings.data)
     write_settings(settings)
     _calm()
     for number, stage in enumerate(stages, 1):

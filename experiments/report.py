@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import results, tables
 from experiments.claims import Claim, judge
-from experiments.protocols import PROTOCOLS
+from experiments.protocols.registry import PROTOCOLS
 from experiments.run import Run
 
 
@@ -24,7 +24,7 @@ def write_report(run: Run) -> Path:
     paths = {name: run.report / f"{name}.json" for name in PROTOCOLS}
     found = {name: results.read(path) for name, path in paths.items() if path.is_file()}
     missing = [name for name in PROTOCOLS if name not in found]
-    claims = judge({name: contents["rows"] for name, contents in found.items()})
+    claims = judge(found)
     tables.write_text(run.report / "report.md", _as_markdown(run, found, claims, missing))
     page = run.report / "report.html"
     tables.write_text(page, _as_html(run, found, claims, missing))

@@ -28,14 +28,14 @@ def run_store(arguments: list[str]) -> None:
         "delete some. What is deleted is made anew when a fit or an evaluation needs it.",
     )
     parser.add_argument("folder", type=str, help="The store, for example runs/digits/adversarial.")
-    parser.add_argument("--prune", type=list[str], default=[], help="Names of sets to delete: --prune [NAME,NAME].")
+    parser.add_argument("--prune", type=str, nargs="+", default=[], help="Names of sets to delete, or their keys.")
     parser.add_argument("--unused_days", type=float, default=None, help="Delete sets not used for so many days.")
     options = parser.parse_args(arguments)
     if options.unused_days is not None and options.unused_days < 0:
         msg = f"argument --unused_days: must be at least 0, got {options.unused_days:g}"
         raise UsageError(msg)
     store, console = Store(options.folder), Console()
-    gone = [store.find(name) for name in options.prune]
+    gone = list({entry.folder: entry for entry in map(store.find, options.prune)}.values())
     if options.unused_days is not None:
         limit = time.time() - options.unused_days * _DAY
         gone += [entry for entry in store.entries() if entry.used < limit and entry not in gone]
@@ -52,8 +52,8 @@ def run_store(arguments: list[str]) -> None:
 
 def _lines(entry: Entry) -> str:
     """Return two lines: the name and the size, and what it is."""
-    about = {key: str(entry.about.get(key, "?")) for key in ("data", "split", "attack", "images")}
-    complete = "" if entry.shards == entry.wanted else f" ({entry.shards} of {entry.wanted} shards are there)"
+    about = {key: str(entry.about.get(key) or "?") for key in ("data", "split", "attack", "images")}
+    complete = "" if entry.shards == entry.wanted else f" ({entry.shards} of {entry.wanted or '?'} shards are there)"
     used = datetime.fromtimestamp(entry.used, UTC).strftime("%Y-%m-%d %H:%M UTC")
     attack = "clean images" if about["attack"] == "none" else about["attack"].replace("targeted=False, ", "")
     return (

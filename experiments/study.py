@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from data import ImageData
 from detectors import Classifier, Detector, Disagreement, MaskArea, MaxSoftmax, SecondOpinion
 from experiments.attacked import AttackedSet, TestImages
+from experiments.data_record import check_record
 from experiments.provenance import provenance
 from experiments.run import Run
 from experiments.scoring import clean_scores
@@ -75,6 +76,7 @@ class Study:
         data = self.run.data()
         data.prepare_data()
         data.setup()
+        check_record(self.run.folder, data)
         return data
 
     @cached_property

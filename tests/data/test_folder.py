@@ -145,3 +145,34 @@ def test_splits_are_disjoint_and_complete(with_test, cached, make, tmp_path):
         write_classes(tmp_path / "x" / "test", count=5)
     options = {} if cached else {"cache": None}
     assert all_positions(make(tmp_path / "x", **options)) == list(range(50 if with_test else 40))
+
+
+@pytest.mark.parametrize(("train", "test"), [("Train", "Test"), ("training", "testing"), ("TRAIN", "Val")])
+def test_names_of_the_two_folders_in_other_writings(train, test, make, tmp_path):
+    write_classes(tmp_path / "x" / train)
+    write_classes(tmp_path / "x" / test, count=3, first=100)
+    data = make(tmp_path / "x")
+    assert data.class_names == ("a", "b")
+    assert len(data.split("test")) == 6
+
+
+def test_split_folders_are_never_taken_for_classes(make, tmp_path):
+    for name in ("train", "test"):
+        for number in range(3):
+            write(tmp_path / "x" / name / f"{number}.png", seed=number)
+    with pytest.raises(ValueError, match="has test, train without classes in them: one sub-folder per class"):
+        make(tmp_path / "x").class_names  # noqa: B018
+
+
+def test_a_file_that_links_lead_to_twice_is_one_image(make, tmp_path):
+    write_classes(tmp_path / "x")
+    (tmp_path / "x" / "a" / "again").symlink_to(tmp_path / "x" / "a")
+    assert len(make(tmp_path / "x").read()[1]) == 40
+
+
+def test_a_test_folder_without_a_usable_image_is_refused(make, tmp_path):
+    write_classes(tmp_path / "x" / "train")
+    for name in ("a", "b"):
+        (tmp_path / "x" / "test" / name).mkdir(parents=True)
+    with pytest.raises(ValueError, match="has a place for test images of its own, but none that can be used: add some"):
+        make(tmp_path / "x").setup()

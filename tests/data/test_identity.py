@@ -2,14 +2,18 @@
 
 import importlib.util
 import sys
+from dataclasses import dataclass, field
+from types import ModuleType
 
 import pytest
 import torch
 from torch import nn
 
 from attacks import BIM, FGSM
-from data.identity import digest, of_code, of_module, of_tensor
-from detectors import Classifier
+from data import identity
+from data.identity import digest, of_attack, of_code, of_module, of_tensor
+from detectors import Classifier, TorchvisionNetwork
+from detectors.explanations import LogitGradient
 from tests.conftest import CLASSES, SHAPE
 
 SOURCE = '''
@@ -101,4 +105,81 @@ class OwnLayer(nn.Module):
 
 def test_attacks_of_the_project_share_their_code(classifier):
     assert of_code(FGSM(epsilon=0.1), classifier) == of_code(BIM(epsilon=0.2), classifier)
-    assert of_code(None, classifier) != of_code(FGSM(epsilon=0.1), classifier)
+    assert of_code(classifier) != of_code(FGSM(epsilon=0.1), classifier)
+
+
+def files_of(monkeypatch, *things):
+    """Return the files whose code counts."""
+    found = []
+    monkeypatch.setattr(identity, "_logic", lambda path, _: found.append(path.name) or path.name)
+    of_code(*things)
+    return set(found)
+
+
+def test_code_that_is_imported_counts_too(monkeypatch, classifier):
+    assert "jacobian.py" in files_of(monkeypatch, LogitGradient(classifier, "sum"))
+    classifier.network = TorchvisionNetwork("resnet18", CLASSES, size=32)
+    assert {"foreign.py", "torchvision_networks.py", "classification.py"} <= files_of(monkeypatch, classifier)
+    assert {"fgsm.py", "gradient.py"} & files_of(monkeypatch, FGSM(epsilon=0.1))
+    assert {"guard.py", "problem.py", "base.py"} <= files_of(monkeypatch, FGSM(epsilon=0.1))
+
+
+def test_a_helper_of_a_user_s_attack_counts(own, tmp_path, monkeypatch, classifier):
+    monkeypatch.syspath_prepend(tmp_path)
+    helper = tmp_path / "own_helper.py"
+    helper.write_text("def sign(): return 1\n")
+    attack = own("from attacks import FGSM", "from attacks import FGSM\nfrom own_helper import sign")
+    before = of_code(attack, classifier)
+    helper.write_text("def sign(): return -1\n")
+    assert of_code(attack, classifier) != before
+
+
+def test_a_class_without_a_file_is_refused():
+    scope = {"__name__": "nowhere_at_all", "FGSM": FGSM, "dataclass": dataclass}
+    sys.modules["nowhere_at_all"] = ModuleType("nowhere_at_all")
+    exec("@dataclass(frozen=True)\nclass Own(FGSM):\n    pass", scope)  # noqa: S102
+    with pytest.raises(
+        TypeError, match=r"nowhere_at_all lies in no file.*: put its classes into a module, or give store: null"
+    ):
+        of_code(scope["Own"](epsilon=0.1))
+
+
+@dataclass(frozen=True)
+class Rich(FGSM):
+    """An attack with fields that its repr does not show."""
+
+    network: nn.Module | None = None
+    weights: torch.Tensor | None = field(default=None, repr=False)
+    path: str | None = None
+    inner: FGSM | None = None
+    other: object = None
+
+    def __repr__(self):
+        return "Rich()"
+
+
+def test_an_attack_is_told_by_the_values_of_all_its_fields(tmp_path):
+    file = tmp_path / "weights"
+    file.write_text("1")
+    attacks = [
+        Rich(epsilon=0.1),
+        Rich(epsilon=0.2),
+        Rich(epsilon=0.1, network=nn.Linear(2, 2)),
+        Rich(epsilon=0.1, network=nn.Linear(2, 2)),
+        Rich(epsilon=0.1, weights=torch.tensor([1.0])),
+        Rich(epsilon=0.1, weights=torch.tensor([1.00001])),
+        Rich(epsilon=0.1, path=str(file)),
+        Rich(epsilon=0.1, inner=FGSM(epsilon=0.1)),
+        Rich(epsilon=0.1, inner=FGSM(epsilon=0.2)),
+        FGSM(epsilon=0.1),
+    ]
+    assert len({of_attack(attack) for attack in attacks}) == len(attacks)
+    assert of_attack(Rich(epsilon=0.1)) == of_attack(attacks[0])
+    before = of_attack(attacks[6])
+    file.write_text("2")
+    assert of_attack(attacks[6]) != before
+
+
+def test_a_field_that_cannot_be_told_is_refused():
+    with pytest.raises(TypeError, match=r"Rich\.other is a function, whose content cannot be told: give store: null"):
+        of_attack(Rich(epsilon=0.1, other=lambda: 0))

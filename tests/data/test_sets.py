@@ -1,6 +1,7 @@
 """Adversarial sets read from a store are what would be made on the fly."""
 
 import logging
+from dataclasses import dataclass
 
 import lightning
 import pytest
@@ -13,7 +14,7 @@ from data import AdversarialData, Images, Pairs
 from data.pairs import make_pairs
 from data.sets import AdversarialSets
 from data.store import SHARD_SIZE, Store
-from detectors import ID, JSD, SMD, SPD
+from detectors import ID, JSD, SMD, SPD, Classifier
 from tests.conftest import CLASSES, SHAPE
 from tests.data.test_adversarial import TEST_ATTACKS, Recorder, check_pairs, halves
 from tests.data.toy import LargeToy, Toy
@@ -89,6 +90,58 @@ def test_a_set_is_shared_by_what_it_depends_on(sets, classifier, saliency):
     assert sets.tally.sets == 9
     kinds = [entry.about["kind"] for entry in sets.store.entries()]
     assert {kind: kinds.count(kind) for kind in kinds} == {"adversarial": 2, "predictedmap": 3, "logitgradient": 4}
+
+
+def test_explanations_belong_to_the_very_images_that_they_explain(sets, folder, classifier, saliency):
+    """A bug: the number of images took the place of the twins' key, so that old maps stood beside new images."""
+    explanation = SMD(classifier, saliency).explanation
+    other = Classifier(SHAPE, CLASSES, widths=(8,)).eval()
+    attacked = AdversarialSets(Store(folder), sets.images, other, torch.device("cpu"), Progress(disable=True))
+    keys = {each.explained("calibration", explanation, FGSM(epsilon=0.1)).key for each in (sets, attacked)}
+    assert len(keys) == 2
+    assert sets.explained("calibration", explanation).key == attacked.explained("calibration", explanation).key
+
+
+def test_attacks_of_one_class_name_have_their_own_loaders(classifier, folder, trainer):
+    @dataclass(frozen=True)
+    class Idle(FGSM):
+        def perturb(self, problem):
+            return problem.images
+
+    Idle.__qualname__ = Idle.__name__ = "FGSM"
+    attacks = {"fgsm": FGSM(epsilon=0.1), "idle": Idle(epsilon=0.1)}
+    assert repr(attacks["fgsm"]) == repr(attacks["idle"])
+    recorder = Recorder()
+    data = AdversarialData(Toy(), classifier, FGSM(epsilon=0.1), attacks, store=str(folder))
+    trainer.test(recorder, data, verbose=False)
+    moved = [recorder.batches["test", index][0].images.chunk(2) for index in (0, 1)]
+    assert [bool((clean != twin).any()) for clean, twin in moved] == [True, False]
+
+
+class Halved(JSD):
+    """A detector of a user: its own representation, on top of one of the project's."""
+
+    def represent(self, images, logits=None):
+        return super().represent(images, logits) * 0.5
+
+
+def test_a_representation_of_one_s_own_is_never_bypassed(classifier, folder, tmp_path):
+    detector = Halved(classifier)
+    data = AdversarialData(Toy(batch_size=16), classifier, FGSM(epsilon=0.1), store=str(folder))
+    short(tmp_path).fit(detector, data)
+    assert {entry.about["kind"] for entry in Store(folder).entries()} == {"adversarial"}
+    batch = next(iter(data.train_dataloader()))
+    known = batch._replace(explanation=torch.zeros_like(batch.images))
+    with torch.no_grad():
+        assert torch.equal(detector.eval().judge(known), detector(batch.images))
+
+
+def test_a_smoke_test_makes_no_whole_set(classifier, folder, tmp_path):
+    data = AdversarialData(Toy(batch_size=16), classifier, FGSM(epsilon=0.1), store=str(folder))
+    lightning.Trainer(accelerator="cpu", fast_dev_run=True, enable_progress_bar=False, default_root_dir=tmp_path).fit(
+        ID(classifier), data
+    )
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("change", ["weights", "attack", "split", "data", "limit"])

@@ -143,6 +143,23 @@ def test_a_shard_of_another_set_is_refused(store, make):
         store.complete({**ABOUT, "of": "others"}, COUNT, make)
 
 
+def test_folders_that_are_no_sets_are_left_alone(store, make):
+    stored, _ = store.complete(ABOUT, COUNT, make)
+    for name in ("precious", "squares-notakey", "squares-0123456789ab-more"):
+        (store.folder / name).mkdir()
+        (store.folder / name / "about.json").write_text("{}")
+    (entry,) = store.entries()
+    (stored.folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(OSError, match=r"could not be deleted .*: delete by hand what is left"):
+        store.remove(entry)
+    assert (stored.folder / "thesis.txt").read_text() == "years of work"
+
+
+def test_what_a_set_depends_on_never_mixes_with_what_the_store_adds(store, make):
+    keys = {store.complete({**ABOUT, "images": each, "format": each}, 5, make)[0].key for each in ("a", "b")}
+    assert len(keys) == 2
+
+
 @pytest.mark.parametrize("contents", ["", "{", "[]", '{"key": "other"}', "\0\1\2"])
 def test_a_damaged_description_is_refused(store, make, contents):
     stored, _ = store.complete(ABOUT, COUNT, make)
@@ -217,7 +234,7 @@ def test_sets_are_found_by_name_or_the_first_digits_of_their_key(store, make):
     with pytest.raises(ValueError, match="has 0 sets named 'absent': give the name of one, as the list shows it"):
         store.find("absent")
     store.complete({**ABOUT, "of": "others"}, 5, make)
-    with pytest.raises(ValueError, match="has 2 sets named ''"):
+    with pytest.raises(ValueError, match="has 0 sets named ''"):
         store.find("")
 
 

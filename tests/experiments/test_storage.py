@@ -96,20 +96,27 @@ def test_list_names_every_set(store, capsys):
 def test_prune_deletes_what_it_is_told(store, capsys):
     entries = Store(store).entries()
     first, second = entries[0].name, entries[1].name
-    assert train.main(["store", str(store), "--prune", f"[{first},{second}]"]) == 0
+    assert train.main(["store", str(store), "--prune", first, second, first]) == 0
     assert f"deleted {first}" in capsys.readouterr().out
     assert {entry.name for entry in Store(store).entries()} == {entry.name for entry in entries[2:]}
 
 
 def test_a_name_that_is_unknown_deletes_nothing(store, capsys):
     before = [entry.name for entry in Store(store).entries()]
-    assert train.main(["store", str(store), "--prune", f"[{before[0]},nothing]"]) == 1
+    assert train.main(["store", str(store), "--prune", before[0], "nothing"]) == 1
     assert "has 0 sets named 'nothing': give the name of one, as the list shows it" in flat_quotes(capsys)
     assert {entry.name for entry in Store(store).entries()} == set(before)
 
 
 def flat_quotes(capsys):
     return " ".join(capsys.readouterr().err.split())
+
+
+def test_other_folders_are_never_deleted(store):
+    (store / "precious").mkdir()
+    (store / "precious/about.json").write_text('{"project": "thesis"}')
+    assert train.main(["store", str(store), "--unused_days", "0"]) == 0
+    assert [path.name for path in store.iterdir()] == ["precious"]
 
 
 def test_unused_sets_are_deleted_by_age(store):

@@ -1,0 +1,196 @@
+"""The cells of the detection matrix with their bootstrap replicates, and contrasts between sets of cells."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from detectors import metrics
+from experiments.attacked import AttackedSet
+from experiments.bootstrap import Resampling, interval
+from experiments.measures import accepted, measure, rate_flagged
+from experiments.study import Contender, Study
+
+SUBSETS: Final = ("all", "successful", "failed")
+
+FAMILIES: Final = {
+    "FGSM": "linf",
+    "BIM": "linf",
+    "MIM": "linf",
+    "PGD": "linf",
+    "DeepFool": "l2",
+    "CarliniWagnerL2": "l2",
+    "WarmCarliniWagnerL2": "l2",
+    "JSMA": "l0",
+    "GreedyL0": "l0",
+}
+"""The norm that an attack of this project bounds or makes small, by its class."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a detector is measured.
+
+    Attributes:
+        detector: Its name.
+        trained_on: Name of the attack; None for a training-free one.
+        tested_on: Name of the attack.
+    """
+
+    detector: str
+    trained_on: str | None
+    tested_on: str
+
+
+Where = Callable[[Cell], bool]
+
+
+class Matrix:
+    """Every detector under every attack.
+
+    Args:
+        study: Of the run.
+        resampling: Of the test images.
+    """
+
+    def __init__(self, study: Study, resampling: Resampling) -> None:
+        self.study = study
+        self.resampling = resampling
+        self._aurocs: dict[Cell, list[tuple[float, Tensor]]] = {}
+        self._against_noise: dict[Cell, list[tuple[float, Tensor]]] = {}
+        self._evaded: dict[tuple[str, str | None, int | None], Tensor] = {}
+
+    def rows(self, contender: Contender, under: AttackedSet) -> Iterator[dict[str, Any]]:
+        """Yield the records of a detector under an attack, one for each subset, and keep what contrasts need."""
+        images = self.study.images
+        clean = images.scores(contender.module)
+        found = {name: images.scores(contender.module, under, name) for name in ("adversarial", "rounded", "noise")}
+        adversarial = found["adversarial"]
+        value, replicates = metrics.auroc(clean, adversarial), self.resampling.auroc(clean, adversarial)
+        ends = interval(value, replicates)
+        self._aurocs.setdefault(_cell(contender, under), []).append((value, replicates))
+        noise = metrics.auroc(found["noise"], adversarial), self.resampling.auroc(found["noise"], adversarial)
+        self._against_noise.setdefault(_cell(contender, under), []).append(noise)
+        evaded = under.subsets["successful"] & accepted(contender, adversarial)
+        self._note(contender, evaded)
+        right = _right(under)
+        for subset in SUBSETS:
+            chosen, whole = under.subsets[subset], subset == "all"
+            some = bool(chosen.any())
+            yield {
+                "detector": contender.name,
+                "trained_on": contender.trained_on,
+                "tested_on": under.name,
+                "seed": contender.seed,
+                "subset": subset,
+                "n": int(chosen.sum()),
+                **measure(contender, clean[chosen], adversarial[chosen]),
+                "realised_fpr": rate_flagged(contender, clean),
+                "attack_success_rate": under.success_rate,
+                "auroc_low": ends.low if whole else None,
+                "auroc_high": ends.high if whole else None,
+                "auroc_against_noise": metrics.auroc(found["noise"][chosen], adversarial[chosen]) if some else None,
+                "noise_flagged": rate_flagged(contender, found["noise"][chosen]),
+                "auroc_rounded": metrics.auroc(clean[chosen], found["rounded"][chosen]) if some else None,
+                "success_at_5_fpr": evaded.sum().item() / right if right and whole else None,
+            }
+
+    def add(self, contender: Contender, under: AttackedSet, clean: Tensor, adversarial: Tensor) -> None:
+        """Keep scores of a variant of a detector for contrasts alone.
+
+        Args:
+            contender: Under a name of its own.
+            under: The attack.
+            clean: (M,) its scores of the clean images.
+            adversarial: (M,) those of their twins.
+        """
+        found = metrics.auroc(clean, adversarial), self.resampling.auroc(clean, adversarial)
+        self._aurocs.setdefault(_cell(contender, under), []).append(found)
+
+    def worst(self) -> dict[tuple[str, str | None], list[float]]:
+        """Return, for each detector and seed, the share of images on which at least one attack evades it."""
+        right = _right(self.study.under(self.study.attacks[0]))
+        found: dict[tuple[str, str | None], list[float]] = {}
+        for (name, trained_on, _), evaded in self._evaded.items():
+            found.setdefault((name, trained_on), []).extend([evaded.sum().item() / right] if right else [])
+        return found
+
+    def paired(self, name: str, first: str, second: str, where: Where = lambda _: True) -> dict[str, Any] | None:
+        """Return the mean difference in AUROC of two detectors over the cells that both have, with its interval.
+
+        Args:
+            name: Of the contrast.
+            first: Name of a detector.
+            second: Name of another; a training-free one stands beside every cell of the first.
+            where: Which of the first detector's cells count.
+
+        Returns:
+            A record of name, value, low, high and cells; None if there is no such cell.
+        """
+        pairs = []
+        for cell, found in self._aurocs.items():
+            if cell.detector != first or not where(cell):
+                continue
+            twins = (Cell(second, cell.trained_on, cell.tested_on), Cell(second, None, cell.tested_on))
+            twin = next((self._aurocs[each] for each in twins if each in self._aurocs), None)
+            if twin is not None:
+                pairs.append((self._over_seeds(found), self._over_seeds(twin)))
+        return _contrast(name, [a for a, _ in pairs], [b for _, b in pairs])
+
+    def between(self, name: str, first: Where, second: Where) -> dict[str, Any] | None:
+        """Return the mean AUROC of some cells minus that of others, with its interval; None if either has none."""
+        groups = [
+            [self._over_seeds(found) for cell, found in self._aurocs.items() if where(cell)]
+            for where in (first, second)
+        ]
+        return _contrast(name, *groups)
+
+    def above(self, name: str, where: Where, level: float, *, noise: bool = False) -> dict[str, Any] | None:
+        """Return the mean AUROC of some cells minus a level, with its interval; None if there is no such cell.
+
+        Args:
+            name: Of the contrast.
+            where: Which cells.
+            level: In [0, 1].
+            noise: Whether against noise of the same norms instead of clean images.
+        """
+        known = self._against_noise if noise else self._aurocs
+        cells = [self._over_seeds(found) for cell, found in known.items() if where(cell)]
+        return _contrast(name, cells, [(level, torch.full((self.resampling.resamples,), level))])
+
+    def family(self, attack: str) -> str | None:
+        """Return the family of an attack of the run; None if it is unknown."""
+        return FAMILIES.get(type(self.study.run.attacks()[attack]).__name__)
+
+    def detectors(self) -> list[str]:
+        """Return the names of all detectors that were measured."""
+        return list(dict.fromkeys(cell.detector for cell in self._aurocs))
+
+    def _over_seeds(self, found: list[tuple[float, Tensor]]) -> tuple[float, Tensor]:
+        mean = sum(value for value, _ in found) / len(found)
+        return mean, self.resampling.over_seeds([replicates for _, replicates in found])
+
+    def _note(self, contender: Contender, evaded: Tensor) -> None:
+        key = contender.name, contender.trained_on, contender.seed
+        self._evaded[key] = self._evaded[key] | evaded if key in self._evaded else evaded
+
+
+def _contrast(
+    name: str, first: list[tuple[float, Tensor]], second: list[tuple[float, Tensor]]
+) -> dict[str, Any] | None:
+    if not first or not second:
+        return None
+    values = [sum(value for value, _ in group) / len(group) for group in (first, second)]
+    replicates = [torch.stack([each for _, each in group]).mean(0) for group in (first, second)]
+    ends = interval(values[0] - values[1], replicates[0] - replicates[1])
+    return {"name": name, "value": ends.value, "low": ends.low, "high": ends.high, "cells": len(first)}
+
+
+def _cell(contender: Contender, under: AttackedSet) -> Cell:
+    return Cell(contender.name, contender.trained_on, under.name)
+
+
+def _right(under: AttackedSet) -> int:
+    return int((under.subsets["successful"] | under.subsets["failed"]).sum())

@@ -1,0 +1,145 @@
+"""What an evaluation shows in TensorBoard: ROC curves, histograms of scores, pictures of maps."""
+
+import io
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from experiments.plots import png
+from experiments.study import Contender, Study
+
+FOLDER: Final = "tensorboard"
+"""In the report folder."""
+
+_FREE: Final = "training-free"
+
+
+def write_summaries(study: Study, figures: Mapping[str, bytes]) -> Path:
+    """Write event files for TensorBoard; those of an evaluation before are replaced when all are written.
+
+    Shown are ROC curves (a picture per attack, all pairs), histograms of scores (per detector: the clean images and
+    each attack's), and the pictures given.
+
+    Args:
+        study: Gives the scores.
+        figures: PNG by name, for example those of the gallery.
+
+    Returns:
+        The folder, RUN/report/tensorboard.
+
+    Raises:
+        FileNotFoundError: If a detector is missing; says which command makes it.
+    """
+    folder = study.run.report / FOLDER
+    temporary = folder.with_name(f".{FOLDER}.{os.getpid()}.tmp")
+    try:
+        writer = SummaryWriter(str(temporary))
+        _write(study, figures, writer)
+        writer.close()
+        _replace(folder, temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def roc(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the false- and the true-positive rates (k,) at every threshold, from (0, 0) to (1, 1).
+
+    Args:
+        clean: (n,) scores, not empty.
+        adversarial: (m,) scores, not empty.
+    """
+    limits = torch.unique(torch.cat([clean, adversarial])).flip(0)
+    found = []
+    for scores in (clean, adversarial):
+        above = len(scores) - torch.searchsorted(scores.sort().values, limits)
+        found.append(torch.cat([torch.zeros(1), above / len(scores)]))
+    return found[0], found[1]
+
+
+def _write(study: Study, figures: Mapping[str, bytes], writer: SummaryWriter) -> None:
+    clean = {}
+    for each in study.progress.track(study.contenders, description="scores of clean images"):
+        clean[_name(each)] = study.images.scores(each.module)
+        _histogram(writer, each, "clean", clean[_name(each)])
+    for attack in study.attacks:
+        under = study.under(attack)
+        attacked = {}
+        for each in study.progress.track(study.contenders, description=f"scores under {attack}"):
+            attacked[_name(each)] = study.images.scores(each.module, under)
+            _histogram(writer, each, attack, attacked[_name(each)])
+        curves = {name: roc(clean[name], scores) for name, scores in attacked.items()}
+        _picture(writer, f"roc/{attack}", roc_curves(f"ROC curves, tested on {attack}", study.contenders, curves))
+    for name, contents in figures.items():
+        _picture(writer, f"gallery/{name or 'overview'}", contents)
+
+
+def _histogram(writer: SummaryWriter, contender: Contender, images: str, scores: Tensor) -> None:
+    writer.add_histogram(f"scores_{_name(contender)}/{images}", scores, 0)
+
+
+def _picture(writer: SummaryWriter, tag: str, contents: bytes) -> None:
+    pixels = np.asarray(Image.open(io.BytesIO(contents)).convert("RGB"))
+    writer.add_image(tag, pixels, 0, dataformats="HWC")
+
+
+def _name(contender: Contender) -> str:
+    if contender.trained_on is None:
+        return contender.name
+    return f"{contender.name}_on_{contender.trained_on}_seed_{contender.seed}"
+
+
+def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str, tuple[Tensor, Tensor]]) -> bytes:
+    """Return a PNG: an axis per trained detector with a line per attack and seed of its training, one for the others.
+
+    Args:
+        title: Over all.
+        contenders: The detectors.
+        curves: See `roc`; by the detector's name, attack and seed of training.
+    """
+    groups: dict[str, list[Contender]] = {}
+    for each in contenders:
+        groups.setdefault(_FREE if each.trained_on is None else each.name, []).append(each)
+    figure = Figure(figsize=(2.9 * len(groups), 3.3), layout="constrained")
+    axes = figure.subplots(1, len(groups), squeeze=False)[0]
+    for axis, (name, members) in zip(axes, groups.items(), strict=True):
+        _draw(axis, members, curves, None if name == _FREE else "trained on")
+        axis.set_title(name)
+        axis.set_xlabel("false positives")
+    axes[0].set_ylabel("true positives")
+    figure.suptitle(title)
+    return png(figure)
+
+
+def _draw(
+    axis: Axes, members: Sequence[Contender], curves: Mapping[str, tuple[Tensor, Tensor]], title: str | None
+) -> None:
+    labels = list(dict.fromkeys(each.trained_on or each.name for each in members))
+    drawn = set()
+    for each in members:
+        label = each.trained_on or each.name
+        false, true = curves[_name(each)]
+        shown = "_" if label in drawn else label  # matplotlib leaves such a label out of the legend
+        drawn.add(label)
+        axis.step(
+            false.numpy(), true.numpy(), where="post", color=f"C{labels.index(label)}", linewidth=1.2, label=shown
+        )
+    axis.plot([0, 1], [0, 1], color="gray", linestyle=":", linewidth=0.8)
+    axis.set_aspect("equal")
+    axis.legend(fontsize="x-small", loc="lower right", title=title, title_fontsize="x-small")
+
+
+def _replace(folder: Path, temporary: Path) -> None:
+    """Put the new files in the place of the old ones."""
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.replace(folder)

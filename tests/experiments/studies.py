@@ -1,0 +1,23 @@
+"""A study of a finished run, without the command line."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+
+from experiments.run import Run
+from experiments.study import Study
+
+
+def study_of(folder: Path, **options) -> Study:
+    """Return a study on the CPU that shows no progress."""
+    progress = Progress(disable=True)
+    return Study(Run(folder), torch.device("cpu"), progress, ["python", "evaluate.py", "test"], options)
+
+
+def copy_of(finished: Path, folder: Path) -> Path:
+    """Return a copy of a run without its report."""
+    copy = folder / "copy"
+    shutil.copytree(finished, copy, ignore=shutil.ignore_patterns("report"))
+    return copy

@@ -1,0 +1,138 @@
+"""The report: one page that opens offline and says what was found, and its text."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from torch import nn
+
+import evaluate
+from experiments.protocols.registry import PROTOCOLS
+from experiments.results import Flag, Result, Table, read, write
+from experiments.underflow import underflow
+
+
+class Page(HTMLParser):
+    """Collects tags, links and text, and notices tags that are never closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.sources, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in {"src", "href"}]
+        if tag not in {"meta", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(finished):
+    assert evaluate.main(["transfer", "--run", str(finished), "--device", "cpu"]) == 0
+    page = Page()
+    page.feed((finished / "report/report.html").read_text())
+    return page
+
+
+def test_the_page_is_whole_and_needs_no_other_file(page):
+    assert page.open == []
+    assert all(re.match(r"data:image/png;base64,|#", source) for source in page.sources)
+    assert page.tags.count("img") == 2
+    assert "script" not in page.tags
+
+
+def test_the_page_says_question_finding_claims_and_what_is_missing(page, finished):
+    text = " ".join("".join(page.text).split())
+    told = read(finished / "report/transfer.json")["report"]
+    assert told["question"] in text
+    assert told["finding"] in text
+    assert "The paper's claims" in text
+    for name in PROTOCOLS:
+        assert (f"evaluate.py {name} --run" in text) == (name != "transfer" or "Made by" in text)
+
+
+@pytest.mark.usefixtures("page")
+def test_the_text_has_the_same(finished):
+    text = (finished / "report/report.md").read_text()
+    told = read(finished / "report/transfer.json")["report"]
+    assert told["finding"] in text
+    assert "| A | The learnt detectors SPD and SMD beat" in text
+
+
+RESULT = Result(
+    protocol="sizes",
+    title="A <title> & more",
+    question="Is 1 < 2?",
+    finding="It is.",
+    meta={"command": "python evaluate.py sizes --run 'a b'"},
+    rows=[{"name": "a", "value": 0.5}, {"name": "b", "value": None}],
+    tables=[Table("Values", ["name", "value"], [["a", 0.5], ["b", None]], "A note.", bold=[(0, 1)])],
+    figures={"": b"\x89PNG", "more": b"\x89PNG"},
+    flags=[Flag("Order", raised=True, sentence="Wrong."), Flag("Box", None, "Unknown.")],
+)
+
+
+def test_a_result_comes_back_from_its_files(tmp_path):
+    write(RESULT, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(f"sizes.{suffix}" for suffix in ("json", "csv", "md", "png")),
+        "sizes_more.png",
+    }
+    contents = read(tmp_path / "sizes.json")
+    assert contents["rows"] == RESULT.rows
+    assert contents["report"]["figures"] == ["sizes.png", "sizes_more.png"]
+    assert (tmp_path / "sizes.csv").read_text() == "name,value\na,0.5\nb,\n"
+    text = (tmp_path / "sizes.md").read_text()
+    assert "| a | **0.500** |\n| b | - |" in text
+    assert "- RAISED: Order. Wrong." in text
+    assert "- not checked: Box. Unknown." in text
+
+
+def test_numbers_that_are_none_are_refused(tmp_path):
+    broken = Result(**(vars(RESULT) | {"rows": [{"value": float("nan")}]}))
+    with pytest.raises(ValueError, match=r"not JSON compliant|Out of range"):
+        write(broken, tmp_path)
+    assert not (tmp_path / "sizes.json").exists()
+
+
+@pytest.mark.parametrize(("contents", "message"), [("{", "is damaged"), ("{}", "is of an older version")])
+def test_a_damaged_file_is_named(tmp_path, contents, message):
+    (tmp_path / "sizes.json").write_text(contents)
+    with pytest.raises(ValueError, match=rf"sizes\.json {message}.*: delete it, and evaluate again"):
+        read(tmp_path / "sizes.json")
+
+
+def test_all_runs_what_it_can_and_says_what_is_missing(finished, tmp_path, capsys):
+    import shutil  # noqa: PLC0415
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy, ignore=shutil.ignore_patterns("report"))
+    (copy / "detectors/spd/fgsm/seed_0/model.ckpt").unlink()
+    assert evaluate.main(["all", "--run", str(copy), "--device", "cpu"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "transfer was left out" in told
+    assert f"train.py pipeline --config {copy}/pipeline.yaml --run {copy}" in told
+    assert "strength" in {path.stem for path in (copy / "report").glob("*.json")}
+    assert not (copy / "report/transfer.json").exists()
+    assert (copy / "report/report.html").exists()
+
+
+def test_underflow_counts_images_whose_gradient_is_exactly_zero():
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+    nn.init.zeros_(linear[1].weight)
+    linear[1].weight.data[0] = 1000.0
+    images = torch.stack([torch.full((1, 2, 2), 1e-4), torch.ones(1, 2, 2), torch.ones(1, 2, 2)])
+    found = underflow(linear, images, torch.device("cpu"))
+    assert found["n"] == 3
+    assert found["share"] == pytest.approx(2 / 3)
+    assert found["share_logit"] == 0
+    assert 0 < found["low"] < found["share"] < found["high"] <= 1
+    json.dumps(found, allow_nan=False)
