@@ -16,8 +16,9 @@ from data.sets import AdversarialSets
 from data.shards import read_shard, write_shard
 from detectors import Classifier
 from detectors.base import ExplainingDetector
+from detectors.explanations import Explanation
 from experiments.run import Run
-from experiments.scoring import scores
+from experiments.scoring import explain, scores
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,9 @@ def norm_matched_noise(clean: Tensor, adversarial: Tensor) -> Tensor:
     return torch.stack(noisy) if noisy else clean.clone()
 
 
+_REMEMBERED: Final = 8
+"""Explanations of variants that are kept for the next detectors: a few kinds of a few variants."""
+
 VARIANTS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "adversarial": lambda _clean, adversarial: adversarial,
     "rounded": rounded,
@@ -126,6 +130,7 @@ class TestImages:
         store = run.store()
         self._sets = None if store is None else AdversarialSets(store, data, classifier, device, progress)
         self._kept = None if store is None else run.report / "scores"
+        self._explanations: dict[tuple[str, str], Tensor] = {}
         self._seen = self.clean, of_tensor(self.clean)
 
     def under(self, name: str, attack: Attack) -> AttackedSet:
@@ -155,33 +160,41 @@ class TestImages:
         """
         images, content = self._seen if under is None else under.variant(variant, self.clean)
         if self._kept is None:
-            return scores(detector, images, self._device)
+            return self._scored(detector, images, content, under, variant)
         about = [of_module(detector), of_code(detector), content, versions()]
         key = digest(about)
         path = self._kept / f"{key}.pt"
         if not path.exists():
-            found = self._scores(detector, images, under, variant)
+            found = self._scored(detector, images, content, under, variant)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_shard(path, key, 0, {"scores": found})
         return read_shard(path, key, 0, len(images))["scores"].clone()
+
+    def _scored(
+        self, detector: nn.Module, images: Tensor, content: str, under: AttackedSet | None, variant: str
+    ) -> Tensor:
+        explanation: Tensor | None = None
+        if isinstance(detector, ExplainingDetector) and detector.takes_explanation:
+            explanation = self._explained(detector.explanation, images, content, under, variant)
+        return scores(detector, images, self._device, explanation=explanation)
 
     def scored_with(self, detector: ExplainingDetector, images: Tensor, explanation: Tensor) -> Tensor:
         """Return the scores (M,) of images with another explanation than the detector's own, on the CPU."""
         return scores(detector, images, self._device, explanation=explanation)
 
-    def _scores(self, detector: nn.Module, images: Tensor, under: AttackedSet | None, variant: str) -> Tensor:
-        """Return the scores, with explanations from the store where it has such."""
-        explanation: Tensor | None = None
-        stored = under is None or variant == "adversarial"
-        if (
-            self._sets is not None
-            and stored
-            and isinstance(detector, ExplainingDetector)
-            and detector.takes_explanation
-        ):
-            kept = self._sets.explained("test", detector.explanation, None if under is None else under.attack)
-            explanation = kept.read("values", torch.arange(len(kept)))
-        return scores(detector, images, self._device, explanation=explanation)
+    def _explained(
+        self, explanation: Explanation, images: Tensor, content: str, under: AttackedSet | None, variant: str
+    ) -> Tensor:
+        """Return what an explanation says about images: from the store where it has it, else shared by detectors."""
+        if self._sets is not None and (under is None or variant == "adversarial"):
+            kept = self._sets.explained("test", explanation, None if under is None else under.attack)
+            return kept.read("values", torch.arange(len(kept)))
+        key = of_module(explanation), content
+        if key not in self._explanations:
+            if len(self._explanations) >= _REMEMBERED:
+                self._explanations.pop(next(iter(self._explanations)))
+            self._explanations[key] = explain(explanation, images, self._device, self._batch_size)
+        return self._explanations[key]
 
     def _attacked(self, name: str, attack: Attack) -> tuple[Tensor, Tensor, Tensor]:
         """Return the twins, and the classes predicted before and after."""

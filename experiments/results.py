@@ -137,4 +137,4 @@ def as_markdown(told: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
 
 def state(flag: Mapping[str, Any]) -> str:
     """Return a flag's state in a word or two."""
-    return {True: "RAISED", False: "fine", None: "not checked"}[flag["raised"]]
+    return {True: "RAISED", False: "not raised", None: "not checked"}[flag["raised"]]

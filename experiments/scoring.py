@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from data import Images
 from detectors.base import ExplainingDetector
+from detectors.explanations import Explanation
 
 
 @torch.no_grad()
@@ -45,6 +46,21 @@ def scores(
         )
         raise ValueError(msg)
     return result
+
+
+@torch.no_grad()
+def explain(explanation: Explanation, images: Tensor, device: torch.device, batch_size: int = 64) -> Tensor:
+    """Return what an explanation says about images, (M, c, H, W), on the CPU.
+
+    Args:
+        explanation: Of a detector.
+        images: (M, C, H, W) in [0, 1], on any device.
+        device: Where to compute.
+        batch_size: Images at a time.
+    """
+    explanation.to(device).eval()
+    parts = [explanation(images[at : at + batch_size].to(device)).cpu() for at in range(0, len(images), batch_size)]
+    return torch.cat(parts)
 
 
 def clean_scores(detector: nn.Module, loader: Iterable[Images], device: torch.device) -> Tensor:
