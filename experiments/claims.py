@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from scipy import stats
 
-from experiments.protocols.threshold import claim
+from experiments.protocols.threshold_crossings import claim
 
 Verdict = Literal["holds", "does not hold", "not decided"]
 

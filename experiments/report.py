@@ -157,6 +157,6 @@ td.holds { color: var(--good); } td.does-not-hold { color: var(--bad); } td.not-
 .note { color: var(--soft); font-size: .85rem; } code { font-size: .85em; overflow-wrap: anywhere; }
 figure { margin: 1.2rem 0; } img { max-width: 100%; background: #fff; border-radius: 6px; }
 .flags { padding-left: 1.1rem; font-size: .92rem; } .flags .raised b { color: var(--bad); }
-.flags .not-raised b { color: var(--good); } details { margin-top: 1rem; } summary { cursor: pointer; color: var(--soft); }
-nav ol { columns: 2; } a { color: inherit; }
+.flags .not-raised b { color: var(--good); } details { margin-top: 1rem; }
+summary { cursor: pointer; color: var(--soft); } nav ol { columns: 2; } a { color: inherit; }
 """

@@ -95,7 +95,8 @@ def _finding(rows: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
     means = sorted(((sum(values) / len(values), name) for name, values in unseen.items()), reverse=True)
     told = ", ".join(f"{name} {value:.3f}" for value, name in means)
     against = ", ".join(f"{name} {sum(noisy[name]) / len(noisy[name]):.3f}" for _, name in means)
-    beside = {each["name"].removesuffix(", unseen attacks"): each for each in found if "unseen" in each["name"]}
+    ending = ", unseen attacks"
+    beside = {each["name"].removesuffix(ending): each for each in found if each["name"].endswith(ending)}
     won = [name.replace(" - ", " ahead of ") for name, each in beside.items() if each["low"] > 0]
     lost = [name.replace(" - ", " behind ") for name, each in beside.items() if each["high"] < 0]
     return (

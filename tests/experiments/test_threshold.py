@@ -9,19 +9,9 @@ from attacks import BIM, FGSM, PGD
 from detectors import metrics
 from experiments import results
 from experiments.protocols import threshold as module
-from experiments.protocols.threshold import (
-    EPSILONS,
-    FEWEST,
-    _growth,
-    _largest,
-    _noise,
-    _zero,
-    claim,
-    crossing,
-    interpolated,
-    resized,
-    threshold,
-)
+from experiments.protocols.threshold import EPSILONS, resized, threshold
+from experiments.protocols.threshold_crossings import FEWEST, claim, crossing, interpolated
+from experiments.protocols.threshold_flags import _growth, _largest, _noise, _zero
 from tests.experiments.studies import copy_of, study_of
 
 SIZES = [0.0, 0.05, 0.3]
