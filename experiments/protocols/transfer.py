@@ -5,6 +5,7 @@ from typing import Any, Final
 from experiments.bootstrap import Resampling
 from experiments.figures import bars, heat_maps
 from experiments.protocols.contrasts import contrasts, difference_table
+from experiments.protocols.controls import control_table
 from experiments.protocols.matrix import Matrix
 from experiments.protocols.transfer_tables import flags, matrix_tables, summary, worst_table
 from experiments.results import Result
@@ -49,7 +50,12 @@ def transfer(study: Study) -> Result:
         finding=_finding(rows, found),
         meta=meta,
         rows=rows,
-        tables=[*matrix_tables(rows, study.attacks, meta), worst_table(rows, matrix.worst()), difference_table(found)],
+        tables=[
+            *matrix_tables(rows, study.attacks, meta),
+            worst_table(rows, matrix.worst()),
+            difference_table(found),
+            control_table(study, field),
+        ],
         figures={"": heat_maps(title, by_detector), "bars": bars(title, by_detector)},
         flags=flags(rows, study),
     )

@@ -188,3 +188,14 @@ def test_a_detector_that_gives_nan_is_refused(finished):
     nn.init.constant_(detector.network.layers[-1].bias, float("nan"))
     with pytest.raises(ValueError, match="not finite"):
         scores(detector, torch.rand(3, 1, 28, 28), torch.device("cpu"))
+
+
+def test_controls_have_the_known_answer(report):
+    (table,) = [table for table in report["report"]["tables"] if table["title"].startswith("Controls")]
+    lines = {row[0].split(",")[0]: row[1:] for row in table["rows"]}
+    assert lines["constant score"] == ["0.500", "0.500"]
+    for text in lines["permuted labels"]:
+        low, high = map(float, text.split(" to "))
+        assert 0.3 < low <= 0.5 + 0.1
+        assert 0.5 - 0.1 <= high < 0.7
+    assert lines["untrained id"][1] == "0.500 to 0.500"  # an attack that does nothing
