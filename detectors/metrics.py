@@ -29,9 +29,15 @@ def average_precision(clean: Tensor, adversarial: Tensor) -> float:
     return binary_average_precision(*_joined(clean, adversarial)).item()
 
 
+def roc(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the false- and the true-positive rates (k,) at every threshold, from (0, 0) to (1, 1)."""
+    false_positive_rate, true_positive_rate, _ = binary_roc(*_joined(clean, adversarial))
+    return false_positive_rate, true_positive_rate
+
+
 def fpr_at_tpr(clean: Tensor, adversarial: Tensor, tpr: float = 0.95) -> float:
     """Return the smallest false-positive rate at which at least `tpr` of the adversarial images are found."""
-    false_positive_rate, true_positive_rate, _ = binary_roc(*_joined(clean, adversarial))
+    false_positive_rate, true_positive_rate = roc(clean, adversarial)
     return false_positive_rate[true_positive_rate >= tpr - 1e-9].min().item()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import torch
 from rich.progress import Progress
@@ -86,7 +87,7 @@ def norm_matched_noise(clean: Tensor, adversarial: Tensor) -> Tensor:
 
 
 _REMEMBERED: Final = 8
-"""Explanations of variants that are kept for the next detectors: a few kinds of a few variants."""
+"""Explanations that are kept for the next detectors: a few kinds of a few versions of the images."""
 
 VARIANTS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "adversarial": lambda _clean, adversarial: adversarial,
@@ -131,6 +132,7 @@ class TestImages:
         self._sets = None if store is None else AdversarialSets(store, data, classifier, device, progress)
         self._kept = None if store is None else run.report / "scores"
         self._explanations: dict[tuple[str, str], Tensor] = {}
+        self._known: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
         self._seen = self.clean, of_tensor(self.clean)
 
     def under(self, name: str, attack: Attack) -> AttackedSet:
@@ -161,8 +163,9 @@ class TestImages:
         images, content = self._seen if under is None else under.variant(variant, self.clean)
         if self._kept is None:
             return self._scored(detector, images, content, under, variant)
-        about = [of_module(detector), of_code(detector), content, versions()]
-        key = digest(about)
+        if detector not in self._known:  # weights do not change while a run is evaluated
+            self._known[detector] = digest([of_module(detector), of_code(detector), versions()])
+        key = digest([self._known[detector], content])
         path = self._kept / f"{key}.pt"
         if not path.exists():
             found = self._scored(detector, images, content, under, variant)
@@ -178,22 +181,19 @@ class TestImages:
             explanation = self._explained(detector.explanation, images, content, under, variant)
         return scores(detector, images, self._device, explanation=explanation)
 
-    def scored_with(self, detector: ExplainingDetector, images: Tensor, explanation: Tensor) -> Tensor:
-        """Return the scores (M,) of images with another explanation than the detector's own, on the CPU."""
-        return scores(detector, images, self._device, explanation=explanation)
-
     def _explained(
         self, explanation: Explanation, images: Tensor, content: str, under: AttackedSet | None, variant: str
     ) -> Tensor:
-        """Return what an explanation says about images: from the store where it has it, else shared by detectors."""
-        if self._sets is not None and (under is None or variant == "adversarial"):
-            kept = self._sets.explained("test", explanation, None if under is None else under.attack)
-            return kept.read("values", torch.arange(len(kept)))
+        """Return what an explanation says about images, shared by detectors; from the store where it has it."""
         key = of_module(explanation), content
         if key not in self._explanations:
             if len(self._explanations) >= _REMEMBERED:
                 self._explanations.pop(next(iter(self._explanations)))
-            self._explanations[key] = explain(explanation, images, self._device, self._batch_size)
+            if self._sets is not None and (under is None or variant == "adversarial"):
+                kept = self._sets.explained("test", explanation, None if under is None else under.attack)
+                self._explanations[key] = kept.read("values", torch.arange(len(kept)))
+            else:
+                self._explanations[key] = explain(explanation, images, self._device, self._batch_size)
         return self._explanations[key]
 
     def _attacked(self, name: str, attack: Attack) -> tuple[Tensor, Tensor, Tensor]:

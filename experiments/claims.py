@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from scipy import stats
 
+from experiments.measures import DETECTED, SEEDS
 from experiments.protocols.threshold_crossings import claim
 
 Verdict = Literal["holds", "does not hold", "not decided"]
@@ -14,14 +15,8 @@ Verdict = Literal["holds", "does not hold", "not decided"]
 Found = Mapping[str, Mapping[str, Any]]
 """The contents of each protocol's JSON, by its name."""
 
-SEEDS: Final = 3
-"""Seeds of detector training that a claim about detectors needs (PROTOCOL B12)."""
-
 EQUIVALENT: Final = 0.02
 """AUROC by which one detector must be ahead to count as better, where a claim says that it is no better."""
-
-DETECTED: Final = 0.75
-"""AUROC from which on an attack counts as detected."""
 
 REAL_TIME_MS: Final = 1000 / 30
 """Latency of a camera's frame."""

@@ -53,7 +53,7 @@ def run_evaluation(arguments: list[str]) -> None:
             found = PROTOCOLS[config.protocol].run(study)
             results.write(found, run.report)
             if config.protocol in SHOWN:
-                write_summaries(study, found.figures)
+                write_summaries(study, _tagged(found))
         _show(found, console)
     report = write_report(run)
     console.print(
@@ -100,12 +100,17 @@ def _all(run: Run, device: torch.device, command: list[str], console: Console) -
                 missing[name] = str(error)
                 continue
             results.write(found, run.report)
-            figures |= {f"{name}/{key or 'overview'}": png for key, png in found.figures.items()}
+            figures |= _tagged(found)
             console.print(f"[bold]{name}[/bold]: {escape(found.finding)}", highlight=False, soft_wrap=True)
         if "transfer" not in missing:
             write_summaries(study, figures)
     for name, reason in missing.items():
         console.print(f"[bold]{name}[/bold] was left out: {escape(reason)}", highlight=False, soft_wrap=True)
+
+
+def _tagged(found: Result) -> dict[str, bytes]:
+    """Return a result's figures by their tags in TensorBoard."""
+    return {f"{found.protocol}/{name or 'overview'}": picture for name, picture in found.figures.items()}
 
 
 def _show(found: Result, console: Console) -> None:

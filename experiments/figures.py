@@ -36,7 +36,7 @@ def heat_maps(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]],
     return png(figure)
 
 
-def bars(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> bytes:
+def grouped_bars(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> bytes:
     """Return a PNG with a panel for each attack trained on: a group of bars for each attack tested on.
 
     Args:

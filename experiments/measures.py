@@ -13,6 +13,12 @@ RATES: Final = {"tpr_at_1_fpr": 0.01, "tpr_at_5_fpr": 0.05}
 WORKING_RATE: Final = 0.05
 """The false-positive rate of the tables' threshold."""
 
+DETECTED: Final = 0.75
+"""AUROC from which on an attack counts as detected."""
+
+SEEDS: Final = 3
+"""Seeds of detector training that a claim about detectors needs (PROTOCOL B12)."""
+
 SMALLEST_CALIBRATION: Final = {0.01: 1000}
 """Rates that are not reported below so many calibration images."""
 

@@ -145,3 +145,8 @@ def superiority(x: Tensor, y: Tensor, resamples: int, seed: int = 0) -> Tensor:
         wins = of_x[rows].double() * (counted[:, below] + counted[:, up_to]) / 2
         found.append(wins.sum(1) / (len(x) * len(y)))
     return torch.cat(found)
+
+
+def mean(values: Tensor) -> float | None:
+    """Return the mean; None if there are no values."""
+    return values.mean().item() if len(values) else None

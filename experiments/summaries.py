@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from detectors import metrics
 from experiments.plots import png
 from experiments.study import Contender, Study
 
@@ -32,7 +32,7 @@ def write_summaries(study: Study, figures: Mapping[str, bytes]) -> Path:
 
     Args:
         study: Gives the scores.
-        figures: PNG by name, for example those of the gallery.
+        figures: PNG by tag, for example gallery/overview.
 
     Returns:
         The folder, RUN/report/tensorboard.
@@ -52,21 +52,6 @@ def write_summaries(study: Study, figures: Mapping[str, bytes]) -> Path:
     return folder
 
 
-def roc(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the false- and the true-positive rates (k,) at every threshold, from (0, 0) to (1, 1).
-
-    Args:
-        clean: (n,) scores, not empty.
-        adversarial: (m,) scores, not empty.
-    """
-    limits = torch.unique(torch.cat([clean, adversarial])).flip(0)
-    found = []
-    for scores in (clean, adversarial):
-        above = len(scores) - torch.searchsorted(scores.sort().values, limits)
-        found.append(torch.cat([torch.zeros(1), above / len(scores)]))
-    return found[0], found[1]
-
-
 def _write(study: Study, figures: Mapping[str, bytes], writer: SummaryWriter) -> None:
     clean = {}
     for each in study.progress.track(study.contenders, description="scores of clean images"):
@@ -78,10 +63,10 @@ def _write(study: Study, figures: Mapping[str, bytes], writer: SummaryWriter) ->
         for each in study.progress.track(study.contenders, description=f"scores under {attack}"):
             attacked[_name(each)] = study.images.scores(each.module, under)
             _histogram(writer, each, attack, attacked[_name(each)])
-        curves = {name: roc(clean[name], scores) for name, scores in attacked.items()}
+        curves = {name: metrics.roc(clean[name], scores) for name, scores in attacked.items()}
         _picture(writer, f"roc/{attack}", roc_curves(f"ROC curves, tested on {attack}", study.contenders, curves))
     for name, contents in figures.items():
-        _picture(writer, f"gallery/{name or 'overview'}", contents)
+        _picture(writer, name, contents)
 
 
 def _histogram(writer: SummaryWriter, contender: Contender, images: str, scores: Tensor) -> None:
@@ -105,7 +90,7 @@ def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str,
     Args:
         title: Over all.
         contenders: The detectors.
-        curves: See `roc`; by the detector's name, attack and seed of training.
+        curves: See `detectors.metrics.roc`; by the detector's name, attack and seed of training.
     """
     groups: dict[str, list[Contender]] = {}
     for each in contenders:

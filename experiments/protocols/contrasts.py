@@ -1,20 +1,21 @@
 """The comparisons that the paper's claims need, from the detection matrix."""
 
+from dataclasses import replace
 from typing import Any, Final
 
-import torch
+from torch import Tensor
 
 from detectors.base import ExplainingDetector
-from detectors.explanations import PredictedMap
+from detectors.explanations import Explanation, PredictedMap
+from experiments.maps import maps_of, over
+from experiments.measures import DETECTED
 from experiments.protocols.matrix import Cell, Matrix
 from experiments.results import Table
+from experiments.scoring import scores
 from experiments.study import Contender, Study
 
 OWN: Final = ("spd", "smd")
 """The paper's own detectors, which are compared with every other one."""
-
-DETECTED: Final = 0.75
-"""The AUROC from which on an attack counts as detected (PROTOCOL and the threshold study)."""
 
 ORACLE: Final = " (true label)"
 """After the name of a detector whose map is that of the true class, which no detector knows."""
@@ -113,34 +114,23 @@ def _sparse(matrix: Matrix, name: str) -> dict[str, Any] | None:
 
 def _add_oracles(study: Study, matrix: Matrix) -> None:
     """Measure the map detectors with the true label as selector: what is left is not disagreement."""
-    if study.saliency is None:
+    learnt = next((maps for maps in maps_of(study) if maps.selected), None)
+    field = [each for each in study.trained if isinstance(_explanation(each), PredictedMap)]
+    if learnt is None or not field:
         return
-    clean = _maps(study, study.images.clean)
+    images = study.images
+
+    def scored(seen: Tensor, about: str) -> list[Tensor]:
+        maps = over(study, learnt, seen, images.labels, f"{about}, true label")
+        return [scores(each.module, seen, study.device, explanation=maps) for each in field]
+
+    clean = scored(images.clean, "clean")
     for attack in study.attacks:
         under = study.under(attack)
-        adversarial = _maps(study, under.adversarial)
-        for contender in study.trained:
-            module = contender.module
-            if isinstance(module, ExplainingDetector) and isinstance(module.explanation, PredictedMap):
-                oracle = Contender(
-                    f"{contender.name}{ORACLE}", contender.trained_on, contender.seed, module, contender.calibration
-                )
-                scores = [
-                    study.images.scored_with(module, images, maps)
-                    for images, maps in ((study.images.clean, clean), (under.adversarial, adversarial))
-                ]
-                matrix.add(oracle, under, *scores)
+        for each, of_clean, of_twins in zip(field, clean, scored(under.adversarial, attack), strict=True):
+            matrix.add(replace(each, name=f"{each.name}{ORACLE}"), under, of_clean, of_twins)
 
 
-@torch.no_grad()
-def _maps(study: Study, images: torch.Tensor) -> torch.Tensor:
-    """Return the maps (M, 1, H, W) of the true classes."""
-    assert study.saliency is not None  # noqa: S101 - asked by the caller
-    size = study.data.batch_size
-    parts = [
-        study.saliency.masks(
-            images[at : at + size].to(study.device), study.images.labels[at : at + size].to(study.device)
-        )
-        for at in range(0, len(images), size)
-    ]
-    return torch.cat([part.cpu() for part in parts])
+def _explanation(contender: Contender) -> Explanation | None:
+    module = contender.module
+    return module.explanation if isinstance(module, ExplainingDetector) else None

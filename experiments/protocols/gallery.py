@@ -12,7 +12,7 @@ from experiments.maps import Maps, capital, cosine, distance, maps_of, over, str
 from experiments.measures import WORKING_RATE, limit
 from experiments.pictures import Panel, grid
 from experiments.results import Flag, Result, Table
-from experiments.samples import Comparison, compare, draw
+from experiments.samples import Comparison, compare, draw, mean
 from experiments.scoring import scores
 from experiments.study import Study
 
@@ -160,12 +160,12 @@ def likeness(study: Study, maps: Maps, resamples: int) -> list[dict[str, Any]]:
                     "map": maps.name,
                     "attack": attack,
                     "subset": subset,
-                    "cosine": _mean(near[0][rows]),
-                    "cosine_different": _mean(apart[0]),
-                    "ssim": _mean(near[1][rows]),
-                    "ssim_different": _mean(apart[1]),
+                    "cosine": mean(near[0][rows]),
+                    "cosine_different": mean(apart[0]),
+                    "ssim": mean(near[1][rows]),
+                    "ssim_different": mean(apart[1]),
                     **asdict(comparison),
-                    "look": look(_mean(near[1][rows]), comparison),
+                    "look": look(mean(near[1][rows]), comparison),
                 }
             )
     return found
@@ -184,10 +184,6 @@ def look(similarity: float | None, comparison: Comparison) -> str | None:
         return "the same"
     told = {"larger": "more alike than", "smaller": "less alike than", "as large": "as different as"}
     return f"{told.get(comparison.verdict or '', 'neither surely more nor less alike than')} those of different images"
-
-
-def _mean(values: Tensor) -> float | None:
-    return values.mean().item() if len(values) else None
 
 
 def _shown(study: Study, count: int) -> Shown:

@@ -10,7 +10,7 @@ from experiments.bootstrap import Interval, Resampling, interval
 from experiments.maps import Maps, capital, distance, maps_of, over
 from experiments.pictures import boxes
 from experiments.results import Flag, Result, Table
-from experiments.samples import NEGLIGIBLE, Draw, compare, draw, same_class
+from experiments.samples import NEGLIGIBLE, Draw, compare, draw, mean, same_class
 from experiments.study import Study
 
 FULL: Final = "natural - adversarial"
@@ -146,11 +146,6 @@ def _rows(study: Study, measured: Measured, dealt: Draw, resamples: int) -> Iter
                 "ratio_high": None if share is None else share.high,
                 "attack_success_rate": study.under(attack).success_rate if attack else None,
             }
-
-
-def mean(values: Tensor) -> float | None:
-    """Return the mean; None if there are no values."""
-    return values.mean().item() if len(values) else None
 
 
 def ratio(part: Tensor, whole: Tensor, resamples: int) -> Interval | None:

@@ -9,12 +9,11 @@ from torch import Tensor
 from attacks import Attack, norms
 from detectors import metrics
 from experiments.attacked import AttackedSet
-from experiments.measures import measure
+from experiments.measures import DETECTED, measure
 from experiments.plots import Curve, Panel, curves
 from experiments.protocols.strength_flags import is_linf
 from experiments.protocols.threshold_crossings import (
     FEWEST,
-    LEVEL,
     MEASURES,
     SUBSETS,
     Line,
@@ -53,7 +52,7 @@ def threshold(study: Study) -> Result:
                 rows += _rows(study, contender, name, under, epsilon)
     rows.sort(key=lambda row: list(swept).index(row["attack"]))  # stable: epsilons and contenders stay in order
     crossings = crossings_of(rows)
-    meta = study.meta() | {"fields": _FIELDS, "level": LEVEL, "fewest_pairs": FEWEST, "crossings": crossings}
+    meta = study.meta() | {"fields": _FIELDS, "level": DETECTED, "fewest_pairs": FEWEST, "crossings": crossings}
     meta["smallest"] = min(epsilon for epsilon in epsilons if epsilon > 0)
     return Result(
         protocol="threshold",
@@ -157,7 +156,7 @@ def _crossing_table(crossings: Sequence[Mapping[str, Any]]) -> Table:
     found = {(c["attack"], c["detector"], c["trained_on"], c["measure"], c["subset"]): c for c in crossings}
     lines = dict.fromkeys((c["attack"], c["detector"], c["trained_on"]) for c in crossings)
     return Table(
-        title=f"Epsilon (and median L2) below which detection falls under {LEVEL}",
+        title=f"Epsilon (and median L2) below which detection falls under {DETECTED}",
         header=["attack", "detector", *(f"{MEASURES[name]}, {subset} pairs" for name, subset in columns)],
         rows=[
             [attack, name, *(_told(found.get((attack, name, on, *c))) for c in columns)] for attack, name, on in lines
@@ -243,7 +242,7 @@ def _picture(rows: Sequence[Mapping[str, Any]], swept: Mapping[str, Attack], met
     kinds = {"L-inf" if is_linf(attack) else "L2" for attack in swept.values()}
     axis = f"epsilon ({' or '.join(sorted(kinds))} budget, images in [0, 1])"
     title = f"Detection against the size of the perturbation, {meta['data']} (points of at least {FEWEST} pairs)"
-    return curves(title, panels, axis, "attack success rate", LEVEL)
+    return curves(title, panels, axis, "attack success rate", DETECTED)
 
 
 def _of(key: Line, attack: str, subset: str) -> bool:
@@ -274,6 +273,6 @@ def _finding(rows: Sequence[Mapping[str, Any]], crossings: Sequence[Mapping[str,
         verdicts = [f"on {subset} pairs {claim(found[subset], smallest)}" for subset in SUBSETS]
         parts.append(f"On {attack}: {told}; the claim {'; '.join(verdicts)}.")
     return (
-        f"Epsilon below which the AUROC falls under {LEVEL}, all pairs / successful pairs; the paper claims that id "
+        f"Epsilon below which the AUROC falls under {DETECTED}, all pairs / successful pairs; the paper claims that id "
         f"and jsd fail below a size, and smd and spd do not. {' '.join(parts)}"
     )

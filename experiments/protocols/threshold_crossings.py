@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-SUBSETS: Final = ("all", "successful")
+from experiments.measures import DETECTED
 
-LEVEL: Final = 0.75
-"""Detection below it counts as failed."""
+SUBSETS: Final = ("all", "successful")
 
 FEWEST: Final = 10
 """Pairs below which a point is not looked at for the size at which detection fails."""
@@ -77,7 +76,7 @@ def deviation_of(records: Sequence[Mapping[str, Any]], name: str) -> float | Non
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def crossing(sizes: Sequence[float], values: Sequence[float | None], level: float = LEVEL) -> Crossing:
+def crossing(sizes: Sequence[float], values: Sequence[float | None], level: float = DETECTED) -> Crossing:
     """Return where values fall under a level, from the size at which they are highest towards smaller ones.
 
     Args:

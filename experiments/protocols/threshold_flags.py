@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
+from experiments.measures import DETECTED
 from experiments.protocols.strength_flags import weaker
-from experiments.protocols.threshold_crossings import LEVEL, lines_of, mean_of
+from experiments.protocols.threshold_crossings import lines_of, mean_of
 from experiments.results import Flag
 
 _SURE: Final = 0.95
@@ -81,16 +82,16 @@ def _noise(rows: Sequence[Mapping[str, Any]]) -> Flag:
     found: dict[str, list[float]] = {}
     for (attack, detector, _, subset), size, records in cells:
         value, against = mean_of(records, "auroc"), mean_of(records, "auroc_against_noise")
-        if subset == "all" and value is not None and against is not None and value >= LEVEL and against < _NOISY:
+        if subset == "all" and value is not None and against is not None and value >= DETECTED and against < _NOISY:
             found.setdefault(f"{detector} on {attack}", []).append(size)
     told = ", ".join(f"{name} at {' '.join(f'{size:g}' for size in sizes)}" for name, sizes in found.items())
     return Flag(
         "Detectors of noise",
         bool(found),
-        f"AUROC at least {LEVEL} against clean images and below {_NOISY} against noise of the same norms, all pairs: "
-        f"{told}. There noise is found, not attacks."
+        f"AUROC at least {DETECTED} against clean images and below {_NOISY} against noise of the same norms, all "
+        f"pairs: {told}. There noise is found, not attacks."
         if found
-        else f"No cell has an AUROC of at least {LEVEL} against clean images and below {_NOISY} against noise.",
+        else f"No cell has an AUROC of at least {DETECTED} against clean images and below {_NOISY} against noise.",
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from experiments.bootstrap import Resampling
-from experiments.figures import bars, heat_maps
+from experiments.figures import grouped_bars, heat_maps
 from experiments.protocols.contrasts import contrasts, difference_table
 from experiments.protocols.controls import control_table
 from experiments.protocols.matrix import Matrix
@@ -56,7 +56,7 @@ def transfer(study: Study) -> Result:
             difference_table(found),
             control_table(study, field),
         ],
-        figures={"": heat_maps(title, by_detector), "bars": bars(title, by_detector)},
+        figures={"": heat_maps(title, by_detector), "bars": grouped_bars(title, by_detector)},
         flags=flags(rows, study),
     )
 

@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from experiments.measures import SEEDS
+from experiments.protocols.matrix import SUBSETS
 from experiments.results import Flag, Table
 from experiments.study import Study
 
@@ -132,11 +134,8 @@ def flags(rows: Rows, study: Study) -> list[Flag]:
             f"{len(noisy)} of {sum(row['subset'] == 'all' for row in rows)} cells have an AUROC of at least .75 "
             "against clean images and below .6 against noise of the same norms: there noise is found, not attacks.",
         ),
-        Flag("Few seeds", seeds < _SEEDS, f"{seeds} seed(s) of detector training; a claim needs {_SEEDS}."),
+        Flag("Few seeds", seeds < SEEDS, f"{seeds} seed(s) of detector training; a claim needs {SEEDS}."),
     ]
-
-
-_SEEDS: Final = 3
 
 
 def _mistakes_noise(row: Mapping[str, Any]) -> bool:
@@ -170,12 +169,11 @@ def _note(meta: Mapping[str, Any], value: str) -> str:
 
 def _attacks(rows: Rows, attacks: Sequence[str]) -> Table:
     found = {(row["tested_on"], row["subset"]): row for row in rows}
-    subsets = ("all", "successful", "failed")
     lines = [
-        [attack, found[attack, "all"]["attack_success_rate"], *(found[attack, subset]["n"] for subset in subsets)]
+        [attack, found[attack, "all"]["attack_success_rate"], *(found[attack, subset]["n"] for subset in SUBSETS)]
         for attack in attacks
     ]
-    return Table("Attacks", ["attack", "success rate", *(f"{subset} pairs" for subset in subsets)], lines)
+    return Table("Attacks", ["attack", "success rate", *(f"{subset} pairs" for subset in SUBSETS)], lines)
 
 
 def _realised(rows: Rows, meta: Mapping[str, Any]) -> Table:

@@ -11,7 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from detectors import metrics
 from experiments.pictures import Panel, grid
-from experiments.summaries import roc, write_summaries
+from experiments.summaries import write_summaries
 from tests.experiments.stand_ins import stand_in
 
 PICTURE = grid("title", ["a"], [("row", [Panel(torch.rand(1, 4, 4))])])
@@ -19,7 +19,7 @@ PICTURE = grid("title", ["a"], [("row", [Panel(torch.rand(1, 4, 4))])])
 
 @pytest.fixture
 def shown(tmp_path):
-    folder = write_summaries(stand_in(tmp_path), {"": PICTURE, "fgsm": PICTURE})
+    folder = write_summaries(stand_in(tmp_path), {"gallery/overview": PICTURE, "gallery/fgsm": PICTURE})
     return folder, EventAccumulator(str(folder)).Reload()
 
 
@@ -62,6 +62,6 @@ def test_an_interrupted_evaluation_leaves_the_events_alone(shown, tmp_path, monk
 
 def test_the_area_under_the_curve_is_the_auroc():
     clean, adversarial = torch.randint(0, 9, (40,)).float(), torch.randint(2, 12, (30,)).float()
-    false, true = roc(clean, adversarial)
+    false, true = metrics.roc(clean, adversarial)
     assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
     assert torch.trapezoid(true, false).item() == pytest.approx(metrics.auroc(clean, adversarial), abs=1e-6)
