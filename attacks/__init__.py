@@ -8,6 +8,9 @@ from attacks.gradient import BIM, FGSM, MIM, PGD
 from attacks.jsma import JSMA, GreedyL0
 from attacks.localized import LocalizedBIM
 from attacks.warm_start import WarmCarliniWagnerL2
+from attacks.white_box.alternating import Alternating
+from attacks.white_box.joint import Joint, JointLoss
+from attacks.white_box.projected import OrthogonalPGD, SelectivePGD
 
 __all__ = [
     "BIM",
@@ -16,11 +19,16 @@ __all__ = [
     "MIM",
     "PGD",
     "Advertorch",
+    "Alternating",
     "Attack",
     "AttackResult",
     "CarliniWagnerL2",
     "DeepFool",
     "GreedyL0",
+    "Joint",
+    "JointLoss",
     "LocalizedBIM",
+    "OrthogonalPGD",
+    "SelectivePGD",
     "WarmCarliniWagnerL2",
 ]

@@ -23,8 +23,10 @@ class AttackResult:
         l2: (N,) Euclidean length of the change.
         rms: (N,) L2 over the square root of the number of values.
         linf: (N,) largest absolute change.
-        forward_passes: (N,) how often the attack sent the image through the model.
+        forward_passes: (N,) how often the attack sent the image through the model; with a detector, through both
+            together where it asked for both.
         backward_passes: (N,) how many gradients through the model it took for the image.
+        scores: (N,) the detector's, recomputed; above 0 means rejected. None for an attack that knows no detector.
     """
 
     images: Tensor
@@ -35,6 +37,7 @@ class AttackResult:
     linf: Tensor
     forward_passes: Tensor
     backward_passes: Tensor
+    scores: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +100,11 @@ class Attack(ABC):
             passes = Passes(images)
         adversarial = self._attack(model, images, labels, detector, region, generator, passes)
         images = images.detach()
-        with evaluation_mode(model), gradients(images.device):
+        asked = detector if self.needs_detector else None
+        with evaluation_mode(model, asked), gradients(images.device):
             reference = _predictions(Problem(model, images)) if labels is None else labels.to(images.device)
             predicted = _predictions(Problem(model, adversarial))
+            scores = None if asked is None else _scores(asked, Problem(model, adversarial))
         perturbation = adversarial - images
         return AttackResult(
             images=adversarial,
@@ -110,6 +115,7 @@ class Attack(ABC):
             linf=norms.linf(perturbation),
             forward_passes=passes.forward,
             backward_passes=passes.backward,
+            scores=scores,
         )
 
     @abstractmethod
@@ -150,14 +156,17 @@ class Attack(ABC):
             check_labels(labels, images)
         if len(images) == 0:
             return images.detach().clone()
-        with evaluation_mode(model, detector), gradients(images.device), guarded(model) as safe:
+        with (
+            evaluation_mode(model, detector),
+            gradients(images.device),
+            guarded(model, detector if self.needs_detector else None) as safe,
+        ):
             # cloned inside: a tensor of inference mode cannot be recorded; in one layout, whatever the caller's
             originals = images.detach().clone(memory_format=torch.contiguous_format)
             counted = safe if passes is None else Counted(safe, passes)
             given = None if labels is None else labels.detach().to(images.device, torch.long, copy=True)
             chosen = _predictions(Problem(counted, originals)) if given is None else given
-            detector = detector if self.needs_detector else None
-            problem = Problem(counted, originals, chosen, detector, mask, _seed(generator))
+            problem = Problem(counted, originals, chosen, safe.detector, mask, _seed(generator))
             safe.expect(chosen)
             adversarial = self.perturb(problem).detach().clone()
             if mask is not None:
@@ -170,6 +179,11 @@ class Attack(ABC):
 def _predictions(problem: Problem) -> Tensor:
     none = torch.zeros(0, dtype=torch.long, device=problem.images.device)
     return torch.cat([none, *(part.model(part.images).argmax(1) for part in problem.chunks())])
+
+
+@torch.no_grad()
+def _scores(detector: nn.Module, problem: Problem) -> Tensor:
+    return torch.cat([problem.images.new_zeros(0), *(detector(part.images) for part in problem.chunks())])
 
 
 def _seed(generator: Generator | None) -> int:

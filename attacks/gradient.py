@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from attacks.ball import NORMS, Ball
 from attacks.base import Attack
 from attacks.checks import at_least, one_of
-from attacks.norms import l2, project_l2, project_linf
 from attacks.problem import Problem
 
 
@@ -45,7 +45,7 @@ class _Walk(Attack):
     def _walk(self, problem: Problem, adversarial: Tensor) -> Tensor:
         """Return where the plan leads from a point (N, C, H, W)."""
         plan = self._plan()
-        project, direction_of = (project_linf, torch.sign) if plan.norm == "linf" else (project_l2, _unit)
+        ball = Ball(self.epsilon, plan.norm)
         momentum = torch.zeros_like(adversarial)
         for _ in range(plan.steps):
             direction = problem.within_region(self._ascent(problem, adversarial))
@@ -53,8 +53,8 @@ class _Walk(Attack):
                 mean = direction.abs().mean((1, 2, 3), keepdim=True)
                 momentum = plan.decay * momentum + torch.where(mean > 0, direction / mean, 0)
                 direction = momentum
-            step = plan.step_size * direction_of(direction)
-            adversarial = project(adversarial + step, problem.images, self.epsilon)
+            step = plan.step_size * ball.direction(direction)
+            adversarial = ball.project(adversarial + step, problem.images)
         return adversarial
 
     def _ascent(self, problem: Problem, adversarial: Tensor) -> Tensor:
@@ -63,12 +63,6 @@ class _Walk(Attack):
         loss = functional.cross_entropy(problem.model(images), problem.labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, images)
         return -gradient if self.targeted else gradient
-
-
-def _unit(direction: Tensor) -> Tensor:
-    """Return each image's direction at L2 length 1; 0 where it has none."""
-    length = l2(direction).view(-1, 1, 1, 1)
-    return torch.where(length > 0, direction / length, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +165,7 @@ class PGD(_Walk):
     random_start: bool = True
 
     def __post_init__(self) -> None:
-        one_of(("linf", "l2"), norm=self.norm)
+        one_of(NORMS, norm=self.norm)
         at_least(1, restarts=self.restarts)
         super().__post_init__()
 
@@ -190,7 +184,8 @@ class PGD(_Walk):
         for restart in range(self.restarts):
             part = problem[left]
             at_image = restart == 0 and not self.random_start
-            start = part.images if at_image else self._random_points(part, [generators[i] for i in left.tolist()])
+            own = [] if at_image else [generators[i] for i in left.tolist()]
+            start = part.images if at_image else Ball(self.epsilon, self.norm).random(part, own)
             walked = self._walk(part, start)
             if self.restarts == 1:
                 return walked
@@ -211,16 +206,3 @@ class PGD(_Walk):
         loss = functional.cross_entropy(logits, problem.labels, reduction="none")
         hit = logits.argmax(1) == problem.labels
         return (-loss, hit) if self.targeted else (loss, ~hit)
-
-    def _random_points(self, problem: Problem, generators: list[torch.Generator]) -> Tensor:
-        """Return a point of each image's ball, uniformly drawn, then cut to the region and to [0, 1]."""
-        images = problem.images
-        if self.norm == "linf":
-            drawn = [torch.rand(images.shape[1:], generator=g, dtype=images.dtype) for g in generators]
-            change = self.epsilon * (2 * torch.stack(drawn) - 1)
-        else:
-            drawn = [torch.randn(images.shape[1:], generator=g, dtype=images.dtype) for g in generators]
-            radii = torch.stack([torch.rand((), generator=g, dtype=images.dtype) for g in generators])
-            radii = self.epsilon * radii ** (1 / images.shape[1:].numel())
-            change = _unit(torch.stack(drawn)) * radii.view(-1, 1, 1, 1)
-        return (images + problem.within_region(change.to(images.device))).clamp(0, 1)

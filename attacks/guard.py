@@ -1,7 +1,8 @@
 """What every attack needs around it: checked input, eval mode, gradients on, nothing of the caller's changed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,18 +45,17 @@ def gradients(device: torch.device) -> Iterator[None]:
 
 
 class Layout:
-    """The convolution weights of a model, laid out channels last on the CPU, where that is faster.
+    """The convolution weights of models, laid out channels last on the CPU, where that is faster.
 
     The values are the same; only the rounding of a convolution may differ in the last bits. For one thread at a time.
 
     Args:
-        model: Its 4-dimensional parameters on the CPU are laid out anew until `undo`.
+        models: Their 4-dimensional parameters on the CPU are laid out anew until `undo`; None is passed over.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        weights = [
-            weight for weight in model.parameters() if weight.ndim == _DIMENSIONS and weight.device.type == "cpu"
-        ]
+    def __init__(self, *models: nn.Module | None) -> None:
+        found = dict.fromkeys(weight for model in models if model is not None for weight in model.parameters())
+        weights = [weight for weight in found if weight.ndim == _DIMENSIONS and weight.device.type == "cpu"]
         self._originals = [(weight, weight.data) for weight in weights]
         for weight, data in self._originals:
             weight.data = data.to(memory_format=torch.channels_last)  # `contiguous` would leave one channel as it is
@@ -70,21 +70,26 @@ class Layout:
 
 
 class Guarded(nn.Module):
-    """A model whose first logits are checked, and which does without `Layout` where its code does not bear it.
+    """A model, and a detector beside it, whose first outputs are checked, and which do without `Layout` if they must.
 
     `x.view(len(x), -1)` after a convolution fails on channels-last activations; such a model goes on in its own layout.
 
     Args:
         model: Gives logits (N, K).
-        layout: Of its weights.
+        layout: Of its weights and the detector's.
+        detector: Gives scores (N,). One whose attribute `classifier` is the model may offer `joint(images)`, logits and
+            scores from one pass through it, and `surrogates(images)`: these two, and a dict of differentiable scores
+            (N,) of the parts that its score leans on, higher = more adversarial.
     """
 
-    def __init__(self, model: nn.Module, layout: Layout) -> None:
+    def __init__(self, model: nn.Module, layout: Layout, detector: nn.Module | None = None) -> None:
         super().__init__()
         self.training = False  # the model's own mode is `evaluation_mode`'s matter
         self.model = model
+        self.detector = detector
         self._layout = layout
         self._largest_label: int | None = None
+        self._shares = detector is not None and getattr(detector, "classifier", None) is model
 
     def expect(self, labels: Tensor) -> None:
         """Refuse labels that the model has no logit for, at its next pass; costs no pass of its own.
@@ -99,29 +104,69 @@ class Guarded(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, K) of images (N, C, H, W)."""
+        logits: Tensor = self._safely(self.model, images)
+        self._check(logits)
+        return logits
+
+    def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (N, K) and the detector's scores (N,), from one pass through the model if it offers that."""
+        logits, scores = self._safely(self._joint, images)
+        self._check(logits, scores)
+        return logits, scores
+
+    def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return logits (N, K), scores (N,), and scores (N,) of the detector's parts by name; none if it names none."""
+        logits, scores, parts = self._safely(self._surrogates, images)
+        self._check(logits, scores, *parts.values())
+        return logits, scores, parts
+
+    def _joint(self, images: Tensor) -> Any:
+        offered = getattr(self.detector, "joint", None)
+        return offered(images) if self._shares and offered else (self.model(images), self._scores(images))
+
+    def _surrogates(self, images: Tensor) -> Any:
+        offered = getattr(self.detector, "surrogates", None)
+        return offered(images) if self._shares and offered else (*self._joint(images), {})
+
+    def _scores(self, images: Tensor) -> Any:
+        if self.detector is None:
+            msg = "there is no detector to ask: only attacks with needs_detector have one"
+            raise ValueError(msg)
+        return self.detector(images)
+
+    def _safely(self, function: Callable[[Tensor], Any], images: Tensor) -> Any:
         try:
-            logits: Tensor = self.model(images)
+            return function(images)
         except RuntimeError:
             if not self._layout.undo():
                 raise
-            logits = self.model(images)
+            return function(images)
+
+    def _check(self, logits: Tensor, *scores: Tensor) -> None:
         if self._largest_label is not None and self._largest_label >= logits.shape[1]:
             msg = f"labels must be below the model's {logits.shape[1]} classes, got {self._largest_label}"
             raise ValueError(msg)
         self._largest_label = None
-        return logits
+        for each in scores:
+            if each.shape != logits.shape[:1]:
+                msg = (
+                    f"a detector must give one score per image, shape ({len(logits)},), got {tuple(each.shape)} from "
+                    f"{type(self.detector).__name__}: squeeze what is too much"
+                )
+                raise ValueError(msg)
 
 
 @contextmanager
-def guarded(model: nn.Module) -> Iterator[Guarded]:
-    """Yield the model behind its guard, and put its weights back as they were, also after an exception.
+def guarded(model: nn.Module, detector: nn.Module | None = None) -> Iterator[Guarded]:
+    """Yield the model, with the detector, behind a guard, and put their weights back as they were in any case.
 
     Args:
         model: Gives logits (N, K).
+        detector: Gives scores (N,); None: there is none.
     """
-    layout = Layout(model)
+    layout = Layout(model, detector)
     try:
-        yield Guarded(model, layout)
+        yield Guarded(model, layout, detector)
     finally:
         layout.undo()
 

@@ -1,7 +1,7 @@
 """What one call of an attack is about, and how its passes through the model are counted."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -69,6 +69,16 @@ class Problem:
         count = max(1, -(-images // max(4, budget // pixels)))
         return pairwise(images * i // count for i in range(count + 1))  # of nearly equal size: a small rest is slow
 
+    def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (N, K) and the detector's scores (N,) of images; only where the attack `needs_detector`."""
+        logits, scores = self.model.joint(images)  # type: ignore[operator]
+        return logits, scores
+
+    def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return what `joint` returns, and scores (N,) of the detector's parts by name."""
+        logits, scores, parts = self.model.surrogates(images)  # type: ignore[operator]
+        return logits, scores, parts
+
     def within_region(self, change: Tensor) -> Tensor:
         """Return a change (N, C, H, W) with zeros where pixels may not change."""
         return change if self.region is None else change * self.region
@@ -83,7 +93,10 @@ class Problem:
 
 
 class Passes:
-    """Images that went forward and gradients that came back, per image of a call."""
+    """Images that went forward and gradients that came back, per image of a call.
+
+    A pass through model and detector together counts once.
+    """
 
     def __init__(self, images: Tensor) -> None:
         self.forward = torch.zeros(len(images), device=images.device)
@@ -120,6 +133,22 @@ class Counted(nn.Module):
         if logits.requires_grad:
             logits.register_hook(lambda gradient: self._count(self.passes.backward, len(gradient)))  # type: ignore[no-untyped-call]
         return logits
+
+    def joint(self, images: Tensor) -> Any:
+        """Return what the guard's `joint` does."""
+        return self._together(self.model.joint, images)  # type: ignore[arg-type]
+
+    def surrogates(self, images: Tensor) -> Any:
+        """Return what the guard's `surrogates` does."""
+        return self._together(self.model.surrogates, images)  # type: ignore[arg-type]
+
+    def _together(self, function: Callable[[Tensor], Any], images: Tensor) -> Any:
+        seen = images.view_as(images)  # whatever comes back to it, through either network, is one backward pass
+        if seen.requires_grad:
+            seen.register_hook(lambda gradient: self._count(self.passes.backward, len(gradient)))  # type: ignore[no-untyped-call]
+        found = function(seen)
+        self._count(self.passes.forward, len(images))
+        return found
 
     def _count(self, passes: Tensor, images: int) -> None:
         passes.index_add_(0, self.rows, torch.full_like(self.rows, images / len(self.rows), dtype=passes.dtype))

@@ -5,6 +5,7 @@ from detectors.baselines import Disagreement, MaskArea, MaxSoftmax, SecondOpinio
 from detectors.classifier import Classifier
 from detectors.networks import ConvNet
 from detectors.representations import ID, JSD, SMD, SPD
+from detectors.thresholded import Thresholded
 from detectors.torchvision_networks import TorchvisionNetwork
 from detectors.wrapped import WrappedNetwork
 from saliency.checkpoints import load
@@ -21,6 +22,7 @@ __all__ = [
     "MaskArea",
     "MaxSoftmax",
     "SecondOpinion",
+    "Thresholded",
     "TorchvisionNetwork",
     "WrappedNetwork",
     "load",

@@ -89,6 +89,52 @@ class Detector(Trainable):
         scores: Tensor = self.network(self.represent(images, logits))
         return logits, scores.squeeze(1)
 
+    def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return what `joint` returns, and scores of the parts that the score leans on: what an attack lowers as well.
+
+        A part of a detector may fool the attack rather than resist it: a piecewise constant Jacobian, a map that
+        is empty far from where it is not. Such a detector names a differentiable score for it.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+
+        Returns:
+            (N, K) logits, (N,) scores, and by name (N,) scores, higher = more adversarial; here there are none.
+        """
+        return (*self.joint(images), {})
+
+    def representation_step(self, images: Tensor, step_size: float) -> Tensor:
+        """Return how pixels change in the authors' step against the detector (Schut & Gal, equation 4, appendix C).
+
+        One signed step of the representation that lowers the score, with the explanation in it held constant.
+
+        Args:
+            images: (N, C, H, W) in [0, 1].
+            step_size: L-inf length of the step.
+
+        Returns:
+            (N, C, H, W) or (N, 1, H, W), to be added to the images, detached.
+
+        Raises:
+            NotImplementedError: If the detector does not say what a change of its representation means for pixels.
+        """
+        with torch.enable_grad():
+            seen = self.represent(images).detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.network(seen).sum(), seen)
+        return self.on_pixels(-step_size * gradient.sign())
+
+    def on_pixels(self, change: Tensor) -> Tensor:
+        """Return the change of the pixels that a change (N, channels, H, W) of the representation asks for.
+
+        Raises:
+            NotImplementedError: If the subclass does not say.
+        """
+        msg = (
+            f"{type(self).__name__} does not say what a change of its representation means for the pixels: attack it "
+            "with through_saliency=True, or give it the method on_pixels"
+        )
+        raise NotImplementedError(msg)
+
     def calibrate(self, scores: Tensor) -> None:
         """Keep the scores of clean calibration images, from which every threshold is read.
 

@@ -6,12 +6,17 @@ import torch
 from torch import Tensor
 
 from detectors.base import Detector, ExplainingDetector
+from detectors.baselines import odds_against
 from detectors.classifier import Classifier
 from detectors.explanations import LogitGradient, PredictedMap
 from saliency.checkpoints import part
-from saliency.jacobian import Readout
+from saliency.jacobian import Readout, jacobian
 from saliency.model import SaliencyModel
+from saliency.smooth import softplus_twin
 from saliency.training import Schedule, frozen
+
+_SMALLEST_AREA = 1e-4
+"""Below it the logarithm of a map's area is held."""
 
 
 class ID(Detector):
@@ -40,6 +45,10 @@ class ID(Detector):
     def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:  # noqa: ARG002 - sees no logits
         """Return the images (N, C, H, W)."""
         return images
+
+    def on_pixels(self, change: Tensor) -> Tensor:
+        """Return the change itself."""
+        return change
 
 
 class JSD(ExplainingDetector):
@@ -78,6 +87,23 @@ class JSD(ExplainingDetector):
         """Return image and Jacobian, (N, 2C, H, W)."""
         return torch.cat([images, explanation], 1)
 
+    def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return logits, scores, and as `softplus` the score with the Jacobian of a softplus classifier.
+
+        The Jacobian of ReLU and max pooling is piecewise constant: no gradient passes through it (PROTOCOL E24). There
+        is no surrogate where the classifier has no `nn.ReLU` modules.
+        """
+        logits, scores = self.joint(images)
+        smooth = softplus_twin(self.classifier.network)
+        if smooth is None or not self.takes_explanation:
+            return logits, scores, {}
+        gradient = jacobian(smooth, images, self.readout)
+        return logits, scores, {"softplus": self.score(images, gradient)}
+
+    def on_pixels(self, change: Tensor) -> Tensor:
+        """Return the change of the image; that of the Jacobian is left out."""
+        return change[:, : self.shape[0]]
+
 
 class _SaliencyDetector(ExplainingDetector):
     """A detector that sees the learnt map of the predicted class."""
@@ -106,6 +132,23 @@ class _SaliencyDetector(ExplainingDetector):
     def explanation(self) -> PredictedMap:
         """The map of the predicted class."""
         return PredictedMap(self.classifier, self.saliency)
+
+    def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return logits, scores, and two parts that the map follows.
+
+        `disagreement`: log-odds of the saliency model's own encoder against the predicted class; `area`: minus the
+        logarithm of the map's mean.
+        """
+        if not self.takes_explanation:
+            return super().surrogates(images)
+        logits = self.classifier(images)
+        predicted = logits.argmax(1)
+        masks, opinion = self.saliency.masks_and_opinion(images, predicted)
+        parts = {
+            "disagreement": odds_against(opinion, predicted),
+            "area": -masks.mean((1, 2, 3)).clamp_min(_SMALLEST_AREA).log(),
+        }
+        return logits, self.score(images, masks), parts
 
 
 class SMD(_SaliencyDetector):
@@ -136,6 +179,10 @@ class SMD(_SaliencyDetector):
         """Return the maps (N, 1, H, W)."""
         return explanation
 
+    def on_pixels(self, change: Tensor) -> Tensor:
+        """Return the change of the map, for each channel of the image (the authors' code)."""
+        return change
+
 
 class SPD(_SaliencyDetector):
     """Salient pixel defense: the map times the image.
@@ -164,3 +211,7 @@ class SPD(_SaliencyDetector):
     def combine(self, images: Tensor, explanation: Tensor) -> Tensor:
         """Return the salient pixels (N, C, H, W)."""
         return explanation * images
+
+    def on_pixels(self, change: Tensor) -> Tensor:
+        """Return the change of the salient pixels as one of the pixels (the authors' code)."""
+        return change

@@ -38,6 +38,10 @@ class Encoder(ImageClassifier):
         """Return the features of the four scales of images (N, C, H, W) in [0, 1]."""
         return self.network.scales(images)
 
+    def classify(self, scales: list[Tensor]) -> Tensor:
+        """Return logits (N, K) of the features of the scales."""
+        return self.network.classify(scales)
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, K) of images (N, C, H, W) in [0, 1]."""
         logits: Tensor = self.network(images)

@@ -101,7 +101,15 @@ class SaliencyModel(Trainable):
 
     def masks(self, images: Tensor, classes: Tensor) -> Tensor:
         """Return masks (N, 1, H, W) in [0, 1] of classes (N,) in images (N, C, H, W) in [0, 1]."""
-        gated, _ = self.selector.gate(self.selector.encoder.scales(images), classes)
+        return self._masks(self.selector.encoder.scales(images), classes)
+
+    def masks_and_opinion(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return masks (N, 1, H, W) of classes (N,), and the encoder's logits (N, K), from one pass through it."""
+        scales = self.selector.encoder.scales(images)
+        return self._masks(scales, classes), self.selector.encoder.classify(scales)
+
+    def _masks(self, scales: list[Tensor], classes: Tensor) -> Tensor:
+        gated, _ = self.selector.gate(scales, classes)
         masks: Tensor = self.decoder(gated)
         return masks
 

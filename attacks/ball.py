@@ -1,0 +1,57 @@
+"""The ball that a perturbation stays in, and what a step, a projection and a random point are there."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.norms import l2, project_l2, project_linf
+from attacks.problem import Problem
+
+NORMS = ("linf", "l2")
+
+
+@dataclass(frozen=True)
+class Ball:
+    """All images within a distance.
+
+    Attributes:
+        epsilon: The radius, at least 0, in units of the image range.
+        norm: linf or l2.
+    """
+
+    epsilon: float
+    norm: str = "linf"
+
+    def project(self, adversarial: Tensor, images: Tensor) -> Tensor:
+        """Return points (N, C, H, W) brought back into the ball around images and into [0, 1]."""
+        project = project_linf if self.norm == "linf" else project_l2
+        return project(adversarial, images, self.epsilon)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Return the steepest direction (N, C, H, W) of length 1 in the norm; 0 where there is no gradient."""
+        return gradient.sign() if self.norm == "linf" else unit(gradient)
+
+    def random(self, problem: Problem, generators: list[torch.Generator]) -> Tensor:
+        """Return a point of each image's ball, uniformly drawn, then cut to the region and to [0, 1].
+
+        Args:
+            problem: Its images are the centres.
+            generators: One per image, on the CPU.
+        """
+        images = problem.images
+        if self.norm == "linf":
+            drawn = [torch.rand(images.shape[1:], generator=g, dtype=images.dtype) for g in generators]
+            change = self.epsilon * (2 * torch.stack(drawn) - 1)
+        else:
+            drawn = [torch.randn(images.shape[1:], generator=g, dtype=images.dtype) for g in generators]
+            radii = torch.stack([torch.rand((), generator=g, dtype=images.dtype) for g in generators])
+            radii = self.epsilon * radii ** (1 / images.shape[1:].numel())
+            change = unit(torch.stack(drawn)) * radii.view(-1, 1, 1, 1)
+        return (images + problem.within_region(change.to(images.device))).clamp(0, 1)
+
+
+def unit(direction: Tensor) -> Tensor:
+    """Return each image's direction (N, C, H, W) at L2 length 1; 0 where it has none."""
+    length = l2(direction).view(-1, 1, 1, 1)
+    return torch.where(length > 0, direction / length, 0)

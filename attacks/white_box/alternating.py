@@ -1,0 +1,105 @@
+"""The main paper's white-box attack: a step against the classifier, then one against the detector."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from attacks.base import Attack
+from attacks.checks import at_least, one_of
+from attacks.margin import fooled
+from attacks.norms import project_linf
+from attacks.problem import Problem
+from attacks.white_box.walk import gradients_of
+
+UPDATES = ("accumulate", "literal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternating(Attack):
+    r"""Schut & Gal's alternation of signed steps against the classifier and the detector, the last point returned.
+
+    Each iteration steps against the classifier where it is not fooled yet, then against the detector where it still
+    rejects (equations 3 and 4). An image that fools both stands still.
+
+    Args:
+        step_size: L-inf length of each of the two steps; .005 in the authors' code for CIFAR-10.
+        steps: Iterations T, at least 1; 5 in the paper.
+        update: accumulate: each step starts where the last one ended; literal: each starts at the image, as the
+            equations are printed, so that the detector's step overwrites the classifier's.
+        through_saliency: Whether the detector's step goes along its gradient with respect to the image, through
+            everything that it looks at. False: the authors' code, a step of the representation with the map held
+            constant; only for detectors with `representation_step`.
+        epsilon: L-inf budget of the whole, at least 0; None: none, as in the paper, so only [0, 1].
+        targeted: Whether labels are targets to reach.
+
+    Raises:
+        ValueError: If a number is out of its range, update another word, or, when called with
+            through_saliency=False, the detector has no `representation_step`.
+
+    Reference:
+        Schut & Gal (2020), section 3.7, equations 3 and 4, appendix C; for ID and JSD the choice of this project is the
+        same alternation.
+    """
+
+    needs_detector: ClassVar[bool] = True
+
+    step_size: float = 0.03
+    steps: int = 5
+    update: Literal["accumulate", "literal"] = "accumulate"
+    through_saliency: bool = True
+    epsilon: float | None = None
+
+    def __post_init__(self) -> None:
+        one_of(UPDATES, update=self.update)
+        at_least(1, steps=self.steps)
+        at_least(0, step_size=self.step_size, epsilon=0 if self.epsilon is None else self.epsilon)
+
+    def perturb(self, problem: Problem) -> Tensor:
+        """Return adversarial images; see `Attack.perturb`."""
+        if not self.through_saliency and not _has_step(problem):
+            msg = (
+                f"Alternating(through_saliency=False) needs a detector with representation_step, and "
+                f"{type(problem.detector).__name__} has none: leave out through_saliency"
+            )
+            raise ValueError(msg)
+        return torch.cat([self._alternate(part) for part in problem.chunks()])
+
+    def _alternate(self, problem: Problem) -> Tensor:
+        points = problem.images
+        for _ in range(self.steps):
+            points = self._against_classifier(problem, points)
+            points = self._against_detector(problem, points)
+        return points
+
+    def _against_classifier(self, problem: Problem, points: Tensor) -> Tensor:
+        points = points.detach().requires_grad_()
+        logits = problem.model(points)
+        loss = functional.cross_entropy(logits, problem.labels, reduction="none")
+        (gradient,) = gradients_of([loss if self.targeted else -loss], points)
+        done = fooled(logits.detach(), problem.labels, targeted=self.targeted)
+        return self._moved(problem, points.detach(), -self.step_size * gradient.sign(), done)
+
+    def _against_detector(self, problem: Problem, points: Tensor) -> Tensor:
+        points = points.detach().requires_grad_(self.through_saliency)
+        with torch.set_grad_enabled(self.through_saliency):
+            _, scores = problem.joint(points)
+        if self.through_saliency:
+            change = -self.step_size * gradients_of([scores], points)[0].sign()
+        else:
+            change = problem.detector.representation_step(points, self.step_size)  # type: ignore[union-attr, operator]
+        return self._moved(problem, points.detach(), change, scores.detach() <= 0)
+
+    def _moved(self, problem: Problem, points: Tensor, change: Tensor, done: Tensor) -> Tensor:
+        """Return the points (N, C, H, W), moved where they are not done (N,)."""
+        origin = points if self.update == "accumulate" else problem.images
+        radius = 1.0 if self.epsilon is None else self.epsilon
+        moved = project_linf(origin + problem.within_region(change), problem.images, radius)
+        return torch.where(done.view(-1, 1, 1, 1), points, moved)
+
+
+def _has_step(problem: Problem) -> bool:
+    inner = getattr(problem.detector, "detector", problem.detector)  # of one aimed at a threshold
+    return hasattr(inner, "representation_step")

@@ -1,0 +1,85 @@
+"""Walks along the gradients of a model and a detector inside a ball: restarts, and the best point of all."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from attacks.ball import NORMS, Ball
+from attacks.base import Attack
+from attacks.checks import at_least, one_of
+from attacks.problem import Problem
+from attacks.white_box.kept import Kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk(Attack):
+    """Steps, restarts and the ball; a subclass says which way a step goes, and what differs between its walks."""
+
+    needs_detector: ClassVar[bool] = True
+
+    epsilon: float = 0.3
+    step_size: float | None = None
+    steps: int = 100
+    restarts: int = 1
+    norm: Literal["linf", "l2"] = "linf"
+
+    def __post_init__(self) -> None:
+        one_of(NORMS, norm=self.norm)
+        at_least(1, steps=self.steps, restarts=self.restarts)
+        at_least(0, epsilon=self.epsilon, step_size=0 if self.step_size is None else self.step_size)
+
+    @property
+    def length(self) -> float:
+        """The length of a step: a tenth of epsilon unless given."""
+        return self.epsilon / 10 if self.step_size is None else self.step_size
+
+    @property
+    def ball(self) -> Ball:
+        """Where points stay."""
+        return Ball(self.epsilon, self.norm)
+
+    def perturb(self, problem: Problem) -> Tensor:
+        """Return adversarial images; see `Attack.perturb`."""
+        return torch.cat([self._best(part) for part in problem.chunks()])
+
+    def _best(self, problem: Problem) -> Tensor:
+        kept = Kept(problem, targeted=self.targeted)
+        generators = problem.generators() if self._is_random() else []
+        for restart in range(self.restarts):
+            start = problem.images if restart == 0 else self.ball.random(problem, generators)
+            self._walks(problem, start, kept, generators)
+        return kept.points
+
+    def _is_random(self) -> bool:
+        return self.restarts > 1
+
+    @abstractmethod
+    def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[torch.Generator]) -> None:
+        """Walk from a start (N, C, H, W) as often as there are variants, and offer every point."""
+
+    def _moved(self, problem: Problem, points: Tensor, descent: Tensor) -> Tensor:
+        """Return the points after a step against a gradient (N, C, H, W)."""
+        step = self.length * self.ball.direction(problem.within_region(descent))
+        return self.ball.project(points.detach() - step, problem.images)
+
+
+def gradients_of(losses: Sequence[Tensor], images: Tensor) -> list[Tensor]:
+    """Return the gradient (N, C, H, W) of each loss (N,); zeros where a loss does not depend on the images.
+
+    The graph is given up with the last one.
+
+    Args:
+        losses: Of the same pass, (N,) each, one value per image.
+        images: (N, C, H, W) that require gradients.
+    """
+    found = []
+    for number, loss in enumerate(losses, 1):
+        gradient: Tensor | None = None
+        if loss.requires_grad:
+            (gradient,) = torch.autograd.grad(loss.sum(), images, retain_graph=number < len(losses), allow_unused=True)
+        found.append(torch.zeros_like(images) if gradient is None else gradient)
+    return found
