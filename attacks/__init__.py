@@ -3,17 +3,22 @@
 from attacks.adapter import Advertorch
 from attacks.base import Attack, AttackResult
 from attacks.carlini_wagner import CarliniWagnerL2
+from attacks.ddn import DDN
 from attacks.deepfool import DeepFool
 from attacks.gradient import BIM, FGSM, MIM, PGD
 from attacks.jsma import JSMA, GreedyL0
 from attacks.localized import LocalizedBIM
 from attacks.warm_start import WarmCarliniWagnerL2
 from attacks.white_box.alternating import Alternating
+from attacks.white_box.ddn import JointDDN
 from attacks.white_box.joint import Joint, JointLoss
 from attacks.white_box.projected import OrthogonalPGD, SelectivePGD
+from attacks.white_box.square import Square
+from attacks.white_box.transfer import Transfer
 
 __all__ = [
     "BIM",
+    "DDN",
     "FGSM",
     "JSMA",
     "MIM",
@@ -26,9 +31,12 @@ __all__ = [
     "DeepFool",
     "GreedyL0",
     "Joint",
+    "JointDDN",
     "JointLoss",
     "LocalizedBIM",
     "OrthogonalPGD",
     "SelectivePGD",
+    "Square",
+    "Transfer",
     "WarmCarliniWagnerL2",
 ]

@@ -59,14 +59,21 @@ class Layout:
         self._originals = [(weight, weight.data) for weight in weights]
         for weight, data in self._originals:
             weight.data = data.to(memory_format=torch.channels_last)  # `contiguous` would leave one channel as it is
+        self._in_rows = not weights
 
-    def undo(self) -> bool:
-        """Put the caller's own storage back; return whether that changed anything."""
-        changed = bool(self._originals)
+    def in_rows(self) -> bool:
+        """Lay the weights out in rows instead, until `undo`; return whether that changed anything."""
+        changed, self._in_rows = not self._in_rows, True
+        if changed:  # the caller's own layout may be another guard's: an attack inside an attack
+            for weight, data in self._originals:
+                weight.data = data.to(memory_format=torch.contiguous_format)
+        return changed
+
+    def undo(self) -> None:
+        """Put the caller's own storage back."""
         while self._originals:
             weight, data = self._originals.pop()
             weight.data = data
-        return changed
 
 
 class Guarded(nn.Module):
@@ -120,6 +127,11 @@ class Guarded(nn.Module):
         self._check(logits, scores, *parts.values())
         return logits, scores, parts
 
+    def representation_step(self, images: Tensor, step_size: float) -> Tensor:
+        """Return what the detector's method of that name does: the change (N, C, H, W) or (N, 1, H, W) of a step."""
+        change: Tensor = self._safely(lambda points: self.detector.representation_step(points, step_size), images)  # type: ignore[union-attr, operator]
+        return change
+
     def _joint(self, images: Tensor) -> Any:
         offered = getattr(self.detector, "joint", None)
         return offered(images) if self._shares and offered else (self.model(images), self._scores(images))
@@ -138,7 +150,7 @@ class Guarded(nn.Module):
         try:
             return function(images)
         except RuntimeError:
-            if not self._layout.undo():
+            if not self._layout.in_rows():
                 raise
             return function(images)
 

@@ -79,6 +79,11 @@ class Problem:
         logits, scores, parts = self.model.surrogates(images)  # type: ignore[operator]
         return logits, scores, parts
 
+    def representation_step(self, images: Tensor, step_size: float) -> Tensor:
+        """Return the change of the images in a step of the detector's representation; only where it offers that."""
+        change: Tensor = self.model.representation_step(images, step_size)  # type: ignore[operator]
+        return change
+
     def within_region(self, change: Tensor) -> Tensor:
         """Return a change (N, C, H, W) with zeros where pixels may not change."""
         return change if self.region is None else change * self.region
@@ -141,6 +146,13 @@ class Counted(nn.Module):
     def surrogates(self, images: Tensor) -> Any:
         """Return what the guard's `surrogates` does."""
         return self._together(self.model.surrogates, images)  # type: ignore[arg-type]
+
+    def representation_step(self, images: Tensor, step_size: float) -> Any:
+        """Return what the guard's `representation_step` does, which takes one gradient."""
+        found = self.model.representation_step(images, step_size)  # type: ignore[operator]
+        self._count(self.passes.forward, len(images))
+        self._count(self.passes.backward, len(images))
+        return found
 
     def _together(self, function: Callable[[Tensor], Any], images: Tensor) -> Any:
         seen = images.view_as(images)  # whatever comes back to it, through either network, is one backward pass

@@ -89,7 +89,7 @@ class Alternating(Attack):
         if self.through_saliency:
             change = -self.step_size * gradients_of([scores], points)[0].sign()
         else:
-            change = problem.detector.representation_step(points, self.step_size)  # type: ignore[union-attr, operator]
+            change = problem.representation_step(points, self.step_size)
         return self._moved(problem, points.detach(), change, scores.detach() <= 0)
 
     def _moved(self, problem: Problem, points: Tensor, change: Tensor, done: Tensor) -> Tensor:

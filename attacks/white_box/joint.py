@@ -22,10 +22,11 @@ class Joint(Walk):
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen.
-        step_size: The length a; None: a tenth of epsilon.
+        step_size: The length a of the first step; None: a tenth of epsilon.
         steps: Number of steps, at least 1.
         restarts: Number of walks, at least 1; the first begins at the image, the others at random points.
         norm: "linf" or "l2".
+        schedule: "constant" (the paper's), or "cosine": steps shorten to none along half a cosine.
         weights: The weights s, in [0, 1]: a walk for each. None: one walk, for each image with a weight drawn from
             U[0, 1], as the dynamic adversary of the training does.
         targeted: Whether labels are targets to reach.
@@ -61,14 +62,14 @@ class Joint(Walk):
 
     def _walk(self, problem: Problem, points: Tensor, kept: Kept, weight: Tensor) -> None:
         ball = self.ball
-        for _ in range(self.steps):
+        for number in range(self.steps):
             points = points.detach().requires_grad_()
             logits, scores = problem.joint(points)
             kept.offer(points, logits, scores)
             loss = functional.cross_entropy(logits, problem.labels, reduction="none")
             model, detector = gradients_of([loss if self.targeted else -loss, scores], points)
             model, detector = (ball.direction(problem.within_region(each)) for each in (model, detector))
-            step = self.length * ((1 - weight) * model + weight * detector)
+            step = self.length(number) * ((1 - weight) * model + weight * detector)
             points = ball.project(points.detach() - step, problem.images)
         with torch.no_grad():
             kept.offer(points, *problem.joint(points))
@@ -83,10 +84,11 @@ class JointLoss(Walk):
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen.
-        step_size: Length of a step in that norm; None: a tenth of epsilon.
+        step_size: Length of the first step in that norm; None: a tenth of epsilon.
         steps: Number of steps of a walk, at least 1.
         restarts: Number of searches, at least 1; the first begins at the image, the others at random points.
         norm: "linf" or "l2".
+        schedule: "constant", or "cosine": steps shorten to none along half a cosine.
         search_steps: Number of walks of a search, at least 1.
         initial_weight: The first weight, above 0.
         targeted: Whether labels are targets to reach.
@@ -120,11 +122,11 @@ class JointLoss(Walk):
     def _walk(self, problem: Problem, points: Tensor, kept: Kept, weight: Tensor) -> Tensor:
         """Return which images (N,) some point of the walk had misclassified."""
         fooled = torch.zeros_like(kept.fooled)
-        for _ in range(self.steps):
+        for number in range(self.steps):
             points = points.detach().requires_grad_()
             logits, scores = problem.joint(points)
             fooled |= kept.offer(points, logits, scores)
             loss = weight * scores - ahead(logits, problem.labels, targeted=self.targeted)
-            points = self._moved(problem, points, gradients_of([loss], points)[0])
+            points = self._moved(problem, points, gradients_of([loss], points)[0], number)
         with torch.no_grad():
             return fooled | kept.offer(points, *problem.joint(points))

@@ -16,12 +16,14 @@ class Kept:
     Args:
         problem: Whose images are attacked.
         targeted: Whether labels are targets to reach.
+        ties: Whether a point that is as good as the one kept takes its place: a walk that crosses plateaus.
     """
 
-    def __init__(self, problem: Problem, *, targeted: bool) -> None:
+    def __init__(self, problem: Problem, *, targeted: bool, ties: bool = False) -> None:
         self.points = problem.images.clone()
         self._labels = problem.labels
         self._targeted = targeted
+        self._ties = ties
         self.fooled = torch.zeros_like(problem.labels, dtype=torch.bool)
         self.value = torch.full_like(problem.images[:, 0, 0, 0], -torch.inf)
 
@@ -39,7 +41,8 @@ class Kept:
         points, logits, scores = points.detach(), logits.detach(), scores.detach()
         hit = fooled(logits, self._labels, targeted=self._targeted)
         value = torch.where(hit, -scores, ahead(logits, self._labels, targeted=self._targeted))
-        better = (hit & ~self.fooled) | ((hit == self.fooled) & (value > self.value))
+        lead = value >= self.value if self._ties else value > self.value
+        better = (hit & ~self.fooled) | ((hit == self.fooled) & lead)
         self.points = torch.where(better.view(-1, 1, 1, 1), points, self.points)
         self.value = torch.where(better, value, self.value)
         self.fooled |= better & hit

@@ -28,15 +28,17 @@ class _Projected(Walk):
 
     def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[torch.Generator]) -> None:  # noqa: ARG002
         for weight in self.part_weights:
-            points = start
-            for _ in range(self.steps):
-                points = points.detach().requires_grad_()
-                logits, scores, suspicion = self._asked(problem, points, weight)
-                hit = kept.offer(points, logits, scores)
-                resistance = -ahead(logits, problem.labels, targeted=self.targeted)
-                points = self._moved(problem, points, self._descent(points, resistance, suspicion, hit))
-            with torch.no_grad():
-                kept.offer(points, *problem.joint(points))
+            self._walk(problem, start, kept, weight)
+
+    def _walk(self, problem: Problem, points: Tensor, kept: Kept, weight: float) -> None:
+        for number in range(self.steps):
+            points = points.detach().requires_grad_()
+            logits, scores, suspicion = self._asked(problem, points, weight)
+            hit = kept.offer(points, logits, scores)
+            resistance = -ahead(logits, problem.labels, targeted=self.targeted)
+            points = self._moved(problem, points, self._descent(points, resistance, suspicion, hit), number)
+        with torch.no_grad():
+            kept.offer(points, *problem.joint(points))
 
     def _asked(self, problem: Problem, points: Tensor, weight: float) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits (N, K), scores (N,), and what is to be lowered once the model is fooled (N,)."""
@@ -68,10 +70,12 @@ class SelectivePGD(_Projected):
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen.
-        step_size: Length of a step in that norm; None: a tenth of epsilon.
+        step_size: Length of the first step in that norm; None: a tenth of epsilon.
         steps: Number of steps, at least 1.
         restarts: Number of walks, at least 1; the first begins at the image, the others at random points.
         norm: "linf" or "l2".
+        schedule: "constant" (the paper's), or "cosine": steps shorten to none along half a cosine, which finds lower
+            scores at the same cost.
         part_weights: Weights w of the detector's parts: what is lowered is the score plus w times the sum of the
             parts that the detector names (`surrogates`). A walk for each; the best point of all is kept.
         targeted: Whether labels are targets to reach.
@@ -97,10 +101,12 @@ class OrthogonalPGD(_Projected):
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen.
-        step_size: Length of a step in that norm; None: a tenth of epsilon.
+        step_size: Length of the first step in that norm; None: a tenth of epsilon.
         steps: Number of steps, at least 1.
         restarts: Number of walks, at least 1; the first begins at the image, the others at random points.
         norm: "linf" or "l2".
+        schedule: "constant" (the paper's), or "cosine": steps shorten to none along half a cosine, which finds lower
+            scores at the same cost.
         part_weights: Weights of the detector's parts; see `SelectivePGD`.
         targeted: Whether labels are targets to reach.
 

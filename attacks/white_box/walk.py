@@ -1,5 +1,6 @@
 """Walks along the gradients of a model and a detector inside a ball: restarts, and the best point of all."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from attacks.checks import at_least, one_of
 from attacks.problem import Problem
 from attacks.white_box.kept import Kept
 
+SCHEDULES = ("constant", "cosine")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Walk(Attack):
@@ -26,16 +29,18 @@ class Walk(Attack):
     steps: int = 100
     restarts: int = 1
     norm: Literal["linf", "l2"] = "linf"
+    schedule: Literal["constant", "cosine"] = "cosine"
 
     def __post_init__(self) -> None:
         one_of(NORMS, norm=self.norm)
+        one_of(SCHEDULES, schedule=self.schedule)
         at_least(1, steps=self.steps, restarts=self.restarts)
         at_least(0, epsilon=self.epsilon, step_size=0 if self.step_size is None else self.step_size)
 
-    @property
-    def length(self) -> float:
-        """The length of a step: a tenth of epsilon unless given."""
-        return self.epsilon / 10 if self.step_size is None else self.step_size
+    def length(self, step: int) -> float:
+        """Return the length of a step, counted from 0: at first a tenth of epsilon unless given."""
+        first = self.epsilon / 10 if self.step_size is None else self.step_size
+        return first if self.schedule == "constant" else first * (1 + math.cos(math.pi * step / self.steps)) / 2
 
     @property
     def ball(self) -> Ball:
@@ -61,16 +66,16 @@ class Walk(Attack):
     def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[torch.Generator]) -> None:
         """Walk from a start (N, C, H, W) as often as there are variants, and offer every point."""
 
-    def _moved(self, problem: Problem, points: Tensor, descent: Tensor) -> Tensor:
-        """Return the points after a step against a gradient (N, C, H, W)."""
-        step = self.length * self.ball.direction(problem.within_region(descent))
+    def _moved(self, problem: Problem, points: Tensor, descent: Tensor, number: int) -> Tensor:
+        """Return the points after a step, counted from 0, against a gradient (N, C, H, W)."""
+        step = self.length(number) * self.ball.direction(problem.within_region(descent))
         return self.ball.project(points.detach() - step, problem.images)
 
 
 def gradients_of(losses: Sequence[Tensor], images: Tensor) -> list[Tensor]:
     """Return the gradient (N, C, H, W) of each loss (N,); zeros where a loss does not depend on the images.
 
-    The graph is given up with the last one.
+    Values that are not finite count as 0, so that they do not end the walk. The graph is given up with the last one.
 
     Args:
         losses: Of the same pass, (N,) each, one value per image.
@@ -81,5 +86,5 @@ def gradients_of(losses: Sequence[Tensor], images: Tensor) -> list[Tensor]:
         gradient: Tensor | None = None
         if loss.requires_grad:
             (gradient,) = torch.autograd.grad(loss.sum(), images, retain_graph=number < len(losses), allow_unused=True)
-        found.append(torch.zeros_like(images) if gradient is None else gradient)
+        found.append(torch.zeros_like(images) if gradient is None else gradient.nan_to_num(0, 0, 0))
     return found

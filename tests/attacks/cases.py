@@ -9,6 +9,7 @@ from torch import nn
 
 from attacks import (
     BIM,
+    DDN,
     FGSM,
     JSMA,
     MIM,
@@ -42,6 +43,7 @@ _MINIMAL = {
     "DeepFool": DeepFool(),
     "CarliniWagnerL2": CarliniWagnerL2(**_DESCENT),
     "WarmCarliniWagnerL2": WarmCarliniWagnerL2(steps=10),
+    "DDN": DDN(steps=24, gamma=0.1),
     "JSMA": JSMA(gamma=0.3),
     "JSMA-down": JSMA(theta=-1.0, gamma=0.3),
     "GreedyL0": GreedyL0(),

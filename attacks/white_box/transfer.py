@@ -1,0 +1,53 @@
+"""Images made on another classifier and detector, as an attacker has to who cannot look at these."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from attacks.base import Attack
+from attacks.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Attack):
+    """Another attack, run on another classifier and detector: those of another seed, or a guess at them.
+
+    Labels are the attacked model's: without any, its own predictions. It is not asked for anything else, and the
+    attacked detector for nothing.
+
+    Args:
+        attack: What makes the images.
+        model: On which; gives logits (N, K), of the same classes.
+        detector: And on which; only for attacks with `needs_detector`.
+        targeted: Whether labels are targets to reach; as the attack's.
+
+    Raises:
+        ValueError: If the attack needs a detector and there is none, or if only one of the two is targeted.
+    """
+
+    attack: Attack
+    model: nn.Module
+    detector: nn.Module | None = None
+
+    def __post_init__(self) -> None:
+        name = type(self.attack).__name__
+        if self.attack.needs_detector and self.detector is None:
+            msg = f"Transfer of {name} needs the detector to make the images on: pass detector=..."
+            raise ValueError(msg)
+        if self.attack.targeted != self.targeted:
+            msg = (
+                f"Transfer has targeted={self.targeted} and its {name} targeted={self.attack.targeted}: set both alike"
+            )
+            raise ValueError(msg)
+
+    def perturb(self, problem: Problem) -> Tensor:
+        """Return adversarial images; see `Attack.perturb`."""
+        return self.attack(
+            self.model,
+            problem.images,
+            problem.labels,
+            detector=self.detector,
+            region=problem.region,
+            generator=torch.Generator().manual_seed(problem.seed),
+        )

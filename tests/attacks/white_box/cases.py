@@ -1,0 +1,133 @@
+"""The attacks on two networks that the contract runs, and detectors for them to attack."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from attacks import (
+    BIM,
+    Alternating,
+    Joint,
+    JointDDN,
+    JointLoss,
+    OrthogonalPGD,
+    SelectivePGD,
+    Square,
+    Transfer,
+)
+from tests.conftest import CLASSES, SHAPE
+
+EPSILON = 0.1
+_WALK = {"epsilon": EPSILON, "step_size": 0.03, "steps": 5}
+
+
+class Casting(nn.Module):
+    """A linear model of a fixed seed that takes images of any type, so that one of them stands in for every world."""
+
+    def __init__(self, outputs, seed):
+        super().__init__()
+        drawn = torch.randn(outputs, torch.Size(SHAPE).numel(), generator=torch.Generator().manual_seed(seed))
+        self.weight = nn.Parameter(drawn)
+
+    def forward(self, images):
+        """Return logits (N, outputs); scores (N,) if there is only one output."""
+        found = images.flatten(1) @ self.weight.to(images).T
+        return found.squeeze(1) if len(self.weight) == 1 else found
+
+
+class Watcher(nn.Module):
+    """A detector of image and logits that shares its classifier's pass, with parts in train mode and in eval mode."""
+
+    def __init__(self, classifier, classes=CLASSES, shape=SHAPE):
+        super().__init__()
+        self.classifier = classifier
+        self.norm = nn.BatchNorm2d(shape[0]).eval()
+        self.convolution = nn.Conv2d(shape[0], 3, 3)
+        self.head = nn.Linear(3 * (shape[1] - 2) * (shape[2] - 2) + classes, 1)
+        self.drop = nn.Dropout(0.5)
+        self.convolution.requires_grad_(requires_grad=False)
+
+    def forward(self, images):
+        """Return scores (N,)."""
+        return self.joint(images)[1]
+
+    def joint(self, images):
+        """Return logits (N, K) and scores (N,)."""
+        logits = self.classifier(images)
+        features = self.convolution(self.norm(images)).tanh().flatten(1)
+        return logits, self.head(self.drop(torch.cat([features, logits], 1))).squeeze(1)
+
+    def surrogates(self, images):
+        """Return logits, scores, and the head's hidden opinion of the image alone."""
+        logits, scores = self.joint(images)
+        return logits, scores, {"features": self.convolution(images).square().mean((1, 2, 3))}
+
+
+_OTHER = {"model": Casting(CLASSES, seed=1), "detector": Casting(1, seed=2)}
+
+_BALL = {
+    "SelectivePGD": SelectivePGD(**_WALK),
+    "SelectivePGD-L2": SelectivePGD(epsilon=1.0, step_size=0.3, steps=5, norm="l2"),
+    "SelectivePGD-parts": SelectivePGD(**_WALK, part_weights=(0.0, 1.0)),
+    "SelectivePGD-restarts": SelectivePGD(**_WALK, restarts=2),
+    "OrthogonalPGD": OrthogonalPGD(**_WALK),
+    "OrthogonalPGD-L2": OrthogonalPGD(epsilon=1.0, step_size=0.3, steps=5, norm="l2"),
+    "Joint": Joint(**_WALK),
+    "Joint-grid": Joint(**_WALK, weights=(0.2, 0.8)),
+    "Joint-drawn": Joint(**_WALK, weights=None),
+    "JointLoss": JointLoss(**_WALK, search_steps=2),
+    "Square": Square(epsilon=EPSILON, queries=12),
+    "Alternating-budget": Alternating(epsilon=EPSILON),
+    "Transfer": Transfer(attack=BIM(**_WALK), model=_OTHER["model"]),
+    "Transfer-both": Transfer(attack=SelectivePGD(**_WALK), **_OTHER),
+}
+_FREE = {
+    "Alternating": Alternating(),
+    "Alternating-literal": Alternating(update="literal"),
+    "JointDDN": JointDDN(steps=12, gamma=0.2),
+}
+
+
+def targeted(attack):
+    """The attack, targeted."""
+    if isinstance(attack, Transfer):
+        return replace(attack, attack=targeted(attack.attack), targeted=True)
+    return replace(attack, targeted=True)
+
+
+_PLAIN = ("SelectivePGD", "OrthogonalPGD", "Joint", "JointLoss", "Square", "Alternating", "Transfer-both", "JointDDN")
+
+UNTARGETED = _BALL | _FREE
+TARGETED = {f"{name}-targeted": targeted(UNTARGETED[name]) for name in _PLAIN}
+ALL = UNTARGETED | TARGETED
+BALL = {name: attack for name, attack in ALL.items() if name.removesuffix("-targeted") in _BALL}
+# Attacks that give back the best point that they met, the image included
+BEST = {name: attack for name, attack in ALL.items() if not name.startswith(("Alternating", "Transfer", "JointDDN"))}
+RANDOM = {name: ALL[name] for name in ("Joint-drawn", "Square")}
+
+
+def without_budget(attack):
+    """The attack with epsilon 0."""
+    if isinstance(attack, Transfer):
+        return replace(attack, attack=without_budget(attack.attack))
+    return replace(attack, epsilon=0.0)
+
+
+def ball_of(attack):
+    """The norm that an attack keeps to, and its budget."""
+    inner = attack.attack if isinstance(attack, Transfer) else attack
+    return getattr(inner, "norm", "linf"), inner.epsilon
+
+
+class FailingDetector(nn.Module):
+    """A detector that raises when it is asked."""
+
+    def __init__(self, detector):
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images):  # noqa: ARG002 - it does not get that far
+        """Raise as a full memory does."""
+        msg = "out of memory"
+        raise RuntimeError(msg)

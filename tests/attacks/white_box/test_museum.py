@@ -1,0 +1,67 @@
+"""The suite of attacks breaks every detector that is broken, and no other."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from attacks import Alternating, Joint, JointDDN, JointLoss, OrthogonalPGD, SelectivePGD, Square
+from tests.attacks.white_box.museum import BROKEN, Rejecting
+
+EPSILON = 0.3
+GRADIENTS = {
+    "SelectivePGD": SelectivePGD(epsilon=EPSILON, steps=30),
+    "OrthogonalPGD": OrthogonalPGD(epsilon=EPSILON, steps=30),
+    "Joint": Joint(epsilon=EPSILON, steps=30),
+    "JointLoss": JointLoss(epsilon=EPSILON, steps=10),
+    "Alternating": Alternating(epsilon=EPSILON, steps=10),
+}
+SQUARE = Square(epsilon=EPSILON, queries=1000)
+HIDDEN = ("Quantised", "Saturated", "Stairs")
+
+
+def passed(attack, detector, trained):
+    """Which images fool the net and are accepted, asked again (48,)."""
+    result = attack.report(*trained, detector=detector)
+    return result.success & (result.scores <= 0)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_suite_breaks_it(name, trained):
+    detector = BROKEN[name](trained[1])
+    accepted = (detector(trained[1]) <= 0).float().mean()
+    assert accepted < 0.4 or name == "Constant"  # it takes an attack
+    by_gradient = torch.stack([passed(attack, detector, trained) for attack in GRADIENTS.values()]).any(0)
+    by_search = passed(SQUARE if name in HIDDEN else replace(SQUARE, queries=100), detector, trained)
+    assert (by_gradient | by_search).float().mean() >= 0.99
+    if name in HIDDEN:  # the flag of PROTOCOL D 19: gradient-free does better, so the gradients are masked
+        assert by_search.float().mean() > by_gradient.float().mean() + 0.2
+    else:
+        assert by_gradient.float().mean() >= 0.99
+
+
+@pytest.mark.parametrize("name", ["SelectivePGD", "OrthogonalPGD"])
+@pytest.mark.parametrize("exhibit", ["Constant", "Linear", "DetachedMap", "Noisy"])
+def test_each_projected_attack_alone_breaks_what_has_a_gradient(name, exhibit, trained):
+    assert passed(GRADIENTS[name], BROKEN[exhibit](trained[1]), trained).float().mean() >= 0.99
+
+
+@pytest.mark.parametrize("name", [*GRADIENTS, "Square", "JointDDN"])
+def test_nothing_passes_a_detector_that_rejects_everything(name, trained):
+    attack = (GRADIENTS | {"Square": Square(epsilon=1.0, queries=20), "JointDDN": JointDDN()})[name]
+    result = attack.report(*trained, detector=Rejecting(trained[1]))
+    assert not (result.scores <= 0).any()
+    assert result.success.float().mean() > 0.9 or name == "JointDDN"  # the net itself falls
+    if name == "JointDDN":
+        assert torch.equal(result.images, trained[1])
+
+
+def test_more_budget_passes_more(trained):
+    detector = BROKEN["Linear"](trained[1])
+    rates = [
+        passed(SelectivePGD(epsilon=epsilon, steps=20), detector, trained).float().mean().item()
+        for epsilon in (0.0, 0.02, 0.08, 1.0)
+    ]
+    assert rates == sorted(rates)
+    assert rates[0] == 0
+    assert rates[-1] == 1
