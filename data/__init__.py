@@ -8,7 +8,9 @@ from data.digits import Digits
 from data.folder import ImageFolder
 from data.images import ImageData
 from data.mnist import MNIST
+from data.pair_data import PairData
 from data.torchvision_sets import FashionMNIST, Torchvision
+from data.white_box import WhiteBoxData
 
 __all__ = [
     "ASSIRA",
@@ -20,6 +22,8 @@ __all__ = [
     "ImageData",
     "ImageFolder",
     "Images",
+    "PairData",
     "Pairs",
     "Torchvision",
+    "WhiteBoxData",
 ]

@@ -12,18 +12,18 @@ from torch.utils.data import DataLoader
 from attacks import Attack
 from data.batches import Images, Pairs
 from data.images import ImageData
-from data.pairs import make_pairs, refuse_targeted
+from data.pair_data import PairData
+from data.pairs import make_pairs
 from data.sets import AdversarialSets, StoredPairs
 from data.store import Store
 from detectors import Classifier
 from detectors.base import ExplainingDetector
 from detectors.explanations import Explanation
-from saliency.checkpoints import part
 
 _log = logging.getLogger(__name__)
 
 
-class AdversarialData(lightning.LightningDataModule):
+class AdversarialData(PairData):
     """Wraps an image data module: batches become pairs [x, x_adv] under an attack on a fixed classifier.
 
     Failed attacks stay in; `Pairs` marks them. The attack takes the classifier's own predictions as labels.
@@ -50,34 +50,17 @@ class AdversarialData(lightning.LightningDataModule):
         test_attacks: Mapping[str, Attack] | None = None,
         store: str | None = None,
     ) -> None:
-        super().__init__()
-        self.images = images
-        self.classifier = part(classifier, Classifier)
+        tested = {type(attack).__name__.lower(): attack} if test_attacks is None else dict(test_attacks)
+        super().__init__(images, classifier, [attack, *tested.values()])
         self.attack = attack
-        self.test_attacks = {type(attack).__name__.lower(): attack} if test_attacks is None else dict(test_attacks)
+        self.test_attacks = tested
         self.store = store
         self._stored: dict[tuple[str, int], StoredPairs] = {}
-        self.shape = images.shape
-        self.classes = images.classes
-        images.train_split = "detector_train"
-        for each in (attack, *self.test_attacks.values()):
-            refuse_targeted(each)
-        if (tuple(self.classifier.shape), self.classifier.classes) != (tuple(self.shape), self.classes):
-            msg = (
-                f"the classifier was made for images {tuple(self.classifier.shape)} of {self.classifier.classes} "
-                f"classes, {type(images).__name__} gives {tuple(self.shape)} of {self.classes}: give the checkpoint "
-                "of a classifier of this data set"
-            )
-            raise ValueError(msg)
 
     @property
     def test_names(self) -> list[str]:
         """The names of the test loaders, in their order."""
         return list(self.test_attacks)
-
-    def prepare_data(self) -> None:
-        """Download what is missing."""
-        self.images.prepare_data()
 
     def setup(self, stage: str | None = None) -> None:
         """Read and split once; make what the stage needs and the store lacks.
@@ -87,8 +70,7 @@ class AdversarialData(lightning.LightningDataModule):
             TypeError: If it cannot be told what an attack's result depends on.
             ValueError: If a file of the store is damaged or belongs elsewhere.
         """
-        self.images.trainer = self.trainer
-        self.images.setup(stage)
+        super().setup(stage)
         if self.store is not None:
             self._complete(Store(self.store), stage)
 
@@ -107,10 +89,6 @@ class AdversarialData(lightning.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Images] | DataLoader[Pairs]:
         """Return the test images, as pairs under the training attack."""
         return self._loader("test", self.attack)
-
-    def calibration_dataloader(self) -> DataLoader[Images]:
-        """Return the clean calibration images; read outside a fit, they stay clean."""
-        return self.images.calibration_dataloader()
 
     def on_after_batch_transfer(self, batch: Images | Pairs, dataloader_idx: int) -> Pairs:
         """Attack a batch on the device it is on, unless it comes from the store."""

@@ -1,7 +1,7 @@
 """Pairs of clean images and their adversarial twins."""
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
 from attacks import Attack
 from attacks.guard import evaluation_mode
@@ -23,15 +23,23 @@ def refuse_targeted(attack: Attack) -> None:
         raise ValueError(msg)
 
 
-def make_pairs(classifier: Classifier, attack: Attack, batch: Images) -> Pairs:
+def make_pairs(
+    classifier: Classifier,
+    attack: Attack,
+    batch: Images,
+    detector: nn.Module | None = None,
+    generator: Generator | None = None,
+) -> Pairs:
     """Return the batch with its adversarial twins, and which of them fooled the classifier.
 
     Args:
         classifier: On the batch's device.
         attack: Called without labels: it leaves the classifier's own predictions.
         batch: Clean images.
+        detector: For an attack that needs one: gives scores (N,), above 0 means rejected.
+        generator: Seeds what is random about the attack; None: a fixed seed.
     """
-    adversarial = attack(classifier, batch.images)
+    adversarial = attack(classifier, batch.images, detector=detector, generator=generator)
     return paired(batch, adversarial, predict(classifier, batch.images), predict(classifier, adversarial))
 
 
@@ -62,7 +70,7 @@ def paired(
 
 
 @torch.no_grad()
-def predict(classifier: Classifier, images: Tensor) -> Tensor:
+def predict(classifier: nn.Module, images: Tensor) -> Tensor:
     """Return the classes (N,) that the classifier predicts in eval mode."""
     with evaluation_mode(classifier):
         predictions: Tensor = classifier(images).argmax(1)

@@ -155,13 +155,14 @@ class Detector(Trainable):
         self.log("train/accuracy", ((scores > 0) == is_adversarial).float().mean())
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:  # noqa: ARG002
-        """Log loss, accuracy, AUROC and average precision."""
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Log loss, accuracy, AUROC and average precision; return the scores, for callbacks."""
         scores, is_adversarial = self.judge(batch), batch[1]
         loss = functional.binary_cross_entropy_with_logits(scores, is_adversarial.to(scores.dtype))
         self.validation_metrics.update(probabilities(scores), is_adversarial.long())
         self.log("validation/loss", loss, sync_dist=True)
         self.log_dict(self.validation_metrics)
+        return scores
 
     def on_test_start(self) -> None:
         """Make one set of metrics for each named test loader: a shared one would pool the attacks."""

@@ -11,10 +11,11 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from data import AdversarialData
+from data import PairData, WhiteBoxData
 from detectors import Detector
 from experiments.messages import Parser
 from experiments.predictions import PredictionFile
+from experiments.rounds import RoundMetrics
 from experiments.scoring import clean_scores
 from experiments.tables import write_text
 from saliency.checkpoints import Portable, load_weights, require, save
@@ -64,6 +65,13 @@ class ModelCLI(LightningCLI):
             default=[],
             help="Modules to import first: those that define classes which a checkpoint names, for example [my_nets].",
         )
+        parser.add_argument(
+            "--start_from",
+            type=str | None,
+            default=None,
+            help="Checkpoint whose weights a fit begins with, for example to retrain a detector; its optimiser begins "
+            "anew. A fit that goes on (--ckpt_path) and the other commands do without.",
+        )
 
     @property
     def folder(self) -> Path:
@@ -87,6 +95,8 @@ class ModelCLI(LightningCLI):
         config.weights_only = True
         if self.subcommand == "fit":
             self._check_folder(config.ckpt_path)
+            if config.start_from is not None and config.ckpt_path is None:
+                require(config.start_from)
         elif config.ckpt_path is None:
             config.ckpt_path = str(self._trained())
         if config.ckpt_path is not None:
@@ -105,7 +115,9 @@ class ModelCLI(LightningCLI):
             msg = f"learning_rate of {type(self.model).__name__} must be above 0, got {rate}"
             raise ValueError(msg)
         ckpt_path = self.config[self.subcommand].ckpt_path
-        if ckpt_path is not None:
+        if ckpt_path is None:
+            self._start()
+        else:
             load_weights(self.model, ckpt_path)
             if self.subcommand == "fit" and Path(ckpt_path).name == DONE:
                 msg = f"{ckpt_path} is a finished model without its optimiser: a fit goes on from a {LAST}"
@@ -115,6 +127,8 @@ class ModelCLI(LightningCLI):
         """Add TensorBoard and the checkpoint of each epoch's end to what the config asks for."""
         config = self.config_init[self.subcommand].trainer
         callbacks: list[Callback] = [PredictionFile()]
+        if isinstance(self.datamodule, WhiteBoxData):
+            callbacks.append(RoundMetrics())
         if config.logger is None:
             kwargs["logger"] = TensorBoardLogger(self.folder, name="", version="", default_hp_metric=False)
         if self.subcommand == "fit" and config.enable_checkpointing is not False:
@@ -146,7 +160,7 @@ class ModelCLI(LightningCLI):
                 f"delete {self.folder} and use a lower learning_rate"
             )
             raise ValueError(msg)
-        if isinstance(model, Detector) and isinstance(data, AdversarialData):
+        if isinstance(model, Detector) and isinstance(data, PairData):
             device = self.trainer.strategy.root_device
             model.calibrate(clean_scores(model.to(device), data.calibration_dataloader(), device))
         if self.trainer.is_global_zero:
@@ -160,6 +174,15 @@ class ModelCLI(LightningCLI):
             config.pop(key, None)
         text: str = self._parser(self.subcommand).dump(config, skip_unset=False)
         return text
+
+    def _start(self) -> None:
+        """Begin with the weights of another checkpoint, if the config names one; its thresholds hold no longer."""
+        path = self.config[self.subcommand].start_from
+        if path is None:
+            return
+        load_weights(self.model, path)
+        if isinstance(self.model, Detector):
+            self.model.calibrate(self.model.calibration[:0])
 
     def _check_folder(self, ckpt_path: str | None) -> None:
         if (self.folder / DONE).exists():

@@ -127,7 +127,9 @@ def one_sentence(message: str, configs: list[Any] | None = None) -> str:
         return " ".join(lines)
     inner = [line for line in lines if re.match(r"(Problem|module|No module|Expected|does not|Not a|\w+ ?Error)", line)]
     reasons = [line.lstrip("- ") for line in lines if line.startswith("- ") and "NoneType" not in line]
-    told = "; ".join(dict.fromkeys([*reasons, *inner])) or lines[0]
+    told = "; ".join(dict.fromkeys([*reasons, *inner])).replace(":; ", ": ") or lines[0]
+    if told.startswith(("Parser key", "the following arguments")):  # of a section: its whole value says nothing
+        return f"{lines[0].rstrip(':').removeprefix('Parser key ')}: {told.removeprefix('Parser key ')}"
     return f"{lines[0].rstrip(':').removeprefix('Parser key ')}: {told}, got {value.removeprefix('Given value: ')}"
 
 

@@ -55,7 +55,8 @@ def run_pipeline(arguments: list[str]) -> None:
 
 def _is_child() -> bool:
     """Tell whether another process of a distributed run does the talking."""
-    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) != "0"
+    told = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
+    return next((rank for rank in told if rank is not None), "0") != "0"
 
 
 def write_settings(settings: Settings) -> None:

@@ -72,6 +72,10 @@ class Run:
         """Return a trained detector."""
         return load(self.detector_path(name, attack, seed), Detector)
 
+    def retrained(self, name: str, seed: int) -> Detector:
+        """Return a detector that was retrained against an attack that saw it."""
+        return load(self.retrained_path(name, seed), Detector)
+
     def classifier_path(self, seed: int) -> Path:
         """Return where the finished classifier of a seed lies."""
         return self.folder / "classifier" / f"seed_{seed}" / DONE
@@ -87,6 +91,10 @@ class Run:
     def detector_path(self, name: str, attack: str, seed: int) -> Path:
         """Return where a finished detector lies."""
         return self.folder / "detectors" / name / attack / f"seed_{seed}" / DONE
+
+    def retrained_path(self, name: str, seed: int) -> Path:
+        """Return where a retrained detector lies."""
+        return self.folder / "retrained" / name / f"seed_{seed}" / DONE
 
     def finished(self) -> list[Path]:
         """Return the checkpoints of all finished stages."""

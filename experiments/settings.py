@@ -13,6 +13,7 @@ from attacks import Attack
 from data import ImageData
 from data.pairs import refuse_targeted
 from experiments.messages import Parser, UsageError
+from experiments.retraining import Retraining
 
 ENTRY_KEYS = ("model", "data", "trainer")
 SALIENCY_STAGES = ("encoder", "selector", "mask")
@@ -30,6 +31,7 @@ class Settings:
         train_on: Names of the attacks that detectors are trained on.
         detectors: Entries of the detectors by name.
         store: Folder of the adversarial sets; None: they are made on the fly.
+        retrain: How detectors are retrained; None: they are not.
         sections: Everything as plain nested dicts, as the file has it.
         resolved: Everything as YAML with all defaults filled in.
     """
@@ -41,6 +43,7 @@ class Settings:
     train_on: list[str]
     detectors: dict[str, dict[str, Any]]
     store: str | None
+    retrain: Retraining | None
     sections: dict[str, Any]
     resolved: str
 
@@ -69,19 +72,26 @@ def read_settings(arguments: list[str]) -> Settings:
     _check(sections)
     for entry in _entries(sections).values():
         entry["trainer"] = merge(entry.get("trainer") or {}, overrides.get("trainer", {}))
+    if config.retrain is not None:
+        config.retrain.trainer = merge(config.retrain.trainer or {}, overrides.get("trainer", {}))
+        sections["retrain"]["trainer"] = config.retrain.trainer
     for name in _UNTYPED:
         config[name] = sections[name]
     built = parser.instantiate(config)
     for attack in built.attacks.values():
         refuse_targeted(attack)
+    train_on = config.train_on or list(config.attacks)
+    if built.retrain is not None:
+        built.retrain.check(train_on, list(sections["detectors"]))
     return Settings(
         run=config.run,
         seeds=config.seeds,
         data=built.data,
         attacks=built.attacks,
-        train_on=config.train_on or list(config.attacks),
+        train_on=train_on,
         detectors=sections["detectors"],
         store=None if config.store is None else str(Path(config.run) / config.store),
+        retrain=built.retrain,
         sections=sections,
         resolved=parser.dump(config, skip_unset=False),
     )
@@ -132,8 +142,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog="train.py pipeline",
         description="Run every missing stage of an experiment, in order: classifier, saliency encoder, selector and "
-        "mask, then each detector on each attack with each seed. Finished stages are skipped; an interrupted one goes "
-        "on from its last epoch.",
+        "mask, then each detector on each attack with each seed, the second classifier, and the retrained detectors. "
+        "Finished stages are skipped; an interrupted one goes on from its last epoch.",
     )
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="The pipeline file; may be given repeatedly.")
     parser.add_argument("--run", type=str, required=True, help="The run folder.")
@@ -161,6 +171,12 @@ def _parser() -> Parser:
         default="adversarial",
         help="Folder of the adversarial sets, each made once for all detectors, seeds and epochs; within the run "
         "folder unless absolute. null: pairs are made on the fly.",
+    )
+    parser.add_argument(
+        "--retrain",
+        type=Retraining | None,
+        default=None,
+        help="Retrain detectors against an attack that sees them; null: not.",
     )
     return parser
 

@@ -3,11 +3,12 @@
 import importlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from experiments.fitting import DONE
+from experiments.retraining import ROUNDS
 from experiments.settings import SALIENCY_STAGES, Settings, merge
 
 
@@ -54,17 +55,40 @@ def plan(settings: Settings) -> list[Stage]:
         parts["saliency"] = parts["mask"]
     for name, entry in settings.detectors.items():
         for attack in settings.train_on:
-            pairs = {
-                "classifier": parts["classifier"],
-                "attack": sections["attacks"][attack],
-                "store": settings.store,
-            }
+            pairs = _pairs("data.AdversarialData", parts, sections["attacks"][attack], store=settings.store)
             stages += [
                 _stage(root, f"detectors/{name}/{attack}/seed_{seed}", sections, entry, parts, seed, pairs)
                 for seed in settings.seeds
             ]
     alike = {"shape": parts["shape"], "classes": parts["classes"]}
-    return [*stages, _stage(root, "classifier/second", sections, sections["classifier"], alike, first + 1)]
+    stages.append(_stage(root, "classifier/second", sections, sections["classifier"], alike, first + 1))
+    return [*stages, *_retrained(root, settings, parts)]
+
+
+def _retrained(root: Path, settings: Settings, parts: Mapping[str, Any]) -> list[Stage]:
+    """Return the stages that retrain detectors against an attack that sees them."""
+    how, given = settings.retrain, settings.sections["retrain"]
+    if how is None:
+        return []
+    stages = []
+    for name in how.detectors or settings.detectors:
+        entry = settings.detectors[name]
+        rounds = {
+            "model": entry["model"],
+            "data": merge(entry.get("data") or {}, how.data or {}),
+            "trainer": merge(merge({"max_epochs": ROUNDS}, settings.sections["trainer"]), how.trainer or {}),
+        }
+        pairs = _pairs("data.WhiteBoxData", parts, given["attack"], repeats=how.repeats, batches=how.batches)
+        for seed in settings.seeds:
+            start = root / "detectors" / name / (how.start or settings.train_on[0]) / f"seed_{seed}" / DONE
+            stage = _stage(root, f"retrained/{name}/seed_{seed}", settings.sections, rounds, parts, seed, pairs)
+            stages.append(replace(stage, config={**stage.config, "start_from": str(start)}))
+    return stages
+
+
+def _pairs(class_path: str, parts: Mapping[str, Any], attack: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    """Return a data module of pairs that lacks its images."""
+    return {"class_path": class_path, "init_args": {"classifier": parts["classifier"], "attack": attack, **options}}
 
 
 def _stage(
@@ -76,11 +100,11 @@ def _stage(
     seed: int,
     pairs: Mapping[str, Any] | None = None,
 ) -> Stage:
-    """Return a stage; with `pairs` (classifier, attack and store) its data are adversarial pairs."""
+    """Return a stage; with `pairs`, a data module that lacks its images, its data are pairs of them."""
     folder = root / name
     data = merge(sections["data"], entry.get("data") or {})
     if pairs is not None:
-        data = {"class_path": "data.AdversarialData", "init_args": {"images": data, **pairs}}
+        data = merge({"class_path": None, "init_args": {"images": data}}, pairs)
     trainer = merge({"enable_model_summary": False}, sections["trainer"])
     config = {
         "imports": own_modules(sections),

@@ -113,10 +113,15 @@ def load_weights(module: Portable, path: str | Path) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no checkpoint of this project, or its weights do not fit the module.
+        ValueError: If the file is no checkpoint of this project, holds another class, or weights that do not fit.
     """
     path = require(path)
-    _fill(module, _read(path)["state_dict"], path)
+    contents = _read(path)
+    held = contents["architecture"].get("class") if isinstance(contents["architecture"], dict) else None
+    if held != type(module).__name__:  # classes that differ in what they compute may have the same weights
+        msg = f"{path} holds {held or 'no class'}, but {type(module).__name__} is needed"
+        raise ValueError(msg)
+    _fill(module, contents["state_dict"], path)
 
 
 def require(path: str | Path) -> Path:

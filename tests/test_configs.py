@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser
 
 import train
 from attacks import Attack
-from data import AdversarialData, ImageData
+from data import ImageData, PairData
 from detectors import Classifier, Detector, TorchvisionNetwork
 from experiments.fitting import ConfigCheck
 from experiments.settings import read_settings
@@ -18,10 +18,11 @@ from saliency import Encoder, SaliencyModel, Selector
 from saliency.checkpoints import save
 
 ROOT = Path(train.__file__).parent / "configs"
-PIPELINES = sorted(ROOT.glob("*.yaml"))
+RETRAIN = ROOT / "retrain.yaml"
+PIPELINES = sorted(path for path in ROOT.glob("*.yaml") if path != RETRAIN)
 ATTACKS = sorted((ROOT / "attacks").rglob("*.yaml"))
 NETWORKS = sorted((ROOT / "networks").glob("*.yaml"))
-MODELS = sorted(path for path in ROOT.glob("*/*.yaml") if path not in [*ATTACKS, *NETWORKS])
+MODELS = [*sorted(path for path in ROOT.glob("*/*.yaml") if path not in [*ATTACKS, *NETWORKS]), RETRAIN]
 
 
 def short(path: Path) -> str:
@@ -61,7 +62,9 @@ def test_pipeline_file_plans_stages_whose_configs_are_accepted(path):
         "saliency/selector",
         "saliency/mask",
     ]
-    assert len(stages) == 5 + len(settings.detectors) * len(settings.train_on) * len(settings.seeds)
+    retrained = 0 if settings.retrain is None else len(settings.retrain.detectors or settings.detectors)
+    trained = len(settings.detectors) * len(settings.train_on)
+    assert len(stages) == 5 + (trained + retrained) * len(settings.seeds)
     for stage in stages:
         resolved = yaml.safe_load(ConfigCheck({"subcommand": "fit", "fit": stage.config}).resolved())
         assert resolved["trainer"]["default_root_dir"] == str(stage.folder)
@@ -73,10 +76,11 @@ def test_model_config_builds(path):
     config = yaml.safe_load(path.read_text())
     parser = ArgumentParser()
     parser.add_subclass_arguments((Classifier, Encoder, Selector, SaliencyModel, Detector), "model")
-    parser.add_subclass_arguments((ImageData, AdversarialData), "data")
+    parser.add_subclass_arguments((ImageData, PairData), "data")
     built = parser.instantiate(parser.parse_object({key: config[key] for key in ("model", "data")}))
     assert tuple(built.model.shape) == tuple(built.data.shape)
     resolved = yaml.safe_load(ConfigCheck(["fit", "--config", str(path)]).resolved())
+    assert resolved["start_from"] == config.get("start_from")
     assert resolved["trainer"]["default_root_dir"] == config["trainer"]["default_root_dir"]
     assert resolved["trainer"]["max_epochs"] == config["trainer"]["max_epochs"]
 
