@@ -68,6 +68,16 @@ class Resampling:
         weights = self.weights.double()
         return weights @ values.double() / weights.sum(1)
 
+    def ratio(self, chosen: Tensor, among: Tensor) -> Tensor:
+        """Return the share of some images among others in each resample, (R,); 0 where none of these was drawn.
+
+        Args:
+            chosen: (n,) bool, a part of `among`.
+            among: (n,) bool.
+        """
+        weights = self.weights.double()
+        return (weights @ chosen.double()) / (weights @ among.double()).clamp_min(1)
+
     def over_seeds(self, replicates: Sequence[Tensor]) -> Tensor:
         """Return the mean over seeds, themselves drawn with replacement, in each resample, (R,).
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from experiments.measures import DETECTED, SEEDS
 from experiments.protocols.threshold_crossings import claim
+from experiments.white_box.contrasts import LONGER, MIX
 
 Verdict = Literal["holds", "does not hold", "not decided"]
 
@@ -17,6 +18,9 @@ Found = Mapping[str, Mapping[str, Any]]
 
 EQUIVALENT: Final = 0.02
 """AUROC by which one detector must be ahead to count as better, where a claim says that it is no better."""
+
+HALF: Final = 0.5
+"""Share of the images, right before, that white-box attacks must win for a detector to count as fallen."""
 
 REAL_TIME_MS: Final = 1000 / 30
 """Latency of a camera's frame."""
@@ -85,7 +89,7 @@ def _weak_to_strong(found: Found) -> Judged:
     else:
         sure = min(spd["low"], noise["low"]) > 0 and all(each["high"] < 0 for each in others)
         verdict = "holds" if sure else "not decided"
-    return _with_seeds(found, verdict, _told(records))
+    return _with_seeds(verdict, _told(records), _seeds_of(found))
 
 
 def _jacobian_adds_nothing(found: Found) -> Judged:
@@ -98,7 +102,7 @@ def _jacobian_adds_nothing(found: Found) -> Judged:
         verdict = "holds"
     elif record["low"] > EQUIVALENT:
         verdict = "does not hold"
-    return _with_seeds(found, verdict, f"{_told(records)}; better means by more than {EQUIVALENT}")
+    return _with_seeds(verdict, f"{_told(records)}; better means by more than {EQUIVALENT}", _seeds_of(found))
 
 
 def _sparse(found: Found) -> Judged:
@@ -116,7 +120,7 @@ def _threshold(found: Found) -> Judged:
     verdicts = {_one_threshold(crossings, attack, meta["smallest"]) for attack in {c["attack"] for c in crossings}}
     verdict: Verdict = verdicts.pop() if len(verdicts) == 1 else "not decided"
     told = f"epsilon below which the mean AUROC on successful pairs falls under {meta['level']}: {told}"
-    return _with_seeds(found, verdict, told, "threshold")
+    return _with_seeds(verdict, told, _seeds_of(found, "threshold"))
 
 
 def _one_threshold(crossings: Sequence[Mapping[str, Any]], attack: str, smallest: float) -> Verdict:
@@ -171,9 +175,9 @@ def _follows_size(found: Found) -> Judged:
         results.append((norm, *_spearman([sizes[attack] for attack in known], detection), len(known)))
     told = ", ".join(f"{norm}: Spearman {rho:.2f}, p {p:.3f}, {n} attacks" for norm, rho, p, n in results)
     if all(rho > 0 and p < SIGNIFICANT for _, rho, p, _ in results):
-        return _with_seeds(found, "holds", told)
+        return _with_seeds("holds", told, _seeds_of(found))
     if any(rho < 0 and p < SIGNIFICANT for _, rho, p, _ in results):
-        return _with_seeds(found, "does not hold", told)
+        return _with_seeds("does not hold", told, _seeds_of(found))
     return "not decided", told
 
 
@@ -202,8 +206,77 @@ def _selector(found: Found) -> Judged:
     return _all_above(found, [f"{name} - {name} (true label), all attacks" for name in ("spd", "smd")])
 
 
-def _white_box(_: Found) -> Judged:
-    return "not decided", "needs white-box attacks on detectors, which this version does not have"
+def _all_fall(found: Found) -> Judged:
+    return _under_attack(found, "before", dict.fromkeys(_FOUR, True))
+
+
+def _spd_robust(found: Found) -> Judged:
+    return _under_attack(found, "after", {"spd": False, "smd": True})
+
+
+_FOUR: Final = ("id", "jsd", "smd", "spd")
+
+
+def _under_attack(found: Found, phase: str, falls: Mapping[str, bool]) -> Judged:
+    """Judge whether detectors fall: the worst case of SR@5 over, or under, a half on every seed.
+
+    Args:
+        found: What was found.
+        phase: before or after retraining.
+        falls: By detector, whether the claim is that it falls.
+    """
+    if "white-box" not in found:
+        return _missing("white-box")
+    rows = [r for r in found["white-box"]["rows"] if (r["phase"], r["attack"]) == (phase, "worst case")]
+    known = {name: [r for r in rows if r["detector"] == name and r["sr_at_5"] is not None] for name in falls}
+    absent = [name for name, mine in known.items() if not mine]
+    if absent:
+        return "not decided", f"no worst case {phase} retraining of {', '.join(absent)}"
+    ends = {
+        name: (min(r["sr_at_5_low"] for r in mine), max(r["sr_at_5_high"] for r in mine))
+        for name, mine in known.items()
+    }
+    told = ", ".join(
+        f"{name} {statistics.fmean(r['sr_at_5'] for r in known[name]):.3f} [{low:.3f}, {high:.3f}]"
+        for name, (low, high) in ends.items()
+    )
+    told = f"worst case of SR@5, {phase} retraining: {told}; a detector falls above {HALF}"
+    verdict: Verdict = "not decided"
+    if any(high < HALF if falls[name] else low > HALF for name, (low, high) in ends.items()):
+        verdict = "does not hold"
+    elif all(low > HALF if falls[name] else high < HALF for name, (low, high) in ends.items()):
+        verdict = "holds"
+    return _with_seeds(verdict, told, found["white-box"]["meta"]["suite_seeds"])
+
+
+def _longer(found: Found) -> Judged:
+    records, lacking = _of_attacks(found, LONGER)
+    if lacking:
+        return lacking
+    verdict: Verdict = "not decided"
+    if any(each["low"] > EQUIVALENT for each in records):
+        verdict = "does not hold"
+    elif all(each["high"] < EQUIVALENT for each in records):
+        verdict = "holds"
+    meta = found["white-box"]["meta"]
+    told = f"images won at probability .5, T = {meta['steps']} minus T = 5: {_told(records)}"
+    return _with_seeds(verdict, f"{told}; to help means by more than {EQUIVALENT}", meta["attacked_seeds"])
+
+
+def _mix(found: Found) -> Judged:
+    records, lacking = _of_attacks(found, MIX)
+    if lacking:
+        return lacking
+    told = f"images won at probability .5: {_told(records)}"
+    return _with_seeds(_sides(records), told, found["white-box"]["meta"]["attacked_seeds"])
+
+
+def _of_attacks(found: Found, ending: str) -> tuple[list[Mapping[str, Any]], Judged | None]:
+    """Return the contrasts between two white-box attacks, one for each detector, or why there are none."""
+    if "white-box" not in found:
+        return [], _missing("white-box")
+    records = [each for each in found["white-box"]["meta"]["contrasts"] if each["name"].endswith(f", {ending}")]
+    return records, None if records else ("not decided", "no trained detector was attacked")
 
 
 _Rule = Callable[[Found], Judged]
@@ -215,10 +288,11 @@ _CLAIMS: Final[Sequence[tuple[str, str, _Rule]]] = (
     ("3", "JSD is no better than ID: the Jacobian adds nothing", _jacobian_adds_nothing),
     ("4", "All detectors are worse on JSMA", _sparse),
     ("5", "ID and JSD fail below a perturbation size, SPD and SMD do not", _threshold),
-    ("6", "Against white-box attacks SPD is robust after retraining, SMD is not", _white_box),
+    ("6a", "White-box attacks defeat every detector", _all_fall),
+    ("6b", "Retrained against them, SPD is robust and SMD is not", _spd_robust),
     ("7", "The learnt saliency is cheap enough for real time", _real_time),
-    ("8", "More than five iterations of the white-box attack do not help it", _white_box),
-    ("9", "Alternating between classifier and detector beats Metzen's mix", _white_box),
+    ("8", "More than five iterations of the white-box attack do not help it", _longer),
+    ("9", "Alternating between classifier and detector beats Metzen's mix", _mix),
     ("10", "The Jacobian of the softmax underflows, that of the logits does not", _underflow),
     ("11", "Detection follows the perturbation's L2 and L-inf", _follows_size),
     ("12", "Detectors transfer within a family of norms", _families),
@@ -239,13 +313,15 @@ def _all_above(found: Found, names: Iterable[str], sign: int = 1, noise: Sequenc
     records, lacking = _contrasts(found, [*names, *_noise_names(noise)])
     if lacking:
         return lacking
+    return _with_seeds(_sides(records, sign), _told(records), _seeds_of(found))
+
+
+def _sides(records: Sequence[Mapping[str, Any]], sign: int = 1) -> Verdict:
+    """Return "holds" if all intervals lie above 0 (below, with sign -1), "does not hold" if any lies on the other."""
     ends = [sorted((sign * each["low"], sign * each["high"])) for each in records]
-    verdict: Verdict = "not decided"
     if any(high < 0 for _, high in ends):
-        verdict = "does not hold"
-    elif all(low > 0 for low, _ in ends):
-        verdict = "holds"
-    return _with_seeds(found, verdict, _told(records))
+        return "does not hold"
+    return "holds" if all(low > 0 for low, _ in ends) else "not decided"
 
 
 def _contrasts(found: Found, names: Iterable[str]) -> tuple[list[Mapping[str, Any]], Judged | None]:
@@ -263,12 +339,16 @@ def _told(records: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(f"{r['name']}: {r['value']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" for r in records)
 
 
-def _with_seeds(found: Found, verdict: Verdict, told: str, protocol: str = "transfer") -> Judged:
+def _seeds_of(found: Found, protocol: str = "transfer") -> Sequence[int]:
+    seeds: Sequence[int] = found[protocol]["meta"]["seeds"]
+    return seeds
+
+
+def _with_seeds(verdict: Verdict, told: str, seeds: Sequence[int]) -> Judged:
     """Leave a claim about detectors undecided where they were trained on too few seeds."""
-    seeds = len(found[protocol]["meta"]["seeds"])
-    if seeds >= SEEDS or verdict == "not decided":
+    if len(seeds) >= SEEDS or verdict == "not decided":
         return verdict, told
-    return "not decided", f"{seeds} seed(s), a claim needs {SEEDS}; on these it {verdict}: {told}"
+    return "not decided", f"{len(seeds)} seed(s), a claim needs {SEEDS}; on these it {verdict}: {told}"
 
 
 def _missing(protocol: str) -> Judged:

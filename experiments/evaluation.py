@@ -93,6 +93,9 @@ def _all(run: Run, device: torch.device, command: list[str], console: Console) -
     with Progress(transient=True, console=console) as progress:
         study = Study(run, device, progress, command)
         for name, protocol in PROTOCOLS.items():
+            if protocol.costly:
+                missing[name] = f"it takes long: `python evaluate.py {name} --run {run.folder}`"
+                continue
             study.options = {option: about.default for option, about in protocol.options.items()}
             try:
                 found = protocol.run(study)

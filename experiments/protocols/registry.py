@@ -10,6 +10,7 @@ from experiments.protocols.speed import speed
 from experiments.protocols.strength import strength
 from experiments.protocols.threshold import EPSILONS, threshold
 from experiments.protocols.transfer import transfer
+from experiments.protocols.white_box import white_box
 from experiments.results import Result
 from experiments.study import Study
 
@@ -37,11 +38,13 @@ class Protocol:
         run: Takes the study, whose `options` hold the values; raises FileNotFoundError where a stage is missing.
         help: A line.
         options: By name.
+        costly: Whether `all` leaves it out.
     """
 
     run: Callable[[Study], Result]
     help: str
     options: Mapping[str, Option] = field(default_factory=dict)
+    costly: bool = False
 
 
 RESAMPLES = Option(int, 1000, "Bootstrap resamples of the intervals.")
@@ -65,6 +68,28 @@ PROTOCOLS: Mapping[str, Protocol] = {
         gallery,
         "images, attacks and maps",
         {"images": Option(int, 6, "Test images shown."), "pairs": PAIRS, "resamples": RESAMPLES},
+    ),
+    "white-box": Protocol(
+        white_box,
+        "attacks that know the detectors, before and after retraining",
+        {
+            "images": Option(int, 200, "Test images attacked."),
+            "steps": Option(int, 100, "Steps of each walk."),
+            "epsilon": Option(float | None, None, "L-inf budget; null: that of the attack trained on."),
+            "trained_on": Option(str | None, None, "Attack that the detectors were trained on; null: the first."),
+            "detectors": Option(
+                list[str] | None, None, "Names of the detectors attacked; null: all, training-free too."
+            ),
+            "seeds": Option(list[int] | None, None, "Seeds of the detectors attacked; null: all of the run."),
+            "suite_seeds": Option(
+                int | None, None, "How many of them meet the whole suite, the others the paper's only."
+            ),
+            "curve_images": Option(int, 50, "Images of the curves and of the price of detection; 0: neither."),
+            "detector": Option(str | None, None, "A detector of your own: class path or .ckpt, in place of the run's."),
+            "classifier": Option(str | None, None, "With it a classifier of your own; null: the run's."),
+            "resamples": RESAMPLES,
+        },
+        costly=True,
     ),
 }
 """In the order in which `all` runs them and the report shows them."""

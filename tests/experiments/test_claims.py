@@ -23,7 +23,11 @@ def verdict(number, found):
 def test_without_any_protocol_nothing_is_decided_and_each_claim_says_what_is_missing():
     claims = judge({})
     assert {claim.verdict for claim in claims} == {"not decided"}
-    assert [claim.number for claim in claims] == [*"1", "2a", "2b", *map(str, range(3, 13)), "A", "B"]
+    assert [claim.number for claim in claims] == [
+        *["1", "2a", "2b", "3", "4", "5", "6a", "6b"],
+        *map(str, range(7, 13)),
+        *["A", "B"],
+    ]
     assert "`evaluate.py shift` was not run" in claims[0].statistic
     assert all(claim.statistic for claim in claims)
 
@@ -158,3 +162,66 @@ def test_detection_follows_size_by_rank(slope, expected):
     assert verdict("11", found) == expected
     few = transfer(rows=detection[:3]) | {"strength": {"meta": {}, "rows": sizes}}
     assert verdict("11", few) == "not decided"
+
+
+def white_box(ends=(), contrasts=(), phase="before", seeds=(0, 1, 2)):
+    rows = [
+        {"detector": name, "phase": phase, "attack": "worst case", "seed": seed, "sr_at_5": (low + high) / 2}
+        | {"sr_at_5_low": low, "sr_at_5_high": high}
+        for name, low, high in ends
+        for seed in seeds
+    ]
+    records = [{"name": n, "value": (low + high) / 2, "low": low, "high": high} for n, low, high in contrasts]
+    meta = {"contrasts": records, "steps": 100, "attacked_seeds": list(seeds), "suite_seeds": list(seeds)}
+    return {"white-box": {"meta": meta, "rows": rows}}
+
+
+FOUR = ("id", "jsd", "smd", "spd")
+
+
+@pytest.mark.parametrize(
+    ("spd", "expected"), [((0.8, 0.9), "holds"), ((0.4, 0.6), "not decided"), ((0.1, 0.2), "does not hold")]
+)
+def test_every_detector_must_lose_more_than_half(spd, expected):
+    ends = [(name, 0.8, 0.9) for name in FOUR[:3]]
+    assert verdict("6a", white_box([*ends, ("spd", *spd)])) == expected
+
+
+@pytest.mark.parametrize(
+    ("spd", "smd", "expected"),
+    [
+        ((0.1, 0.2), (0.8, 0.9), "holds"),
+        ((0.1, 0.2), (0.1, 0.2), "does not hold"),
+        ((0.8, 0.9), (0.8, 0.9), "does not hold"),
+        ((0.4, 0.6), (0.8, 0.9), "not decided"),
+    ],
+)
+def test_after_retraining_spd_must_stand_and_smd_fall(spd, smd, expected):
+    found = white_box([("spd", *spd), ("smd", *smd)], phase="after")
+    assert verdict("6b", found) == expected
+
+
+def test_without_retrained_detectors_their_claim_is_not_decided():
+    (claim,) = [claim for claim in judge(white_box([("spd", 0.8, 0.9)])) if claim.number == "6b"]
+    assert (claim.verdict, claim.statistic) == ("not decided", "no worst case after retraining of spd, smd")
+
+
+def test_the_whole_suite_on_one_seed_decides_nothing():
+    found = white_box([(name, 0.8, 0.9) for name in FOUR], seeds=[0])
+    assert verdict("6a", found) == "not decided"
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"), [((-0.01, 0.01), "holds"), ((0.0, 0.1), "not decided"), ((0.03, 0.1), "does not hold")]
+)
+def test_more_iterations_do_not_help_if_they_win_hardly_more(ends, expected):
+    found = white_box(contrasts=[("id, more iterations", -0.01, 0.01), ("spd, more iterations", *ends)])
+    assert verdict("8", found) == expected
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"), [((0.03, 0.1), "holds"), ((-0.1, 0.1), "not decided"), ((-0.1, -0.03), "does not hold")]
+)
+def test_the_alternation_must_beat_the_mix_on_every_detector(ends, expected):
+    mixes = [("id, alternation - Metzen's mix", 0.1, 0.2), ("spd, alternation - Metzen's mix", *ends)]
+    assert verdict("9", white_box(contrasts=mixes)) == expected

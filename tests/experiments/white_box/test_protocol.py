@@ -1,0 +1,231 @@
+"""evaluate.py white-box: who is attacked by what, the records, and that they agree with each other."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import evaluate
+from detectors import ID, Detector
+from experiments import results
+from experiments.protocols.white_box import white_box
+from experiments.white_box.rows import WORST
+from experiments.white_box.suite import PAPER, SignNoise, suite
+from tests.experiments.studies import copy_of, study_of
+
+OPTIONS = {
+    "images": 12,
+    "steps": 4,
+    "epsilon": None,
+    "trained_on": None,
+    "seeds": None,
+    "detectors": None,
+    "suite_seeds": None,
+    "curve_images": 8,
+    "detector": None,
+    "classifier": None,
+    "resamples": 50,
+}
+
+
+def run(folder, **changes):
+    return white_box(study_of(folder, **(OPTIONS | changes)))
+
+
+@pytest.fixture(scope="module")
+def found(finished, tmp_path_factory):
+    return run(copy_of(finished, tmp_path_factory.mktemp("white_box")), detectors=["id", "spd", "max_softmax"])
+
+
+def rows_of(found, **wanted):
+    return [row for row in found.rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def only(found, **wanted):
+    (row,) = rows_of(found, **wanted)
+    return row
+
+
+class Brightness(nn.Module):
+    """A detector of somebody else: no joint, no parts, no classifier."""
+
+    def forward(self, images):
+        return images.mean((1, 2, 3))
+
+
+class Contrast(Detector):
+    """A subclass with its own representation."""
+
+    def __init__(self, classifier):
+        super().__init__(classifier, channels=1)
+
+    def represent(self, images, logits=None):  # noqa: ARG002
+        return (images - images.roll(1, -1)).abs().mean(1, keepdim=True)
+
+
+def net():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 10))
+
+
+def needs_more(classifier, depth):  # noqa: ARG001
+    return Brightness()
+
+
+def test_every_detector_meets_every_attack_that_fits_it(found):
+    names = {name: [row["attack"] for row in rows_of(found, detector=name)] for name in ("id", "spd", "max_softmax")}
+    assert set(names["spd"]) - set(names["id"]) == {"selective_parts", "orthogonal_parts"}
+    assert set(names["id"]) - set(names["max_softmax"]) == {"alternating_held"}
+    for each in names.values():
+        assert len(each) == len(set(each))
+        assert each[-1] == WORST
+        assert "noise" in each
+    assert {row["phase"] for row in found.rows} == {"before"}
+    assert found.meta["epsilon"] == 0.1
+
+
+def test_records_agree_with_each_other(found):
+    for row in found.rows:
+        assert row["n"] == 12
+        assert 0 < row["n_right"] <= 12
+        assert 0 <= row["sr_at_5_low"] <= row["sr_at_5"] <= row["sr_at_5_high"] <= 1
+        assert row["sr_at_50"] <= row["sr_at_5"]  # the threshold of 50 % lies lower
+        assert row["linf"] is None or row["linf"] <= 0.1 + 1e-6
+        assert (row["detector_accuracy"] is None) == (row["trained_on"] is None or row["attack"] == WORST)
+        assert row["robust_accuracy"] >= row["classifier_accuracy"]
+
+
+def test_the_worst_case_is_at_least_as_bad_as_every_attack(found):
+    for row in found.rows:
+        if row["attack"] != "noise":
+            worst = only(found, detector=row["detector"], attack=WORST)
+            assert worst["sr_at_5"] >= row["sr_at_5"]
+            assert worst["classifier_accuracy"] <= row["classifier_accuracy"]
+            assert worst["robust_accuracy"] <= row["robust_accuracy"]
+
+
+def test_noise_is_a_control_and_no_part_of_the_worst_case(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(SignNoise, "perturb", lambda _, problem: 1 - problem.images)
+    monkeypatch.setattr("experiments.protocols.white_box.suite", lambda *a, **k: suite(*a, **k)[:1])
+    found = run(copy_of(finished, tmp_path), epsilon=1.0, curve_images=0, detectors=["id", "spd"])
+    for name in ("id", "spd"):
+        assert (
+            only(found, detector=name, attack=WORST)["sr_at_5"] == only(found, detector=name, attack=PAPER)["sr_at_5"]
+        )
+
+
+def test_curves_begin_at_the_clean_images(found):
+    starts = [each for each in found.meta["curves"] if (each["across"], each["at"]) == ("epsilon", 0)]
+    assert len(starts) == len({row["detector"] for row in found.rows})
+    assert all(each["n_right"] > 0 for each in starts)
+    assert all(each["sr_at_5"] == each["fooled"] == 0 for each in starts)
+
+
+def test_the_price_is_at_least_one_on_average_and_counts_only_images_that_both_win(found):
+    for each in found.meta["prices"]:
+        assert each["n_both"] <= each["n_right"] <= 8
+        assert (each["ratio_median"] is None) == (each["n_both"] == 0)
+
+
+def test_it_is_repeated_from_what_is_kept(finished, tmp_path, monkeypatch):
+    copy = copy_of(finished, tmp_path)
+    small = {"images": 4, "steps": 1, "curve_images": 0, "detectors": ["id", "spd"]}
+    first = run(copy, **small)
+
+    def fail(*_, **__):
+        pytest.fail("an attack was run again")
+
+    monkeypatch.setattr("attacks.Attack.report", fail)
+    assert run(copy, **small).rows == first.rows
+
+
+def test_another_epsilon_is_attacked_anew(finished, tmp_path):
+    copy = copy_of(finished, tmp_path)
+    small = {"images": 4, "steps": 1, "curve_images": 0, "detectors": ["id", "spd"]}
+    run(copy, **small)
+    again = run(copy, **small, epsilon=0.02)
+    assert max(row["linf"] for row in again.rows if row["linf"] is not None) <= 0.02 + 1e-6
+
+
+def test_the_paper_needs_no_whole_suite(finished, tmp_path):
+    file = tmp_path / "copy" / "pipeline.yaml"
+    copy = copy_of(finished, tmp_path)
+    text = file.read_text().replace("seeds:\n- 0\n", "seeds:\n- 0\n- 1\n")
+    file.write_text(text)
+    for name in ("id", "spd"):
+        folder = copy / "detectors" / name / "fgsm"
+        (folder / "seed_1").mkdir()
+        (folder / "seed_1" / "model.ckpt").write_bytes((folder / "seed_0" / "model.ckpt").read_bytes())
+    found = run(copy, images=4, steps=1, curve_images=0, suite_seeds=1, detectors=["id", "spd"])
+    papers = {"alternating", "alternating_held", "alternating_long", "metzen"}
+    assert {row["attack"] for row in rows_of(found, seed=1)} == papers
+    assert "transfer" in {row["attack"] for row in rows_of(found, seed=0)}
+    assert "the worst case on seed 0" in found.tables[0].note
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epsilon": 2.0}, "epsilon must be an L-inf budget above 0 and at most 1, got 2.0"),
+        ({"images": 0}, "images must be at least 1, got 0"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"seeds": [7]}, r"seeds must be some of the run's \[0\], got \[7\]"),
+        ({"trained_on": "bim"}, "trained_on must be one of the run's fgsm, got 'bim'"),
+        ({"detectors": ["xyz"]}, "detectors must be some of id, spd, max_softmax, mask_area, .*; got xyz"),
+        ({"classifier": "a.B"}, "--classifier goes with --detector"),
+        ({"detector": "nowhere.Net"}, "nowhere.Net names nothing"),
+        ({"detector": f"{__name__}.needs_more"}, "needs depth as well, but is given classifier, saliency only"),
+        ({"detector": "attacks.FGSM"}, "makes a FGSM: it must make a torch.nn.Module"),
+    ],
+)
+def test_bad_options_are_refused_in_a_sentence(finished, changes, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        run(finished, **changes)
+
+
+def test_a_missing_detector_names_the_command(finished, tmp_path):
+    copy = copy_of(finished, tmp_path)
+    (copy / "detectors/spd/fgsm/seed_0/model.ckpt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks detectors/spd/fgsm/seed_0.*python train.py pipeline"):
+        run(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "classifier"), [("Brightness", ["--classifier", f"{__name__}.net"]), ("Contrast", [])]
+)
+def test_a_detector_of_ones_own_gets_the_same_benchmark(finished, tmp_path, name, classifier):
+    copy = copy_of(finished, tmp_path)
+    command = ["white-box", "--run", str(copy), "--detector", f"{__name__}.{name}", "--device", "cpu"]
+    options = ["--images", "4", "--steps", "2", "--curve_images", "2", "--resamples", "20"]
+    assert evaluate.main([*command, *classifier, *options]) == 0
+    contents = json.loads((copy / "report" / f"white-box-{name.lower()}.json").read_text())
+    assert {row["detector"] for row in contents["rows"]} == {name.lower()}
+    assert not (copy / "report" / "white-box.json").exists()
+    page = (copy / "report" / "report.html").read_text()
+    assert f'id="white-box-{name.lower()}"' in page
+
+
+def test_a_checkpoint_as_ones_own_gives_what_the_run_gives(finished, tmp_path):
+    copy = copy_of(finished, tmp_path)
+    path = copy / "detectors/id/fgsm/seed_0/model.ckpt"
+    small = {"images": 4, "steps": 2, "curve_images": 0}
+    own = run(copy, **small, detector=str(path))
+    theirs = run(copy, **small, detectors=["id"])
+    assert own.protocol == "white-box-model"
+    for row in own.rows:
+        if row["attack"] not in {WORST, "transfer"}:  # which needs another seed
+            assert row["sr_at_5"] == only(theirs, detector="id", attack=row["attack"])["sr_at_5"]
+
+
+def test_files_and_flags(found, tmp_path):
+    results.write(found, tmp_path)
+    assert (tmp_path / "white-box.png").read_bytes().startswith(b"\x89PNG")
+    assert "SR@5" in (tmp_path / "white-box.md").read_text()
+    names = [flag.name for flag in found.flags]
+    assert len(names) == len(set(names))
+    (budget,) = [flag for flag in found.flags if flag.name.startswith("Box and budget")]
+    assert budget.raised is False
+    (broken,) = [flag for flag in found.flags if flag.name.startswith("Self-test")]
+    assert "images that fool the classifier" in broken.sentence
+    assert ID.__name__.lower() in found.finding
