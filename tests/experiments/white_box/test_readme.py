@@ -1,0 +1,47 @@
+"""What the README says about white-box attacks runs as it is written there."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import evaluate
+from tests.experiments.studies import copy_of
+
+README = (Path(evaluate.__file__).parent / "README.md").read_text()
+
+
+def block(mark):
+    """The block of code that holds a mark."""
+    (found,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if mark in code]
+    return found
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    (tmp_path / "my_detectors.py").write_text(block("# my_detectors.py"))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("my_detectors", None)
+
+
+@pytest.mark.usefixtures("own_module")
+def test_the_detector_of_ones_own(finished, tmp_path):
+    (command,) = re.findall(r"evaluate\.py (white-box --run \S+ --detector .*)", README)
+    words = command.replace("runs/digits", str(copy_of(finished, tmp_path))).replace("50", "4").replace("20", "2")
+    assert evaluate.main([*words.split(), "--curve_images", "0", "--resamples", "10"]) == 0
+    contents = json.loads((tmp_path / "copy/report/white-box-smoothness.json").read_text())
+    assert {row["detector"] for row in contents["rows"]} == {"smoothness"}
+
+
+def test_the_attack_in_python(finished):
+    path = str(finished / "detectors/spd/fgsm/seed_0/model.ckpt")
+    first = block("from attacks import BIM").replace("runs/digits/detectors/spd/fgsm/seed_0/model.ckpt", path)
+    second = block("from attacks import OrthogonalPGD").replace("steps=50", "steps=2")
+    names: dict[str, object] = {}
+    exec(first + second, names)  # noqa: S102 - the README's own code
+    assert isinstance(names["won"], torch.Tensor)
+    assert names["won"].shape == (8,)
