@@ -9,7 +9,7 @@ from torch import Tensor
 from attacks.ball import unit
 from attacks.base import Attack
 from attacks.checks import above_zero, at_least
-from attacks.margin import fooled, rivals_of
+from attacks.margin import fooled, log_odds
 from attacks.norms import l2
 from attacks.problem import Problem
 from attacks.white_box.walk import gradients_of
@@ -109,5 +109,5 @@ class Goal:
     def stand(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return by how much the model withstands (N,), and whether it is fooled (N,), of logits (N, K)."""
         labels = self.problem.labels
-        odds = logits.gather(1, labels[:, None]).squeeze(1) - rivals_of(logits, labels).logsumexp(1)
+        odds = log_odds(logits, labels)
         return -odds if self.targeted else odds, fooled(logits.detach(), labels, targeted=self.targeted)

@@ -47,6 +47,22 @@ def ahead(logits: Tensor, labels: Tensor, *, targeted: bool = False) -> Tensor:
     return lead(logits, labels) if targeted else -lead(logits, labels)
 
 
+def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
+    r"""Return :math:`\log(p / (1 - p))` of the labels' softmax probability p.
+
+    It falls where the cross entropy rises, and its gradient has that of the cross entropy turned round; but where the
+    softmax saturates, it does not vanish.
+
+    Args:
+        logits: (N, K), K at least 2.
+        labels: (N,).
+
+    Returns:
+        (N,).
+    """
+    return logits.gather(1, labels[:, None]).squeeze(1) - rivals_of(logits, labels).logsumexp(1)
+
+
 def fooled(logits: Tensor, labels: Tensor, *, targeted: bool = False) -> Tensor:
     """Return whether the goal is reached for sure, that is by more than rounding.
 

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -35,12 +35,21 @@ def of_module(module: nn.Module) -> str:
     Args:
         module: On any device.
     """
-    about = describe(module) if isinstance(module, Portable) else type(module).__qualname__
+    about = describe(module) if isinstance(module, Portable) else [_plain_parts(part) for part in module.modules()]
     found = hashlib.blake2b(digest(about).encode(), digest_size=16)
     for name, tensor in module.state_dict().items():
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(_bytes(tensor))
     return found.hexdigest()
+
+
+def _plain_parts(module: nn.Module) -> list[Any]:
+    """Return a module's class and the plain values among its own attributes, which may change what it computes."""
+    if isinstance(module, Portable):
+        return [describe(module)]
+    kept = {name: value for name, value in vars(module).items() if not name.startswith("_") and name != "training"}
+    plain = {name: repr(value) for name, value in kept.items() if isinstance(value, bool | int | float | str)}
+    return [type(module).__qualname__, plain]
 
 
 def of_tensor(tensor: Tensor) -> str:
@@ -72,12 +81,12 @@ def of_code(*things: Any) -> str:
     Libraries count by their versions (`versions`).
 
     Args:
-        things: Attacks and modules.
+        things: Attacks, with the attacks and modules among their hyper-parameters, and modules.
 
     Raises:
         TypeError: If a class lies in no file, so that its code cannot be read.
     """
-    objects = [part for thing in things for part in (thing.modules() if isinstance(thing, nn.Module) else [thing])]
+    objects = [part for thing in things for part in _within(thing)]
     classes = {base for each in objects for base in type(each).__mro__}
     waiting = [sys.modules[each.__module__] for each in classes if not _is_library(each.__module__)]
     seen: dict[str, str] = {}
@@ -130,6 +139,19 @@ def _bytes(tensor: Tensor) -> Any:
 
 def _is_library(module: str) -> bool:
     return module.partition(".")[0] in {*_LIBRARIES, *sys.stdlib_module_names} and module != "__main__"
+
+
+def _within(thing: Any) -> Iterator[Any]:
+    """Yield an object and those that it calls: the parts of a module, the attacks and modules that an attack holds."""
+    if isinstance(thing, nn.Module):
+        yield from thing.modules()
+        return
+    yield thing
+    if dataclasses.is_dataclass(thing):
+        for each in dataclasses.fields(thing):
+            value = getattr(thing, each.name)
+            if isinstance(value, Attack | nn.Module):
+                yield from _within(value)
 
 
 def _source(module: ModuleType) -> Path:

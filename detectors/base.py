@@ -1,5 +1,6 @@
 """What the four detectors share: a binary network over a representation of the image."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -84,8 +85,13 @@ class Detector(Trainable):
         return scores
 
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the classifier's logits (N, K) and the scores (N,), from one pass through the classifier."""
+        """Return the classifier's logits (N, K) and the scores (N,), from one pass through the classifier.
+
+        A subclass with its own way to the scores, or whose `represent` takes no logits, has the classifier asked apart.
+        """
         logits = self.classifier(images)
+        if type(self).forward is not Detector.forward or "logits" not in inspect.signature(self.represent).parameters:
+            return logits, self(images)
         scores: Tensor = self.network(self.represent(images, logits))
         return logits, scores.squeeze(1)
 
@@ -116,12 +122,25 @@ class Detector(Trainable):
             (N, C, H, W) or (N, 1, H, W), to be added to the images, detached.
 
         Raises:
-            NotImplementedError: If the detector does not say what a change of its representation means for pixels.
+            NotImplementedError: If the detector does not say what a change of its representation means for pixels, or
+                has its own way to the scores.
         """
+        if not self.has_representation_step:
+            msg = (
+                f"{type(self).__name__} does not say what a change of its representation means for the pixels: attack "
+                "it with through_saliency=True, or give it the method on_pixels"
+            )
+            raise NotImplementedError(msg)
         with torch.enable_grad():
             seen = self.represent(images).detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self.network(seen).sum(), seen)
         return self.on_pixels(-step_size * gradient.sign())
+
+    @property
+    def has_representation_step(self) -> bool:
+        """Whether the authors' step is known: for a subclass that has `on_pixels` and keeps `forward`."""
+        own = type(self)
+        return own.on_pixels is not Detector.on_pixels and own.forward is Detector.forward
 
     def on_pixels(self, change: Tensor) -> Tensor:
         """Return the change of the pixels that a change (N, channels, H, W) of the representation asks for.
@@ -129,11 +148,7 @@ class Detector(Trainable):
         Raises:
             NotImplementedError: If the subclass does not say.
         """
-        msg = (
-            f"{type(self).__name__} does not say what a change of its representation means for the pixels: attack it "
-            "with through_saliency=True, or give it the method on_pixels"
-        )
-        raise NotImplementedError(msg)
+        raise NotImplementedError
 
     def calibrate(self, scores: Tensor) -> None:
         """Keep the scores of clean calibration images, from which every threshold is read.

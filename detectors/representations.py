@@ -16,7 +16,7 @@ from saliency.smooth import softplus_twin
 from saliency.training import Schedule, frozen
 
 _SMALLEST_AREA = 1e-4
-"""Below it the logarithm of a map's area is held."""
+"""Added to a map's area, so that the logarithm of an empty one is finite and still says which way is up."""
 
 
 class ID(Detector):
@@ -146,7 +146,7 @@ class _SaliencyDetector(ExplainingDetector):
         masks, opinion = self.saliency.masks_and_opinion(images, predicted)
         parts = {
             "disagreement": odds_against(opinion, predicted),
-            "area": -masks.mean((1, 2, 3)).clamp_min(_SMALLEST_AREA).log(),
+            "area": -(masks.mean((1, 2, 3)) + _SMALLEST_AREA).log(),
         }
         return logits, self.score(images, masks), parts
 

@@ -69,14 +69,14 @@ class Resampling:
         return weights @ values.double() / weights.sum(1)
 
     def ratio(self, chosen: Tensor, among: Tensor) -> Tensor:
-        """Return the share of some images among others in each resample, (R,); 0 where none of these was drawn.
+        """Return the share of some images among others in each resample, (R,); NaN where none of these was drawn.
 
         Args:
             chosen: (n,) bool, a part of `among`.
             among: (n,) bool.
         """
         weights = self.weights.double()
-        return (weights @ chosen.double()) / (weights @ among.double()).clamp_min(1)
+        return (weights @ chosen.double()) / (weights @ among.double())
 
     def over_seeds(self, replicates: Sequence[Tensor]) -> Tensor:
         """Return the mean over seeds, themselves drawn with replacement, in each resample, (R,).
@@ -99,7 +99,8 @@ def interval(value: float, replicates: Tensor) -> Interval:
 
     Args:
         value: Of the data themselves.
-        replicates: (R,) of the resamples.
+        replicates: (R,) of the resamples; NaN does not count.
     """
-    ends = replicates.double().quantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64))
+    known = replicates[~replicates.isnan()].double()
+    ends = known.quantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64))
     return Interval(value, ends[0].item(), ends[1].item())

@@ -72,7 +72,9 @@ def _parser() -> Parser:
         for option, about in protocol.options.items():
             sub.add_argument(f"--{option}", type=about.kind, default=about.default, help=about.help)
         protocols.add_subcommand(name, sub, help=protocol.help)
-    every = _of_run("Every protocol for which the run has what it needs; says what is missing.")
+    every = _of_run(
+        "Every protocol for which the run has what it needs, and that does not take long; says what is left out."
+    )
     protocols.add_subcommand(ALL, every, help="every protocol for which the run has what it needs")
     return parser
 

@@ -26,7 +26,7 @@ def softplus_twin(model: nn.Module, beta: float = BETA) -> nn.Module | None:
         return None
     twin = copy.deepcopy(model, shared)
     for part in list(twin.modules()):
-        for name, child in list(part.named_children()):
+        for name, child in part._modules.items():  # noqa: SLF001 - named_children passes over a module's second use
             if type(child) is nn.ReLU:
-                setattr(part, name, nn.Softplus(beta))
+                part._modules[name] = nn.Softplus(beta)  # noqa: SLF001
     return twin

@@ -5,11 +5,10 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from attacks.base import Attack
 from attacks.checks import at_least, one_of
-from attacks.margin import fooled
+from attacks.margin import fooled, log_odds
 from attacks.norms import project_linf
 from attacks.problem import Problem
 from attacks.white_box.walk import gradients_of
@@ -22,7 +21,8 @@ class Alternating(Attack):
     r"""Schut & Gal's alternation of signed steps against the classifier and the detector, the last point returned.
 
     Each iteration steps against the classifier where it is not fooled yet, then against the detector where it still
-    rejects (equations 3 and 4). An image that fools both stands still.
+    rejects (equations 3 and 4). An image that fools both stands still. The classifier's sign is that of its cross
+    entropy, taken from the log-odds, which do not vanish where the softmax saturates.
 
     Args:
         step_size: L-inf length of each of the two steps; .005 in the authors' code for CIFAR-10.
@@ -77,8 +77,8 @@ class Alternating(Attack):
     def _against_classifier(self, problem: Problem, points: Tensor) -> Tensor:
         points = points.detach().requires_grad_()
         logits = problem.model(points)
-        loss = functional.cross_entropy(logits, problem.labels, reduction="none")
-        (gradient,) = gradients_of([loss if self.targeted else -loss], points)
+        odds = log_odds(logits, problem.labels)
+        (gradient,) = gradients_of([-odds if self.targeted else odds], points)
         done = fooled(logits.detach(), problem.labels, targeted=self.targeted)
         return self._moved(problem, points.detach(), -self.step_size * gradient.sign(), done)
 
@@ -102,4 +102,4 @@ class Alternating(Attack):
 
 def _has_step(problem: Problem) -> bool:
     inner = getattr(problem.detector, "detector", problem.detector)  # of one aimed at a threshold
-    return hasattr(inner, "representation_step")
+    return hasattr(inner, "representation_step") and getattr(inner, "has_representation_step", True)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from attacks.checks import at_least
-from attacks.margin import ahead
+from attacks.margin import ahead, log_odds
 from attacks.problem import Problem
 from attacks.white_box.kept import Kept
 from attacks.white_box.walk import Walk, gradients_of
@@ -17,7 +16,7 @@ from attacks.white_box.walk import Walk, gradients_of
 class Joint(Walk):
     r"""Metzen et al.'s mix of two directions: :math:`x + a [(1 - s)\,\mathrm{sign}(\nabla L) - s\,\mathrm{sign}(\nabla d)]`.
 
-    L is the model's cross entropy, d the detector's score. Kept is the misclassified point of lowest score. Two
+    L is the model's cross entropy (its sign by the log-odds, which do not vanish), d the detector's score. Kept is the misclassified point of lowest score. Two
     backward passes a step. In the L2 norm the directions have unit length instead of signs.
 
     Args:
@@ -66,8 +65,8 @@ class Joint(Walk):
             points = points.detach().requires_grad_()
             logits, scores = problem.joint(points)
             kept.offer(points, logits, scores)
-            loss = functional.cross_entropy(logits, problem.labels, reduction="none")
-            model, detector = gradients_of([loss if self.targeted else -loss, scores], points)
+            odds = log_odds(logits, problem.labels)
+            model, detector = gradients_of([-odds if self.targeted else odds, scores], points)
             model, detector = (ball.direction(problem.within_region(each)) for each in (model, detector))
             step = self.length(number) * ((1 - weight) * model + weight * detector)
             points = ball.project(points.detach() - step, problem.images)

@@ -3,25 +3,22 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from detectors import Thresholded
 from experiments.bootstrap import Resampling
 from experiments.measures import WORKING_RATE
 from experiments.protocols.strength_flags import is_linf
 from experiments.results import Result
 from experiments.study import Study
 from experiments.white_box.contrasts import contrasts
-from experiments.white_box.curves import curve_rows
+from experiments.white_box.curves import curve_rows, strongest
 from experiments.white_box.flags import flags
 from experiments.white_box.measured import Attacker, Outcome, Sample
+from experiments.white_box.own import name_of, own_subject
 from experiments.white_box.picture import story
 from experiments.white_box.price import price_rows
-from experiments.white_box.rows import FIELDS, WORST, mean_of, row, worst_row
-from experiments.white_box.subjects import AFTER, BEFORE, Subject, own_subject, subjects
+from experiments.white_box.rows import FALLEN, FIELDS, WORST, mean_of, of, row, worst_row
+from experiments.white_box.subjects import AFTER, BEFORE, Subject, start_of, subjects, twin
 from experiments.white_box.suite import Entry, noise, suite, transferred
 from experiments.white_box.tables import white_box_tables
-
-FALLEN: Final = 0.9
-"""Worst-case SR@5 from which on a detector counts as fallen."""
 
 KNOWLEDGE: Final = "attacks know classifier and detector with all their weights; untargeted, labels are the true ones"
 
@@ -39,27 +36,26 @@ def white_box(study: Study) -> Result:
     """
     plan = _Plan(study)
     attacker = Attacker(study, plan.sample())
-    everyone = plan.subjects()
+    count = min(study.options["curve_images"], len(attacker.sample))
     resampling = Resampling(len(attacker.sample), study.options["resamples"])
     rows: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
     about: dict[str, str] = {}
-    for subject in study.progress.track(everyone, description="detectors under attack"):
-        found: list[Outcome] = []
-        for entry in plan.entries(subject, attacker, everyone):
+    strong: list[tuple[Subject, Entry]] = []
+    for subject in study.progress.track(plan.subjects(), description="detectors under attack"):
+        found: list[tuple[Entry, Outcome]] = []
+        for entry in plan.entries(subject, attacker):
             about[entry.name] = entry.about
-            aim = subject.aimed(None if entry.kind == "paper" else WORKING_RATE)
-            outcome = attacker.outcome(subject, entry.name, entry.attack, aim)
-            rows.append(row(outcome, resampling, attacker.sample))
-            outcomes.append(outcome)
-            found += [] if entry.kind == "control" else [outcome]
+            aim = subject.aimed(None if entry.kind == "paper" and subject.learnt else WORKING_RATE)
+            found.append((entry, attacker.outcome(subject, entry.name, entry.attack, aim)))
+            rows.append(row(found[-1][1], resampling, attacker.sample))
+        outcomes += [outcome for _, outcome in found]
         if plan.whole(subject):
-            rows.append(worst_row(found, resampling))
-    first = [each for each in everyone if each.contender.seed in {plan.seeds[0] if plan.seeds else None, None}]
-    count = min(study.options["curve_images"], len(attacker.sample))
-    tracked = study.progress.track(first, description="curves over steps and epsilon") if count else ()
-    curves = list(curve_rows(attacker, list(tracked), plan.epsilon, plan.steps, count))
-    prices = list(price_rows(attacker, first, plan.steps, count)) if count else []
+            rows.append(worst_row([outcome for entry, outcome in found if entry.kind != "control"], resampling))
+        if count and plan.drawn(subject):
+            strong.append((subject, strongest(found)))
+    curves = list(curve_rows(attacker, strong, plan.epsilon, plan.steps, count))
+    prices = list(price_rows(attacker, [each for each, _ in strong], plan.steps, count))
     meta = study.meta() | {
         "knowledge": KNOWLEDGE,
         "fields": FIELDS,
@@ -102,9 +98,15 @@ class _Plan:
         self.epsilon = self._epsilon()
         wanted = study.options["seeds"]
         self.seeds: list[int] = [] if self.own else (self.settings.seeds if wanted is None else wanted)
-        unknown = set(self.seeds) - set(self.settings.seeds)
-        if unknown or (not self.seeds and not self.own):
-            msg = f"seeds must be some of the run's {self.settings.seeds}, got {wanted}"
+        twice = len(set(self.seeds)) < len(self.seeds)
+        if twice or not set(self.seeds) <= set(self.settings.seeds) or (not self.seeds and not self.own):
+            msg = f"seeds must be different ones of the run's {self.settings.seeds}, got {wanted}"
+            raise ValueError(msg)
+        _at_least(1, "resamples", study.options["resamples"])
+        _at_least(0, "curve_images", study.options["curve_images"])
+        given = [name for name in ("seeds", "suite_seeds", "detectors") if study.options[name] is not None]
+        if self.own and given:
+            msg = f"--detector attacks that one only: leave out {', '.join(given)}"
             raise ValueError(msg)
         if study.options["classifier"] is not None and self.own is None:
             msg = "--classifier goes with --detector: a run's own detectors hold their classifier"
@@ -115,8 +117,7 @@ class _Plan:
         """Name of the report's files: a user's own detector gets its own."""
         if self.own is None:
             return "white-box"
-        name = self.own.removesuffix(".ckpt").replace("/", ".").rpartition(".")[2]
-        return f"white-box-{name.lower()}"
+        return f"white-box-{name_of(self.own)}"
 
     @property
     def training_steps(self) -> int | None:
@@ -142,7 +143,11 @@ class _Plan:
             return [own_subject(self.study, self.own, self.study.options["classifier"])]
         return subjects(self.study, self.trained_on, self.seeds, self.study.options["detectors"])
 
-    def entries(self, subject: Subject, attacker: Attacker, everyone: Sequence[Subject]) -> Iterator[Entry]:
+    def drawn(self, subject: Subject) -> bool:
+        """Return whether a detector has curves and a price: those of the first seed."""
+        return subject.contender.seed in {None, *self.seeds[:1]}
+
+    def entries(self, subject: Subject, attacker: Attacker) -> Iterator[Entry]:
         """Yield the attacks on a detector."""
         parts = bool(subject.parts(attacker.sample.images[:1].to(self.study.device)))
         every = suite(self.epsilon, self.steps, parts=parts, ours=subject.ours)
@@ -150,19 +155,10 @@ class _Plan:
             yield from (entry for entry in every if entry.kind == "paper")
             return
         yield from every
-        other = self._other(subject, everyone)
-        if other is not None and self.study.second is not None:
-            yield transferred(self.epsilon, self.steps, self.study.second, other, parts=parts)
+        other = None if self.own else twin(self.study, subject)
+        if other is not None:
+            yield transferred(self.epsilon, self.steps, other.model, other.aimed(), parts=parts)
         yield noise(self.epsilon)
-
-    def _other(self, subject: Subject, everyone: Sequence[Subject]) -> Thresholded | None:
-        """Return the same kind of detector from another seed, aimed; a training-free one is its own."""
-        mine = subject.contender
-        for each in everyone:
-            same = (each.name, each.phase) == (subject.name, subject.phase)
-            if same and (each.contender.seed != mine.seed or mine.seed is None):
-                return each.aimed()
-        return None
 
     def _trained_on(self) -> str:
         given = self.study.options["trained_on"]
@@ -170,7 +166,7 @@ class _Plan:
         if given is not None and given not in known:
             msg = f"trained_on must be one of the run's {', '.join(known)}, got {given!r}"
             raise ValueError(msg)
-        return given or known[0]
+        return given or start_of(self.study.run)
 
     def _epsilon(self) -> float:
         given = self.study.options["epsilon"]
@@ -197,12 +193,7 @@ def _finding(rows: Sequence[Mapping[str, Any]], meta: Mapping[str, Any]) -> str:
     parts = []
     for phase, told in ((BEFORE, "Before retraining"), (AFTER, "After it")):
         names = dict.fromkeys(row["detector"] for row in rows if row["phase"] == phase)
-        worst = {
-            name: mean_of(
-                [r for r in rows if (r["detector"], r["phase"], r["attack"]) == (name, phase, WORST)], "sr_at_5"
-            )
-            for name in names
-        }
+        worst = {name: mean_of(of(rows, name, phase, WORST), "sr_at_5") for name in names}
         known = {name: value for name, value in worst.items() if value is not None}
         if known:
             values = ", ".join(f"{name} {value:.3f}" for name, value in known.items())

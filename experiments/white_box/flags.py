@@ -1,6 +1,6 @@
 """What the white-box protocol says about itself (PROTOCOL D and E)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from attacks import SelectivePGD, norms
 from attacks.guard import evaluation_mode, gradients
+from attacks.margin import lead
 from experiments.measures import WORKING_RATE
 from experiments.results import Flag
 from experiments.scoring import scores
 from experiments.study import Contender
 from experiments.white_box.measured import Attacker, Outcome
-from experiments.white_box.rows import mean_of
+from experiments.white_box.rows import mean_of, of
 from experiments.white_box.subjects import BEFORE, Subject, calibrated
-from experiments.white_box.suite import PAPER_STEPS
 
 SLACK: Final = 0.05
 """By how much a stronger attack may fall behind a weaker one: a few images."""
@@ -53,7 +53,6 @@ def flags(
         *_along(curves),
         _self_test(attacker, outcomes[0].subject, epsilon),
         _fresh(rows, outcomes, training_steps),
-        _steps_of_the_score(rows),
     ]
 
 
@@ -70,34 +69,58 @@ def _budget(outcomes: Sequence[Outcome], images: Tensor, epsilon: float) -> Flag
     )
 
 
-def _gradients_vanish(attacker: Attacker, subjects: Any) -> Flag:
-    shares = {}
+def _gradients_vanish(attacker: Attacker, subjects: Iterable[Subject]) -> Flag:
+    told = []
     for subject in subjects:
-        zero, broken = _without_gradient(subject, attacker.sample.images.to(attacker.study.device))
-        if zero or broken:
-            shares[f"{subject.name} ({subject.phase}, seed {subject.contender.seed})"] = (zero, broken)
-    told = ", ".join(f"{name} zero {zero:.3f}, not finite {broken:.3f}" for name, (zero, broken) in shares.items())
+        shares = {
+            f"score of {subject.name}": _without_gradient(attacker, subject.contender.module, _itself),
+            f"margin of the classifier beside {subject.name}": _without_gradient(attacker, subject.model, lead),
+        }
+        told += [
+            f"{name} ({subject.phase} retraining, seed {subject.contender.seed}): zero {zero:.3f}, not finite "
+            f"{broken:.3f}"
+            for name, (zero, broken) in shares.items()
+            if zero or broken
+        ]
     return Flag(
-        "Gradient of the score at the clean images",
-        bool(shares),
-        f"Share of images on which it is exactly zero or not finite: {told}." if shares else "It is zero on no image.",
+        "Gradients of scores and of the classifier's margin at the clean images",
+        bool(told),
+        f"Share of images on which one is exactly zero or not finite: {', '.join(told)}."
+        if told
+        else "They are zero on no image.",
     )
 
 
-def _without_gradient(subject: Subject, images: Tensor) -> tuple[float, float]:
-    """Return the shares of images on which the gradient of the score is all zero, and not finite."""
-    module, zero, broken = subject.contender.module, [], []
-    with evaluation_mode(module), gradients(images.device):
-        for part in images.split(64):  # type: ignore[no-untyped-call]
+def _itself(scores: Tensor, _labels: Tensor) -> Tensor:
+    return scores
+
+
+def _without_gradient(
+    attacker: Attacker, network: nn.Module, read: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[float, float]:
+    """Return the shares of images on which a gradient is all zero, and not finite.
+
+    Args:
+        attacker: Of the sample.
+        network: What is asked.
+        read: The scalar (N,) of its output and the labels.
+    """
+    device, zero, broken = attacker.study.device, [], []
+    images, labels = attacker.sample.images.to(device), attacker.sample.labels.to(device)
+    with evaluation_mode(network), gradients(device):
+        for part, classes in zip(images.split(_AT_A_TIME), labels.split(_AT_A_TIME), strict=True):  # type: ignore[no-untyped-call]
             seen = part.clone().requires_grad_()
-            scores = module(seen)
+            value = read(network(seen), classes)
             found: Tensor | None = None
-            if scores.requires_grad:
-                (found,) = torch.autograd.grad(scores.sum(), seen, allow_unused=True)
+            if value.requires_grad:
+                (found,) = torch.autograd.grad(value.sum(), seen, allow_unused=True)
             gradient = torch.zeros_like(seen) if found is None else found
             zero.append((gradient == 0).flatten(1).all(1))
             broken.append(~gradient.isfinite().flatten(1).all(1))
     return torch.cat(zero).double().mean().item(), torch.cat(broken).double().mean().item()
+
+
+_AT_A_TIME: Final = 64
 
 
 def _determined(attacker: Attacker, outcomes: Sequence[Outcome]) -> Flag:
@@ -115,54 +138,40 @@ def _determined(attacker: Attacker, outcomes: Sequence[Outcome]) -> Flag:
     )
 
 
+_PLAIN: Final = ("joint", "joint_loss", "selective", "orthogonal", "alternating_aimed")
+_PARTS: Final = ("selective_parts", "orthogonal_parts")
+
 _ORDERS: Final = (
-    ("White-box at least as strong as transfer", ("orthogonal_parts", "orthogonal"), "transfer"),
-    ("Gradients at least as strong as the gradient-free attack (else they are masked)", ("*",), "square"),
-    ("Transfer at least as strong as noise of its size", ("transfer",), "noise"),
+    ("White-box at least as strong as transfer", (*_PLAIN, *_PARTS), "transfer", "sr_at_5"),
+    ("Gradients at least as strong as the gradient-free attack", (*_PLAIN, *_PARTS), "square", "sr_at_5"),
+    ("The same without the detector's parts: else they mask its gradient", _PLAIN, "square", "sr_at_5"),
+    ("Transfer at least as strong as noise of its size", ("transfer",), "noise", "sr_at_5"),
     (
-        "Orthogonal or Selective PGD at least as strong as the paper's alternation",
-        ("selective", "orthogonal", "selective_parts", "orthogonal_parts"),
-        "alternating",
+        "Orthogonal or Selective PGD at least as strong as the alternation with the same aim and steps",
+        ("selective", "orthogonal", *_PARTS),
+        "alternating_aimed",
+        "sr_at_5",
     ),
-    ("More iterations of the alternation never weaker", ("alternating_aimed",), "alternating"),
+    ("More iterations of the paper's alternation never weaker", ("alternating_long",), "alternating", "fooled_both"),
 )
+"""Name, the attacks of which one must be at least as strong as another, that one, and the field compared."""
 
 
 def _orders(rows: Rows) -> Iterator[Flag]:
-    whose = dict.fromkeys((row["detector"], row["phase"]) for row in rows)
-    for name, stronger, weaker in _ORDERS:
-        told, raised, seen = [], False, False
+    whose = list(dict.fromkeys((row["detector"], row["phase"]) for row in rows))
+    for name, stronger, weaker, field in _ORDERS:
+        told, seen = [], False
         for detector, phase in whose:
-            mine = {
-                attack: mean_of([row for row in rows if _is(row, detector, phase, attack)], "sr_at_5")
-                for attack in dict.fromkeys(row["attack"] for row in rows)
-            }
-            wanted = _GRADIENTS if stronger == ("*",) else stronger
-            high = max((value for key in wanted if (value := mine.get(key)) is not None), default=None)
-            low = mine.get(weaker)
+            values = [mean_of(of(rows, detector, phase, attack), field) for attack in stronger]
+            high = max((value for value in values if value is not None), default=None)
+            low = mean_of(of(rows, detector, phase, weaker), field)
             if high is None or low is None:
                 continue
             seen = True
             if high < low - SLACK:
-                raised = True
                 told.append(f"{detector}, {phase} retraining: {high:.3f} < {low:.3f}")
         ending = "; ".join(told) if told else f"It holds within {SLACK:g} on every detector."
-        yield Flag(name, raised if seen else None, f"SR@5. {ending}" if seen else "Not measured in this run.")
-
-
-_GRADIENTS: Final = (
-    "alternating_aimed",
-    "joint",
-    "joint_loss",
-    "selective",
-    "orthogonal",
-    "selective_parts",
-    "orthogonal_parts",
-)
-
-
-def _is(row: Mapping[str, Any], detector: str, phase: str, attack: str) -> bool:
-    return (row["detector"], row["phase"], row["attack"]) == (detector, phase, attack)
+        yield Flag(name, bool(told) if seen else None, f"{field}: {ending}" if seen else "Not measured in this run.")
 
 
 def _along(curves: Rows) -> Iterator[Flag]:
@@ -228,7 +237,7 @@ def _self_test(attacker: Attacker, like: Subject, epsilon: float) -> Flag:
     value = int(found.fooled(WORKING_RATE).sum()) / max(1, int(fooled.sum()))
     return Flag(
         "Self-test: a detector that only looks at the mean brightness falls",
-        value < NEARLY_ALL,
+        value < NEARLY_ALL if fooled.any() else None,
         f"Selective PGD, 50 steps: of {int(fooled.sum())} images that fool the classifier, {value:.3f} are accepted.",
     )
 
@@ -237,23 +246,10 @@ def _fresh(rows: Rows, outcomes: Sequence[Outcome], training_steps: int | None) 
     name = "Retrained detectors are attacked afresh with ten times the steps, and by another kind"
     if training_steps is None or not any(row["phase"] != BEFORE for row in rows):
         return Flag(name, None, "No detector was retrained.")
-    longest = max(each.backward_passes for each in outcomes if each.subject.phase != BEFORE)
+    longest = max(each.steps or 0 for each in outcomes if each.subject.phase != BEFORE)
     return Flag(
         name,
         longest < 10 * training_steps,
-        f"Trained against {training_steps} steps; the longest attack here took {longest:.0f} backward passes per "
-        "image, and Square, of another kind, none.",
-    )
-
-
-def _steps_of_the_score(rows: Rows) -> Flag:
-    """Say beside JSD through what its Jacobian was attacked (PROTOCOL E24)."""
-    whose = {row["detector"] for row in rows if row["attack"] == "orthogonal_parts"}
-    return Flag(
-        "What gradients go through",
-        None,
-        "The image, the learnt map and every network: nothing is detached. "
-        f"The parts that {', '.join(sorted(whose)) or 'detectors'} "
-        "name (for JSD the score with a softplus Jacobian, whose own second derivative is zero) are attacked in the "
-        f"rows *_parts only. The paper's alternation has T = {PAPER_STEPS}.",
+        f"Trained against {training_steps} steps; the longest walk here has {longest}; Square, of another kind, "
+        "has none.",
     )

@@ -51,6 +51,7 @@ class Outcome:
     Attributes:
         subject: The detector.
         attack: Name of the attack.
+        steps: Of one of its walks; None: it has none.
         adversarial: (n, C, H, W), on the CPU.
         right_before: (n,) bool, classified right before the attack.
         wrong: (n,) bool, classified wrong after it.
@@ -63,6 +64,7 @@ class Outcome:
 
     subject: Subject
     attack: str
+    steps: int | None
     adversarial: Tensor
     right_before: Tensor
     wrong: Tensor
@@ -124,6 +126,7 @@ class Attacker:
         return Outcome(
             subject=subject,
             attack=name,
+            steps=getattr(attack, "steps", None),
             adversarial=whole["images"],
             right_before=right[: len(sample)],
             wrong=self._predicted(subject, whole["images"]) != sample.labels,
@@ -162,7 +165,9 @@ class Attacker:
         """Return a digest of all that the images depend on but the images and the threshold."""
         module = subject.contender.module
         if id(module) not in self._digests:
-            self._digests[id(module)] = digest([of_module(module), of_module(subject.model), of_code(module)])
+            self._digests[id(module)] = digest(
+                [of_module(module), of_module(subject.model), of_code(module, subject.model)]
+            )
         return digest([self._digests[id(module)], of_attack(attack), of_code(attack), versions()])
 
     def _before(self, subject: Subject) -> tuple[Tensor, Tensor]:

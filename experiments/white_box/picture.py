@@ -7,7 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.plots import COLOURS, MARKERS, png
-from experiments.white_box.rows import WORST, mean_of
+from experiments.white_box.rows import WORST, mean_of, of
+from experiments.white_box.subjects import BEFORE
+from experiments.white_box.tables import named
 
 SUCCESS: Final = "SR@5: misclassified and accepted at 5 % FPR"
 
@@ -41,17 +43,16 @@ def _attacks(
     axis: Axes, rows: Sequence[Mapping[str, Any]], lines: Sequence[tuple[str, str]], names: Sequence[str]
 ) -> None:
     for place, (detector, phase) in enumerate(lines):
-        mine = [row for row in rows if (row["detector"], row["phase"]) == (detector, phase)]
-        worst = mean_of([row for row in mine if row["attack"] == WORST], "sr_at_5") or 0.0
-        colour = "#f2c14e" if phase == "before" else "#8fb8de"
+        worst = mean_of(of(rows, detector, phase, WORST), "sr_at_5") or 0.0
+        colour = "#f2c14e" if phase == BEFORE else "#8fb8de"
         axis.barh(place, worst, color=colour, height=0.72, label=f"worst case, {phase} retraining")
         axis.annotate(f"{worst:.2f}", (worst, place), (5, 0), textcoords="offset points", va="center", fontsize="small")
         for number, name in enumerate(names):
-            value = mean_of([row for row in mine if row["attack"] == name], "sr_at_5")
+            value = mean_of(of(rows, detector, phase, name), "sr_at_5")
             if value is not None:
                 marker, colour = MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
                 axis.plot([value], [place], marker, color=colour, markersize=5, label=name, alpha=0.9, clip_on=False)
-    axis.set_yticks(range(len(lines)), [name if phase == "before" else f"{name}, retrained" for name, phase in lines])
+    axis.set_yticks(range(len(lines)), [named(*line) for line in lines])
     axis.invert_yaxis()
     axis.set_xlim(0, 1.08)
     axis.set_xlabel(SUCCESS)
@@ -72,8 +73,8 @@ def _curves(axis: Axes, records: Sequence[Mapping[str, Any]], across: str) -> No
         ]
         number = detectors.index(name)
         colour = COLOURS[number % len(COLOURS)] if number < len(COLOURS) else "0.3"
-        label = name if phase == "before" else f"{name}, retrained"
-        style = "-" if phase == "before" else "--"
+        label = named(name, phase)
+        style = "-" if phase == BEFORE else "--"
         marker = MARKERS[number % len(MARKERS)]
         axis.plot(*zip(*points, strict=True), style, marker=marker, markersize=4, color=colour, label=label)
     if across == "steps":

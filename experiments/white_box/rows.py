@@ -13,7 +13,11 @@ from experiments.measures import WORKING_RATE, accepted, rate_flagged
 from experiments.white_box.measured import Outcome, Sample
 
 WORST: Final = "worst case"
-HALF: Final = 0.5
+LENIENT_RATE: Final = 0.5
+"""The false-positive rate of SR@50."""
+
+FALLEN: Final = 0.9
+"""Worst-case SR@5 from which on a detector counts as fallen."""
 
 FIELDS: Final = {
     "phase": "before or after adversarial retraining",
@@ -41,7 +45,7 @@ def row(outcome: Outcome, resampling: Resampling, sample: Sample) -> dict[str, A
         **_whose(outcome),
         "attack": outcome.attack,
         **_success(outcome, outcome.fooled(WORKING_RATE), resampling),
-        "sr_at_50": outcome.success(HALF),
+        "sr_at_50": outcome.success(LENIENT_RATE),
         "fooled_both": outcome.success(None) if learnt else None,
         "classifier_accuracy": 1 - _share(outcome.wrong),
         "detector_accuracy": outcome.detector_accuracy if learnt else None,
@@ -76,7 +80,7 @@ def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> dict[str, 
         **_whose(first),
         "attack": WORST,
         **_success(first, any_of([each.fooled(WORKING_RATE) for each in outcomes]), resampling),
-        "sr_at_50": success(HALF),
+        "sr_at_50": success(LENIENT_RATE),
         "fooled_both": success(None) if learnt else None,
         "classifier_accuracy": 1 - _share(any_of([each.wrong for each in outcomes])),
         "detector_accuracy": None,
@@ -88,6 +92,11 @@ def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> dict[str, 
         "backward_passes": sum(each.backward_passes for each in outcomes),
         "seconds": sum(each.seconds for each in outcomes),
     }
+
+
+def of(rows: Sequence[Mapping[str, Any]], detector: str, phase: str, attack: str) -> list[Mapping[str, Any]]:
+    """Return the records of an attack on a detector before or after retraining, one for each seed."""
+    return [row for row in rows if (row["detector"], row["phase"], row["attack"]) == (detector, phase, attack)]
 
 
 def mean_of(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:

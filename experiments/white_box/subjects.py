@@ -1,16 +1,14 @@
 """Who is attacked: the detectors of a run before and after retraining, the training-free ones, or a user's own."""
 
-import importlib
-import inspect
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from torch import Tensor, nn
 
 from data.identity import of_module
-from detectors import Detector, Thresholded, load
+from detectors import Classifier, Detector, Disagreement, MaskArea, MaxSoftmax, Thresholded, load
 from experiments.measures import WORKING_RATE
+from experiments.run import Run
 from experiments.scoring import clean_scores
 from experiments.study import Contender, Study
 
@@ -57,13 +55,14 @@ class Subject:
     def ours(self) -> bool:
         """Whether it has the authors' step of the representation."""
         module = self.contender.module
-        return isinstance(module, Detector) and type(module).on_pixels is not Detector.on_pixels
+        return isinstance(module, Detector) and module.has_representation_step
 
     def parts(self, images: Tensor) -> tuple[str, ...]:
         """Return the names of the parts that the detector lets an attack go against, asked on images (N, C, H, W)."""
-        if not hasattr(self.contender.module, "surrogates"):
+        module = self.contender.module
+        if not hasattr(module, "surrogates") or getattr(module, "classifier", None) is not self.model:
             return ()
-        _, _, found = self.contender.module.surrogates(images.clone().requires_grad_())  # type: ignore[operator]
+        _, _, found = module.surrogates(images.clone().requires_grad_())  # type: ignore[operator]
         return tuple(found)
 
 
@@ -91,10 +90,61 @@ def subjects(study: Study, trained_on: str, seeds: list[int], names: list[str] |
             path = run.detector_path(name, trained_on, seed)
             study.require(path)
             found.append(_trained(study, name, trained_on, seed, BEFORE, run.detector(name, trained_on, seed)))
-            if run.retrained_path(name, seed).is_file():
+            if trained_on == start_of(run) and run.retrained_path(name, seed).is_file():
                 found.append(_trained(study, name, trained_on, seed, AFTER, run.retrained(name, seed)))
     free = [Subject(each, BEFORE, study.classifier) for each in study.training_free if each.name in wanted]
     return [*found, *free]
+
+
+def start_of(run: Run) -> str:
+    """Return the attack whose detectors a run retrains; without retraining the first that it trains on."""
+    retrain, train_on = run.settings.retrain, run.settings.train_on
+    return train_on[0] if retrain is None or retrain.start is None else retrain.start
+
+
+def twin(study: Study, subject: Subject) -> Subject | None:
+    """Return a detector of the same kind that looks through the second classifier, for attacks that transfer.
+
+    A trained one is that of another seed of the run; the saliency model is the same.
+
+    Args:
+        study: Of the run.
+        subject: The detector.
+
+    Returns:
+        The other detector; None if the run has no second classifier, no other seed, or it is the user's own.
+    """
+    second, mine = study.second, subject.contender
+    if second is None:
+        return None
+    module = _rebuilt(study, mine.name, second) if mine.seed is None else _of_another_seed(study, subject, second)
+    if module is None:
+        return None
+    module = module.to(study.device).eval()
+    return Subject(
+        Contender(mine.name, mine.trained_on, None, module, calibrated(study, module)), subject.phase, second
+    )
+
+
+def _rebuilt(study: Study, name: str, second: Classifier) -> nn.Module | None:
+    """Return a training-free detector over the second classifier; None for one that compares with it."""
+    made: dict[str, nn.Module] = {"max_softmax": MaxSoftmax(second)}
+    if study.saliency is not None:
+        made |= {"mask_area": MaskArea(second, study.saliency), "disagreement": Disagreement(second, study.saliency)}
+    return made.get(name)
+
+
+def _of_another_seed(study: Study, subject: Subject, second: Classifier) -> Detector | None:
+    run, mine = study.run, subject.contender
+    for seed in run.settings.seeds:
+        path = run.retrained_path(mine.name, seed)
+        if subject.phase == BEFORE:
+            path = run.detector_path(mine.name, str(mine.trained_on), seed)
+        if seed != mine.seed and path.is_file():
+            detector = load(path, Detector)
+            detector.classifier = second
+            return detector
+    return None
 
 
 def _trained(study: Study, name: str, trained_on: str, seed: int, phase: str, detector: Detector) -> Subject:
@@ -112,50 +162,3 @@ def shared(classifier: nn.Module, detector: nn.Module) -> nn.Module:
 def calibrated(study: Study, module: nn.Module) -> Tensor:
     """Return the sorted scores (n,) of the clean calibration images."""
     return clean_scores(module, study.data.calibration_dataloader(), study.device).sort().values
-
-
-def own_subject(study: Study, detector: str, classifier: str | None) -> Subject:
-    """Return a detector of the user's own.
-
-    Args:
-        study: Of a run, whose data are used and, unless another is given, its classifier.
-        detector: Path of a checkpoint (.ckpt), or a class or function by its path, `my.module.MyDetector`; it is called
-            with what it takes of `classifier` and `saliency`.
-        classifier: Path of a checkpoint or class path in the same way; None: the run's.
-
-    Raises:
-        ValueError: If a path names nothing, or what it names cannot be built without more arguments.
-    """
-    attacked = study.classifier if classifier is None else _built(classifier, {}).to(study.device).eval()
-    offered: dict[str, Callable[[], Any]] = {"classifier": lambda: attacked, "saliency": lambda: study.saliency}
-    module = _built(detector, offered).to(study.device).eval()
-    name = detector.removesuffix(".ckpt").replace("/", ".").rpartition(".")[2].lower()
-    contender = Contender(name, None, None, module, calibrated(study, module))
-    return Subject(contender, BEFORE, shared(attacked, module))
-
-
-def _built(path: str, offered: Mapping[str, Callable[[], Any]]) -> nn.Module:
-    if path.endswith(".ckpt"):
-        return load(path)
-    package, _, name = path.rpartition(".")
-    try:
-        maker = getattr(importlib.import_module(package), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        msg = f"{path} names nothing ({error}): give a class path as my.module.MyDetector, or the path of a .ckpt"
-        raise ValueError(msg) from error
-    taken = inspect.signature(maker).parameters
-    needed = [
-        key for key, each in taken.items() if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
-    ]
-    lacking = [key for key in needed if key not in offered]
-    if lacking:
-        msg = (
-            f"{path} needs {', '.join(lacking)} as well, but is given {', '.join(offered) or 'nothing'} only: give the "
-            "others defaults, or name a function that builds it"
-        )
-        raise ValueError(msg)
-    built = maker(**{key: give() for key, give in offered.items() if key in needed})
-    if not isinstance(built, nn.Module):
-        msg = f"{path} makes a {type(built).__name__}: it must make a torch.nn.Module"
-        raise TypeError(msg)
-    return built

@@ -58,9 +58,15 @@ def suite(epsilon: float, steps: int, *, parts: bool, ours: bool) -> list[Entry]
         ours: Whether it has the authors' step of the representation.
     """
     paper = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=PAPER_STEPS, epsilon=epsilon)
-    authors = replace(paper, through_saliency=False)
+    authors, literal = replace(paper, through_saliency=False), replace(paper, update="literal")
     found = [
-        Entry(PAPER, paper, "paper", f"the paper's alternation, T = {PAPER_STEPS}, through the map"),
+        Entry(PAPER, paper, "paper", f"the paper's alternation, T = {PAPER_STEPS}, accumulating, through the map"),
+        Entry(
+            "alternating_literal",
+            literal,
+            "paper",
+            "the same, each step from the image as equations 3 and 4 are printed",
+        ),
         Entry("alternating_long", replace(paper, steps=steps), "paper", f"the same, T = {steps}"),
         Entry("metzen", _metzen(epsilon), "paper", f"Metzen's mix, weight .5, {PAPER_STEPS} steps"),
         Entry(
@@ -101,13 +107,13 @@ def suite(epsilon: float, steps: int, *, parts: bool, ours: bool) -> list[Entry]
 
 
 def transferred(epsilon: float, steps: int, classifier: nn.Module, detector: nn.Module, *, parts: bool) -> Entry:
-    """Return the attack made on another classifier and another seed's detector.
+    """Return the attack made on another classifier and a detector that looks through it.
 
     Args:
         epsilon: L-inf budget.
         steps: Of each walk.
         classifier: Of the same family, from another seed.
-        detector: Of the same kind, from another seed, aimed at the same false-positive rate.
+        detector: Of the same kind, aimed at the same false-positive rate.
         parts: Whether it names parts.
     """
     weights = PART_WEIGHTS if parts else (0.0,)
@@ -138,17 +144,14 @@ class SignNoise(Attack):
         return (problem.images + problem.within_region(change)).clamp(0, 1)
 
 
-def strongest(entries: Sequence[Entry]) -> Entry:
-    """Return the attack whose curves are drawn: Orthogonal PGD, against the parts as well where there are any."""
-    by_name = {entry.name: entry for entry in entries}
-    return by_name.get("orthogonal_parts", by_name["orthogonal"])
-
-
 def _metzen(epsilon: float) -> Joint:
     return Joint(epsilon=epsilon, steps=PAPER_STEPS, step_size=epsilon / PAPER_STEPS, schedule="constant")
 
 
-_TRANSFER = "Orthogonal PGD on another seed's classifier and detector"
+_TRANSFER = (
+    "Orthogonal PGD on the second classifier and a detector of the same kind that looks through it (a trained one of "
+    "another seed), with the run's saliency model"
+)
 
 
 def _words(weights: Sequence[float]) -> str:

@@ -171,7 +171,10 @@ def white_box(ends=(), contrasts=(), phase="before", seeds=(0, 1, 2)):
         for name, low, high in ends
         for seed in seeds
     ]
-    records = [{"name": n, "value": (low + high) / 2, "low": low, "high": high} for n, low, high in contrasts]
+    records = [
+        {"name": n, "detector": n.partition(",")[0], "value": (low + high) / 2, "low": low, "high": high}
+        for n, low, high in contrasts
+    ]
     meta = {"contrasts": records, "steps": 100, "attacked_seeds": list(seeds), "suite_seeds": list(seeds)}
     return {"white-box": {"meta": meta, "rows": rows}}
 
@@ -215,13 +218,18 @@ def test_the_whole_suite_on_one_seed_decides_nothing():
     ("ends", "expected"), [((-0.01, 0.01), "holds"), ((0.0, 0.1), "not decided"), ((0.03, 0.1), "does not hold")]
 )
 def test_more_iterations_do_not_help_if_they_win_hardly_more(ends, expected):
-    found = white_box(contrasts=[("id, more iterations", -0.01, 0.01), ("spd, more iterations", *ends)])
+    contrasts = [(f"{name}, more iterations", -0.01, 0.01) for name in FOUR[:3]]
+    found = white_box(contrasts=[*contrasts, ("spd, more iterations", *ends)])
     assert verdict("8", found) == expected
+    assert verdict("8", white_box(contrasts=contrasts)) == "not decided"
+    found["white-box"]["meta"]["steps"] = 10
+    assert verdict("8", found) == "not decided"
 
 
 @pytest.mark.parametrize(
     ("ends", "expected"), [((0.03, 0.1), "holds"), ((-0.1, 0.1), "not decided"), ((-0.1, -0.03), "does not hold")]
 )
 def test_the_alternation_must_beat_the_mix_on_every_detector(ends, expected):
-    mixes = [("id, alternation - Metzen's mix", 0.1, 0.2), ("spd, alternation - Metzen's mix", *ends)]
+    mixes = [(f"{name}, alternation - Metzen's mix", 0.1, 0.2) for name in FOUR[:3]]
+    mixes.append(("spd, alternation - Metzen's mix", *ends))
     assert verdict("9", white_box(contrasts=mixes)) == expected

@@ -1,5 +1,6 @@
 """evaluate.py white-box: who is attacked by what, the records, and that they agree with each other."""
 
+import dataclasses
 import json
 
 import pytest
@@ -10,7 +11,9 @@ import evaluate
 from detectors import ID, Detector
 from experiments import results
 from experiments.protocols.white_box import white_box
+from experiments.white_box.own import own_subject
 from experiments.white_box.rows import WORST
+from experiments.white_box.subjects import start_of, subjects, twin
 from experiments.white_box.suite import PAPER, SignNoise, suite
 from tests.experiments.studies import copy_of, study_of
 
@@ -67,6 +70,33 @@ class Contrast(Detector):
 def net():
     torch.manual_seed(1)
     return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 10))
+
+
+NUMBER = 3
+
+
+def fails(classifier):  # noqa: ARG001
+    return {}["nothing"]
+
+
+def small_net():
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, 1))
+
+
+def five():
+    return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 5))
+
+
+class Asks(nn.Module):
+    """It has random weights, and takes what it is offered by keyword, with defaults."""
+
+    def __init__(self, *, classifier=None, saliency=None):
+        super().__init__()
+        self.classifier, self.saliency = classifier, saliency
+        self.weights = nn.Linear(28 * 28, 1)
+
+    def forward(self, images):
+        return self.weights(images.flatten(1)).squeeze(1)
 
 
 def needs_more(classifier, depth):  # noqa: ARG001
@@ -159,7 +189,7 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
         (folder / "seed_1" / "model.ckpt").write_bytes((folder / "seed_0" / "model.ckpt").read_bytes())
     found = run(copy, images=4, steps=1, curve_images=0, suite_seeds=1, detectors=["id", "spd"])
     papers = {"alternating", "alternating_held", "alternating_long", "metzen"}
-    assert {row["attack"] for row in rows_of(found, seed=1)} == papers
+    assert {row["attack"] for row in rows_of(found, seed=1)} == papers | {"alternating_literal"}
     assert "transfer" in {row["attack"] for row in rows_of(found, seed=0)}
     assert "the worst case on seed 0" in found.tables[0].note
 
@@ -170,11 +200,25 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
         ({"epsilon": 2.0}, "epsilon must be an L-inf budget above 0 and at most 1, got 2.0"),
         ({"images": 0}, "images must be at least 1, got 0"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
-        ({"seeds": [7]}, r"seeds must be some of the run's \[0\], got \[7\]"),
+        ({"seeds": [7]}, r"seeds must be different ones of the run's \[0\], got \[7\]"),
+        ({"seeds": [0, 0]}, r"seeds must be different ones of the run's \[0\], got \[0, 0\]"),
+        ({"seeds": [0], "detector": "a.B"}, "--detector attacks that one only: leave out seeds"),
+        ({"resamples": 0}, "resamples must be at least 1, got 0"),
+        ({"curve_images": -1}, "curve_images must be at least 0, got -1"),
         ({"trained_on": "bim"}, "trained_on must be one of the run's fgsm, got 'bim'"),
         ({"detectors": ["xyz"]}, "detectors must be some of id, spd, max_softmax, mask_area, .*; got xyz"),
         ({"classifier": "a.B"}, "--classifier goes with --detector"),
-        ({"detector": "nowhere.Net"}, "nowhere.Net names nothing"),
+        ({"detector": "nowhere.Net"}, "nowhere.Net names nothing that can be called"),
+        ({"detector": f"{__name__}.NUMBER"}, "NUMBER names nothing that can be called"),
+        ({"detector": f"{__name__}.fails"}, "fails cannot be built .KeyError"),
+        (
+            {"detector": f"{__name__}.small_net"},
+            "small_net does not take the run's images .RuntimeError: mat1 and mat2",
+        ),
+        (
+            {"detector": f"{__name__}.Brightness", "classifier": f"{__name__}.five"},
+            r"but the data need logits \(1, 10\)",
+        ),
         ({"detector": f"{__name__}.needs_more"}, "needs depth as well, but is given classifier, saliency only"),
         ({"detector": "attacks.FGSM"}, "makes a FGSM: it must make a torch.nn.Module"),
     ],
@@ -212,10 +256,51 @@ def test_a_checkpoint_as_ones_own_gives_what_the_run_gives(finished, tmp_path):
     small = {"images": 4, "steps": 2, "curve_images": 0}
     own = run(copy, **small, detector=str(path))
     theirs = run(copy, **small, detectors=["id"])
-    assert own.protocol == "white-box-model"
+    assert own.protocol == "white-box-detectors-id-fgsm-seed-0-model"
     for row in own.rows:
         if row["attack"] not in {WORST, "transfer"}:  # which needs another seed
             assert row["sr_at_5"] == only(theirs, detector="id", attack=row["attack"])["sr_at_5"]
+
+
+def test_a_detector_is_given_what_it_takes_and_drawn_from_a_fixed_seed(finished):
+    study = study_of(finished)
+    first, again = (own_subject(study, f"{__name__}.Asks", None).contender.module for _ in range(2))
+    assert first.classifier is study.classifier
+    assert first.saliency is study.saliency
+    assert torch.equal(first.weights.weight, again.weights.weight)
+
+
+def test_twins_look_through_the_second_classifier(finished, tmp_path):
+    copy = copy_of(finished, tmp_path)
+    study = study_of(copy)
+    found = {each.name: each for each in subjects(study, "fgsm", [0])}
+    for name in ("max_softmax", "mask_area", "disagreement"):
+        assert twin(study, found[name]).contender.module.classifier is study.second
+    assert twin(study, found["second_classifier"]) is None  # it is that classifier already
+    assert twin(study, found["spd"]) is None  # there is no other seed
+    (copy / "pipeline.yaml").write_text(
+        (copy / "pipeline.yaml").read_text().replace("seeds:\n- 0\n", "seeds:\n- 0\n- 1\n")
+    )
+    other = copy / "detectors/spd/fgsm/seed_1"
+    other.mkdir()
+    (other / "model.ckpt").write_bytes((copy / "detectors/spd/fgsm/seed_0/model.ckpt").read_bytes())
+    study = study_of(copy)
+    made = twin(study, next(each for each in subjects(study, "fgsm", [0]) if each.name == "spd"))
+    assert made.contender.module.classifier is made.model is study.second
+    logits, _ = made.contender.module.joint(torch.rand(2, 1, 28, 28))
+    assert logits.shape == (2, 10)
+
+
+def test_detectors_retrained_from_another_start_are_no_after_of_these(finished, tmp_path):
+    copy = copy_of(finished, tmp_path)
+    retrained = copy / "retrained/spd/seed_0"
+    retrained.mkdir(parents=True)
+    (retrained / "model.ckpt").write_bytes((copy / "detectors/spd/fgsm/seed_0/model.ckpt").read_bytes())
+    study = study_of(copy)
+    assert start_of(study.run) == "fgsm"
+    assert {each.phase for each in subjects(study, "fgsm", [0], ["spd"])} == {"before", "after"}
+    study.run.settings = dataclasses.replace(study.run.settings, train_on=["bim", "fgsm"])
+    assert {each.phase for each in subjects(study, "fgsm", [0], ["spd"])} == {"before"}
 
 
 def test_files_and_flags(found, tmp_path):
