@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import BIM, FGSM
+from attacks import BIM, FGSM, DeepFool, SelectivePGD, Transfer
 from data import identity
 from data.identity import digest, of_attack, of_code, of_module, of_tensor
-from detectors import Classifier, TorchvisionNetwork
+from detectors import Classifier, Thresholded, TorchvisionNetwork
 from detectors.explanations import LogitGradient
 from tests.conftest import CLASSES, SHAPE
 
@@ -183,3 +183,32 @@ def test_an_attack_is_told_by_the_values_of_all_its_fields(tmp_path):
 def test_a_field_that_cannot_be_told_is_refused():
     with pytest.raises(TypeError, match=r"Rich\.other is a function, whose content cannot be told: give store: null"):
         of_attack(Rich(epsilon=0.1, other=lambda: 0))
+
+
+class Scaled(nn.Module):
+    """Somebody else's module, whose only argument is a plain attribute."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, images):
+        return self.factor * images.mean((1, 2, 3))
+
+
+def test_plain_attributes_of_a_user_s_own_module_count():
+    assert of_module(Scaled(1.0)) == of_module(Scaled(1.0))
+    assert of_module(Scaled(1.0)) != of_module(Scaled(0.5))
+    assert of_module(nn.Sequential(Scaled(1.0))) != of_module(nn.Sequential(Scaled(0.5)))
+
+
+def test_what_a_transferred_attack_holds_counts(classifier):
+    def transfer(attack, threshold):
+        return Transfer(attack=attack, model=classifier, detector=Thresholded(Scaled(1.0), threshold))
+
+    first = transfer(SelectivePGD(steps=5), 0.0)
+    assert of_attack(first) == of_attack(transfer(SelectivePGD(steps=5), 0.0))
+    assert of_attack(first) != of_attack(transfer(SelectivePGD(steps=6), 0.0))
+    assert of_attack(first) != of_attack(transfer(SelectivePGD(steps=5), 5.0))
+    by_class = [of_code(Transfer(attack=attack, model=nn.Flatten())) for attack in (BIM(), DeepFool())]
+    assert by_class[0] != by_class[1]

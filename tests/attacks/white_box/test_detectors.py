@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from attacks import Alternating, Joint, JointDDN, OrthogonalPGD, SelectivePGD, Square
-from detectors import Thresholded
+from detectors import ID, Thresholded
 from saliency.jacobian import jacobian
 from saliency.smooth import softplus_twin
 from tests.detectors.helpers import TRAINED, build, world
@@ -208,3 +208,42 @@ def test_alternation_moves_every_image_that_does_not_pass(name, detector, grey):
     asked = Thresholded(detector, -1e3)
     result = Alternating(step_size=STEP)(grey.classifier, grey.images, detector=asked)
     assert (result != grey.images).flatten(1).any(1).all()
+
+
+class Reversed(ID):
+    """It has its own way to the scores."""
+
+    def forward(self, images):
+        return -super().forward(images)
+
+
+class Forgetful(ID):
+    """Its representation takes no logits."""
+
+    def represent(self, images):
+        return 1 - images
+
+
+@pytest.mark.parametrize("kind", [Reversed, Forgetful])
+def test_subclass_is_attacked_on_the_scores_that_it_gives(kind, grey):
+    detector = kind(grey.classifier).eval()
+    logits, scores = detector.joint(grey.images)
+    torch.testing.assert_close(scores, detector(grey.images))
+    torch.testing.assert_close(logits, grey.classifier(grey.images))
+    aimed = Thresholded(detector, -1e6)  # rejects everything: the attack goes on
+    found = SelectivePGD(epsilon=0.2, steps=10).report(grey.classifier, grey.images, detector=aimed)
+    with torch.no_grad():
+        lower = detector(found.images) < detector(grey.images)
+    assert lower[found.success].float().mean() > 0.9
+
+
+def test_subclass_with_its_own_forward_has_no_step_of_the_representation(grey):
+    detector = Reversed(grey.classifier).eval()
+    with pytest.raises(ValueError, match="needs a detector with representation_step, and Reversed has none"):
+        Alternating(through_saliency=False)(grey.classifier, grey.images, detector=detector)
+
+
+def test_softplus_twin_replaces_an_activation_that_is_used_twice():
+    shared = nn.ReLU()
+    twin = softplus_twin(nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared))
+    assert [type(layer) for layer in twin] == [nn.Linear, nn.Softplus] * 2

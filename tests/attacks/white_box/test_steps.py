@@ -233,3 +233,27 @@ def test_gradients_that_are_not_finite_do_not_end_the_walk(model, grey):
         result = attack.report(model, grey, labels, detector=detector)
         assert result.images.isfinite().all()
         assert (result.scores < before).all()
+
+
+SIGNED = {
+    "alternating": Alternating(step_size=0.1),
+    "joint": Joint(epsilon=0.5, step_size=0.1, steps=5, weights=(0.0,)),
+}
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_saturated_softmax_hides_nothing(name, model):
+    images = torch.rand(8, *SHAPE, dtype=torch.float64)
+    labels = model(images).argmax(1)
+    with torch.no_grad():
+        model[1].weight.mul_(1e6)
+        model[1].bias.mul_(1e6)
+    adversarial = SIGNED[name](model, images, labels, detector=Accepts())
+    assert (model(adversarial).argmax(1) != labels).all()
+
+
+class Accepts(nn.Module):
+    """Rejects nothing."""
+
+    def forward(self, images):
+        return images.flatten(1).sum(1) * 0 - 1
