@@ -2,6 +2,7 @@
 
 import math
 
+from scipy import stats
 from torch import Tensor
 
 
@@ -24,5 +25,29 @@ def threshold(calibration: Tensor, false_positive_rate: float) -> float | None:
     if not 0 < false_positive_rate < 1:
         msg = f"the false-positive rate must lie between 0 and 1, got {false_positive_rate}"
         raise ValueError(msg)
-    rank = max(1, math.ceil(round((len(calibration) + 1) * (1 - false_positive_rate), 9)))
+    rank = _rank(len(calibration), false_positive_rate)
     return calibration[rank - 1].item() if rank <= len(calibration) else None
+
+
+def rate_interval(count: int, false_positive_rate: float, level: float = 0.95) -> tuple[float, float] | None:
+    """Return between which false-positive rates the threshold lies, given that the calibration images were drawn.
+
+    The rate of the k-th of n order statistics is distributed as Beta(n + 1 - k, k), whatever the scores.
+
+    Args:
+        count: Calibration images, n.
+        false_positive_rate: The rate asked for, in (0, 1).
+        level: Of the central interval.
+
+    Returns:
+        Its two ends; None where n is too small for a threshold.
+    """
+    rank = _rank(count, false_positive_rate)
+    if rank > count:
+        return None
+    low, high = stats.beta.interval(level, count + 1 - rank, rank)
+    return float(low), float(high)
+
+
+def _rank(count: int, false_positive_rate: float) -> int:
+    return max(1, math.ceil(round((count + 1) * (1 - false_positive_rate), 9)))

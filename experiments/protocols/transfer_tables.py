@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from experiments.measures import SEEDS
+from detectors.calibration import rate_interval
+from experiments.measures import SEEDS, WORKING_RATE
 from experiments.protocols.matrix import SUBSETS
 from experiments.results import Flag, Table
 from experiments.study import Study
@@ -15,6 +16,7 @@ UNTRAINED: Final = "-"
 _MATRICES: Final = (
     ("auroc", "AUROC", ("all", "successful", "failed")),
     ("tpr_at_5_fpr", "TPR at 5 % FPR", ("all", "successful")),
+    ("tpr_at_10_fpr", "TPR at 10 % FPR", ("all",)),
     ("accuracy", "Balanced accuracy at probability .5 (the paper's number)", ("all", "successful")),
     ("auroc_against_noise", "Adversarial or just noisy: AUROC against norm-matched noise", ("all", "successful")),
     ("noise_flagged", "Adversarial or just noisy: share of norm-matched noise flagged at 5 % FPR", ("all",)),
@@ -163,8 +165,18 @@ def _spread(values: Sequence[float]) -> float | str | None:
 def _note(meta: Mapping[str, Any], value: str) -> str:
     several = len(meta["seeds"]) > 1
     shown = f"Mean {'and standard deviation ' if several else ''}over {len(meta['seeds'])} seed(s)"
-    threshold = f"; threshold from {meta['calibration_images']} clean calibration images"
-    return f"{shown}; {meta['knowledge']}{threshold if '5_fpr' in value or value == 'noise_flagged' else ''}."
+    rate = 0.1 if value == "tpr_at_10_fpr" else WORKING_RATE
+    threshold = f"; {_threshold(meta['calibration_images'], rate)}"
+    return f"{shown}; {meta['knowledge']}{threshold if '_fpr' in value or value == 'noise_flagged' else ''}."
+
+
+def _threshold(count: int, rate: float) -> str:
+    """Return where a threshold comes from, and what its false-positive rate may be."""
+    ends = rate_interval(count, rate)
+    between = (
+        "" if ends is None else f", whose false-positive rate lies at 95 % between {ends[0]:.3f} and {ends[1]:.3f}"
+    )
+    return f"threshold from {count} clean calibration images{between}"
 
 
 def _attacks(rows: Rows, attacks: Sequence[str]) -> Table:
@@ -182,5 +194,5 @@ def _realised(rows: Rows, meta: Mapping[str, Any]) -> Table:
         "Realised false-positive rate of the 5 % threshold",
         ["detector", "trained on", "seed", "realised FPR"],
         [[*key, rate] for key, rate in found.items()],
-        f"On {meta['test_images']} clean test images; threshold from {meta['calibration_images']} calibration images.",
+        f"On {meta['test_images']} clean test images; {_threshold(meta['calibration_images'], WORKING_RATE)}.",
     )

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors import load
-from detectors.calibration import threshold
+from detectors.calibration import rate_interval, threshold
 from saliency.checkpoints import save
 from tests.detectors.helpers import TRAINED, build
 from tests.saliency.helpers import loader, short_trainer
@@ -139,3 +139,18 @@ def test_scores_of_a_calibrated_detector_keep_the_false_positive_rate(grey):
     for rate in (0.05, 0.1, 0.3):
         assert (scores[:1999] > detector.threshold(rate)).sum().item() <= rate * 1999
         assert (scores[1999:] > detector.threshold(rate)).float().mean().item() == pytest.approx(rate, abs=0.05)
+
+
+@pytest.mark.parametrize(("count", "rate"), [(99, 0.05), (300, 0.05), (1000, 0.01)])
+def test_rate_of_the_threshold_lies_in_its_interval_as_often_as_it_says(count, rate):
+    low, high = rate_interval(count, rate)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.rand(2000, count, generator=generator).sort(1).values
+    rates = torch.tensor([1 - threshold(scores, rate) for scores in drawn])  # of uniform scores
+    assert ((rates >= low) & (rates <= high)).double().mean().item() == pytest.approx(0.95, abs=0.02)
+    assert low < rate < high
+
+
+def test_too_few_images_have_no_interval():
+    assert rate_interval(18, 0.05) is None
+    assert rate_interval(19, 0.05) is not None

@@ -32,6 +32,7 @@ FIELDS = [
     "average_precision",
     "tpr_at_1_fpr",
     "tpr_at_5_fpr",
+    "tpr_at_10_fpr",
     "fpr_at_95_tpr",
     "realised_fpr",
     "attack_success_rate",
