@@ -66,6 +66,8 @@ def test_pipeline_file_plans_stages_whose_configs_are_accepted(path):
     trained = len(settings.detectors) * len(settings.train_on)
     assert len(stages) == 5 + (trained + retrained) * len(settings.seeds)
     for stage in stages:
+        if stage.config["seed_everything"] != settings.seeds[0]:
+            continue  # seeds differ in nothing else
         resolved = yaml.safe_load(ConfigCheck({"subcommand": "fit", "fit": stage.config}).resolved())
         assert resolved["trainer"]["default_root_dir"] == str(stage.folder)
 

@@ -76,7 +76,11 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "images": Option(int, 200, "Test images attacked."),
             "steps": Option(int, 100, "Steps of each walk."),
             "epsilon": Option(float | None, None, "L-inf budget; null: that of the attack trained on."),
-            "trained_on": Option(str | None, None, "Attack that the detectors were trained on; null: the first."),
+            "trained_on": Option(
+                str | None,
+                None,
+                "Attack that the detectors were trained on; null: where retraining starts, else the first.",
+            ),
             "detectors": Option(
                 list[str] | None, None, "Names of the detectors attacked; null: all, training-free too."
             ),
