@@ -75,6 +75,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         {
             "images": Option(int, 200, "Test images attacked."),
             "steps": Option(int, 100, "Steps of each walk."),
+            "restarts": Option(int, 1, "Walks from the image (first) and from random points, for all but the paper's."),
             "epsilon": Option(float | None, None, "L-inf budget; null: that of the attack trained on."),
             "trained_on": Option(
                 str | None,

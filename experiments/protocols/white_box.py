@@ -27,8 +27,8 @@ def white_box(study: Study) -> Result:
     """Return what a suite of attacks that know the detectors makes of them, before and after retraining.
 
     Args:
-        study: Of a run whose detectors are trained. Options: `images`, `steps`, `epsilon`, `trained_on`, `detectors`,
-            `seeds`, `suite_seeds`, `curve_images`, `resamples`, and for a user's own `detector` and `classifier`.
+        study: Of a run whose detectors are trained. Options: `images`, `steps`, `restarts`, `epsilon`, `trained_on`,
+            `detectors`, `seeds`, `suite_seeds`, `curve_images`, `resamples`, and for a user's own `detector` and `classifier`.
 
     Raises:
         FileNotFoundError: If a stage is missing; says which command makes it.
@@ -61,6 +61,7 @@ def white_box(study: Study) -> Result:
         "fields": FIELDS,
         "epsilon": plan.epsilon,
         "steps": plan.steps,
+        "restarts": study.options["restarts"],
         "trained_on": plan.trained_on,
         "attacked_seeds": plan.seeds,
         "suite_seeds": plan.seeds[: study.options["suite_seeds"]],
@@ -150,7 +151,8 @@ class _Plan:
     def entries(self, subject: Subject, attacker: Attacker) -> Iterator[Entry]:
         """Yield the attacks on a detector."""
         parts = bool(subject.parts(attacker.sample.images[:1].to(self.study.device)))
-        every = suite(self.epsilon, self.steps, parts=parts, ours=subject.ours)
+        restarts = _at_least(1, "restarts", self.study.options["restarts"])
+        every = suite(self.epsilon, self.steps, parts=parts, ours=subject.ours, restarts=restarts)
         if not self.whole(subject):
             yield from (entry for entry in every if entry.kind == "paper")
             return

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from experiments.plots import COLOURS, MARKERS, png
 from experiments.white_box.rows import WORST, mean_of, of
@@ -79,6 +80,7 @@ def _curves(axis: Axes, records: Sequence[Mapping[str, Any]], across: str) -> No
         axis.plot(*zip(*points, strict=True), style, marker=marker, markersize=4, color=colour, label=label)
     if across == "steps":
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_ylim(-0.03, 1.03)
     axis.set_xlabel({"steps": "steps of the attack", "epsilon": "epsilon (L-inf budget)"}[across])
     axis.set_ylabel("SR@5")

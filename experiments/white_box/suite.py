@@ -1,6 +1,6 @@
 """The attacks of the white-box protocol, all within one L-inf budget (PROTOCOL C14-C17)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -48,7 +48,7 @@ class Entry:
     about: str
 
 
-def suite(epsilon: float, steps: int, *, parts: bool, ours: bool) -> list[Entry]:
+def suite(epsilon: float, steps: int, *, parts: bool, ours: bool, restarts: int = 1) -> list[Entry]:
     """Return the attacks that know everything.
 
     Args:
@@ -56,54 +56,46 @@ def suite(epsilon: float, steps: int, *, parts: bool, ours: bool) -> list[Entry]
         steps: Of each walk.
         parts: Whether the detector names parts (`surrogates`).
         ours: Whether it has the authors' step of the representation.
+        restarts: Of each walk that is aimed at the false-positive rate.
     """
-    paper = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=PAPER_STEPS, epsilon=epsilon)
-    authors, literal = replace(paper, through_saliency=False), replace(paper, update="literal")
-    found = [
-        Entry(PAPER, paper, "paper", f"the paper's alternation, T = {PAPER_STEPS}, accumulating, through the map"),
-        Entry(
-            "alternating_literal",
-            literal,
-            "paper",
-            "the same, each step from the image as equations 3 and 4 are printed",
-        ),
-        Entry("alternating_long", replace(paper, steps=steps), "paper", f"the same, T = {steps}"),
-        Entry("metzen", _metzen(epsilon), "paper", f"Metzen's mix, weight .5, {PAPER_STEPS} steps"),
-        Entry(
-            "alternating_aimed",
-            replace(paper, steps=steps),
-            "gradient",
-            f"T = {steps}, aimed at the false-positive rate",
-        ),
-        Entry(
-            "joint",
-            Joint(epsilon=epsilon, steps=steps, weights=MIX_WEIGHTS),
-            "gradient",
-            f"Metzen's mix, weights {_words(MIX_WEIGHTS)}",
-        ),
-        Entry(
-            "joint_loss", JointLoss(epsilon=epsilon, steps=steps), "gradient", "one loss, its weight searched per image"
-        ),
-        Entry("selective", SelectivePGD(epsilon=epsilon, steps=steps), "gradient", "Selective PGD"),
-        Entry("orthogonal", OrthogonalPGD(epsilon=epsilon, steps=steps), "gradient", "Orthogonal PGD"),
-    ]
-    if ours:
-        found.insert(
-            1, Entry("alternating_held", authors, "paper", "as in the authors' code: the map is held constant")
-        )
+    found = [Entry(name, attack, "paper", about) for name, attack, about in _paper(epsilon, steps, ours=ours)]
+    found += [Entry(name, attack, "gradient", about) for name, attack, about in _walks(epsilon, steps, restarts)]
     if parts:
         told = f"PGD, also against the detector's parts, weights {_words(PART_WEIGHTS)}"
-        selective = SelectivePGD(epsilon=epsilon, steps=steps, part_weights=PART_WEIGHTS)
-        orthogonal = OrthogonalPGD(epsilon=epsilon, steps=steps, part_weights=PART_WEIGHTS)
-        found += [
-            Entry("selective_parts", selective, "gradient", f"Selective {told}"),
-            Entry("orthogonal_parts", orthogonal, "gradient", f"Orthogonal {told}"),
-        ]
+        for name, kind in (("selective_parts", SelectivePGD), ("orthogonal_parts", OrthogonalPGD)):
+            attack = kind(epsilon=epsilon, steps=steps, restarts=restarts, part_weights=PART_WEIGHTS)
+            found.append(Entry(name, attack, "gradient", f"{name.partition('_')[0].capitalize()} {told}"))
     queries = QUERIES_PER_STEP * steps
-    return [
-        *found,
-        Entry("square", Square(epsilon=epsilon, queries=queries), "gradient-free", f"Square attack, {queries} queries"),
-    ]
+    square = Square(epsilon=epsilon, queries=queries)
+    return [*found, Entry("square", square, "gradient-free", f"Square attack, {queries} queries")]
+
+
+def _paper(epsilon: float, steps: int, *, ours: bool) -> Iterator[tuple[str, Attack, str]]:
+    """Yield what the paper compares, aimed at probability .5."""
+    own = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=PAPER_STEPS, epsilon=epsilon)
+    mix = Joint(epsilon=epsilon, steps=PAPER_STEPS, step_size=epsilon / PAPER_STEPS, schedule="constant")
+    yield PAPER, own, f"the paper's alternation, T = {PAPER_STEPS}, accumulating, through the map"
+    if ours:
+        yield "alternating_held", replace(own, through_saliency=False), "as in the authors' code: the map held constant"
+    literal = "as equations 3 and 4 are printed: each step from the image"
+    yield "alternating_literal", replace(own, update="literal"), literal
+    yield "alternating_long", replace(own, steps=steps), f"the first of these with T = {steps}"
+    yield "metzen", mix, f"Metzen's mix, weight .5, {PAPER_STEPS} steps"
+
+
+def _walks(epsilon: float, steps: int, restarts: int) -> Iterator[tuple[str, Attack, str]]:
+    """Yield the attacks aimed at the false-positive rate that go along gradients, but those against parts."""
+    own = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
+    joint = Joint(epsilon=epsilon, steps=steps, restarts=restarts, weights=MIX_WEIGHTS)
+    yield "alternating_aimed", own, f"the alternation with T = {steps}, aimed at the false-positive rate"
+    yield "joint", joint, f"Metzen's mix, weights {_words(MIX_WEIGHTS)}"
+    yield (
+        "joint_loss",
+        JointLoss(epsilon=epsilon, steps=steps, restarts=restarts),
+        "one loss, its weight searched per image",
+    )
+    yield "selective", SelectivePGD(epsilon=epsilon, steps=steps, restarts=restarts), "Selective PGD"
+    yield "orthogonal", OrthogonalPGD(epsilon=epsilon, steps=steps, restarts=restarts), "Orthogonal PGD"
 
 
 def transferred(epsilon: float, steps: int, classifier: nn.Module, detector: nn.Module, *, parts: bool) -> Entry:
@@ -142,10 +134,6 @@ class SignNoise(Attack):
         drawn = torch.stack([torch.randint(0, 2, shape, generator=each) for each in problem.generators()])
         change = self.epsilon * (2 * drawn - 1).to(problem.images)
         return (problem.images + problem.within_region(change)).clamp(0, 1)
-
-
-def _metzen(epsilon: float) -> Joint:
-    return Joint(epsilon=epsilon, steps=PAPER_STEPS, step_size=epsilon / PAPER_STEPS, schedule="constant")
 
 
 _TRANSFER = (

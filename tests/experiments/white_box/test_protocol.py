@@ -20,6 +20,7 @@ from tests.experiments.studies import copy_of, study_of
 OPTIONS = {
     "images": 8,
     "steps": 2,
+    "restarts": 1,
     "epsilon": None,
     "trained_on": None,
     "seeds": None,
@@ -199,6 +200,7 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
     [
         ({"epsilon": 2.0}, "epsilon must be an L-inf budget above 0 and at most 1, got 2.0"),
         ({"images": 0}, "images must be at least 1, got 0"),
+        ({"restarts": 0}, "restarts must be at least 1, got 0"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"seeds": [7]}, r"seeds must be different ones of the run's \[0\], got \[7\]"),
         ({"seeds": [0, 0]}, r"seeds must be different ones of the run's \[0\], got \[0, 0\]"),
