@@ -28,7 +28,8 @@ def white_box(study: Study) -> Result:
 
     Args:
         study: Of a run whose detectors are trained. Options: `images`, `steps`, `restarts`, `epsilon`, `trained_on`,
-            `detectors`, `seeds`, `suite_seeds`, `curve_images`, `resamples`, and for a user's own `detector` and `classifier`.
+            `detectors`, `seeds`, `suite_seeds`, `curve_images`, `resamples`, and for a user's own `detector` and
+            `classifier`.
 
     Raises:
         FileNotFoundError: If a stage is missing; says which command makes it.
