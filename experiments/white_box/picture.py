@@ -54,7 +54,7 @@ def _attacks(
                 marker, colour = MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
                 axis.plot([value], [place], marker, color=colour, markersize=5, label=name, alpha=0.9, clip_on=False)
     axis.set_yticks(range(len(lines)), [named(*line) for line in lines])
-    axis.invert_yaxis()
+    axis.set_ylim(max(len(lines), 4) - 0.5, -0.5)
     axis.set_xlim(0, 1.08)
     axis.set_xlabel(SUCCESS)
     handles, labels = axis.get_legend_handles_labels()

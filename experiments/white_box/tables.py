@@ -112,7 +112,8 @@ def _by_attack(rows: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
         ]
         shown = [line for line in lines if any(value is not None for value in line[2:])]
         about = "; ".join(f"{attack}: {words}" for attack, words in meta["suite"].items()) if name == "sr_at_5" else ""
-        yield Table(title, ["detector", "retraining", *attacks], shown, about)
+        if shown:
+            yield Table(title, ["detector", "retraining", *attacks], shown, about)
 
 
 def _prices(prices: Rows, meta: Mapping[str, Any]) -> Table:
