@@ -21,7 +21,7 @@ class Joint(Walk):
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen.
-        step_size: The length a of the first step; None: a tenth of epsilon.
+        step_size: The length a of the first step; None: a tenth of epsilon, or more if steps are few.
         steps: Number of steps, at least 1.
         restarts: Number of walks, at least 1; the first begins at the image, the others at random points.
         norm: "linf" or "l2".
@@ -83,7 +83,7 @@ class JointLoss(Walk):
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen.
-        step_size: Length of the first step in that norm; None: a tenth of epsilon.
+        step_size: Length of the first step in that norm; None: a tenth of epsilon, or more if steps are few.
         steps: Number of steps of a walk, at least 1.
         restarts: Number of searches, at least 1; the first begins at the image, the others at random points.
         norm: "linf" or "l2".

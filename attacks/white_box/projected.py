@@ -70,7 +70,7 @@ class SelectivePGD(_Projected):
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen.
-        step_size: Length of the first step in that norm; None: a tenth of epsilon.
+        step_size: Length of the first step in that norm; None: a tenth of epsilon, or more if steps are few.
         steps: Number of steps, at least 1.
         restarts: Number of walks, at least 1; the first begins at the image, the others at random points.
         norm: "linf" or "l2".
@@ -101,7 +101,7 @@ class OrthogonalPGD(_Projected):
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen.
-        step_size: Length of the first step in that norm; None: a tenth of epsilon.
+        step_size: Length of the first step in that norm; None: a tenth of epsilon, or more if steps are few.
         steps: Number of steps, at least 1.
         restarts: Number of walks, at least 1; the first begins at the image, the others at random points.
         norm: "linf" or "l2".

@@ -17,6 +17,9 @@ from attacks.white_box.kept import Kept
 
 SCHEDULES = ("constant", "cosine")
 
+_REACH = 2.5
+"""Length of all steps together at least, in epsilons, if none of them were shortened."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Walk(Attack):
@@ -38,8 +41,11 @@ class Walk(Attack):
         at_least(0, epsilon=self.epsilon, step_size=0 if self.step_size is None else self.step_size)
 
     def length(self, step: int) -> float:
-        """Return the length of a step, counted from 0: at first a tenth of epsilon unless given."""
-        first = self.epsilon / 10 if self.step_size is None else self.step_size
+        """Return the length of a step, counted from 0.
+
+        Unless given, the first is a tenth of epsilon, or, of few steps, so long that together they reach the boundary.
+        """
+        first = self.epsilon * max(0.1, _REACH / self.steps) if self.step_size is None else self.step_size
         return first if self.schedule == "constant" else first * (1 + math.cos(math.pi * step / self.steps)) / 2
 
     @property

@@ -14,9 +14,6 @@ from experiments.white_box.suite import Entry
 STEPS: Final = (1, 3, 10, 30)
 """Beside the suite's own number."""
 
-REACH: Final = 2.5
-"""Length of all steps together at least, in budgets, if none of them were shortened."""
-
 SHARES: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Budgets, in parts of the suite's."""
 
@@ -36,8 +33,6 @@ def curve_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield records of `across` (steps or epsilon), `at`, and what an attack reaches there.
 
-    Steps are long enough for the ball's boundary to be in reach of the fewest.
-
     Args:
         attacker: Of the sample.
         wanted: Whom to attack, and by which walk.
@@ -48,10 +43,10 @@ def curve_rows(
     numbers = sorted({*(each for each in STEPS if each < steps), steps})
     sizes = sorted({*(min(1.0, share * epsilon) for share in SHARES), 1.0})
     for subject, entry in wanted:
-        variants: list[tuple[str, float, Attack]] = []
-        for number in numbers:
-            length = max(epsilon / 10, REACH * epsilon / number)
-            variants.append(("steps", number, replace(entry.attack, steps=number, step_size=length)))  # type: ignore[call-arg]
+        variants: list[tuple[str, float, Attack]] = [
+            ("steps", number, replace(entry.attack, steps=number))  # type: ignore[call-arg]
+            for number in numbers
+        ]
         variants += [("epsilon", size, replace(entry.attack, epsilon=size)) for size in sizes]  # type: ignore[call-arg]
         for across, at, changed in variants:
             found = attacker.outcome(subject, f"{across} {at:g}", changed, subject.aimed(), count)

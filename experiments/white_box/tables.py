@@ -95,7 +95,7 @@ def _seeds(meta: Mapping[str, Any]) -> str:
 
 
 def _by_attack(rows: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
-    attacks = list(dict.fromkeys(row["attack"] for row in rows))
+    attacks = sorted(dict.fromkeys(row["attack"] for row in rows), key=lambda attack: attack == WORST)  # it last
     told = {
         "sr_at_5": "SR@5: of the images right before, those misclassified and accepted at 5 % false positives",
         "sr_at_50": "SR@50: the same at 50 % false positives",
