@@ -1,10 +1,12 @@
 """Projected gradient descent on model and detector, each step against the one that is not beaten yet."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from attacks.ball import unit
 from attacks.checks import at_least
 from attacks.margin import ahead
 from attacks.problem import Problem
@@ -48,6 +50,7 @@ class _Projected(Walk):
         logits, scores, parts = problem.surrogates(points)
         return logits, scores, scores + weight * sum(parts.values(), torch.zeros_like(scores))
 
+    @abstractmethod
     def _descent(self, points: Tensor, resistance: Tensor, suspicion: Tensor, hit: Tensor) -> Tensor:
         """Return the gradient (N, C, H, W) to step against.
 
@@ -57,7 +60,6 @@ class _Projected(Walk):
             suspicion: (N,), the detector's.
             hit: (N,) bool, whether the model is fooled.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +127,5 @@ class OrthogonalPGD(_Projected):
 
 def _without(gradient: Tensor, other: Tensor) -> Tensor:
     """Return each image's gradient (N, C, H, W) without its component along another one."""
-    # at unit length first: the squares of small gradients underflow
-    flat, along = gradient.flatten(1), torch.nn.functional.normalize(other.flatten(1), eps=_TINY)
-    return (flat - along * (flat * along).sum(1, keepdim=True)).view_as(gradient)
-
-
-_TINY = 1e-30
+    along = unit(other)  # at unit length first: the squares of small gradients underflow
+    return gradient - along * (gradient * along).sum((1, 2, 3), keepdim=True)

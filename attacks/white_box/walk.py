@@ -45,7 +45,8 @@ class Walk(Attack):
 
         Unless given, the first is a tenth of epsilon, or, of few steps, so long that together they reach the boundary.
         """
-        first = self.epsilon * max(0.1, _REACH / self.steps) if self.step_size is None else self.step_size
+        shortest = max(self.epsilon / 10, _REACH * self.epsilon / self.steps)
+        first = shortest if self.step_size is None else self.step_size
         return first if self.schedule == "constant" else first * (1 + math.cos(math.pi * step / self.steps)) / 2
 
     @property

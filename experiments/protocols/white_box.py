@@ -68,7 +68,6 @@ def white_box(study: Study) -> Result:
         "suite_seeds": plan.seeds[: study.options["suite_seeds"]],
         "attacked_images": len(attacker.sample),
         "curve_images": count,
-        "price_steps": plan.steps,
         "suite": about,
         "contrasts": contrasts(outcomes, resampling),
         "curves": curves,

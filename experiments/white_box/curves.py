@@ -59,11 +59,5 @@ def curve_rows(
                 "at": at,
                 "n_right": int(found.right_before.sum()),
                 "sr_at_5": found.success(WORKING_RATE),
-                "fooled": _fooled(found),
+                "fooled": found.classifier_success,
             }
-
-
-def _fooled(found: Outcome) -> float | None:
-    """Return the share of the images right before that are wrong after, rejected or not."""
-    count = int(found.right_before.sum())
-    return int((found.right_before & found.wrong).sum()) / count if count else None

@@ -85,6 +85,12 @@ class Outcome:
         count = int(self.right_before.sum())
         return int(self.fooled(false_positive_rate).sum()) / count if count else None
 
+    @property
+    def classifier_success(self) -> float | None:
+        """The share of the images right before that are wrong after, rejected or not; None if there are none."""
+        count = int(self.right_before.sum())
+        return int((self.right_before & self.wrong).sum()) / count if count else None
+
     @cached_property
     def detector_accuracy(self) -> float:
         """The paper's: balanced, at probability .5."""

@@ -80,7 +80,9 @@ def subjects(study: Study, trained_on: str, seeds: list[int], names: list[str] |
         ValueError: If a name is none of a detector of the run.
     """
     run, found = study.run, []
-    known = [*run.settings.detectors, *(each.name for each in study.training_free)]
+    only_trained = bool(names) and set(names or ()) <= set(run.settings.detectors)
+    free = [] if only_trained else study.training_free  # these cost scores of the calibration images
+    known = [*run.settings.detectors, *(each.name for each in free)]
     wanted = known if names is None else names
     if not wanted or not set(wanted) <= set(known):
         msg = f"detectors must be some of {', '.join(known)}; got {', '.join(wanted) or 'none'}"
@@ -92,8 +94,7 @@ def subjects(study: Study, trained_on: str, seeds: list[int], names: list[str] |
             found.append(_trained(study, name, trained_on, seed, BEFORE, run.detector(name, trained_on, seed)))
             if trained_on == start_of(run) and run.retrained_path(name, seed).is_file():
                 found.append(_trained(study, name, trained_on, seed, AFTER, run.retrained(name, seed)))
-    free = [Subject(each, BEFORE, study.classifier) for each in study.training_free if each.name in wanted]
-    return [*found, *free]
+    return [*found, *(Subject(each, BEFORE, study.classifier) for each in free if each.name in wanted)]
 
 
 def start_of(run: Run) -> str:

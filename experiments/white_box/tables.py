@@ -141,7 +141,7 @@ def _prices(prices: Rows, meta: Mapping[str, Any]) -> Table:
         ],
         note="How much further in L2 an attack of minimal norm goes when it must fool the detector at 5 % false "
         "positives as well as the classifier, image by image, on the images where both attacks succeed; "
-        f"{meta['price_steps']} steps, first seed.",
+        f"{meta['steps']} steps, first seed.",
     )
 
 
