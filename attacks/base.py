@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from attacks import norms
 from attacks.guard import check_images, check_labels, check_region, evaluation_mode, gradients, guarded
-from attacks.problem import Counted, Passes, Problem
+from attacks.problem import Counted, Passes, Problem, predictions, seed_of
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ class Attack(ABC):
         images = images.detach()
         asked = detector if self.needs_detector else None
         with evaluation_mode(model, asked), gradients(images.device):
-            reference = _predictions(Problem(model, images)) if labels is None else labels.to(images.device)
-            predicted = _predictions(Problem(model, adversarial))
+            reference = predictions(Problem(model, images)) if labels is None else labels.to(images.device)
+            predicted = predictions(Problem(model, adversarial))
             scores = None if asked is None else _scores(asked, Problem(model, adversarial))
         perturbation = adversarial - images
         return AttackResult(
@@ -165,8 +165,8 @@ class Attack(ABC):
             originals = images.detach().clone(memory_format=torch.contiguous_format)
             counted = safe if passes is None else Counted(safe, passes)
             given = None if labels is None else labels.detach().to(images.device, torch.long, copy=True)
-            chosen = _predictions(Problem(counted, originals)) if given is None else given
-            problem = Problem(counted, originals, chosen, safe.detector, mask, _seed(generator))
+            chosen = predictions(Problem(counted, originals)) if given is None else given
+            problem = Problem(counted, originals, chosen, safe.detector, mask, seed_of(generator))
             safe.expect(chosen)
             adversarial = self.perturb(problem).detach().clone()
             if mask is not None:
@@ -176,20 +176,8 @@ class Attack(ABC):
 
 
 @torch.no_grad()
-def _predictions(problem: Problem) -> Tensor:
-    none = torch.zeros(0, dtype=torch.long, device=problem.images.device)
-    return torch.cat([none, *(part.model(part.images).argmax(1) for part in problem.chunks())])
-
-
-@torch.no_grad()
 def _scores(detector: nn.Module, problem: Problem) -> Tensor:
     return torch.cat([problem.images.new_zeros(0), *(detector(part.images) for part in problem.chunks())])
-
-
-def _seed(generator: Generator | None) -> int:
-    if generator is None:
-        return 0
-    return int(torch.randint(2**31, (), generator=generator, device=generator.device))
 
 
 def _check_result(attack: Attack, adversarial: Tensor, images: Tensor) -> None:

@@ -97,6 +97,20 @@ class Problem:
         return [Generator().manual_seed(self.seed ^ (content << 20)) for content in contents]
 
 
+@torch.no_grad()
+def predictions(problem: Problem) -> Tensor:
+    """Return the classes (N,) that a problem's model predicts for its images, N from 0 on."""
+    none = torch.zeros(0, dtype=torch.long, device=problem.images.device)
+    return torch.cat([none, *(part.model(part.images).argmax(1) for part in problem.chunks())])
+
+
+def seed_of(generator: Generator | None) -> int:
+    """Return a number drawn from a generator; 0 without one."""
+    if generator is None:
+        return 0
+    return int(torch.randint(2**31, (), generator=generator, device=generator.device))
+
+
 class Passes:
     """Images that went forward and gradients that came back, per image of a call.
 

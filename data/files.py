@@ -95,7 +95,7 @@ def image_files(folder: Path, labels: Mapping[str, int]) -> list[tuple[str, int]
         folder: Holds the class folders.
         labels: The label of each class folder's name.
     """
-    found: list[tuple[str, int]] = make_dataset(str(folder), dict(labels), is_valid_file=_is_image, allow_empty=True)
+    found: list[tuple[str, int]] = make_dataset(str(folder), dict(labels), is_valid_file=is_image, allow_empty=True)
     once: dict[str, tuple[str, int]] = {}
     for path, label in found:  # links may lead to the same file twice, and so into two splits
         once.setdefault(os.path.realpath(path), (path, label))
@@ -126,7 +126,8 @@ def collect(
     )
 
 
-def _is_image(path: str) -> bool:
+def is_image(path: str) -> bool:
+    """Whether a file is an image by the ending of its name, and not hidden."""
     return has_file_allowed_extension(path, EXTENSIONS) and not path.rpartition(os.sep)[2].startswith(".")
 
 

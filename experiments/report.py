@@ -21,7 +21,7 @@ def write_report(run: Run) -> Path:
     Raises:
         ValueError: If a protocol's file is damaged; names it.
     """
-    own = sorted(path.stem for path in run.report.glob("white-box-*.json"))  # of detectors that are not the run's
+    own = sorted(path.stem for name in PROTOCOLS for path in run.report.glob(f"{name}-*.json"))  # of the user's modules
     paths = {name: run.report / f"{name}.json" for name in [*PROTOCOLS, *own]}
     found = {name: results.read(path) for name, path in paths.items() if path.is_file()}
     missing = [name for name in PROTOCOLS if name not in found]

@@ -1,8 +1,39 @@
-"""Saliency maps: the learnt model of Dabkowski & Gal, and gradients."""
+"""Saliency maps: the learnt model of Dabkowski & Gal, gradients, and the standard methods."""
 
 from saliency.encoder import Encoder
 from saliency.jacobian import jacobian
+from saliency.maps import (
+    LIME,
+    Enhanced,
+    GradCAM,
+    Gradient,
+    GradientTimesInput,
+    GuidedBackprop,
+    IntegratedGradients,
+    Jacobian,
+    Learnt,
+    Random,
+    SaliencyMethod,
+    SmoothGrad,
+)
 from saliency.model import SaliencyModel
 from saliency.selector import Selector
 
-__all__ = ["Encoder", "SaliencyModel", "Selector", "jacobian"]
+__all__ = [
+    "LIME",
+    "Encoder",
+    "Enhanced",
+    "GradCAM",
+    "Gradient",
+    "GradientTimesInput",
+    "GuidedBackprop",
+    "IntegratedGradients",
+    "Jacobian",
+    "Learnt",
+    "Random",
+    "SaliencyMethod",
+    "SaliencyModel",
+    "Selector",
+    "SmoothGrad",
+    "jacobian",
+]

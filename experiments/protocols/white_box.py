@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from experiments.bootstrap import Resampling
 from experiments.measures import WORKING_RATE
+from experiments.own import name_of
 from experiments.protocols.strength_flags import is_linf
 from experiments.results import Result
 from experiments.study import Study
@@ -12,7 +13,7 @@ from experiments.white_box.contrasts import contrasts
 from experiments.white_box.curves import curve_rows, strongest
 from experiments.white_box.flags import flags
 from experiments.white_box.measured import Attacker, Outcome, Sample
-from experiments.white_box.own import name_of, own_subject
+from experiments.white_box.own import own_subject
 from experiments.white_box.picture import story
 from experiments.white_box.price import price_rows
 from experiments.white_box.rows import FALLEN, FIELDS, WORST, mean_of, of, row, worst_row

@@ -1,0 +1,103 @@
+"""The interface of all saliency methods, with the one guarded entry."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from attacks.checks import one_of
+from attacks.guard import check_images, check_labels, evaluation_mode, gradients, guarded
+from attacks.problem import Problem, predictions, seed_of
+from saliency.maps.reduction import REDUCTIONS, Reduction, reduce
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaliencyMethod(ABC):
+    """An immutable set of hyper-parameters; the model comes with the call.
+
+    A subclass is a frozen dataclass with its own hyper-parameters and `attribute`; everything around it (checks, eval
+    mode, gradients on, small batches, the caller's tensors, hooks and random state untouched) is done here, once.
+
+    Args:
+        reduction: How several channels become one: max or l1 (of absolute values), positive (negative values dropped,
+            then l1), mean (with its sign, as grey images are made).
+
+    Attributes:
+        of_class: Whether a map depends on the targets.
+
+    Raises:
+        ValueError: If the reduction is none of these.
+    """
+
+    reduction: Reduction = "l1"
+    of_class: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        one_of(REDUCTIONS, reduction=self.reduction)
+
+    def __call__(
+        self, model: nn.Module, images: Tensor, targets: Tensor | None = None, *, generator: Generator | None = None
+    ) -> Tensor:
+        """Return maps of one channel, (N, 1, H, W), not normalised; same arguments and errors as `attributions`."""
+        return reduce(self.attributions(model, images, targets, generator=generator), self.reduction)
+
+    def attributions(
+        self, model: nn.Module, images: Tensor, targets: Tensor | None = None, *, generator: Generator | None = None
+    ) -> Tensor:
+        """Return what each value of each image adds to the logit of a class, by this method's account.
+
+        Args:
+            model: Gives logits (N, K) for images (N, C, H, W) in [0, 1]; of any mode, left as it was.
+            images: (N, C, H, W) in [0, 1], finite.
+            targets: (N,) in [0, K), the classes to explain; None: those that the model predicts.
+            generator: One number is drawn from it, which with an image's own values seeds all that is random about
+                that image; None: a fixed seed.
+
+        Returns:
+            (N, C, H, W) or, where a method knows no channels, (N, 1, H, W); with sign, not normalised, detached, of the
+            images' dtype and device. An image's map does not depend on its neighbours in the batch.
+
+        Raises:
+            ValueError: If images or targets do not fit, or the method is not defined for this model.
+            RuntimeError: If the result is not finite.
+        """
+        check_images(images)
+        if targets is not None:
+            check_labels(targets, images)
+        if len(images) == 0:
+            return images.detach().clone()
+        with evaluation_mode(model), gradients(images.device), guarded(model) as safe, _quiet():
+            originals = images.detach().clone(memory_format=torch.contiguous_format)
+            whole = Problem(safe, originals, seed=seed_of(generator))
+            chosen = predictions(whole) if targets is None else targets.detach().to(images.device, torch.long)
+            safe.expect(chosen)
+            whole = Problem(safe, originals, chosen, seed=whole.seed)
+            maps = torch.cat([self.attribute(part).detach().to(images.dtype) for part in whole.chunks()])
+        if not maps.isfinite().all():
+            msg = f"{type(self).__name__} gives maps that are not finite: check the model's logits and weights"
+            raise RuntimeError(msg)
+        return maps
+
+    @abstractmethod
+    def attribute(self, problem: Problem) -> Tensor:
+        """Return attributions; called inside the guard, so that it can be written plainly.
+
+        Args:
+            problem: The model, the images, and as `labels` the classes to explain. Its images may be overwritten.
+
+        Returns:
+            (N, C, H, W) or (N, 1, H, W).
+        """
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Captum's warnings about its own doings (hooks that it sets, gradients that it switches on) to itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"captum\.")
+        yield

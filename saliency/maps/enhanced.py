@@ -1,0 +1,96 @@
+"""Enhanced guided backpropagation: what a class has more of than its rival."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+from attacks.checks import one_of
+from attacks.problem import Problem
+from saliency.maps.base import SaliencyMethod
+from saliency.maps.guided import GuidedBackprop
+
+Normalisation = Literal["maximum", "energy", "channel_energy"]
+
+_SCALES: Final[dict[Normalisation, Callable[[Tensor], Tensor]]] = {
+    "maximum": lambda maps: maps.abs().amax((1, 2, 3), keepdim=True),
+    "energy": lambda maps: maps.abs().sum((1, 2, 3), keepdim=True),
+    "channel_energy": lambda maps: maps.abs().sum((2, 3), keepdim=True),
+}
+
+
+def enhance(explained: Tensor, rival: Tensor, normalisation: Normalisation = "channel_energy") -> Tensor:
+    r"""Return what the map of a class has more of than that of another, :math:`\max(0, s_k / |s_k| - s_m / |s_m|)`.
+
+    Args:
+        explained: (N, C, H, W), attributions :math:`s_k` of the explained class.
+        rival: (N, C, H, W), attributions :math:`s_m` of the class that it is compared with.
+        normalisation: What :math:`|s|` is: maximum (of the absolute values), energy (their sum), or channel_energy
+            (their sum in each channel on its own). A map without any is taken as it is, all zeros.
+
+    Returns:
+        (N, C, H, W), at least 0. The maps of (k, m) and (m, k) have no pixel of a channel in common.
+
+    Reference:
+        Gu & Tresp, "Saliency Methods for Explaining Adversarial Attacks", arXiv 1908.08413, section 2.2.
+    """
+    return (_normalised(explained, normalisation) - _normalised(rival, normalisation)).clamp_min(0)
+
+
+def _normalised(maps: Tensor, normalisation: Normalisation) -> Tensor:
+    scale = _SCALES[normalisation](maps)
+    return maps / torch.where(scale > 0, scale, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enhanced(SaliencyMethod):
+    """A method's map of a class minus that of its rival, both normalised; what is negative is dropped.
+
+    The rival is the class with the largest logit beside the explained one, so that no label is needed. With guided
+    backpropagation, the default, this is Enhanced Guided Backpropagation.
+
+    Args:
+        base: The method that is enhanced.
+        normalisation: maximum, energy or channel_energy; see `enhance`.
+
+    Raises:
+        ValueError: If the normalisation is none of these; at the call, if the model has fewer than two classes.
+
+    Reference:
+        Gu & Tresp, arXiv 1908.08413, section 2.2.
+    """
+
+    base: SaliencyMethod = field(default_factory=GuidedBackprop)
+    normalisation: Normalisation = "channel_energy"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of(tuple(_SCALES), normalisation=self.normalisation)
+
+    def attribute(self, problem: Problem) -> Tensor:
+        """Return the enhanced attributions; see `SaliencyMethod.attribute`."""
+        with torch.no_grad():
+            rivals = runner_up(problem.model(problem.images), problem.labels)
+        explained, rival = (
+            self.base.attribute(replace(problem, images=problem.images.clone(), labels=classes))
+            for classes in (problem.labels, rivals)
+        )
+        return enhance(explained, rival, self.normalisation)
+
+
+def runner_up(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the class (N,) with the largest logit beside given ones.
+
+    Args:
+        logits: (N, K).
+        classes: (N,).
+
+    Raises:
+        ValueError: If there are fewer than two classes.
+    """
+    if logits.shape[1] < 2:  # noqa: PLR2004 - a class and its rival
+        msg = f"a rival class needs at least two classes, got logits of shape {tuple(logits.shape)}"
+        raise ValueError(msg)
+    return logits.scatter(1, classes[:, None], -torch.inf).argmax(1)

@@ -1,0 +1,82 @@
+"""Grad-CAM."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import torch
+from captum.attr import LayerAttribution, LayerGradCam
+from torch import Tensor, nn
+
+from attacks.problem import Problem
+from saliency.maps.base import SaliencyMethod
+
+_POOLING: Final = ("Pool", "Dropout", "Upsample", "Identity")
+"""Parts of the names of layers whose output is not the one of a convolution."""
+
+_MAPS: Final = 4
+"""Dimensions of activations that have a place: (N, C, H, W)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradCAM(SaliencyMethod):
+    """The activations of a late layer, weighted by the mean gradient of their channel; what is negative is dropped.
+
+    Args:
+        layer: Name of the layer as in `named_modules`; None: the last one whose output has a height and a width, before
+            any pooling, with its ReLU where that is a module.
+
+    Raises:
+        ValueError: At the call, if there is no such layer.
+
+    Reference:
+        Selvaraju et al., "Grad-CAM", arXiv 1610.02391. By Captum, enlarged to the image bilinearly.
+    """
+
+    layer: str | None = None
+
+    def attribute(self, problem: Problem) -> Tensor:
+        """Return maps (N, 1, H, W), at least 0; see `SaliencyMethod.attribute`."""
+        layers = dict(problem.model.model.named_modules())  # type: ignore[union-attr]
+        name = _last(layers, problem) if self.layer is None else self.layer
+        if name not in layers:
+            known = [each for each, layer in layers.items() if isinstance(layer, nn.Conv2d)]
+            msg = f"there is no layer {name!r} in the network: its convolutions are {', '.join(known) or 'none'}"
+            raise ValueError(msg)
+        explained = LayerGradCam(problem.model, layers[name])
+        maps = explained.attribute(problem.images, problem.labels, relu_attributions=True)
+        size = tuple(problem.images.shape[2:])
+        if maps.ndim != _MAPS:
+            msg = f"layer {name!r} gives no maps (N, C, H, W): give the name of a convolution"
+            raise ValueError(msg)
+        enlarged: Tensor = LayerAttribution.interpolate(maps, size, "bilinear")
+        return enlarged
+
+
+def _last(layers: dict[str, nn.Module], problem: Problem) -> str:
+    """Return the name of the last layer that gives maps and is called once, by a pass of one image."""
+    found: list[tuple[str, Tensor]] = []  # with the outputs themselves, so that no storage is used again
+    pooled: list[Tensor] = []
+    calls = dict.fromkeys(layers, 0)
+
+    def note(name: str, layer: nn.Module, _inputs: Any, output: Any) -> None:
+        calls[name] += 1
+        if not isinstance(output, Tensor) or output.ndim != _MAPS or output.shape[2:].numel() == 1:
+            return
+        if any(part in type(layer).__name__ for part in _POOLING):
+            pooled.append(output)
+        elif not any(output.data_ptr() == each.data_ptr() for each in pooled):
+            found.append((name, output))
+
+    hooks = [layer.register_forward_hook(partial(note, name)) for name, layer in layers.items() if name]
+    try:
+        with torch.no_grad():
+            problem.model(problem.images[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    once = [(name, output.data_ptr()) for name, output in found if calls[name] == 1]
+    if not once:
+        msg = "Grad-CAM needs a layer whose output has a height and a width, and this network has none: give its name"
+        raise ValueError(msg)
+    return [name for name, place in once if place == once[-1][1]][-1]  # the outermost that gives it as it is in the end

@@ -1,0 +1,146 @@
+"""Maps made of the gradient of a class' logit with respect to the image."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from captum.attr import InputXGradient, Saliency
+from captum.attr import IntegratedGradients as PathIntegral
+from torch import Tensor
+
+from attacks.checks import at_least, number
+from attacks.problem import Problem
+from saliency.jacobian import Readout, jacobian
+from saliency.maps.base import SaliencyMethod
+from saliency.maps.reduction import Reduction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gradient(SaliencyMethod):
+    """Classic saliency: the gradient of the class' logit; the map is its largest absolute value over the channels.
+
+    Reference:
+        Simonyan, Vedaldi, Zisserman, "Deep Inside Convolutional Networks", arXiv 1312.6034. By Captum.
+    """
+
+    reduction: Reduction = "max"
+
+    def attribute(self, problem: Problem) -> Tensor:
+        """Return the gradient; see `SaliencyMethod.attribute`."""
+        return _gradient(problem, problem.images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientTimesInput(SaliencyMethod):
+    """The gradient of the class' logit times the image.
+
+    Reference:
+        Shrikumar et al., "Not Just a Black Box", arXiv 1605.01713. By Captum.
+    """
+
+    def attribute(self, problem: Problem) -> Tensor:
+        """Return the products; see `SaliencyMethod.attribute`."""
+        maps: Tensor = InputXGradient(problem.model).attribute(problem.images, problem.labels)
+        return maps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jacobian(SaliencyMethod):
+    """The gradient of a readout of all logits, which JSD sees; the targets do not matter.
+
+    Args:
+        readout: sum, predicted or margin; see `saliency.jacobian`.
+    """
+
+    readout: Readout = "sum"
+    of_class: ClassVar[bool] = False
+
+    def attribute(self, problem: Problem) -> Tensor:
+        """Return the gradient; see `SaliencyMethod.attribute`."""
+        return jacobian(problem.model, problem.images, self.readout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothGrad(SaliencyMethod):
+    """The mean over noisy copies of the image of the gradient, or of its square.
+
+    Noise is drawn for each image on its own (Captum's tunnel draws it for the batch, so that a map would depend on the
+    neighbours); the gradients are Captum's.
+
+    Args:
+        samples: Noisy copies of each image.
+        sigma: Standard deviation of the noise, as a share of the range of the image's own values.
+        square: Whether gradients are squared before they are averaged.
+
+    Raises:
+        ValueError: If samples is below 1, or sigma below 0.
+
+    Reference:
+        Smilkov et al., "SmoothGrad", arXiv 1706.03825; squares: Hooker et al., arXiv 1806.10758. The defaults are those
+        of Liu et al. (DETAILS: 10 copies, .15).
+    """
+
+    samples: int = 10
+    sigma: float = 0.15
+    square: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(1, samples=self.samples)
+        at_least(0, sigma=self.sigma)
+
+    def attribute(self, problem: Problem) -> Tensor:
+        """Return the mean gradient or square; see `SaliencyMethod.attribute`."""
+        low, high = problem.images.amin((1, 2, 3), keepdim=True), problem.images.amax((1, 2, 3), keepdim=True)
+        spread = self.sigma * (high - low)
+        generators = problem.generators()
+        total = torch.zeros_like(problem.images)
+        for _ in range(self.samples):
+            noise = [torch.randn(image.shape, generator=each) for image, each in zip(total, generators, strict=True)]
+            gradient = _gradient(problem, problem.images + spread * torch.stack(noise).to(total))
+            total += gradient.square() if self.square else gradient
+        return total / self.samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegratedGradients(SaliencyMethod):
+    """The image minus a baseline, times the mean gradient on the straight way between them.
+
+    Args:
+        steps: Points of the Gauss-Legendre quadrature on the way.
+        baseline: Grey value of the baseline image, in [0, 1].
+
+    Raises:
+        ValueError: If steps is below 1, or the baseline is outside of [0, 1].
+
+    Reference:
+        Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", arXiv 1703.01365. By Captum.
+    """
+
+    steps: int = 32
+    baseline: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(1, steps=self.steps)
+        number(baseline=self.baseline)
+        if not 0 <= self.baseline <= 1:
+            msg = f"baseline must be a grey value in [0, 1], got {self.baseline}"
+            raise ValueError(msg)
+
+    def attribute(self, problem: Problem) -> Tensor:
+        """Return the integral; see `SaliencyMethod.attribute`."""
+        maps: Tensor = PathIntegral(problem.model).attribute(
+            problem.images,
+            torch.full_like(problem.images, self.baseline),
+            problem.labels,
+            n_steps=self.steps,
+            internal_batch_size=len(problem),
+        )
+        return maps
+
+
+def _gradient(problem: Problem, images: Tensor) -> Tensor:
+    """Return the gradient of the targets' logits with respect to images near the problem's own."""
+    maps: Tensor = Saliency(problem.model).attribute(images.detach().requires_grad_(), problem.labels, abs=False)
+    return maps

@@ -1,0 +1,122 @@
+"""LIME: a linear model of what hiding superpixels does to a class' probability."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from captum._utils.models.linear_model import SkLearnRidge
+from captum.attr import Lime
+from torch import Tensor, nn
+
+from attacks.checks import above_zero, at_least, one_of
+from attacks.problem import Problem
+from saliency.maps.base import SaliencyMethod
+from saliency.regions import SEGMENTERS, Segmenter, superpixels
+
+_PIXELS: Final = 2**18
+"""Pixels of the hidden copies that go through the model together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LIME(SaliencyMethod):
+    """Each superpixel's weight in a ridge regression of the class' probability on which superpixels are seen.
+
+    Hidden superpixels show their mean colour. Defaults are those of LIME's authors; Captum's own (Lasso, kernel width
+    1) differ.
+
+    Args:
+        samples: Hidden copies of each image.
+        kernel_width: Of the exponential kernel on the cosine distance between a copy's seen superpixels and all.
+        alpha: Of the ridge.
+        segmenter: quickshift (the authors'), slic, or auto: quickshift from 224 pixels on, where it is fine enough.
+        segments: About how many superpixels slic makes.
+
+    Raises:
+        ValueError: If a number is out of its range, or there is no such segmenter.
+
+    Reference:
+        Ribeiro, Singh, Guestrin, "Why Should I Trust You?", arXiv 1602.04938. By Captum, superpixels by scikit-image.
+    """
+
+    samples: int = 1000
+    kernel_width: float = 0.25
+    alpha: float = 1.0
+    segmenter: Segmenter = "auto"
+    segments: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(1, samples=self.samples, segments=self.segments)
+        at_least(0, alpha=self.alpha)
+        above_zero(kernel_width=self.kernel_width)
+        one_of(SEGMENTERS, segmenter=self.segmenter)
+
+    def superpixels(self, images: Tensor) -> Tensor:
+        """Return the superpixel (N, H, W) that each pixel of images (N, C, H, W) belongs to, numbered from 0."""
+        return superpixels(images, self.segmenter, self.segments)
+
+    def attribute(self, problem: Problem) -> Tensor:
+        """Return the weights, (N, 1, H, W), with sign; see `SaliencyMethod.attribute`."""
+        surrogate = Lime(_Softmax(problem.model), SkLearnRidge(alpha=self.alpha), self._similarity)
+        together = max(1, _PIXELS // problem.images[0, 0].numel())
+        found = []
+        segments = self.superpixels(problem.images)
+        for image, target, where, generator in zip(
+            problem.images, problem.labels, segments, problem.generators(), strict=True
+        ):
+            devices = [image.device] if image.device.type == "cuda" else []
+            with torch.random.fork_rng(devices), torch.no_grad():
+                torch.manual_seed(generator.initial_seed())  # Captum draws from the global state
+                weights = surrogate.attribute(
+                    image[None],
+                    mean_colours(image, where)[None],
+                    int(target),
+                    feature_mask=where[None, None],
+                    n_samples=self.samples,
+                    perturbations_per_eval=together,
+                    return_input_shape=False,
+                )
+            found.append(weights.flatten().to(image)[where][None])
+        return torch.stack(found)
+
+    def _similarity(self, _image: Tensor, _hidden: Tensor, seen: Tensor, **_: Any) -> Tensor:
+        """Return the weight of a copy by its seen superpixels (1, S) of 0 and 1."""
+        cosine = seen.float().mean().sqrt()  # of the copy's vector and that of ones
+        return torch.exp(-((1 - cosine) ** 2) / (2 * self.kernel_width**2))
+
+
+class _Softmax(nn.Module):
+    """A model's probabilities.
+
+    Args:
+        model: Gives logits (N, K).
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the softmax (N, K).
+
+        Raises:
+            RuntimeError: If a logit is not finite.
+        """
+        logits: Tensor = self.model(images)
+        if not logits.isfinite().all():
+            msg = "LIME would give maps that are not finite: check the model's logits and weights"
+            raise RuntimeError(msg)
+        return logits.softmax(1)
+
+
+def mean_colours(image: Tensor, segments: Tensor) -> Tensor:
+    """Return an image (C, H, W) in which each superpixel has its mean colour.
+
+    Args:
+        image: (C, H, W).
+        segments: (H, W), numbered from 0 on.
+    """
+    where, pixels = segments.flatten(), image.flatten(1)
+    count = torch.bincount(where)
+    sums = pixels.new_zeros(len(image), len(count)).index_add_(1, where, pixels)
+    return (sums / count.clamp_min(1))[:, where].view_as(image)
