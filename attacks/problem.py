@@ -62,11 +62,15 @@ class Problem:
         for start, end in self._bounds(len(rows)):
             yield rows[start:end]
 
-    def _bounds(self, images: int) -> Iterator[tuple[int, int]]:
+    def together(self) -> int:
+        """Return how many images at most go through the network at once."""
         pixels = self.images.shape[2:].numel()
         on_cpu = self.images.device.type == "cpu"
         budget = _PIXELS_PER_THREAD * torch.get_num_threads() if on_cpu else _PIXELS_ON_A_DEVICE
-        count = max(1, -(-images // max(4, budget // pixels)))
+        return max(4, budget // pixels)
+
+    def _bounds(self, images: int) -> Iterator[tuple[int, int]]:
+        count = max(1, -(-images // self.together()))
         return pairwise(images * i // count for i in range(count + 1))  # of nearly equal size: a small rest is slow
 
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """LIME: a linear model of what hiding superpixels does to a class' probability."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import torch
 from captum._utils.models.linear_model import SkLearnRidge
@@ -12,9 +12,6 @@ from attacks.checks import above_zero, at_least, one_of
 from attacks.problem import Problem
 from saliency.maps.base import SaliencyMethod
 from saliency.regions import SEGMENTERS, Segmenter, superpixels
-
-_PIXELS: Final = 2**18
-"""Pixels of the hidden copies that go through the model together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +55,6 @@ class LIME(SaliencyMethod):
     def attribute(self, problem: Problem) -> Tensor:
         """Return the weights, (N, 1, H, W), with sign; see `SaliencyMethod.attribute`."""
         surrogate = Lime(_Softmax(problem.model), SkLearnRidge(alpha=self.alpha), self._similarity)
-        together = max(1, _PIXELS // problem.images[0, 0].numel())
         found = []
         segments = self.superpixels(problem.images)
         for image, target, where, generator in zip(
@@ -73,7 +69,7 @@ class LIME(SaliencyMethod):
                     int(target),
                     feature_mask=where[None, None],
                     n_samples=self.samples,
-                    perturbations_per_eval=together,
+                    perturbations_per_eval=problem.together(),
                     return_input_shape=False,
                 )
             found.append(weights.flatten().to(image)[where][None])
