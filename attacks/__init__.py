@@ -8,6 +8,7 @@ from attacks.deepfool import DeepFool
 from attacks.gradient import BIM, FGSM, MIM, PGD
 from attacks.jsma import JSMA, GreedyL0
 from attacks.localized import LocalizedBIM
+from attacks.one_of import OneOf
 from attacks.warm_start import WarmCarliniWagnerL2
 from attacks.white_box.alternating import Alternating
 from attacks.white_box.ddn import JointDDN
@@ -34,6 +35,7 @@ __all__ = [
     "JointDDN",
     "JointLoss",
     "LocalizedBIM",
+    "OneOf",
     "OrthogonalPGD",
     "SelectivePGD",
     "Square",

@@ -150,8 +150,9 @@ def _within(thing: Any) -> Iterator[Any]:
     if dataclasses.is_dataclass(thing):
         for each in dataclasses.fields(thing):
             value = getattr(thing, each.name)
-            if isinstance(value, Attack | nn.Module):
-                yield from _within(value)
+            for held in value if isinstance(value, tuple | list) else (value,):
+                if isinstance(held, Attack | nn.Module):
+                    yield from _within(held)
 
 
 def _source(module: ModuleType) -> Path:

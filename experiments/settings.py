@@ -1,10 +1,10 @@
 """The pipeline file: its keys, checked and built."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
@@ -16,6 +16,8 @@ from experiments.messages import Parser, UsageError
 from experiments.retraining import Retraining
 
 ENTRY_KEYS = ("model", "data", "trainer")
+ALL_BUT: Final = "all-but-"
+"""Before the name of an attack in `train_on`: detectors are trained on all the others of the run."""
 SALIENCY_STAGES = ("encoder", "selector", "mask")
 
 
@@ -28,7 +30,7 @@ class Settings:
         seeds: Seeds of the detectors; the first one is also that of classifier and saliency model.
         data: The image data module.
         attacks: Attacks by name.
-        train_on: Names of the attacks that detectors are trained on.
+        train_on: Names of the attacks that detectors are trained on; `all-but-<name>` is all the others together.
         detectors: Entries of the detectors by name.
         store: Folder of the adversarial sets; None: they are made on the fly.
         retrain: How detectors are retrained; None: they are not.
@@ -46,6 +48,31 @@ class Settings:
     retrain: Retraining | None
     sections: dict[str, Any]
     resolved: str
+
+    def training_attack(self, trained_on: str) -> dict[str, Any]:
+        """Return the attack that makes a detector's training images, as a config.
+
+        Args:
+            trained_on: One of `train_on`.
+        """
+        sections: dict[str, Any] = self.sections["attacks"]
+        other = left_out(trained_on, sections)
+        if other is None:
+            return dict(sections[trained_on])
+        members = [section for name, section in sections.items() if name != other]
+        return {"class_path": "attacks.OneOf", "init_args": {"attacks": members}}
+
+
+def left_out(trained_on: str | None, attacks: Collection[str]) -> str | None:
+    """Return the one attack that a detector has not seen in training, if it has seen all the others; else None.
+
+    Args:
+        trained_on: What the detector was trained on; None: nothing.
+        attacks: Names of the run's attacks.
+    """
+    if trained_on is None or trained_on in attacks or not trained_on.startswith(ALL_BUT):
+        return None
+    return trained_on.removeprefix(ALL_BUT)
 
 
 def read_settings(arguments: list[str]) -> Settings:
@@ -163,7 +190,11 @@ def _parser() -> Parser:
     parser.add_argument("--attacks", type=dict[str, Attack], required=True, help="Attacks by name.")
     parser.add_argument("--detectors", type=dict | None, default={}, help=f"Detectors by name: an entry each {entry}.")
     parser.add_argument(
-        "--train_on", type=list[str] | None, default=None, help="Attacks that detectors are trained on; null: all."
+        "--train_on",
+        type=list[str] | None,
+        default=None,
+        help="Attacks that detectors are trained on, one at a time; all-but-NAME: on all the others together, so that "
+        "NAME is left out; null: each of them.",
     )
     parser.add_argument(
         "--store",
@@ -218,9 +249,13 @@ def _check_names(sections: Mapping[str, Any]) -> None:
     if train_on is not None and (not train_on or len(set(train_on)) < len(train_on)):
         msg = f"train_on must name different attacks, at least one, or be null for all; got {train_on}"
         raise ValueError(msg)
-    unknown = sorted(set(train_on or ()) - set(attacks))
+    all_but_one = [f"{ALL_BUT}{name}" for name in attacks] if len(attacks) > 1 else []
+    unknown = sorted(set(train_on or ()) - {*attacks, *all_but_one})
     if unknown:
-        msg = f"train_on names {', '.join(unknown)}, but attacks has only {', '.join(attacks)}"
+        msg = (
+            f"train_on names {', '.join(unknown)}, but attacks has only {', '.join(attacks)}; where there are several, "
+            f"{ALL_BUT}<attack> is all but that one"
+        )
         raise ValueError(msg)
 
 

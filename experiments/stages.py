@@ -55,7 +55,7 @@ def plan(settings: Settings) -> list[Stage]:
         parts["saliency"] = parts["mask"]
     for name, entry in settings.detectors.items():
         for attack in settings.train_on:
-            pairs = _pairs("data.AdversarialData", parts, sections["attacks"][attack], store=settings.store)
+            pairs = _pairs("data.AdversarialData", parts, settings.training_attack(attack), store=settings.store)
             stages += [
                 _stage(root, f"detectors/{name}/{attack}/seed_{seed}", sections, entry, parts, seed, pairs)
                 for seed in settings.seeds

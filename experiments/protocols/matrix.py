@@ -11,6 +11,7 @@ from detectors import metrics
 from experiments.attacked import AttackedSet
 from experiments.bootstrap import Resampling, interval
 from experiments.measures import accepted, measure, rate_flagged
+from experiments.settings import left_out
 from experiments.study import Contender, Study
 
 SUBSETS: Final = ("all", "successful", "failed")
@@ -70,9 +71,10 @@ class Matrix:
         adversarial = found["adversarial"]
         value, replicates = metrics.auroc(clean, adversarial), self.resampling.auroc(clean, adversarial)
         ends = interval(value, replicates)
-        self._aurocs.setdefault(_cell(contender, under), []).append((value, replicates))
-        noise = metrics.auroc(found["noise"], adversarial), self.resampling.auroc(found["noise"], adversarial)
-        self._against_noise.setdefault(_cell(contender, under), []).append(noise)
+        if left_out(contender.trained_on, self.study.attacks) is None:  # contrasts are between those of one attack
+            self._aurocs.setdefault(_cell(contender, under), []).append((value, replicates))
+            noise = metrics.auroc(found["noise"], adversarial), self.resampling.auroc(found["noise"], adversarial)
+            self._against_noise.setdefault(_cell(contender, under), []).append(noise)
         evaded = under.subsets["successful"] & accepted(contender, adversarial)
         self._note(contender, evaded)
         right = _right(under)

@@ -107,7 +107,8 @@ def _checked(epsilons: Sequence[float]) -> list[float]:
 def _swept(study: Study) -> dict[str, Attack]:
     """Return the attacks with an epsilon that detectors are trained on."""
     every = study.run.attacks()
-    found = {name: every[name] for name in study.run.settings.train_on if getattr(every[name], "epsilon", 0) > 0}
+    trained = [name for name in study.run.settings.train_on if name in every]
+    found = {name: every[name] for name in trained if getattr(every[name], "epsilon", 0) > 0}
     if not found:
         msg = (
             f"{study.run.folder} has no detector trained on an attack with an epsilon (attacks.FGSM, ...): add "

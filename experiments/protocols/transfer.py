@@ -6,6 +6,7 @@ from experiments.bootstrap import Resampling
 from experiments.figures import grouped_bars, heat_maps
 from experiments.protocols.contrasts import contrasts, difference_table
 from experiments.protocols.controls import control_table
+from experiments.protocols.left_out import left_out_tables
 from experiments.protocols.matrix import Matrix
 from experiments.protocols.transfer_tables import flags, matrix_tables, summary, worst_table
 from experiments.results import Result
@@ -53,6 +54,7 @@ def transfer(study: Study) -> Result:
         tables=[
             *matrix_tables(rows, study.attacks, meta),
             worst_table(rows, matrix.worst()),
+            *left_out_tables(rows),
             difference_table(found),
             control_table(study, field),
         ],
@@ -90,10 +92,11 @@ def _by_detector(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def _finding(rows: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
     """Return what the numbers say, best detector first, also where it is a training-free one."""
+    one_attack = {None, *(row["tested_on"] for row in rows)}
     unseen: dict[str, list[float]] = {}
     noisy: dict[str, list[float]] = {}
     for row in rows:
-        if row["subset"] == "all" and row["trained_on"] != row["tested_on"]:
+        if row["subset"] == "all" and row["trained_on"] != row["tested_on"] and row["trained_on"] in one_attack:
             unseen.setdefault(row["detector"], []).append(row["auroc"])
             noisy.setdefault(row["detector"], []).append(row["auroc_against_noise"])
     if not unseen:

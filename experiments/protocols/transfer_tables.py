@@ -8,6 +8,7 @@ from detectors.calibration import rate_interval
 from experiments.measures import SEEDS, WORKING_RATE
 from experiments.protocols.matrix import SUBSETS
 from experiments.results import Flag, Table
+from experiments.settings import left_out
 from experiments.study import Study
 
 UNTRAINED: Final = "-"
@@ -67,6 +68,18 @@ def matrix_tables(rows: Rows, attacks: Sequence[str], meta: Mapping[str, Any]) -
     return [*tables, _attacks(rows, attacks), _realised(rows, meta)]
 
 
+def spread_over_seeds(rows: Rows, value: str, cell: tuple[str, str, str]) -> float | str | None:
+    """Return the mean over seeds of a value of all pairs, with its standard deviation where there are several.
+
+    Args:
+        rows: Of the matrix.
+        value: Name of the field.
+        cell: The detector, what it was trained on, what it is tested on.
+    """
+    detector, trained_on, tested_on = cell
+    return _spread(_collected(rows, value, "all").get((detector, trained_on), {}).get(tested_on, []))
+
+
 def worst_table(rows: Rows, worst: Mapping[tuple[str, str | None], Sequence[float]]) -> Table:
     """Return each detector's worst attack, its mean on unseen attacks, and the worst case per image.
 
@@ -77,7 +90,8 @@ def worst_table(rows: Rows, worst: Mapping[tuple[str, str | None], Sequence[floa
     lines = []
     for (detector, trained_on), cells in summary(rows).items():
         known = {attack: value for attack, value in cells.items() if value is not None}
-        unseen = [value for attack, value in known.items() if attack != trained_on]
+        other = left_out(trained_on, cells)
+        unseen = [value for attack, value in known.items() if attack != trained_on and other in {None, attack}]
         lowest = min(known, key=lambda attack: known[attack]) if known else None
         evaded = worst[detector, None if trained_on == UNTRAINED else trained_on]
         lines.append(

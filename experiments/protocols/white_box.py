@@ -173,8 +173,8 @@ class _Plan:
 
     def _epsilon(self) -> float:
         given = self.study.options["epsilon"]
-        attack = self.study.run.attacks()[self.trained_on]
-        if given is None and is_linf(attack):
+        attack = self.study.run.attacks().get(self.trained_on)
+        if given is None and attack is not None and is_linf(attack):
             return float(attack.epsilon)  # type: ignore[attr-defined]
         if given is None or not 0 < given <= 1:
             msg = f"epsilon must be an L-inf budget above 0 and at most 1, got {given}"

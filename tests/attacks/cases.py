@@ -19,6 +19,7 @@ from attacks import (
     DeepFool,
     GreedyL0,
     LocalizedBIM,
+    OneOf,
     WarmCarliniWagnerL2,
     norms,
 )
@@ -64,14 +65,17 @@ def _targeted(cases):
     return made
 
 
-UNTARGETED = _BUDGET | _MINIMAL | _ADVERTORCH
-TARGETED = _targeted(UNTARGETED)
+# Attacks made of others, whose own goal says whether they are targeted
+COMPOSED = {"OneOf": OneOf(attacks=(_MINIMAL["DeepFool"], _MINIMAL["LocalizedBIM"]))}
+
+TARGETED = _targeted(_BUDGET | _MINIMAL | _ADVERTORCH)
+UNTARGETED = _BUDGET | _MINIMAL | _ADVERTORCH | COMPOSED
 ALL = UNTARGETED | TARGETED
 BUDGET = _BUDGET | _targeted(_BUDGET)
 MINIMAL = _MINIMAL | _targeted(_MINIMAL)
 OURS = BUDGET | MINIMAL
 # advertorch draws the random start of a whole batch at once, as its adapter says
-APART = OURS | {"Advertorch-PGD": UNTARGETED["Advertorch-PGD"]}
+APART = OURS | COMPOSED | {"Advertorch-PGD": UNTARGETED["Advertorch-PGD"]}
 # Forward passes and backward passes per image, where every image takes the same number
 PASSES = {"FGSM": 1, "BIM": 10, "MIM": 10, "PGD-from-image": 10, "PGD-L2": 10, "Advertorch-PGD": 10}
 PASSES |= {f"{name}-targeted": passes for name, passes in PASSES.items()}

@@ -15,6 +15,7 @@ from tests.attacks.cases import (
     ALL,
     APART,
     BUDGET,
+    COMPOSED,
     MINIMAL,
     OURS,
     TARGETED,
@@ -27,9 +28,13 @@ from tests.attacks.cases import (
 )
 from tests.conftest import CLASSES
 
-BALLS = {name: attack for name, attack in ALL.items() if name not in MINIMAL}
-STILL = {name: attack for name, attack in APART.items() if not (isinstance(attack, PGD) and attack.random_start)}
-RANDOM = {name: attack for name, attack in OURS.items() if name not in STILL}
+BALLS = {name: attack for name, attack in ALL.items() if name not in MINIMAL | COMPOSED}
+STILL = {
+    name: attack
+    for name, attack in APART.items()
+    if name not in COMPOSED and not (isinstance(attack, PGD) and attack.random_start)
+}
+RANDOM = {name: attack for name, attack in OURS.items() if name not in STILL}  # every image moves by chance
 
 CONTEXTS = {
     "inference mode": torch.inference_mode,
@@ -137,7 +142,7 @@ def test_constant_and_saturated_classifiers_give_finite_images(attack, scale, li
     assert adversarial.isfinite().all()
     assert adversarial.min() >= 0
     assert adversarial.max() <= 1
-    if attack in MINIMAL.values():
+    if attack in (MINIMAL | COMPOSED).values():
         assert_failures_are_originals(attack, linear, images, labels, adversarial)
     else:
         norm, epsilon = measure(attack)
@@ -306,7 +311,7 @@ def test_generators_with_other_seeds_give_other_images(attack, classifier, image
     assert (first != other).flatten(1).any(1).all()
 
 
-@each({name: attack for name, attack in APART.items() if name not in RANDOM and not name.startswith("JSMA")})
+@each({name: attack for name, attack in APART.items() if name not in RANDOM | COMPOSED and not name.startswith("JSMA")})
 def test_attacks_without_chance_do_not_mind_the_generator(attack, classifier, images, labels):
     first = attack(classifier, images, labels)
     assert torch.equal(attack(classifier, images, labels, generator=torch.Generator().manual_seed(8)), first)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import BIM, FGSM, DeepFool, SelectivePGD, Transfer
+from attacks import BIM, FGSM, DeepFool, OneOf, SelectivePGD, Transfer
 from data import identity
 from data.identity import digest, of_attack, of_code, of_module, of_tensor
 from detectors import Classifier, Thresholded, TorchvisionNetwork
@@ -132,6 +132,13 @@ def test_a_helper_of_a_user_s_attack_counts(own, tmp_path, monkeypatch, classifi
     before = of_code(attack, classifier)
     helper.write_text("def sign(): return -1\n")
     assert of_code(attack, classifier) != before
+
+
+def test_the_code_of_attacks_in_a_list_counts(own, classifier):
+    first, other = (own("return super().perturb(problem)", f"return problem.images  # {word}") for word in ("a", "b"))
+    changed = own("return super().perturb(problem)", "return problem.images.clone()")
+    digests = [of_code(OneOf(attacks=(FGSM(epsilon=0.1), each)), classifier) for each in (first, other, changed)]
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_a_class_without_a_file_is_refused():

@@ -1,0 +1,51 @@
+"""Several attacks in one set: each image meets one of them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks.base import Attack
+from attacks.problem import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneOf(Attack):
+    """Each image is attacked by one of several attacks, drawn with equal chances.
+
+    A detector trained on it has seen all of them: with all attacks but one, that one is left out of training.
+
+    Args:
+        attacks: Those that are drawn from, at least one; none of them goes against a detector.
+        targeted: As all of them.
+
+    Raises:
+        ValueError: If there is none, one needs a detector, or they are not all targeted or untargeted alike.
+    """
+
+    attacks: tuple[Attack, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attacks", tuple(self.attacks))  # lists come from configs
+        if not self.attacks:
+            msg = "attacks is empty: name at least one to draw from"
+            raise ValueError(msg)
+        for attack in self.attacks:
+            name = type(attack).__name__
+            if attack.needs_detector:
+                msg = f"OneOf draws from attacks on the classifier alone, but {name} goes against a detector as well"
+                raise ValueError(msg)
+            if attack.targeted != self.targeted:
+                msg = f"OneOf has targeted={self.targeted} and its {name} targeted={attack.targeted}: set all alike"
+                raise ValueError(msg)
+
+    def perturb(self, problem: Problem) -> Tensor:
+        """Return adversarial images; see `Attack.perturb`."""
+        draws = [int(torch.randint(len(self.attacks), (), generator=each)) for each in problem.generators()]
+        drawn = torch.tensor(draws, device=problem.images.device)
+        adversarial = problem.images.clone()
+        for number, attack in enumerate(self.attacks):
+            rows = (drawn == number).nonzero().flatten()
+            if len(rows):
+                adversarial[rows] = attack.perturb(problem[rows]).detach()
+        return adversarial
