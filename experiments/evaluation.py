@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from jsonargparse import Namespace
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
@@ -17,12 +17,12 @@ from experiments.report import write_report
 from experiments.results import Result
 from experiments.run import Run
 from experiments.study import Study
-from experiments.summaries import write_summaries
+from experiments.summaries import write_pictures, write_scores
 
 ALL: Final = "all"
 
-SHOWN: Final = ("transfer", "gallery")
-"""Protocols whose scores and pictures TensorBoard shows."""
+SCORED: Final = "transfer"
+"""The protocol whose scores TensorBoard shows."""
 
 
 def run_evaluation(arguments: list[str]) -> None:
@@ -37,7 +37,8 @@ def run_evaluation(arguments: list[str]) -> None:
         OSError: If the report's folder cannot be written.
         ValueError: If the device cannot be used, or something in the run does not fit together.
     """
-    config = _parser().parse_args(arguments)
+    parser = _parser()
+    config = parser.instantiate(parser.parse_args(arguments))
     options: Namespace = config[config.protocol]
     run = Run(options.run)
     device = _device(options.device)
@@ -52,8 +53,9 @@ def run_evaluation(arguments: list[str]) -> None:
             study = Study(run, device, progress, command, given)
             found = PROTOCOLS[config.protocol].run(study)
             results.write(found, run.report)
-            if config.protocol in SHOWN:
-                write_summaries(study, _tagged(found))
+            write_pictures(run.report, found)
+            if config.protocol == SCORED:
+                write_scores(study)
         _show(found, console)
     report = write_report(run)
     console.print(
@@ -69,6 +71,7 @@ def _parser() -> Parser:
     protocols = parser.add_subcommands(dest="protocol")
     for name, protocol in PROTOCOLS.items():
         sub = _of_run(f"{protocol.help[0].upper()}{protocol.help[1:]}: RUN/report/{name}.{{json,csv,md,png}}.")
+        sub.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
         for option, about in protocol.options.items():
             sub.add_argument(f"--{option}", type=about.kind, default=about.default, help=about.help)
         protocols.add_subcommand(name, sub, help=protocol.help)
@@ -91,7 +94,6 @@ def _of_run(description: str) -> Parser:
 def _all(run: Run, device: torch.device, command: list[str], console: Console) -> None:
     """Run every protocol that can run; one study, so that nothing is computed twice."""
     missing: dict[str, str] = {}
-    figures: dict[str, bytes] = {}
     with Progress(transient=True, console=console) as progress:
         study = Study(run, device, progress, command)
         for name, protocol in PROTOCOLS.items():
@@ -105,17 +107,12 @@ def _all(run: Run, device: torch.device, command: list[str], console: Console) -
                 missing[name] = str(error)
                 continue
             results.write(found, run.report)
-            figures |= _tagged(found)
+            write_pictures(run.report, found)
             console.print(f"[bold]{name}[/bold]: {escape(found.finding)}", highlight=False, soft_wrap=True)
-        if "transfer" not in missing:
-            write_summaries(study, figures)
+        if SCORED not in missing:
+            write_scores(study)
     for name, reason in missing.items():
         console.print(f"[bold]{name}[/bold] was left out: {escape(reason)}", highlight=False, soft_wrap=True)
-
-
-def _tagged(found: Result) -> dict[str, bytes]:
-    """Return a result's figures by their tags in TensorBoard."""
-    return {f"{found.protocol}/{name or 'overview'}": picture for name, picture in found.figures.items()}
 
 
 def _show(found: Result, console: Console) -> None:

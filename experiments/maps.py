@@ -7,11 +7,11 @@ from typing import Final
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from attacks.guard import evaluation_mode
 from experiments.study import Study
 from saliency import SaliencyModel, jacobian
+from saliency.similarity import windowed
 
 _BATCH: Final = 64
 
@@ -86,15 +86,7 @@ def cosine(first: Tensor, second: Tensor) -> Tensor:
 
 def structure(first: Tensor, second: Tensor) -> Tensor:
     """Return the structural similarities (N,) of maps (N, 1, H, W) in [0, 1]."""
-    return _pairwise(_structure, first, second)
-
-
-def _structure(first: Tensor, second: Tensor) -> Tensor:
-    found = structural_similarity_index_measure(first.float(), second.float(), reduction="none", data_range=1.0)
-    if not isinstance(found, Tensor):  # with other arguments it gives more
-        msg = f"a tensor was expected, not {type(found).__name__}"
-        raise TypeError(msg)
-    return found.view(-1).double()
+    return windowed(first, second, 1.0)
 
 
 def _pairwise(measure: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:

@@ -45,6 +45,20 @@ class Parser(LightningArgumentParser):
         action.sub_add_kwargs = {**getattr(action, "sub_add_kwargs", {}), "sub_configs": False}
         return added
 
+    def instantiate(self, *args: Any, **kwargs: Any) -> Any:
+        """Build the classes that a config names; what one of them refuses is told as it told it.
+
+        Raises:
+            ValueError: If a class that is one of several accepted types cannot be built.
+        """
+        try:
+            return super().instantiate(*args, **kwargs)
+        except ValueError as error:
+            reasons = re.findall(r"^ *- (?!Expected a )(.+)$", str(error), re.MULTILINE)
+            if "Union subtypes" not in str(error) or not reasons:
+                raise
+            raise ValueError("; ".join(reasons)) from error
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the message as a UsageError."""
         raise UsageError(message) from ex

@@ -8,7 +8,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("adversarial-saliency", "torch", "torchvision", "lightning", "torchmetrics", "numpy", "scikit-learn")
+PACKAGES = (
+    "adversarial-saliency",
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "captum",
+    "numpy",
+    "scikit-image",
+    "scikit-learn",
+)
 
 
 def provenance(command: list[str], files: Mapping[str, Path]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import io
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from detectors import metrics
 from experiments.plots import png
+from experiments.results import Result
 from experiments.study import Contender, Study
 
 FOLDER: Final = "tensorboard"
@@ -24,49 +26,65 @@ FOLDER: Final = "tensorboard"
 _FREE: Final = "training-free"
 
 
-def write_summaries(study: Study, figures: Mapping[str, bytes]) -> Path:
-    """Write event files for TensorBoard; those of an evaluation before are replaced when all are written.
-
-    Shown are ROC curves (a picture per attack, all pairs), histograms of scores (per detector: the clean images and
-    each attack's), and the pictures given.
+def write_scores(study: Study) -> Path:
+    """Write ROC curves (a picture per attack, all pairs) and histograms of scores (of clean and attacked images).
 
     Args:
         study: Gives the scores.
-        figures: PNG by tag, for example gallery/overview.
 
     Returns:
-        The folder, RUN/report/tensorboard.
+        The folder of the event file, RUN/report/tensorboard/scores.
 
     Raises:
         FileNotFoundError: If a detector is missing; says which command makes it.
     """
-    folder = study.run.report / FOLDER
-    temporary = folder.with_name(f".{FOLDER}.{os.getpid()}.tmp")
-    try:
-        writer = SummaryWriter(str(temporary))
-        _write(study, figures, writer)
-        writer.close()
-        _replace(folder, temporary)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _replacing(study.run.report / FOLDER / "scores") as (folder, writer):
+        clean = {}
+        for each in study.progress.track(study.contenders, description="scores of clean images"):
+            clean[_name(each)] = study.images.scores(each.module)
+            _histogram(writer, each, "clean", clean[_name(each)])
+        for attack in study.attacks:
+            under = study.under(attack)
+            attacked = {}
+            for each in study.progress.track(study.contenders, description=f"scores under {attack}"):
+                attacked[_name(each)] = study.images.scores(each.module, under)
+                _histogram(writer, each, attack, attacked[_name(each)])
+            curves = {name: metrics.roc(clean[name], scores) for name, scores in attacked.items()}
+            _picture(writer, f"roc/{attack}", roc_curves(f"ROC curves, tested on {attack}", study.contenders, curves))
     return folder
 
 
-def _write(study: Study, figures: Mapping[str, bytes], writer: SummaryWriter) -> None:
-    clean = {}
-    for each in study.progress.track(study.contenders, description="scores of clean images"):
-        clean[_name(each)] = study.images.scores(each.module)
-        _histogram(writer, each, "clean", clean[_name(each)])
-    for attack in study.attacks:
-        under = study.under(attack)
-        attacked = {}
-        for each in study.progress.track(study.contenders, description=f"scores under {attack}"):
-            attacked[_name(each)] = study.images.scores(each.module, under)
-            _histogram(writer, each, attack, attacked[_name(each)])
-        curves = {name: metrics.roc(clean[name], scores) for name, scores in attacked.items()}
-        _picture(writer, f"roc/{attack}", roc_curves(f"ROC curves, tested on {attack}", study.contenders, curves))
-    for name, contents in figures.items():
-        _picture(writer, name, contents)
+def write_pictures(report: Path, found: Result) -> Path | None:
+    """Write the figures of a protocol.
+
+    Args:
+        report: The run's report folder.
+        found: The protocol's result.
+
+    Returns:
+        The folder of the event file, RUN/report/tensorboard/<protocol>; None if there are no figures.
+    """
+    if not found.figures:
+        return None
+    with _replacing(report / FOLDER / found.protocol) as (folder, writer):
+        for name, picture in found.figures.items():
+            _picture(writer, f"{found.protocol}/{name or 'overview'}", picture)
+    return folder
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[tuple[Path, SummaryWriter]]:
+    """Give a writer of event files; those of an evaluation before are replaced when all are written."""
+    temporary = folder.parent.with_name(f".{folder.parent.name}.{os.getpid()}.tmp")
+    try:
+        writer = SummaryWriter(str(temporary))
+        yield folder, writer
+        writer.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _histogram(writer: SummaryWriter, contender: Contender, images: str, scores: Tensor) -> None:
@@ -122,9 +140,3 @@ def _draw(
     axis.plot([0, 1], [0, 1], color="gray", linestyle=":", linewidth=0.8)
     axis.set_aspect("equal")
     axis.legend(fontsize="x-small", loc="lower right", title=title, title_fontsize="x-small")
-
-
-def _replace(folder: Path, temporary: Path) -> None:
-    """Put the new files in the place of the old ones."""
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.replace(folder)

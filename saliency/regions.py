@@ -4,16 +4,26 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 import torch
-from skimage.segmentation import quickshift, slic
+from skimage.segmentation import felzenszwalb, quickshift, slic
 from torch import Tensor
 
-from attacks.checks import one_of
+from attacks.checks import at_least, one_of
 
 Segmenter = Literal["auto", "quickshift", "slic"]
 SEGMENTERS: Final[tuple[str, ...]] = get_args(Segmenter)
 
 _FINE: Final = 224
 """Side in pixels from which LIME's quickshift makes enough superpixels."""
+
+SHARES: Final = (0.01, 0.5)
+"""Of an image's pixels that a region to attack has, at least and at most."""
+
+_COARSENESS: Final = 18
+"""Felzenszwalb's scale over the square root of the image's side: chosen by looking at photographs of 32, 112 and 299
+pixels, whose segments are as many and alike."""
+
+_SMOOTHING: Final = 0.8
+"""Standard deviation in pixels of the blur before segmentation: its authors' value."""
 
 _COMPACTNESS: Final = (10, 100, 1000)
 """Weights of the distance against the colour, until there are superpixels enough; the last one makes a grid."""
@@ -61,3 +71,45 @@ def colours(images: Tensor) -> list[np.ndarray]:
     """Return images (N, C, H, W) in [0, 1] as scikit-image takes them, (H, W, 3) each; grey ones are repeated."""
     whole = images.detach().cpu().expand(-1, 3, -1, -1) if images.shape[1] == 1 else images.detach().cpu()
     return [image.permute(1, 2, 0).double().numpy() for image in whole]
+
+
+def segments(images: Tensor) -> Tensor:
+    """Return the segment that each pixel belongs to, (N, H, W), numbered from 0 on in each image.
+
+    Coarse: natural images of 32 to 299 pixels fall into about 5 to 25 segments, which are objects or their parts.
+
+    Args:
+        images: (N, C, H, W) in [0, 1].
+
+    Reference:
+        Felzenszwalb & Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 59 (2004). By scikit-image.
+    """
+    height, width = images.shape[2:]
+    scale = _COARSENESS * (height * width) ** 0.25
+    smallest = max(1, round(SHARES[0] * height * width))
+    found = [
+        torch.from_numpy(felzenszwalb(image, scale=scale, sigma=_SMOOTHING, min_size=smallest)).long()
+        for image in colours(images)
+    ]
+    return torch.stack(found).to(images.device) if found else torch.zeros(0, height, width, dtype=torch.long)
+
+
+def largest(labels: Tensor, regions: int = 10) -> Tensor:
+    """Return the largest segments of an image, (k, H, W) bool, k at most `regions`, the largest first.
+
+    Left out are those with a share of the pixels that is not within `SHARES`: specks, which hardly any attack fits
+    into, and a background larger than all else, which would make recovery a matter of course.
+
+    Args:
+        labels: (H, W), the segment that each pixel belongs to, numbered from 0 on.
+        regions: At most so many.
+
+    Raises:
+        ValueError: If regions is below 1.
+    """
+    at_least(1, regions=regions)
+    sizes = torch.bincount(labels.flatten())
+    low, high = (share * labels.numel() for share in SHARES)
+    order = sizes.argsort(descending=True, stable=True)
+    kept = order[(sizes[order] >= low) & (sizes[order] <= high)][:regions]
+    return labels == kept[:, None, None]

@@ -11,7 +11,9 @@ import train
 from attacks import Attack
 from data import ImageData, PairData
 from detectors import Classifier, Detector, TorchvisionNetwork
+from experiments import evaluation
 from experiments.fitting import ConfigCheck
+from experiments.protocols.registry import PROTOCOLS
 from experiments.settings import read_settings
 from experiments.stages import plan
 from saliency import Encoder, SaliencyModel, Selector
@@ -22,7 +24,8 @@ RETRAIN = ROOT / "retrain.yaml"
 PIPELINES = sorted(path for path in ROOT.glob("*.yaml") if path != RETRAIN)
 ATTACKS = sorted((ROOT / "attacks").rglob("*.yaml"))
 NETWORKS = sorted((ROOT / "networks").glob("*.yaml"))
-MODELS = [*sorted(path for path in ROOT.glob("*/*.yaml") if path not in [*ATTACKS, *NETWORKS]), RETRAIN]
+EXPLAIN = sorted((ROOT / "explain").glob("*.yaml"))
+MODELS = [*sorted(path for path in ROOT.glob("*/*.yaml") if path not in [*ATTACKS, *NETWORKS, *EXPLAIN]), RETRAIN]
 
 
 def short(path: Path) -> str:
@@ -30,8 +33,8 @@ def short(path: Path) -> str:
 
 
 def test_all_files_are_covered():
-    assert {*PIPELINES, *ATTACKS, *MODELS, *NETWORKS} == set(ROOT.rglob("*.yaml"))
-    assert min(len(PIPELINES), len(ATTACKS), len(MODELS), len(NETWORKS)) > 0
+    assert {*PIPELINES, *ATTACKS, *MODELS, *NETWORKS, *EXPLAIN} == set(ROOT.rglob("*.yaml"))
+    assert min(len(PIPELINES), len(ATTACKS), len(MODELS), len(NETWORKS), len(EXPLAIN)) > 0
 
 
 @pytest.fixture
@@ -56,15 +59,12 @@ def trained(tmp_path, monkeypatch):
 def test_pipeline_file_plans_stages_whose_configs_are_accepted(path):
     settings = read_settings(["--config", str(path)])
     stages = plan(settings)
-    assert [stage.name for stage in stages[:4]] == [
-        "classifier/seed_0",
-        "saliency/encoder",
-        "saliency/selector",
-        "saliency/mask",
-    ]
+    learnt = ["saliency/encoder", "saliency/selector", "saliency/mask"] if settings.sections["saliency"] else []
+    first = ["classifier/seed_0", *learnt]
+    assert [stage.name for stage in stages[: len(first)]] == first
     retrained = 0 if settings.retrain is None else len(settings.retrain.detectors or settings.detectors)
     trained = len(settings.detectors) * len(settings.train_on)
-    assert len(stages) == 5 + (trained + retrained) * len(settings.seeds)
+    assert len(stages) == len(first) + 1 + (trained + retrained) * len(settings.seeds)
     for stage in stages:
         if stage.config["seed_everything"] != settings.seeds[0]:
             continue  # seeds differ in nothing else
@@ -112,3 +112,28 @@ def test_network_config_goes_over_a_classifier_config(path):
     with torch.device("meta"):
         built = TorchvisionNetwork(**network["init_args"]).eval()
         assert built(torch.empty(2, *arguments["shape"])).shape == (2, arguments["classes"])
+
+
+@pytest.mark.parametrize("path", EXPLAIN, ids=short)
+def test_options_of_a_protocol_are_accepted(path):
+    parser = evaluation._parser()
+    protocol = path.stem.partition("_")[0]
+    options = parser.parse_args([protocol, "--run", "runs/any", "--config", str(path)])[protocol]
+    given = yaml.safe_load(path.read_text())
+    assert set(given) <= set(PROTOCOLS[protocol].options)
+    for name, value in given.items():
+        if isinstance(value, dict):  # a class with its arguments, or several: defaults are filled in
+            assert options[name].keys() == value.keys() if name == "methods" else options[name].class_path
+        else:
+            assert options[name] == value
+
+
+def test_the_alexnet_of_the_similarity_study_sees_images_in_minus_one_to_one():
+    settings = read_settings(["--config", str(ROOT / "cifar10_alexnet.yaml")])
+    assert not settings.detectors
+    network = settings.sections["classifier"]["model"]["init_args"]["network"]["init_args"]
+    assert network["weights"] == "IMAGENET1K_V1"
+    built = TorchvisionNetwork(**{**network, "weights": None}).eval()
+    assert built.normalize(torch.tensor([0.0, 0.5, 1.0]).expand(1, 3, 1, 3))[0, 0, 0].tolist() == [-1, 0, 1]
+    with torch.no_grad():
+        assert built(torch.rand(1, *settings.data.shape)).shape == (1, settings.data.classes)

@@ -4,15 +4,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments.enhance.pixels import Fill
+from experiments.enhance.setting import SHARES
+from experiments.protocols.enhance import enhance
 from experiments.protocols.gallery import gallery
+from experiments.protocols.recover import PROBABILITY, STEP_SIZE, STEPS, recover
 from experiments.protocols.shift import shift
+from experiments.protocols.similarity import similarity
 from experiments.protocols.speed import speed
 from experiments.protocols.strength import strength
 from experiments.protocols.threshold import EPSILONS, threshold
 from experiments.protocols.transfer import transfer
 from experiments.protocols.white_box import white_box
 from experiments.results import Result
+from experiments.similarity.versions import EPSILONS as FGSM_EPSILONS
+from experiments.similarity.versions import TARGETED as TARGETED_EPSILON
 from experiments.study import Study
+from saliency import SaliencyMethod
+from saliency.checkpoints import Portable
+from saliency.maps.reduction import Reduction
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,20 @@ class Protocol:
 
 RESAMPLES = Option(int, 1000, "Bootstrap resamples of the intervals.")
 PAIRS = Option(int | None, None, "At most so many pairs per sample; null: all test images.")
+
+EXPLAINED: Mapping[str, Option] = {
+    "images": Option(int, 200, "At most so many images."),
+    "methods": Option(
+        dict[str, SaliencyMethod] | None, None, "Saliency methods by name, as classes with their arguments; null: all."
+    ),
+    "classifier": Option(
+        str | Portable | None, None, "A classifier of your own: class path, .ckpt, or class with arguments."
+    ),
+    "photographs": Option(str | None, None, "A folder of images of any kind in place of the test images."),
+    "size": Option(int, 224, "Side in pixels that photographs are brought to."),
+    "resamples": RESAMPLES,
+}
+"""Options of the protocols about saliency methods."""
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "transfer": Protocol(transfer, "detectors x trained on x tested on", {"resamples": RESAMPLES}),
@@ -93,6 +117,57 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "detector": Option(str | None, None, "A detector of your own: class path or .ckpt, in place of the run's."),
             "classifier": Option(str | None, None, "With it a classifier of your own; null: the run's."),
             "resamples": RESAMPLES,
+        },
+        costly=True,
+    ),
+    "enhance": Protocol(
+        enhance,
+        "enhanced guided backpropagation (Gu & Tresp)",
+        {
+            **EXPLAINED,
+            "attack": Option(
+                str | None,
+                None,
+                "Name of one of the run's attacks; null: its first of Carlini and Wagner, else a warm one.",
+            ),
+            "shares": Option(list[float], list(SHARES), "Shares of the pixels to perturb, ascending, in [0, 1]."),
+            "fill": Option(Fill, "mean", "What perturbed pixels become: the image's mean colour, noise, or its blur."),
+            "voc": Option(
+                str | None,
+                None,
+                "Root of torchvision's VOCDetection for images of several classes; null: side by side.",
+            ),
+        },
+        costly=True,
+    ),
+    "similarity": Protocol(
+        similarity,
+        "how alike maps stay under attack (Liu et al.)",
+        {
+            **EXPLAINED,
+            "epsilons": Option(list[float], list(FGSM_EPSILONS), "Of untargeted FGSM and of the noise, in (0, 1]."),
+            "targeted_epsilon": Option(float, TARGETED_EPSILON, "Of targeted FGSM."),
+            "targets": Option(
+                list[int] | None, None, "Classes that it aims at; null: all, or ten of more than twenty."
+            ),
+            "reduction": Option(Reduction, "mean", "How maps of several channels become one before they are compared."),
+        },
+        costly=True,
+    ),
+    "recover": Protocol(
+        recover,
+        "do maps find a localized attack (Goepfert et al.)",
+        {
+            **EXPLAINED,
+            "regions": Option(int, 10, "Attacks on an image, at most: each on one of its largest regions."),
+            "target": Option(
+                int | None,
+                0,
+                "Class that all attacks aim at; null: each image's runner-up, as always with two classes.",
+            ),
+            "steps": Option(int, STEPS, "Most steps of an attack, after which it is discarded."),
+            "step_size": Option(float, STEP_SIZE, "L-inf length of a step."),
+            "probability": Option(float, PROBABILITY, "Of the target, at which an attack has succeeded; in (0, 1)."),
         },
         costly=True,
     ),

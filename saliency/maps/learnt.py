@@ -17,7 +17,7 @@ class Learnt(SaliencyMethod):
     """The masks of a learnt saliency model.
 
     Args:
-        saliency: The model, or the path of its checkpoint; on the device of the images it will see.
+        saliency: The model, or the path of its checkpoint; it goes to the device of the images that it sees.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
@@ -37,4 +37,4 @@ class Learnt(SaliencyMethod):
         """Return masks (N, 1, H, W) in [0, 1]; see `SaliencyMethod.attribute`."""
         saliency: SaliencyModel = self.saliency  # type: ignore[assignment]
         with evaluation_mode(saliency), torch.no_grad():
-            return saliency.masks(problem.images, problem.labels)
+            return saliency.to(problem.images.device).masks(problem.images, problem.labels)

@@ -11,7 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from detectors import metrics
 from experiments.pictures import Panel, grid
-from experiments.summaries import write_summaries
+from experiments.results import Result
+from experiments.summaries import write_pictures, write_scores
 from tests.experiments.stand_ins import stand_in
 
 PICTURE = grid("title", ["a"], [("row", [Panel(torch.rand(1, 4, 4))])])
@@ -19,31 +20,48 @@ PICTURE = grid("title", ["a"], [("row", [Panel(torch.rand(1, 4, 4))])])
 
 @pytest.fixture
 def shown(tmp_path):
-    folder = write_summaries(stand_in(tmp_path), {"gallery/overview": PICTURE, "gallery/fgsm": PICTURE})
+    folder = write_scores(stand_in(tmp_path))
     return folder, EventAccumulator(str(folder)).Reload()
 
 
-def test_curves_histograms_and_pictures_are_shown(shown, tmp_path):
+def result(**figures):
+    return Result("gallery", "title", "question", "finding", {}, [], figures=figures)
+
+
+def test_curves_and_histograms_are_shown(shown, tmp_path):
     folder, events = shown
-    assert folder == tmp_path / "report" / "tensorboard"
-    assert set(events.Tags()["images"]) == {"roc/fgsm", "roc/none", "gallery/overview", "gallery/fgsm"}
+    assert folder == tmp_path / "report" / "tensorboard" / "scores"
+    assert set(events.Tags()["images"]) == {"roc/fgsm", "roc/none"}
     of = ("clean", "fgsm", "none")
     names = ("bright_on_fgsm_seed_0", "max_softmax")
     assert set(events.Tags()["histograms"]) == {f"scores_{name}/{images}" for name in names for images in of}
     (histogram,) = events.Histograms("scores_max_softmax/clean")
     assert histogram.histogram_value.num == len(stand_in(tmp_path).images.clean)
+
+
+def test_figures_of_a_protocol_are_shown_beside_the_scores(shown, tmp_path):
+    folder = write_pictures(tmp_path / "report", result(**{"": PICTURE, "fgsm": PICTURE}))
+    assert folder == tmp_path / "report" / "tensorboard" / "gallery"
+    events = EventAccumulator(str(folder)).Reload()
+    assert set(events.Tags()["images"]) == {"gallery/overview", "gallery/fgsm"}
     (picture,) = events.Images("gallery/fgsm")
     pixels = [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in (picture.encoded_image_string, PICTURE)]
     assert np.array_equal(*pixels)
+    assert any(shown[0].iterdir())
+
+
+def test_a_protocol_without_figures_shows_none(tmp_path):
+    assert write_pictures(tmp_path, result()) is None
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_repeated_evaluation_replaces_the_events(shown, tmp_path):
     folder, _ = shown
     before = {path.name for path in folder.iterdir()}
-    write_summaries(stand_in(tmp_path), {})
+    write_scores(stand_in(tmp_path))
     (path,) = folder.iterdir()
     assert path.name not in before
-    assert [path.name for path in folder.parent.iterdir()] == ["tensorboard"]
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["tensorboard"]
 
 
 def test_an_interrupted_evaluation_leaves_the_events_alone(shown, tmp_path, monkeypatch):
@@ -55,9 +73,9 @@ def test_an_interrupted_evaluation_leaves_the_events_alone(shown, tmp_path, monk
 
     monkeypatch.setattr(SummaryWriter, "add_image", full)
     with pytest.raises(OSError):  # noqa: PT011 - it has no words
-        write_summaries(stand_in(tmp_path), {})
+        write_scores(stand_in(tmp_path))
     assert [path.name for path in folder.iterdir()] == before
-    assert [path.name for path in folder.parent.iterdir()] == ["tensorboard"]
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["tensorboard"]
 
 
 def test_the_area_under_the_curve_is_the_auroc():

@@ -1,0 +1,1 @@
+"""Parts of `evaluate.py enhance`: class pairs, recovery of adversarial images, reaction of maps, pictures."""

@@ -1,0 +1,112 @@
+"""`evaluate.py enhance`: enhanced guided backpropagation (Gu & Tresp, "Saliency Methods for Explaining ...", 2019)."""
+
+from typing import Final
+
+from experiments.enhance import pictures, plots
+from experiments.enhance.ablation import ablate
+from experiments.enhance.answer import finding
+from experiments.enhance.classes import DIFFERENCE, NATURAL, OTHER, RATIO, SAME, ClassPairs, class_pairs
+from experiments.enhance.findings import Found, judge
+from experiments.enhance.flags import flags_of
+from experiments.enhance.maps import Maps
+from experiments.enhance.measured import OTHER_FILL, measure
+from experiments.enhance.pixels import TOLD
+from experiments.enhance.setting import ENHANCED, GRADIENT, PLAIN, RANDOM, prepare
+from experiments.enhance.tables import rows_of, tables_of
+from experiments.results import Result
+from experiments.study import Study
+
+QUESTION: Final = (
+    "Does a map of what a class has more of than its rival find the pixels by which an attack succeeds, and react to "
+    "attacks, where other maps do not?"
+)
+
+
+def enhance(study: Study) -> Result:
+    """Return what enhanced guided backpropagation does, beside all other maps.
+
+    Args:
+        study: Its options are those of `experiments.explained.explained`, and: attack, the name of one of the run's
+            (None: its first of Carlini and Wagner, else a warm one); shares of the pixels to perturb, ascending; fill,
+            what is put in their place (mean, noise or blur); voc, the root of Pascal VOC for Figure 1 (None: images
+            side by side); resamples.
+
+    Raises:
+        FileNotFoundError: If a stage is missing, or Pascal VOC is not there.
+        ValueError: If an option is out of its range, or no image is fooled.
+    """
+    setting = prepare(study)
+    pairs = class_pairs(setting)
+    maps = Maps(setting)
+    measured = measure(setting, maps)
+    found = Found(
+        setting=setting,
+        measured={each.name: each for each in measured},
+        ablated=ablate(setting, maps),
+        pairs=pairs,
+        rivals_true=int((maps.rivals == setting.labels).sum()),
+    )
+    judged = judge(found)
+    return Result(
+        protocol=setting.explained.protocol("enhance"),
+        title="Enhanced guided backpropagation",
+        question=QUESTION,
+        finding=finding(found, judged),
+        meta=setting.meta() | {"rivals_true": found.rivals_true, "classes_of": pairs.source},
+        rows=rows_of(found),
+        tables=tables_of(found, judged),
+        figures={
+            "": _curves(found),
+            "classes": _histograms(pairs),
+            "versions": pictures.versions(setting),
+            "outcomes": pictures.outcomes(setting),
+            "reaction": _dots(found),
+        },
+        flags=flags_of(found),
+    )
+
+
+def _curves(found: Found) -> bytes:
+    setting, every = found.setting, found.measured.values()
+    styles = {each.name: "oracle" for each in every if each.oracle} | {ENHANCED: "own", RANDOM: "control"}
+    other = OTHER_FILL[setting.fill]
+    panels = {
+        f"adversarial images, pixels to {TOLD[setting.fill]}": {each.name: each.recovered for each in every},
+        f"adversarial images, pixels to {TOLD[other]}": {each.name: each.refilled for each in every},
+        f"clean images, pixels to {TOLD[setting.fill]}": {each.name: each.clean for each in every},
+    }
+    note = (
+        f"{len(setting)} images fooled by {setting.attack_name}; band: 95 % bootstrap interval; dashed: oracles, which "
+        "know the true class or the perturbation"
+    )
+    return plots.curves("Accuracy against the share of pixels perturbed in a map's order", panels, styles, note)
+
+
+def _histograms(pairs: ClassPairs) -> bytes:
+    rows = {
+        method.replace("_", " "): {
+            measure: {
+                sample: pairs.compared[method, sample].values[measure].tolist() for sample in (SAME, OTHER, NATURAL)
+            }
+            for measure in (RATIO, DIFFERENCE)
+        }
+        for method in (PLAIN, GRADIENT)
+    }
+    return plots.histograms(f"Maps of two classes, and of two images; {pairs.images} images: {pairs.source}", rows)
+
+
+def _dots(found: Found) -> bytes:
+    ranked = sorted(found.ranked, key=lambda each: each.name != ENHANCED)
+    rows = {
+        each.name: {
+            name: None if value is None else value.interval
+            for name, value in {
+                "attack": each.attacked,
+                "clean image, adversarial class": each.swapped,
+                "noise of the same norms": each.noisy,
+            }.items()
+        }
+        for each in ranked
+    }
+    title = f"How alike maps stay under {found.setting.attack_name}"
+    return plots.dots(title, rows, "Spearman correlation with the clean image's map")

@@ -1,0 +1,1 @@
+"""Recovery of localized attacks: what `evaluate.py recover` is made of."""

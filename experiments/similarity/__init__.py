@@ -1,0 +1,1 @@
+"""What `evaluate.py similarity` is made of."""

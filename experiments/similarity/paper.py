@@ -1,0 +1,81 @@
+"""What the paper found (Liu, Liu, Hosseini; DETAILS section 3), by method and measure."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from saliency import GradCAM, GuidedBackprop, SaliencyMethod, SmoothGrad
+
+GRAD_CAM, GUIDED, SMOOTH = "Grad-CAM", "guided backprop", "SmoothGrad"
+
+EPSILONS: Final = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""Of its curves: half of those printed, which are on images in [-1, 1]."""
+
+TARGETED: Final = 0.2
+"""Of its Table 1, halved too."""
+
+TABLE: Final[Mapping[tuple[str, str], float]] = {
+    (GRAD_CAM, "spearman"): 0.080,
+    (GUIDED, "spearman"): 0.602,
+    (SMOOTH, "spearman"): 0.288,
+    (GRAD_CAM, "ssim"): 0.689,
+    (GUIDED, "ssim"): 0.895,
+    (SMOOTH, "ssim"): 0.9996,
+    (GRAD_CAM, "hog"): 0.298,
+    (GUIDED, "hog"): 0.668,
+    (SMOOTH, "hog"): 0.495,
+}
+"""Table 1: means over all targets."""
+
+CURVES: Final[Mapping[tuple[str, str], tuple[float, ...]]] = {
+    (GRAD_CAM, "spearman"): (0.237, 0.087, 0.077, 0.071, 0.074),
+    (GUIDED, "spearman"): (0.716, 0.635, 0.605, 0.589, 0.576),
+    (SMOOTH, "spearman"): (0.433, 0.325, 0.276, 0.243, 0.227),
+    (GRAD_CAM, "ssim"): (0.714, 0.691, 0.689, 0.694, 0.687),
+    (GUIDED, "ssim"): (0.921, 0.899, 0.893, 0.889, 0.888),
+    (SMOOTH, "ssim"): (1.0, 1.0, 1.0, 1.0, 1.0),
+    (GRAD_CAM, "hog"): (0.329, 0.300, 0.297, 0.295, 0.295),
+    (GUIDED, "hog"): (0.816, 0.716, 0.679, 0.653, 0.632),
+    (SMOOTH, "hog"): (0.605, 0.518, 0.476, 0.455, 0.439),
+}
+"""Figure 2, digitised, +-.003."""
+
+DEFECTS: Final = (
+    "Theirs: AlexNet fine-tuned on CIFAR-10 at 224 pixels (configs/cifar10_alexnet.yaml), and code with defects that "
+    "are not copied here and that explain differences: gradients are never set to zero between images, guided "
+    "backpropagation's hooks stay on the network, maps are compared with their three raw channels, SmoothGrad is the "
+    "mean square of 3 samples on 100 images (and its SSIM, on a range of 2, is 1 whatever happens), and Grad-CAM's sum "
+    "over channels starts at ones."
+)
+
+
+def is_of(name: str, method: SaliencyMethod) -> bool:
+    """Whether a method is one of the paper's, by the paper's name."""
+    if name == SMOOTH:
+        return isinstance(method, SmoothGrad) and not method.square
+    return isinstance(method, {GRAD_CAM: GradCAM, GUIDED: GuidedBackprop}[name])
+
+
+def names_of(methods: Mapping[str, SaliencyMethod]) -> dict[str, str]:
+    """Return what the paper's methods are called among some methods, in the paper's order; what is not there, not.
+
+    Args:
+        methods: By name.
+    """
+    found = {}
+    for paper in (GRAD_CAM, GUIDED, SMOOTH):
+        mine = [name for name, method in methods.items() if is_of(paper, method)]
+        if mine:
+            found[paper] = mine[0]
+    return found
+
+
+def untargeted(paper: str, metric: str, epsilon: float) -> float | None:
+    """Return the value of a curve at an epsilon in [0, 1]; None where the paper has none."""
+    values = CURVES.get((paper, metric), ())
+    return next((value for place, value in zip(EPSILONS, values, strict=False) if math.isclose(place, epsilon)), None)
+
+
+def targeted(paper: str, metric: str, epsilon: float) -> float | None:
+    """Return the value of Table 1, if the epsilon is the paper's."""
+    return TABLE.get((paper, metric)) if math.isclose(epsilon, TARGETED) else None

@@ -1,0 +1,146 @@
+"""What the protocols about saliency methods work on."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import evaluate
+from attacks import FGSM
+from experiments import evaluation
+from experiments.explained import METHODS, explained, read_photographs
+from experiments.protocols.registry import EXPLAINED, PROTOCOLS, Protocol
+from saliency import LIME, Gradient, GuidedBackprop, Learnt, Random
+from tests.experiments.studies import study_of
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Three images of other sizes, one of them below, and a file that is none."""
+    folder = tmp_path / "photographs"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(["a.jpg", "b.png", "more/c.png"]):
+        pixels = np.random.default_rng(number).integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    (folder / "licence.txt").write_text("CC0")
+    return folder
+
+
+def test_some_test_images_are_drawn_and_the_same_ones_again(finished):
+    found, again = (explained(study_of(finished, images=7)) for _ in range(2))
+    split = found.study.data.split("test")
+    assert found.images.shape == (7, 1, 28, 28)
+    assert torch.equal(found.images, split.__getitems__(found.rows.tolist()).images)
+    assert torch.equal(found.rows, again.rows)
+    assert len(set(found.rows.tolist())) == 7
+    assert found.logits.shape == (7, 10)
+    with torch.no_grad():
+        assert torch.equal(found.predictions, found.classifier(found.images).argmax(1))
+
+
+def test_there_may_be_fewer_images_than_asked_for(finished):
+    assert len(explained(study_of(finished, images=5000)).images) == 40
+
+
+def test_all_methods_and_the_runs_learnt_model_are_there_unless_others_are_given(finished):
+    found = explained(study_of(finished, images=3))
+    assert list(found.methods) == [*METHODS, "learnt"]
+    given = {"mine": Gradient(reduction="l1")}
+    assert explained(study_of(finished, images=3, methods=given)).methods == given
+
+
+def test_maps_come_in_batches_as_the_method_makes_them(finished, monkeypatch):
+    monkeypatch.setattr("experiments.explained.BATCH", 3)
+    found = explained(study_of(finished, images=7, methods={"guided": GuidedBackprop(), "random": Random()}))
+    expected = GuidedBackprop()(found.classifier, found.images)
+    assert torch.allclose(found.maps("guided", found.images), expected, atol=1e-6)
+    one, same, other = (found.maps("random", found.images, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    targets = torch.arange(7)
+    whole = GuidedBackprop().attributions(found.classifier, found.images, targets)
+    assert torch.allclose(found.attributions("guided", found.images, targets), whole, atol=1e-6)
+
+
+def test_attacks_see_labels_and_regions(finished, monkeypatch):
+    monkeypatch.setattr("experiments.explained.BATCH", 3)
+    found = explained(study_of(finished, images=5, methods={}))
+    region = torch.zeros(5, 1, 28, 28)
+    region[:, :, :14] = 1
+    attack, labels = FGSM(epsilon=0.1), torch.arange(5)
+    adversarial = found.attacked(attack, found.images, labels, region)
+    assert torch.equal(adversarial[:, :, 14:], found.images[:, :, 14:])
+    assert torch.allclose(adversarial, attack(found.classifier, found.images, labels, region=region), atol=1e-6)
+
+
+def test_photographs_are_scaled_and_their_classes_are_the_predicted_ones(finished, photographs):
+    found = explained(
+        study_of(finished, photographs=str(photographs), size=32, classifier="tests.experiments.nets.Wide")
+    )
+    assert found.images.shape == (3, 3, 32, 32)
+    assert torch.equal(found.labels, found.predictions)
+    assert found.classes == [str(number) for number in range(13)]
+    assert found.protocol("recover") == "recover-wide"
+    assert read_photographs(photographs, 16, 2).shape == (2, 3, 16, 16)
+
+
+def test_a_folder_without_photographs_is_refused(finished, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist: give one with \.jpg"):
+        explained(study_of(finished, photographs=str(tmp_path / "nowhere")))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="empty holds no image"):
+        explained(study_of(finished, photographs=str(tmp_path / "empty")))
+
+
+def test_a_photograph_that_cannot_be_decoded_is_named(finished, photographs):
+    (photographs / "d.jpg").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"d\.jpg cannot be decoded"):
+        explained(study_of(finished, photographs=str(photographs)))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"images": 0}, "images must be at least 1, got 0"),
+        ({"photographs": ".", "size": 0}, "size must be at least 1, got 0"),
+        ({"classifier": "tests.experiments.nets.Wide"}, r"Wide does not take the run's images"),
+        ({"classifier": "tests.experiments.nets.Nothing"}, "Nothing names nothing that can be called"),
+    ],
+)
+def test_bad_options_are_refused(finished, options, told):
+    with pytest.raises(ValueError, match=told):
+        explained(study_of(finished, **options))
+
+
+def test_options_come_from_a_file_and_the_command_line(finished, tmp_path, monkeypatch):
+    seen = {}
+
+    def spy(study):
+        seen.update(study.options)
+        return PROTOCOLS["strength"].run(study)
+
+    monkeypatch.setattr(evaluation, "PROTOCOLS", {"explain": Protocol(spy, "a spy", EXPLAINED)})
+    mask = finished / "saliency" / "mask" / "model.ckpt"
+    methods = {
+        "lime": {"class_path": "saliency.LIME", "init_args": {"samples": 20}},
+        "learnt": {"class_path": "saliency.Learnt", "init_args": {"saliency": str(mask)}},
+    }
+    network = {"class_path": "detectors.ConvNet", "init_args": {"shape": [1, 28, 28], "outputs": 10}}
+    path = tmp_path / "options.yaml"
+    path.write_text(yaml.safe_dump({"images": 9, "methods": methods, "classifier": network}))
+    arguments = ["explain", "--run", str(finished), "--config", str(path), "--images", "4"]
+    assert evaluate.main(arguments) == 0
+    assert seen["images"] == 4
+    assert seen["methods"]["lime"] == LIME(samples=20)
+    assert isinstance(seen["methods"]["learnt"], Learnt)
+    assert type(seen["classifier"]).__name__ == "ConvNet"
+
+
+def test_a_typo_in_the_file_is_told_in_a_sentence(finished, tmp_path, capsys):
+    path = tmp_path / "options.yaml"
+    path.write_text("imgaes: 3\n")
+    assert evaluate.main(["similarity", "--run", str(finished), "--config", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "imgaes" in told
+    assert told.count("\n") == 1
