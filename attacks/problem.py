@@ -97,8 +97,9 @@ class Problem:
 
         So what is drawn for an image depends neither on its neighbours in the batch, nor on its place or device.
         """
-        contents = [zlib.crc32(image.contiguous().numpy().tobytes()) for image in self.images.cpu()]
-        return [Generator().manual_seed(self.seed ^ (content << 20)) for content in contents]
+        contents = [image.contiguous().numpy().tobytes() for image in self.images.cpu()]
+        # 32 bits: torch's CPU generator leaves out what lies above
+        return [Generator().manual_seed(zlib.crc32(content, self.seed)) for content in contents]
 
 
 @torch.no_grad()

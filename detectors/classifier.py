@@ -19,6 +19,8 @@ class Classifier(ImageClassifier):
         shape: (C, H, W) of the images.
         classes: Number of classes.
         widths: Channels of the blocks of the paper's network; see `ConvNet`.
+        mean: What the paper's network subtracts from the images first: one number, or one per channel.
+        std: What it divides by, after that.
         network: Another network, logits (N, K) of images (N, C, H, W) in [0, 1]; normalisation is its first layer. See
             `TorchvisionNetwork` and `WrappedNetwork`.
         learning_rate: Of Adam; the paper's is 1e-3.
@@ -36,13 +38,17 @@ class Classifier(ImageClassifier):
         shape: tuple[int, int, int],
         classes: int,
         widths: Sequence[int] = (32, 64),
+        mean: Sequence[float] = (0.0,),
+        std: Sequence[float] = (1.0,),
         network: Portable | None = None,
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
     ) -> None:
         super().__init__(shape, classes, learning_rate, schedule)
         self.widths = widths
-        self.network = ConvNet(shape, classes, widths) if network is None else network
+        self.mean = mean
+        self.std = std
+        self.network = ConvNet(shape, classes, widths, mean, std) if network is None else network
         _check(self.network, shape, classes)
 
     def forward(self, images: Tensor) -> Tensor:

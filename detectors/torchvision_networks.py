@@ -69,6 +69,12 @@ class TorchvisionNetwork(ForeignNetwork):
         self.name = name
         self.outputs = outputs
 
+    @property
+    def categories(self) -> list[str] | None:
+        """The names of ImageNet's classes, if it has as many outputs; else None."""
+        names: list[str] = _published(self.name)["DEFAULT"].meta["categories"]
+        return names if len(names) == self.outputs else None
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, outputs) of images (N, 1 or 3, H, W) in [0, 1]."""
         return super().forward(images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images)

@@ -7,6 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from attacks.checks import at_least
+
 LEVEL: Final = 0.95
 
 
@@ -36,9 +38,13 @@ class Resampling:
         images: Number of images.
         resamples: How often they are drawn with replacement.
         seed: Of the draws.
+
+    Raises:
+        ValueError: If resamples is below 1.
     """
 
     def __init__(self, images: int, resamples: int = 1000, seed: int = 0) -> None:
+        at_least(1, resamples=resamples)
         self._generator = torch.Generator().manual_seed(seed)
         drawn = torch.randint(images, (resamples, images), generator=self._generator)
         weights = torch.zeros(resamples, images)
@@ -99,8 +105,10 @@ def interval(value: float, replicates: Tensor) -> Interval:
 
     Args:
         value: Of the data themselves.
-        replicates: (R,) of the resamples; NaN does not count.
+        replicates: (R,) of the resamples; NaN does not count. Where nothing else is left, the interval is the value.
     """
     known = replicates[~replicates.isnan()].double()
+    if len(known) == 0:
+        return Interval(value, value, value)
     ends = known.quantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64))
     return Interval(value, ends[0].item(), ends[1].item())

@@ -163,7 +163,9 @@ def _underflow(found: Found) -> Judged:
 def _follows_size(found: Found) -> Judged:
     if "transfer" not in found or "strength" not in found:
         return _missing("transfer" if "transfer" not in found else "strength")
-    learnt = [row for row in found["transfer"]["rows"] if row["trained_on"] and row["subset"] == "all"]
+    every = [row for row in found["transfer"]["rows"] if row["subset"] == "all"]
+    attacks = {row["tested_on"] for row in every}
+    learnt = [row for row in every if row["trained_on"] in attacks]  # not those trained on all attacks but one
     results = []
     for norm in ("l2", "linf"):
         sizes = {

@@ -1,18 +1,20 @@
 """What the explanation protocols share: a classifier, some test images, and saliency methods by name."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from attacks import Attack
 from attacks.guard import evaluation_mode
 from data.decoding import LazyPixels
 from data.files import is_image
-from experiments.own import name_of, own_classifier
+from experiments.own import check_classifier, name_of, own_classifier
+from experiments.results import Flag
 from experiments.study import Study
 from saliency import (
     LIME,
@@ -28,6 +30,9 @@ from saliency import (
     SaliencyMethod,
     SmoothGrad,
 )
+
+PHOTOGRAPH: Final = 224
+"""Side in pixels of photographs, unless another is asked for."""
 
 BATCH: Final = 64
 """Images between two steps of the progress bar."""
@@ -62,6 +67,8 @@ class Explained:
         logits: (n, K) of the images.
         classes: Names of all classes.
         methods: By name.
+        refused: Why usual methods are not among them, by name: not defined for the classifier, or not made yet.
+        photographs: Whether the images are photographs, not the run's.
     """
 
     study: Study
@@ -73,6 +80,8 @@ class Explained:
     logits: Tensor
     classes: Sequence[str]
     methods: Mapping[str, SaliencyMethod]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    photographs: bool = False
 
     @property
     def predictions(self) -> Tensor:
@@ -80,8 +89,9 @@ class Explained:
         return self.logits.argmax(1)
 
     def protocol(self, name: str) -> str:
-        """Return the name of a protocol's files: its own, and that of a classifier that is not the run's."""
-        return name if self.own is None else f"{name}-{self.own}"
+        """Return the name of a protocol's files: its own, and what is not the run's: classifier, photographs."""
+        parts = [name, *([] if self.own is None else [self.own]), *(["photographs"] if self.photographs else [])]
+        return "-".join(parts)
 
     def meta(self) -> dict[str, Any]:
         """Return what reproduces a table."""
@@ -89,7 +99,13 @@ class Explained:
             "classifier": self.own or "the run's",
             "explained_images": len(self.images),
             "methods": {name: repr(method) for name, method in self.methods.items()},
+            "refused": dict(self.refused),
         }
+
+    def flag(self) -> Flag:
+        """Return whether all usual methods are there."""
+        told = "; ".join(f"{name}: {reason}" for name, reason in self.refused.items())
+        return Flag("Methods left out", bool(self.refused), f"{told}." if told else "None.")
 
     def predict(self, images: Tensor, about: str = "predictions") -> Tensor:
         """Return the logits (M, K) of images (M, C, H, W), on the CPU."""
@@ -167,7 +183,8 @@ def explained(study: Study) -> Explained:
 
     Args:
         study: Its options: images, at most so many, drawn with a fixed seed from the test split or, if a folder of
-            photographs is given, from that; size, to which photographs are brought; methods, by name (None: `METHODS`,
+            photographs is given, from that; size, the side in pixels that images are brought to before they are
+            attacked and explained (None: as they are, photographs `PHOTOGRAPH`); methods, by name (None: `METHODS`,
             and the learnt model if the run has one); classifier, one of the user's own (None: the run's).
 
     Raises:
@@ -176,14 +193,20 @@ def explained(study: Study) -> Explained:
     """
     given, photographs = study.options.get("classifier"), study.options.get("photographs")
     count = _at_least_one(study, "images", 200)
+    size = None if study.options.get("size") is None else _at_least_one(study, "size", 0)
     if photographs is None:
-        rows, images, labels = _test_images(study, count)
+        rows, images, labels = _test_images(study, count, size)
         classes: int | None = study.data.classes
-        names = getattr(study.data, "class_names", None)
+        names = class_names(study)
     else:
-        images = read_photographs(Path(photographs), _at_least_one(study, "size", 224), count)
-        rows, labels, classes, names = torch.arange(len(images)), None, None, None
-    classifier = study.classifier if given is None else own_classifier(study, given, images[:1], classes)
+        images = read_photographs(Path(photographs), size or PHOTOGRAPH, count)
+        rows, labels, classes = torch.arange(len(images)), None, None
+        names = class_names(study) if given is None else None
+    if given is None:
+        classifier: nn.Module = study.classifier
+        check_classifier("the run's classifier", classifier, images[:1], study.data.classes)
+    else:
+        classifier = own_classifier(study, given, images[:1], classes)
     found = Explained(
         study=study,
         classifier=classifier,
@@ -194,17 +217,27 @@ def explained(study: Study) -> Explained:
         logits=torch.empty(0),
         classes=[],
         methods={},
+        photographs=photographs is not None,
     )
+    names = names or getattr(classifier, "categories", None)
     logits = found.predict(images)
     alike = (*images.shape[1:], logits.shape[1]) == (*study.data.shape, study.data.classes)
+    methods, refused = methods_of(found, learnt=alike)
     numbered = [str(number) for number in range(logits.shape[1])]
     return replace(
         found,
         logits=logits,
         classes=names or numbered,
         labels=logits.argmax(1) if labels is None else labels,
-        methods=methods_of(study, learnt=alike),
+        methods=methods,
+        refused=refused,
     )
+
+
+def class_names(study: Study) -> Sequence[str] | None:
+    """Return the names of the run's classes; None if its data set has none."""
+    names: Sequence[str] | None = getattr(study.data, "class_names", None)
+    return names
 
 
 def _at_least_one(study: Study, name: str, default: int) -> int:
@@ -215,13 +248,16 @@ def _at_least_one(study: Study, name: str, default: int) -> int:
     return value
 
 
-def _test_images(study: Study, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rows (n,), images and labels of some test images."""
+def _test_images(study: Study, count: int, size: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return rows (n,), images and labels of some test images, scaled to a side of so many pixels."""
     split = study.data.split("test")
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     rows = order[:count].sort().values
     batch = split.__getitems__(rows.tolist())
-    return rows, batch.images, batch.labels
+    if size is None:
+        return rows, batch.images, batch.labels
+    scaled = functional.interpolate(batch.images, (size, size), mode="bilinear", antialias=True)
+    return rows, scaled.clamp(0, 1), batch.labels
 
 
 def read_photographs(folder: Path, size: int, count: int) -> Tensor:
@@ -246,16 +282,30 @@ def read_photographs(folder: Path, size: int, count: int) -> Tensor:
     return LazyPixels(files, (3, size, size))[rows].float() / 255
 
 
-def methods_of(study: Study, *, learnt: bool = True) -> dict[str, SaliencyMethod]:
-    """Return the saliency methods by name: those of the option, else the usual ones and the run's learnt model.
+def methods_of(found: Explained, *, learnt: bool = True) -> tuple[dict[str, SaliencyMethod], dict[str, str]]:
+    """Return the saliency methods by name, and why some of the usual ones are not among them.
 
     Args:
-        study: Of a run.
+        found: Whose study's option gives the methods; None: the usual ones that are defined for its classifier, and the
+            run's learnt model.
         learnt: Whether images and classes are like the run's, so that its learnt model takes them.
     """
-    given: Mapping[str, SaliencyMethod] | None = study.options.get("methods")
+    given: Mapping[str, SaliencyMethod] | None = found.study.options.get("methods")
     if given is not None:
-        return dict(given)
-    if not learnt or study.saliency is None:
-        return dict(METHODS)
-    return {**METHODS, "learnt": Learnt(saliency=study.saliency)}
+        return dict(given), {}
+    methods, refused = dict(METHODS), {}
+    for name in _PARTICULAR:
+        try:
+            METHODS[name](found.classifier, found.images[:1].to(found.study.device))
+        except ValueError as error:
+            refused[name] = str(error)
+            del methods[name]
+    try:
+        model = found.study.saliency if learnt else None
+    except FileNotFoundError as error:
+        refused["learnt"], model = str(error), None
+    return {**methods, **({} if model is None else {"learnt": Learnt(saliency=model)})}, refused
+
+
+_PARTICULAR: Final = ("grad_cam", "guided_backprop", "enhanced_guided_backprop")
+"""Usual methods that are not defined for every network."""

@@ -34,9 +34,24 @@ def own_classifier(
     classifier = built.to(study.device).eval()
     if images is None:
         images, classes = next(iter(study.data.calibration_dataloader())).images[:1], study.data.classes
-    image = images.to(study.device)
-    takes(given if isinstance(given, str) else type(given).__name__, lambda: _logits_of(classifier, image, classes))
+    check_classifier(given if isinstance(given, str) else type(given).__name__, classifier, images, classes)
     return classifier
+
+
+def check_classifier(name: str, classifier: nn.Module, images: Tensor, classes: int | None) -> None:
+    """Refuse a classifier that does not take some images.
+
+    Args:
+        name: What to call it.
+        classifier: In eval mode.
+        images: (1, C, H, W).
+        classes: How many logits it must give; None: any number.
+
+    Raises:
+        ValueError: If it does not; says what came instead.
+    """
+    image = images.to(next((each.device for each in classifier.parameters()), images.device))
+    takes(name, lambda: _logits_of(classifier, image, classes), f"images {tuple(images.shape[1:])}")
 
 
 def name_of(path: str | nn.Module) -> str:
@@ -52,9 +67,13 @@ def _logits_of(classifier: nn.Module, image: Tensor, classes: int | None) -> Ten
     """Return logits of an image.
 
     Raises:
+        TypeError: If they are no tensor.
         ValueError: If they are not (1, K) for the K classes of the data.
     """
     logits: Tensor = classifier(image)
+    if not isinstance(logits, Tensor):
+        msg = f"it gives a {type(logits).__name__}, but must give a tensor of logits"
+        raise TypeError(msg)
     if logits.ndim != 2 or len(logits) != 1 or classes not in {None, logits.shape[1]}:  # noqa: PLR2004 - (N, K)
         needed = (1, "K" if classes is None else classes)
         msg = f"it gives an output of shape {tuple(logits.shape)} for one image, but the data need logits {needed}"
@@ -62,14 +81,14 @@ def _logits_of(classifier: nn.Module, image: Tensor, classes: int | None) -> Ten
     return logits
 
 
-def takes(path: str, ask: Callable[[], Tensor]) -> Tensor:
-    """Return an answer of a user's own module, or say in a sentence that it does not take the run's images."""
+def takes(path: str, ask: Callable[[], Tensor], images: str = "the run's images") -> Tensor:
+    """Return an answer of a user's own module, or say in a sentence that it does not take the images."""
     try:
         with torch.no_grad():
             return ask()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        msg = f"{path} does not take the run's images ({reason}): use one made for them"
+        msg = f"{path} does not take {images} ({reason}): use one made for them"
         raise ValueError(msg) from error
 
 

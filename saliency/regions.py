@@ -50,7 +50,7 @@ def superpixels(images: Tensor, segmenter: Segmenter = "auto", segments: int = 6
     for image in colours(images):
         labels = _quickshift(image) if chosen == "quickshift" else _slic(image, segments)
         found.append(torch.from_numpy(np.unique(labels, return_inverse=True)[1].reshape(labels.shape)))
-    return torch.stack(found).to(images.device) if found else torch.zeros(0, *images.shape[2:], dtype=torch.long)
+    return torch.stack(found).to(images.device) if found else images.new_zeros(0, *images.shape[2:], dtype=torch.long)
 
 
 def _quickshift(image: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def segments(images: Tensor) -> Tensor:
         torch.from_numpy(felzenszwalb(image, scale=scale, sigma=_SMOOTHING, min_size=smallest)).long()
         for image in colours(images)
     ]
-    return torch.stack(found).to(images.device) if found else torch.zeros(0, height, width, dtype=torch.long)
+    return torch.stack(found).to(images.device) if found else images.new_zeros(0, height, width, dtype=torch.long)
 
 
 def largest(labels: Tensor, regions: int = 10) -> Tensor:

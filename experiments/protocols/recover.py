@@ -65,7 +65,7 @@ def recover(study: Study) -> Result:
         rows=measured.rows(),
         tables=tables(found, attempts, measured, findings),
         figures=figures(found, attempts, measured),
-        flags=flags(found, attempts, measured),
+        flags=[*flags(found, attempts, measured), found.flag()],
     )
 
 

@@ -69,7 +69,12 @@ EXPLAINED: Mapping[str, Option] = {
         str | Portable | None, None, "A classifier of your own: class path, .ckpt, or class with arguments."
     ),
     "photographs": Option(str | None, None, "A folder of images of any kind in place of the test images."),
-    "size": Option(int, 224, "Side in pixels that photographs are brought to."),
+    "size": Option(
+        int | None,
+        None,
+        "Side in pixels that images are brought to before they are attacked and explained; null: as they are, "
+        "photographs 224.",
+    ),
     "resamples": RESAMPLES,
 }
 """Options of the protocols about saliency methods."""

@@ -52,7 +52,7 @@ def similarity(study: Study) -> Result:
         rows=list(records(found)),
         tables=tables(found, claims),
         figures=figures(found) | panels(found.measured),
-        flags=flags(found),
+        flags=[*flags(found), found.measured.explained.flag()],
     )
 
 

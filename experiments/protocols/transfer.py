@@ -100,7 +100,10 @@ def _finding(rows: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
             unseen.setdefault(row["detector"], []).append(row["auroc"])
             noisy.setdefault(row["detector"], []).append(row["auroc_against_noise"])
     if not unseen:
-        return "There is only one attack, so nothing can be said about attacks that a detector was not trained on."
+        return (
+            "Nothing can be said about attacks that a detector was not trained on: that takes two attacks, and a "
+            "detector that was trained on one of them alone."
+        )
     means = sorted(((sum(values) / len(values), name) for name, values in unseen.items()), reverse=True)
     told = ", ".join(f"{name} {value:.3f}" for value, name in means)
     against = ", ".join(f"{name} {sum(noisy[name]) / len(noisy[name]):.3f}" for _, name in means)

@@ -16,6 +16,9 @@ Verdict = Literal["holds", "does not hold", "not decided"]
 LITTLE: Final = 0.05
 """Standard deviation between the targets' means up to which there is little variance."""
 
+FEWEST: Final = 20
+"""Images below which nothing is decided."""
+
 RULES: Final = (
     "Rules, fixed beforehand, on 95 % intervals of a bootstrap over images that is paired between methods: a claim "
     "that something is lower holds if every interval of the differences lies above 0, and does not hold if any lies "
@@ -44,8 +47,13 @@ Named = Mapping[str, Interval | None]
 
 
 def judge(found: Similarities) -> list[Claim]:
-    """Return the paper's findings with their verdicts."""
-    return [Claim(text, *rule(found)) for text, rule in _CLAIMS]
+    """Return the paper's findings with their verdicts; none is decided by fewer than `FEWEST` images."""
+    claims = [Claim(text, *rule(found)) for text, rule in _CLAIMS]
+    images = len(found.measured.explained.images)
+    if images >= FEWEST:
+        return claims
+    few = f"{images} images are too few to decide, it takes {FEWEST}; "
+    return [Claim(claim.text, "not decided", few + claim.statistic) for claim in claims]
 
 
 def sides(intervals: Iterable[Interval | None], limit: float = 0.0) -> Verdict:

@@ -56,7 +56,8 @@ class Enhanced(SaliencyMethod):
         normalisation: maximum, energy or channel_energy; see `enhance`.
 
     Raises:
-        ValueError: If the normalisation is none of these; at the call, if the model has fewer than two classes.
+        ValueError: If the normalisation is none of these, or the base's maps are not of a class; at the call, if the
+            model has fewer than two classes.
 
     Reference:
         Gu & Tresp, arXiv 1908.08413, section 2.2.
@@ -68,6 +69,9 @@ class Enhanced(SaliencyMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of(tuple(_SCALES), normalisation=self.normalisation)
+        if not self.base.of_class:
+            msg = f"{type(self.base).__name__} gives the same map for every class, so there is nothing to enhance"
+            raise ValueError(msg)
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the enhanced attributions; see `SaliencyMethod.attribute`."""

@@ -23,11 +23,11 @@ class GradCAM(SaliencyMethod):
     """The activations of a late layer, weighted by the mean gradient of their channel; what is negative is dropped.
 
     Args:
-        layer: Name of the layer as in `named_modules`; None: the last one whose output has a height and a width, before
-            any pooling, with its ReLU where that is a module.
+        layer: Name of the layer as in `named_modules`; None: the last one from a convolution on whose output has a
+            height and a width, before any pooling, with its ReLU where that is a module. It must be called once.
 
     Raises:
-        ValueError: At the call, if there is no such layer.
+        ValueError: At the call, if there is no such layer, it gives no maps, or attention follows it.
 
     Reference:
         Selvaraju et al., "Grad-CAM", arXiv 1610.02391. By Captum, enlarged to the image bilinearly.
@@ -44,8 +44,14 @@ class GradCAM(SaliencyMethod):
             msg = f"there is no layer {name!r} in the network: its convolutions are {', '.join(known) or 'none'}"
             raise ValueError(msg)
         explained = LayerGradCam(problem.model, layers[name])
-        maps = explained.attribute(problem.images, problem.labels, relu_attributions=True)
         size = tuple(problem.images.shape[2:])
+        try:
+            maps = explained.attribute(problem.images, problem.labels, relu_attributions=True)
+        except (AssertionError, RuntimeError) as error:
+            if self.layer is None or "out of memory" in str(error):
+                raise
+            msg = f"layer {name!r} gives no maps that the logits depend on: give the name of a convolution"
+            raise ValueError(msg) from error
         if maps.ndim != _MAPS:
             msg = f"layer {name!r} gives no maps (N, C, H, W): give the name of a convolution"
             raise ValueError(msg)
@@ -58,10 +64,15 @@ def _last(layers: dict[str, nn.Module], problem: Problem) -> str:
     found: list[tuple[str, Tensor]] = []  # with the outputs themselves, so that no storage is used again
     pooled: list[Tensor] = []
     calls = dict.fromkeys(layers, 0)
+    convolved = False
 
     def note(name: str, layer: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal convolved
         calls[name] += 1
-        if not isinstance(output, Tensor) or output.ndim != _MAPS or output.shape[2:].numel() == 1:
+        convolved |= isinstance(layer, nn.Conv2d)
+        if isinstance(layer, nn.MultiheadAttention):
+            found.clear()  # what came before it is mixed over all places
+        if not convolved or not isinstance(output, Tensor) or output.ndim != _MAPS or output.shape[2:].numel() == 1:
             return
         if any(part in type(layer).__name__ for part in _POOLING):
             pooled.append(output)
@@ -77,6 +88,9 @@ def _last(layers: dict[str, nn.Module], problem: Problem) -> str:
             hook.remove()
     once = [(name, output.data_ptr()) for name, output in found if calls[name] == 1]
     if not once:
-        msg = "Grad-CAM needs a layer whose output has a height and a width, and this network has none: give its name"
+        msg = (
+            "Grad-CAM needs a layer from a convolution on whose output has a height and a width, and this network has "
+            "none that no attention follows: name one as layer"
+        )
         raise ValueError(msg)
     return [name for name, place in once if place == once[-1][1]][-1]  # the outermost that gives it as it is in the end

@@ -18,8 +18,9 @@ from saliency.regions import SEGMENTERS, Segmenter, superpixels
 class LIME(SaliencyMethod):
     """Each superpixel's weight in a ridge regression of the class' probability on which superpixels are seen.
 
-    Hidden superpixels show their mean colour. Defaults are those of LIME's authors; Captum's own (Lasso, kernel width
-    1) differ.
+    Hidden superpixels show their mean colour. Defaults are those of LIME's authors (whose sample also holds the image
+    itself); Captum's own (Lasso, kernel width 1) differ. With few samples a map is mostly noise: on CIFAR-10 two maps
+    of one image with other draws correlate by about .3 at 150 samples, and .45 at 1000.
 
     Args:
         samples: Hidden copies of each image.
@@ -60,9 +61,8 @@ class LIME(SaliencyMethod):
         for image, target, where, generator in zip(
             problem.images, problem.labels, segments, problem.generators(), strict=True
         ):
-            devices = [image.device] if image.device.type == "cuda" else []
-            with torch.random.fork_rng(devices), torch.no_grad():
-                torch.manual_seed(generator.initial_seed())  # Captum draws from the global state
+            with torch.random.fork_rng([]), torch.no_grad():
+                torch.default_generator.manual_seed(generator.initial_seed())  # Captum draws from it, on the CPU
                 weights = surrogate.attribute(
                     image[None],
                     mean_colours(image, where)[None],

@@ -59,3 +59,14 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         found = interval(metrics.auroc(clean, adversarial), resampling.auroc(clean, adversarial))
         covered += found.low <= truth <= found.high
     assert 0.88 <= covered / 200 <= 0.99
+
+
+@pytest.mark.parametrize("resamples", [0, -1])
+def test_too_few_resamples_are_refused(resamples):
+    with pytest.raises(ValueError, match=f"resamples must be at least 1, got {resamples}"):
+        Resampling(5, resamples)
+
+
+def test_without_a_known_replicate_the_interval_is_the_value():
+    found = interval(0.3, torch.full((4,), torch.nan))
+    assert (found.value, found.low, found.high) == (0.3, 0.3, 0.3)

@@ -162,6 +162,9 @@ def test_detection_follows_size_by_rank(slope, expected):
     assert verdict("11", found) == expected
     few = transfer(rows=detection[:3]) | {"strength": {"meta": {}, "rows": sizes}}
     assert verdict("11", few) == "not decided"
+    left_out = [row | {"trained_on": "all-but-f", "auroc": 1.5 - row["auroc"]} for row in detection]
+    with_them = transfer(rows=detection + 3 * left_out) | {"strength": {"meta": {}, "rows": sizes}}
+    assert verdict("11", with_them) == expected
 
 
 def white_box(ends=(), contrasts=(), phase="before", seeds=(0, 1, 2)):

@@ -5,14 +5,16 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from torch.nn import functional
 
 import evaluate
 from attacks import FGSM
+from detectors import TorchvisionNetwork
 from experiments import evaluation
 from experiments.explained import METHODS, explained, read_photographs
 from experiments.protocols.registry import EXPLAINED, PROTOCOLS, Protocol
 from saliency import LIME, Gradient, GuidedBackprop, Learnt, Random
-from tests.experiments.studies import study_of
+from tests.experiments.studies import copy_of, study_of
 
 
 @pytest.fixture
@@ -50,6 +52,30 @@ def test_all_methods_and_the_runs_learnt_model_are_there_unless_others_are_given
     assert explained(study_of(finished, images=3, methods=given)).methods == given
 
 
+def test_usual_methods_that_a_classifier_does_not_allow_are_left_out_and_told(finished):
+    found = explained(study_of(finished, images=3, classifier="tests.experiments.nets.Smooth"))
+    assert list(found.refused) == ["guided_backprop", "enhanced_guided_backprop"]
+    assert list(found.methods) == [name for name in [*METHODS, "learnt"] if name not in found.refused]
+    assert found.flag().raised
+    assert "guided_backprop: guided backpropagation is defined by" in found.flag().sentence
+    assert not explained(study_of(finished, images=3)).flag().raised
+
+
+def test_a_saliency_model_that_is_not_made_yet_is_left_out_and_told(finished, tmp_path):
+    copy = copy_of(finished, tmp_path)
+    (copy / "saliency" / "mask" / "model.ckpt").unlink()
+    found = explained(study_of(copy, images=3))
+    assert "learnt" not in found.methods
+    assert "lacks saliency/mask" in found.refused["learnt"]
+
+
+def test_a_network_of_torchvision_knows_the_names_of_its_classes(finished, photographs):
+    network = TorchvisionNetwork("resnet18", 1000, size=32)
+    found = explained(study_of(finished, photographs=str(photographs), size=32, classifier=network, methods={}))
+    assert found.classes[77] == "wolf spider"
+    assert TorchvisionNetwork("resnet18", 10).categories is None
+
+
 def test_maps_come_in_batches_as_the_method_makes_them(finished, monkeypatch):
     monkeypatch.setattr("experiments.explained.BATCH", 3)
     found = explained(study_of(finished, images=7, methods={"guided": GuidedBackprop(), "random": Random()}))
@@ -81,8 +107,17 @@ def test_photographs_are_scaled_and_their_classes_are_the_predicted_ones(finishe
     assert found.images.shape == (3, 3, 32, 32)
     assert torch.equal(found.labels, found.predictions)
     assert found.classes == [str(number) for number in range(13)]
-    assert found.protocol("recover") == "recover-wide"
+    assert found.protocol("recover") == "recover-wide-photographs"
     assert read_photographs(photographs, 16, 2).shape == (2, 3, 16, 16)
+
+
+def test_test_images_are_enlarged_before_anything_else(finished):
+    plain = explained(study_of(finished, images=4))
+    found = explained(study_of(finished, images=4, size=56, classifier="tests.experiments.nets.Grey"))
+    assert found.images.shape == (4, 1, 56, 56)
+    assert torch.allclose(functional.avg_pool2d(found.images, 2), plain.images, atol=0.2)
+    assert torch.equal(found.labels, plain.labels)
+    assert "learnt" not in found.methods
 
 
 def test_a_folder_without_photographs_is_refused(finished, tmp_path):
@@ -104,7 +139,8 @@ def test_a_photograph_that_cannot_be_decoded_is_named(finished, photographs):
     [
         ({"images": 0}, "images must be at least 1, got 0"),
         ({"photographs": ".", "size": 0}, "size must be at least 1, got 0"),
-        ({"classifier": "tests.experiments.nets.Wide"}, r"Wide does not take the run's images"),
+        ({"size": 20}, r"the run's classifier does not take images \(1, 20, 20\) \(RuntimeError: "),
+        ({"classifier": "tests.experiments.nets.Wide"}, r"Wide does not take images \(1, 28, 28\) \(RuntimeError: "),
         ({"classifier": "tests.experiments.nets.Nothing"}, "Nothing names nothing that can be called"),
     ],
 )

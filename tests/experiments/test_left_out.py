@@ -7,6 +7,7 @@ import pytest
 import evaluate
 from detectors import load
 from experiments.protocols.left_out import left_out_tables
+from experiments.protocols.transfer import _finding
 from experiments.run import Run
 from experiments.settings import left_out
 
@@ -74,6 +75,11 @@ def test_a_pipeline_trains_on_all_but_one(run_pipeline):
     assert [line[:2] for line in table["rows"]] == [["id", "deepfool"]]
     assert not any("all-but" in contrast["name"] for contrast in told["meta"]["contrasts"])
     assert {row["tested_on"] for row in told["rows"]} == set(attacks)
+
+
+def test_without_a_detector_of_one_attack_nothing_is_said_of_unseen_ones():
+    told = _finding([record("id", "all-but-c", attack, 0.9) for attack in "abc"], [])
+    assert told.startswith("Nothing can be said about attacks that a detector was not trained on")
 
 
 def test_leaving_out_what_is_no_attack_is_refused(run_pipeline, capsys):

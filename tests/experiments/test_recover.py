@@ -285,7 +285,7 @@ def test_photographs_and_a_class_with_arguments_from_a_file(finished, photograph
     path.write_text(yaml.safe_dump(settings))
     options = ["--run", str(finished), "--config", str(path), "--photographs", str(photographs), "--device", "cpu"]
     assert evaluate.main(["recover", *options]) == 0, capsys.readouterr().err
-    written = json.loads((finished / "report" / "recover-resnet18.json").read_text())
+    written = json.loads((finished / "report" / "recover-resnet18-photographs.json").read_text())
     assert written["meta"]["attempts"] <= 9
     assert written["report"]["flags"][-1]["raised"] is True
 

@@ -5,7 +5,7 @@ import torch
 
 from experiments.bootstrap import Interval
 from experiments.protocols.similarity import finding
-from experiments.similarity import paper
+from experiments.similarity import claims, paper
 from experiments.similarity.claims import judge, sides
 from experiments.similarity.records import records
 from experiments.similarity.tables import tables
@@ -35,6 +35,13 @@ def verdicts(**changes):
 
 def test_all_findings_hold_where_they_are_built_in():
     assert verdicts() == ["holds"] * 6
+
+
+def test_few_images_decide_nothing(monkeypatch):
+    monkeypatch.setattr(claims, "FEWEST", IMAGES + 1)
+    found = judge(similarities(level(), METHODS))
+    assert {claim.verdict for claim in found} == {"not decided"}
+    assert found[0].statistic.startswith(f"{IMAGES} images are too few to decide, it takes {IMAGES + 1}; ")
 
 
 @pytest.mark.parametrize(

@@ -163,3 +163,9 @@ def test_channels_are_reduced(reduction, expected):
 def test_an_unknown_reduction_is_refused():
     with pytest.raises(ValueError, match="reduction must be max or l1 or positive or mean, got 'sum'"):
         type(METHODS["Gradient"])(reduction="sum")
+
+
+def test_images_draw_other_numbers_however_many_there_are():
+    images = torch.rand(3000, 1, 2, 2)
+    maps = Random()(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), images)
+    assert len(maps.flatten(1).unique(dim=0)) == 3000

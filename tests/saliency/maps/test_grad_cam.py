@@ -34,13 +34,24 @@ def test_a_network_by_hand():
         ("mobilenet_v2", "features"),
     ],
 )
-def test_the_last_layer_before_pooling_is_found(name, layer):
+def test_the_last_layer_before_pooling_is_found(name, layer, monkeypatch):
     options = {"init_weights": False, "aux_logits": False} if name in {"googlenet", "inception_v3"} else {}
     network = models.get_model(name, weights=None, **options).eval()
+    chosen = []
+    search = grad_cam._last
+    monkeypatch.setattr(grad_cam, "_last", lambda *given: chosen.append(search(*given)) or chosen[-1])
     images = torch.rand(1, 3, 150, 150)
-    found = GradCAM()(network, images)
-    assert torch.equal(found, GradCAM(layer=layer)(network, images))
+    assert torch.equal(GradCAM()(network, images), GradCAM(layer=layer)(network, images))
+    assert chosen == [layer]
     assert hooks_of(network) == 0
+
+
+def test_what_comes_before_a_convolution_or_attention_is_no_place(images):
+    dense = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(144, 4))
+    with pytest.raises(ValueError, match="needs a layer from a convolution on"):
+        GradCAM()(dense, images)
+    with pytest.raises(ValueError, match="that no attention follows"):
+        GradCAM()(models.vit_b_32(weights=None, image_size=64), torch.rand(1, 3, 64, 64))
 
 
 def test_the_papers_network_is_asked_at_its_last_relu(classifier, images):
@@ -70,8 +81,22 @@ def test_a_layer_without_a_place_is_refused(classifier, images):
         GradCAM(layer=dense)(classifier, images)
 
 
+def test_a_layer_that_the_logits_do_not_depend_on_is_refused(images):
+    class Spare(nn.Sequential):
+        def forward(self, batch):
+            return super().forward(batch)[:, :2]
+
+    network = Spare(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(100, 4))
+    network.add_module("unused", nn.Conv2d(1, 1, 1))
+    network.forward = lambda batch: network[2](network[1](network[0](batch)))
+    with pytest.raises(ValueError, match="'unused' gives no maps that the logits depend on"):
+        GradCAM(layer="unused")(network, images)
+
+
 def test_a_network_without_maps_is_refused(linear, images):
-    with pytest.raises(ValueError, match="Grad-CAM needs a layer whose output has a height and a width"):
+    with pytest.raises(
+        ValueError, match="Grad-CAM needs a layer from a convolution on whose output has a height and a width"
+    ):
         GradCAM()(linear, images)
 
 

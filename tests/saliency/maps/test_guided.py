@@ -21,6 +21,13 @@ FORMS = {
     "tensor.relu_": lambda values: values.relu_(),
     "clamp": lambda values: values.clamp(min=0),
     "clamp_min": lambda values: torch.clamp_min(values, 0.0),
+    "clamp_": lambda values: values.clamp_(0),
+    "clamp_min_": lambda values: values.clamp_min_(0),
+    "clamp to infinity": lambda values: values.clamp(0, torch.inf),
+    "clamp, a tensor": lambda values: values.clamp(min=torch.tensor(0.0)),
+    "maximum": lambda values: torch.maximum(values, torch.zeros(())),
+    "threshold": lambda values: functional.threshold(values, 0, 0),
+    "threshold, in place": lambda values: functional.threshold(values, 0, 0, inplace=True),
     "nn.ReLU, in place": nn.ReLU(inplace=True),
     "in place, the result not used": lambda values: (values.relu_(), values)[1],
 }
@@ -80,16 +87,65 @@ def test_networks_with_repeated_and_functional_relus(name):
     assert torch.allclose(found, expected, atol=1e-9 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("activation", [nn.GELU(), nn.ReLU6(), nn.Softplus(), nn.Hardtanh(0, 1)], ids=repr)
+OTHERS = {
+    "gelu": nn.GELU(),
+    "hardtanh|relu6": nn.ReLU6(),
+    "softplus": nn.Softplus(),
+    "hardtanh": nn.Hardtanh(0, 1),
+    "leaky_relu": nn.LeakyReLU(),
+    "prelu": nn.PReLU(),
+    "silu": nn.SiLU(),
+    "hardswish": nn.Hardswish(),
+    "elu": nn.ELU(),
+    "threshold": nn.Threshold(0.1, 0),
+}
+
+
+@pytest.mark.parametrize(("name", "activation"), OTHERS.items(), ids=OTHERS)
+def test_other_rectifiers_are_refused_also_beside_relus(name, activation, images):
+    for network in (Functional(activation), nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), Functional(activation))):
+        with pytest.raises(ValueError, match=f"but this one uses ({name}): use another saliency method"):
+            GuidedBackprop()(network, images)
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh(), nn.Identity()], ids=repr)
 def test_a_network_without_relu_is_refused_and_never_gets_the_plain_gradient(activation, images):
-    with pytest.raises(ValueError, match="this one has none that can be seen"):
+    with pytest.raises(ValueError, match="but none is seen on the image's way: use another"):
         GuidedBackprop()(Functional(activation), images)
+
+
+def test_relus_that_the_image_does_not_pass_do_not_count(images):
+    class Biased(Functional):
+        """A ReLU makes its bias, as in the relative positions of Swin Transformer V2."""
+
+        def __init__(self) -> None:
+            super().__init__(torch.tanh)
+            self.bias = nn.Parameter(torch.randn(4))
+
+        def forward(self, batch):
+            return super().forward(batch) + self.bias.relu()
+
+    network = Biased()
+    with pytest.raises(ValueError, match="none is seen on the image's way"):
+        GuidedBackprop()(network, images)
+    assert network.bias.requires_grad
+
+
+def test_which_parameters_learn_is_as_before_also_after_an_exception(images):
+    network = Functional(nn.ReLU())
+    network.first.weight.requires_grad_(requires_grad=False)
+    before = [weight.requires_grad for weight in network.parameters()]
+    GuidedBackprop()(network, images)
+    assert [weight.requires_grad for weight in network.parameters()] == before
+    with pytest.raises(ValueError, match="uses gelu"):
+        GuidedBackprop()(nn.Sequential(nn.Conv2d(1, 1, 1), Functional(nn.GELU())), images)
+    assert [weight.requires_grad for weight in network.parameters()] == before
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_scripted_network_is_refused(images):
     network = torch.jit.trace(Functional(functional.relu), images)
-    with pytest.raises(ValueError, match="none that can be seen"):
+    with pytest.raises(ValueError, match="none is seen on the image's way"):
         GuidedBackprop()(network, images)
 
 
