@@ -30,7 +30,7 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
 
     Raises:
         FileNotFoundError: If the set is not there.
-        ValueError: If no photograph has two of the classes.
+        ValueError: If no photograph has two of the classes, or an annotation cannot be read; names it.
     """
     try:
         photographs = VOCDetection(str(root), year=_YEAR, image_set="val")
@@ -43,9 +43,11 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
     known = {name.lower(): number for number, name in enumerate(class_names)}
     found: list[tuple[str, tuple[int, ...]]] = []
     for path, annotation in zip(photographs.images, photographs.annotations, strict=True):
-        classes = _classes(ElementTree.parse(annotation).getroot(), known, shape[2] / shape[1])  # noqa: S314 - the user's own files
-        if len(classes) > 1 and len(found) < count:
+        classes = _read(str(annotation), known, shape[2] / shape[1])
+        if len(classes) > 1:
             found.append((str(path), classes))
+        if len(found) == count:
+            break
     if not found:
         msg = (
             f"no photograph of Pascal VOC in {root} shows two classes of the classifier, which are "
@@ -54,6 +56,14 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
         raise ValueError(msg)
     pixels = LazyPixels([path for path, _ in found], shape)
     return MultiLabel(pixels[torch.arange(len(found))].float() / 255, tuple(classes for _, classes in found))
+
+
+def _read(annotation: str, known: Mapping[str, int], aspect: float) -> tuple[int, ...]:
+    try:
+        return _classes(ElementTree.parse(annotation).getroot(), known, aspect)  # noqa: S314 - the user's own files
+    except (ElementTree.ParseError, ValueError) as error:
+        msg = f"the annotation {annotation} is not Pascal VOC's XML ({error}): unpack the data set again"
+        raise ValueError(msg) from error
 
 
 def _classes(annotation: ElementTree.Element, known: Mapping[str, int], aspect: float) -> tuple[int, ...]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from experiments.claims import Verdict
 from experiments.enhance.classes import DIFFERENCE, RATIO, SAME
-from experiments.enhance.findings import Found, Judged
+from experiments.enhance.findings import NO_PAIRS, Found, Judged, built_in, few
 from experiments.enhance.measured import LABEL_LEAK, PERTURBATION
+from experiments.enhance.methods import ENHANCED, PLAIN, RANDOM
 from experiments.enhance.pixels import TOLD
-from experiments.enhance.setting import ENHANCED, PLAIN, RANDOM
+from experiments.enhance.setting import FEWEST
 
 
 def finding(found: Found, judged: Sequence[Judged]) -> str:
@@ -22,8 +23,10 @@ def finding(found: Found, judged: Sequence[Judged]) -> str:
         next(verdict for text, verdict in verdicts.items() if part in text)
         for part in ("of all other maps", "more strongly", "All other methods make similar", "not only to the class")
     )
+    count = len(found.setting)
     return " ".join(
         [
+            *([f"{few(count).capitalize()}."] if count < FEWEST else []),
             _recovers(found, most),
             _secrets(found),
             _reacts(found, reacts, similar, own),
@@ -39,11 +42,12 @@ def _recovers(found: Found, verdict: Verdict) -> str:
         name: found.measured[name] for name in (PLAIN, RANDOM)
     }
     others = ", ".join(f"{name} {each.recovered.area.interval}" for name, each in shown.items())
+    at_share = "" if own.recovered.best_share is None else f", at {own.recovered.best_share:.0%}"
     return (
         f"That enhanced guided backprop recovers more than all others {said(verdict)}: on {len(setting)} images that "
         f"{setting.attack_name} fools, replacing pixels in its order by {TOLD[setting.fill]} brings back "
-        f"{own.recovered.area.interval} of the true classes on average over shares up to "
-        f"{setting.shares[-1]:.0%} (at best {own.recovered.best.interval}, at {own.recovered.best_share:.0%}), place "
+        f"{own.recovered.area.interval} of the true classes on average over shares from "
+        f"{setting.shares[0]:.0%} to {setting.shares[-1]:.0%} (at best {own.recovered.best.interval}{at_share}), place "
         f"{place} of {len(found.ranked)}; beside it {others}; clean images keep {own.clean.area.interval} of their "
         f"accuracy in its order, {found.measured[RANDOM].clean.area.interval} in random order."
     )
@@ -68,14 +72,17 @@ def _reacts(found: Found, reacts: Verdict, similar: Verdict, alone: Verdict) -> 
             f"{own.swapped.interval} on the clean image itself when asked for the adversarial class, and "
             f"{own.noisy.interval} under noise of the same norms"
         )
+    partly = ", partly by construction" if reacts == "holds" and found.rivals_true else ""
     return (
-        f"That it reacts to the attack more strongly than all others {said(reacts)} ({told}), that it "
-        f"reacts to more than the class it is asked for {said(alone)}, and that all others make similar maps "
-        f"{said(similar)}."
+        f"That it reacts to the attack more strongly than all others {said(reacts)}{partly} ({told}), and that it "
+        f"reacts to more than the class it is asked for {said(alone)}. {built_in(found)} That all others make similar "
+        f"maps {said(similar)}."
     )
 
 
 def _classes(found: Found) -> str:
+    if found.pairs is None:
+        return f"Maps of two classes of one image are not compared: {NO_PAIRS}."
     means = found.pairs.compared[PLAIN, SAME].means
     return (
         f"Guided backprop's maps of two classes of one image agree in {means[RATIO].interval} of the values at s > 0 "

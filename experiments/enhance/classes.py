@@ -13,7 +13,7 @@ from data.composites import MultiLabel, side_by_side
 from data.voc import read_voc
 from experiments.bootstrap import Resampling
 from experiments.enhance.maps import BASES
-from experiments.enhance.setting import GRADIENT, PLAIN, Setting
+from experiments.enhance.methods import GRADIENT, PLAIN
 from experiments.enhance.statistics import Statistic, mean_of
 from experiments.explained import Explained
 from saliency.contrast import average_difference, similarity_ratio
@@ -74,19 +74,22 @@ class ClassPairs:
     more_alike: Statistic
 
 
-def class_pairs(setting: Setting) -> ClassPairs:
+def class_pairs(explained: Explained, source: str, found: MultiLabel, resamples: int) -> ClassPairs | None:
     """Return how alike maps of two classes are, for guided backpropagation and the gradient.
 
-    Raises:
-        FileNotFoundError: If Pascal VOC is asked for and not there.
-        ValueError: If there are fewer than two images with several classes.
+    Args:
+        explained: Classifier, images and methods.
+        source: Where the images with several classes come from.
+        found: These.
+        resamples: Of the bootstrap.
+
+    Returns:
+        None if there are fewer than two images with several classes.
     """
-    every = replace(setting.explained, methods={**BASES, **setting.explained.methods})
-    source, found = _multi_label(every)
-    count, resamples = len(found.images), setting.resampling.resamples
+    every = replace(explained, methods={**BASES, **explained.methods})
+    count = len(found.images)
     if count < 2:  # noqa: PLR2004 - what is compared with another image
-        msg = f"{count} images with two classes were found, and 2 are needed: take more --images, or of more classes"
-        raise ValueError(msg)
+        return None
     every_pair = [each for method in (PLAIN, GRADIENT) for each in _of_method(every, found, method, resamples)]
     compared = {(each.method, each.sample): each for each in every_pair}
     predicted = every.predict(found.images).argmax(1).tolist()
@@ -113,7 +116,13 @@ def _of_method(every: Explained, found: MultiLabel, method: str, resamples: int)
     yield _natural(every, method, resamples)
 
 
-def _multi_label(every: Explained) -> tuple[str, MultiLabel]:
+def multi_label(every: Explained) -> tuple[str, MultiLabel]:
+    """Return images with several classes, and in words where they come from.
+
+    Raises:
+        FileNotFoundError: If Pascal VOC is asked for and not there.
+        ValueError: If it has no photograph of two of the classes.
+    """
     root = every.study.options.get("voc")
     if root is None:
         return "halves of two images, side by side", side_by_side(every.images, every.labels)

@@ -1,14 +1,15 @@
 """The paper's findings, each judged by a rule from the numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from experiments.claims import Verdict
 from experiments.enhance.ablation import Ablated
 from experiments.enhance.classes import DIFFERENCE, RATIO, SAME, ClassPairs
 from experiments.enhance.measured import Measured
-from experiments.enhance.setting import ENHANCED, PLAIN, RANDOM, Setting
+from experiments.enhance.methods import ENHANCED, PLAIN, RANDOM
+from experiments.enhance.setting import FEWEST, Setting
 from experiments.enhance.statistics import Statistic, mean_of
 
 ALIKE: Final = 0.9
@@ -19,6 +20,8 @@ APART: Final = 0.1
 
 SIMILAR: Final = 0.7
 """Spearman correlation from which two maps are similar."""
+
+NO_PAIRS: Final = "there are no two images with several classes, for which images of different classes are needed"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Judged:
         rule: When it holds.
         verdict: Computed.
         numbers: What decided.
+        images: How many it rests on, if not all that count.
     """
 
     place: str
@@ -38,6 +42,7 @@ class Judged:
     rule: str
     verdict: Verdict
     numbers: str
+    images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,17 @@ class Found:
         setting: The images.
         measured: By name of the map, the oracles last.
         ablated: See `ablate`.
-        pairs: See `class_pairs`.
-        rivals_true: How many images have the true class as the enhanced map's rival.
+        pairs: See `class_pairs`; None: there are no two images with several classes.
+        rivals_true: How many adversarial images have the true class, their clean image's, as the enhanced map's rival.
+        exchanged: How many of these have their class as their clean image's rival, so that the two are exchanged.
     """
 
     setting: Setting
     measured: Mapping[str, Measured]
     ablated: Sequence[Ablated]
-    pairs: ClassPairs
+    pairs: ClassPairs | None
     rivals_true: int
+    exchanged: int
 
     @property
     def ranked(self) -> list[Measured]:
@@ -92,42 +99,69 @@ def reactions(found: Found) -> dict[str, Statistic]:
 
 
 def judge(found: Found) -> list[Judged]:
-    """Return the paper's findings with their verdicts."""
-    return [*_figure_1(found), *_figure_3(found), *_figure_4(found), _normalisation(found)]
+    """Return the paper's findings with their verdicts; none is decided by fewer than `FEWEST` images."""
+    judged = [*_figure_1(found.pairs), *_figure_3(found), *_figure_4(found), _normalisation(found)]
+    return [_if_enough(each, len(found.setting)) for each in judged]
 
 
-def _figure_1(found: Found) -> list[Judged]:
-    of_classes = found.pairs.compared[PLAIN, SAME]
-    ratio, difference, more = of_classes.means[RATIO], of_classes.means[DIFFERENCE], found.pairs.more_alike
-    about = f"over {found.pairs.images} images ({found.pairs.source})"
-    return [
-        Judged(
+def _if_enough(judged: Judged, images: int) -> Judged:
+    count = images if judged.images is None else min(images, judged.images)
+    if count >= FEWEST:
+        return judged
+    return replace(judged, verdict="not decided", numbers=f"{few(count)}: {judged.numbers}")
+
+
+def few(images: int) -> str:
+    """Return why so many images decide nothing."""
+    return f"a verdict needs at least {FEWEST} images, and here the number is {images}"
+
+
+def built_in(found: Found) -> str:
+    """Return how far the enhanced map has to react to an attack, whatever the network does."""
+    images = len(found.setting)
+    return (
+        f"The enhanced map's reaction is built in where the attack exchanges the first two classes: on "
+        f"{found.rivals_true / images:.0%} of {images} images the attacked one's runner-up is the clean one's class, "
+        f"on {found.exchanged / images:.0%} also the reverse, so that one map is of (k, m) and the other of (m, k), "
+        "which on one image share no value."
+    )
+
+
+def _figure_1(pairs: ClassPairs | None) -> list[Judged]:
+    said = [
+        (
             "Figure 1a",
             "Guided backpropagation's maps of two classes of an image have almost the same filtering effect.",
             f"mean Sim-Ratio at s > 0 is above {ALIKE}",
-            above(ratio, ALIKE),
-            f"{ratio.interval} {about}",
         ),
-        Judged(
-            "Figure 1b",
-            "They differ in their values.",
-            f"mean Avg-Diff is above {APART}",
-            above(difference, APART),
-            f"{difference.interval}, up to {of_classes.values[DIFFERENCE].max():.3f}, {about}",
-        ),
-        Judged(
+        ("Figure 1b", "They differ in their values.", f"mean Avg-Diff is above {APART}"),
+        (
             "beside Figure 1a",
             "The common filtering effect is the image's, not the network's.",
             "Sim-Ratio of two classes of an image minus that of one class of two images is above 0",
-            above(more, 0.0),
-            f"{more.interval} over {more.n} pairs of images",
         ),
+    ]
+    if pairs is None:
+        return [Judged(*each, "not decided", NO_PAIRS) for each in said]
+    of_classes, more = pairs.compared[PLAIN, SAME], pairs.more_alike
+    ratio, difference = of_classes.means[RATIO], of_classes.means[DIFFERENCE]
+    about = f"over {pairs.images} images ({pairs.source})"
+    numbers = [
+        f"{ratio.interval} {about}",
+        f"{difference.interval}, up to {of_classes.values[DIFFERENCE].max():.3f}, {about}",
+        f"{more.interval} over {more.n} pairs of images",
+    ]
+    verdicts = [above(ratio, ALIKE), above(difference, APART), above(more, 0.0)]
+    return [
+        Judged(*each, verdict, told, pairs.images) for each, verdict, told in zip(said, verdicts, numbers, strict=True)
     ]
 
 
 def _figure_3(found: Found) -> list[Judged]:
     apart = reactions(found)
-    others = {m.name: m.attacked for m in found.ranked if m.attacked is not None and m.name not in (ENHANCED, RANDOM)}
+    others = {m.name: m for m in found.ranked if m.attacked is not None and m.name not in (ENHANCED, RANDOM)}
+    steady = {name: m.attacked for name, m in others.items() if m.attacked is not None and _steady(m)}
+    left_out = {name: m.noisy for name, m in others.items() if m.noisy is not None and not _steady(m)}
     return [
         Judged(
             "Figure 3",
@@ -135,22 +169,29 @@ def _figure_3(found: Found) -> list[Judged]:
             "from noise of the same norms to the attack, its map's correlation with the clean image's falls further "
             "than every other method's but random's, paired by image",
             all_above(list(apart.values()), 0.0),
-            _listed("enhanced minus", apart),
+            f"{_listed('enhanced minus', apart)}. {built_in(found)}",
+            min((each.n for each in apart.values()), default=None),
         ),
         Judged(
             "Figure 3",
             "All other methods make similar maps of clean and adversarial images.",
-            f"every other method's mean Spearman correlation but random's is above {SIMILAR}",
-            all_above(list(others.values()), SIMILAR),
-            _listed("correlation of", others),
+            f"every other method's mean Spearman correlation but random's is above {SIMILAR}; methods are left out "
+            "whose correlation under noise of the same norms is not, for they differ whatever the attack does",
+            all_above(list(steady.values()), SIMILAR),
+            _listed("correlation of", steady) + (f"; {_listed('left out, under noise', left_out)}" if left_out else ""),
+            min((each.n for each in steady.values()), default=None),
         ),
-        _own_reaction(found.measured[ENHANCED]),
+        _own_reaction(found.measured[ENHANCED].beyond_class),
     ]
 
 
-def _own_reaction(own: Measured) -> Judged:
+def _steady(each: Measured) -> bool:
+    """Whether a method's maps stay similar under noise; those of LIME with few samples do not."""
+    return each.noisy is not None and each.noisy.value > SIMILAR
+
+
+def _own_reaction(apart: Statistic | None) -> Judged:
     """Return whether the enhanced map answers to the attacked image, or to the class that it is asked for."""
-    apart = None if own.swapped is None or own.attacked is None else own.swapped.minus(own.attacked)
     return Judged(
         "beside Figure 3",
         "Enhanced guided backpropagation reacts to the attack, not only to the class that it is asked for.",
@@ -158,6 +199,7 @@ def _own_reaction(own: Measured) -> Judged:
         "for the adversarial image, paired by image",
         "not decided" if apart is None else above(apart, 0.0),
         "its maps are constant" if apart is None else f"class alone minus attack {apart.interval}",
+        None if apart is None else apart.n,
     )
 
 

@@ -4,8 +4,9 @@ from typing import Final
 
 import torch
 
-from experiments.enhance.findings import Found, above
-from experiments.enhance.setting import ENHANCED, RANDOM, Setting
+from experiments.enhance.findings import NO_PAIRS, Found, above
+from experiments.enhance.methods import ENHANCED, RANDOM
+from experiments.enhance.setting import Setting
 from experiments.results import Flag
 
 SUCCESS: Final = 0.9
@@ -67,10 +68,12 @@ def _random(found: Found) -> Flag:
 
 
 def _recognised(found: Found) -> Flag:
-    pairs = found.pairs
+    pairs, name = found.pairs, "The classifier knows the images with several classes"
+    if pairs is None:
+        return Flag(name, None, f"{NO_PAIRS}.")
     return Flag(
-        "The classifier knows the images with several classes",
-        above(pairs.recognised, pairs.chance) != "holds",
+        name,
+        None if pairs.chance >= 1 else above(pairs.recognised, pairs.chance) != "holds",
         f"It names one of an image's classes on {pairs.recognised.interval} of {pairs.images} ({pairs.source}); "
         f"guessing gives {pairs.chance:.3f}.",
     )

@@ -6,7 +6,8 @@ from typing import Final, Literal
 
 from torch import Tensor
 
-from experiments.enhance.setting import PLAIN, Setting
+from experiments.enhance.methods import PLAIN, enhanced_of
+from experiments.enhance.setting import Setting
 from saliency import Gradient, GuidedBackprop, IntegratedGradients, SaliencyMethod, SmoothGrad
 from saliency.maps import runner_up
 
@@ -17,6 +18,9 @@ BASES: Final[Mapping[str, SaliencyMethod]] = {
     "integrated_gradients": IntegratedGradients(),
 }
 """Methods that are enhanced; one that was given under such a name is taken in its place."""
+
+OWN_BASE: Final = "base of the enhanced"
+"""Name of what the studied enhanced method is made of."""
 
 Explained = Literal["predicted", "rival", "true"]
 """Which class: the one that the image is mistaken for, the runner-up, or the one that it is."""
@@ -34,7 +38,7 @@ class Maps:
 
     def __init__(self, setting: Setting) -> None:
         every = setting.explained
-        self._explained = replace(every, methods={**BASES, **every.methods})
+        self._explained = replace(every, methods={**BASES, **every.methods, OWN_BASE: enhanced_of(every).base})
         self._images = setting.adversarial.images
         self.rivals = runner_up(setting.adversarial.logits, setting.adversarial.predictions)
         self._classes = {

@@ -7,9 +7,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from experiments.enhance.maps import Maps
+from experiments.enhance.maps import OWN_BASE, Maps
+from experiments.enhance.methods import ENHANCED, enhanced_of
 from experiments.enhance.pixels import Fill, filling, perturbed, ranks
-from experiments.enhance.setting import ENHANCED, PLAIN, Setting, Version
+from experiments.enhance.setting import Setting, Version
 from experiments.enhance.statistics import Recovery, Statistic, mean_of, recovery_of
 from saliency.maps import enhance
 from saliency.maps.reduction import reduce
@@ -32,12 +33,14 @@ class Measured:
         recovered: Accuracy on the adversarial images, pixels taken in the order of their maps.
         refilled: The same with the other fill.
         clean: Accuracy on the clean images, pixels taken in the order of their own maps: the price.
+        positive: Share of the pixels of an adversarial image where its map is above 0.
         attacked: Mean Spearman correlation of the clean image's map with the adversarial one's; None: it has none.
         noisy: With that of the image under noise of the same norms.
         swapped: With that of the clean image itself, for the class that the adversarial one is mistaken for: what the
             choice of the class does alone.
         reaction: Correlation under noise minus that under the attack, on images where both are defined.
         reactions: (n,) of these differences, NaN where a map is constant.
+        beyond_class: Correlation for the class alone minus that under the attack, on images where both are defined.
     """
 
     name: str
@@ -45,10 +48,12 @@ class Measured:
     recovered: Recovery
     refilled: Recovery
     clean: Recovery
+    positive: Statistic | None = None
     attacked: Statistic | None = None
     noisy: Statistic | None = None
     swapped: Statistic | None = None
     reaction: Statistic | None = None
+    beyond_class: Statistic | None = None
     reactions: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
 
 
@@ -78,20 +83,23 @@ def _method(setting: Setting, maps: Maps, name: str) -> Measured:
             ("clean, adversarial class", setting.clean, setting.adversarial),
         )
     )
-    attacked, noisy = spearman(clean, adversarial), spearman(clean, noise)
+    attacked, noisy, alone = (spearman(clean, other) for other in (adversarial, noise, swapped))
     return replace(
         _measured(setting, adversarial, clean, name),
         attacked=mean_of(attacked, setting.resampling),
         noisy=mean_of(noisy, setting.resampling),
-        swapped=mean_of(spearman(clean, swapped), setting.resampling),
+        swapped=mean_of(alone, setting.resampling),
         reaction=mean_of(noisy - attacked, setting.resampling),
         reactions=noisy - attacked,
+        beyond_class=mean_of(alone - attacked, setting.resampling),
     )
 
 
 def _leaking(setting: Setting, maps: Maps) -> Measured:
     """Return what the enhanced map does whose rival is the true class; of a clean image, the method's own map."""
-    adversarial = reduce(enhance(maps.adversarial(PLAIN), maps.adversarial(PLAIN, "true")), "l1")
+    own = enhanced_of(setting.explained)
+    pair = maps.adversarial(OWN_BASE), maps.adversarial(OWN_BASE, "true")
+    adversarial = reduce(enhance(*pair, own.normalisation), own.reduction)
     clean = setting.explained.maps(ENHANCED, setting.clean.images, setting.clean.predictions, "clean")
     return _measured(setting, adversarial, clean, LABEL_LEAK, oracle=True)
 
@@ -111,6 +119,7 @@ def _measured(setting: Setting, adversarial: Tensor, clean: Tensor, name: str, *
         recovered=curve(setting, setting.adversarial, adversarial, fill, name),
         refilled=curve(setting, setting.adversarial, adversarial, other, f"{name}, {other}"),
         clean=curve(setting, setting.clean, clean, fill, f"{name}, clean"),
+        positive=mean_of((adversarial > 0).double().mean((1, 2, 3)), setting.resampling),
     )
 
 

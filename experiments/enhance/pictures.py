@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from attacks import BIM, FGSM
-from experiments.enhance.setting import ENHANCED, PLAIN, Setting, fgsm_and_bim
+from experiments.enhance.methods import ENHANCED, PLAIN
+from experiments.enhance.setting import Setting, carlini_wagner, fgsm_and_bim
 from experiments.explained import Explained
 from experiments.maps import relative
 from experiments.pictures import Panel, grid
@@ -51,9 +52,11 @@ def versions(setting: Setting) -> bytes:
     every = setting.explained
     rows = chosen(setting.labels, setting.labels, torch.ones(len(setting), dtype=torch.bool), _ROWS)
     clean = setting.clean.images[rows]
-    attacks = dict(fgsm_and_bim(every.study))
-    shown = {CLEAN: clean, **{name: every.attacked(attack, clean) for name, attack in attacks.items()}}
-    shown[setting.attack_name] = setting.adversarial.images[rows]
+    tried = fgsm_and_bim(every.study)
+    shown = {CLEAN: clean}
+    for name, attack in (*tried, carlini_wagner(every.study), (setting.attack_name, setting.attack)):
+        known = name == setting.attack_name
+        shown[name] = setting.adversarial.images[rows] if known else every.attacked(attack, clean)
     made = {name: _everything(every, images, name) for name, images in shown.items()}
     lines = []
     for number, label in enumerate(setting.labels[rows].tolist()):
@@ -62,7 +65,7 @@ def versions(setting: Setting) -> bytes:
             panels = [_image(every, image, number, label), *(_map(each, number) for each in maps.values())]
             lines.append((about, panels))
     columns = ["image", *(name.replace("_", " ") for name in every.methods)]
-    budgets = ", ".join(f"{name}: epsilon {attack.epsilon:g}" for name, attack in attacks.items())
+    budgets = ", ".join(f"{name}: epsilon {attack.epsilon:g}" for name, attack in tried)
     return grid(
         "Maps of clean and attacked images",
         columns,
@@ -111,7 +114,7 @@ def _outcomes(setting: Setting, labels: Tensor) -> dict[str, Shown]:
         CLEAN: Shown(clean, labels, [""] * count, there),
         **{f"{name}, failed": failed for name, (failed, _) in tried.items()},
         **{f"{name}, successful": successful for name, (_, successful) in tried.items()},
-        f"{setting.attack_name}, successful": Shown(
+        f"{setting.attack_name} of this study, successful": Shown(
             adversarial, setting.adversarial.predictions[:count], [""] * count, there
         ),
     }

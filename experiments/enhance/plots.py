@@ -1,7 +1,7 @@
 """Curves, histograms and dots of `evaluate.py enhance`, as PNG."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,24 +14,44 @@ from experiments.plots import COLOURS, MARKERS, png
 
 _BINS: Final = 20
 
+_TICKS: Final = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1)
 
-def curves(title: str, panels: Mapping[str, Mapping[str, Recovery]], styles: Mapping[str, str], note: str) -> bytes:
+_EVERY_MARKER: Final = (*MARKERS, "<", ">", "p", "*", "h", "d", "x", "+", "1", "2", "3", "4")
+
+_DASHES: Final = ("-", "-.", (0, (5, 1)), ":")
+
+
+def curves(
+    title: str,
+    panels: Mapping[str, Mapping[str, Recovery]],
+    own: str,
+    beside: Sequence[str],
+    oracles: Sequence[str],
+    note: str,
+) -> bytes:
     """Return a PNG of accuracy against the share of pixels perturbed, a panel for each entry.
 
     Args:
         title: Over all.
         panels: {title: {map: curve}}, the same maps in each.
-        styles: own, control or oracle of maps that stand out; the others are thin lines.
+        own: The map under study: a thick line with its interval.
+        beside: Maps in colour; the others are thin and grey.
+        oracles: Maps in colour, dashed.
         note: Under all.
     """
     figure = Figure(figsize=(2.2 + 4.6 * len(panels), 5.0), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    styles = styles_of(list(next(iter(panels.values()))), own, beside, oracles)
     for axis, (name, found) in zip(axes, panels.items(), strict=True):
-        for number, (label, each) in enumerate(found.items()):
-            _curve(axis, label, each, number, styles.get(label))
+        _square_root(axis, next(iter(found.values())).shares)
+        for label, style in styles.items():
+            values = [each.value for each in found[label].accuracy]
+            axis.plot(found[label].shares, values, label=label.replace("_", " "), **style)
+        ends = [each.interval for each in found[own].accuracy]
+        low, high = [each.low for each in ends], [each.high for each in ends]
+        axis.fill_between(found[own].shares, low, high, color="k", alpha=0.12, linewidth=0)
         axis.set_title(name, fontsize="medium")
         axis.set_xlabel("pixels perturbed")
-        axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.grid(color="0.92")
     axes[0].set_ylabel("accuracy, true class")
     axes[0].set_ylim(-0.02, 1.02)
@@ -41,20 +61,29 @@ def curves(title: str, panels: Mapping[str, Mapping[str, Recovery]], styles: Map
     return png(figure)
 
 
-def _curve(axis: Axes, label: str, found: Recovery, number: int, style: str | None) -> None:
-    places, values = found.shares, [each.value for each in found.accuracy]
-    shown = label.replace("_", " ")
-    if style == "own":
-        ends = [each.interval for each in found.accuracy]
-        axis.fill_between(places, [e.low for e in ends], [e.high for e in ends], color="k", alpha=0.12, linewidth=0)
-        axis.plot(places, values, "-", color="k", linewidth=2.4, marker="o", markersize=5, label=shown, zorder=3)
-    elif style in ("control", "oracle"):
-        line = ":" if style == "control" else "--"
-        colour = "0.45" if style == "control" else COLOURS[number % len(COLOURS)]
-        axis.plot(places, values, line, color=colour, linewidth=1.8, label=shown, zorder=4)
-    else:
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        axis.plot(places, values, "-", color=colour, marker=marker, markersize=4, linewidth=1.1, label=shown)
+def styles_of(
+    names: Sequence[str], own: str, beside: Sequence[str], oracles: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return how each map's line is drawn, those that stand out first; no two have one colour and marker."""
+    styles: dict[str, dict[str, Any]] = {
+        own: {"color": "k", "marker": "o", "linewidth": 2.4, "markersize": 5, "zorder": 5}
+    }
+    for number, name in enumerate([*beside, *oracles]):
+        look = {"color": COLOURS[number % len(COLOURS)], "marker": _EVERY_MARKER[number % len(_EVERY_MARKER)]}
+        styles[name] = {**look, "linestyle": "--" if name in oracles else "-", "linewidth": 1.7, "markersize": 5}
+        styles[name]["zorder"] = 6 if name in oracles else 4  # one of them may lie on the map under study
+    for number, name in enumerate(name for name in names if name not in styles):
+        grey, marker = divmod(number, len(_EVERY_MARKER))
+        look = {"color": f"{0.6 / (grey + 1):.3f}", "marker": _EVERY_MARKER[marker]}
+        styles[name] = {**look, "linestyle": _DASHES[number % len(_DASHES)], "linewidth": 0.9, "markersize": 4}
+    return styles
+
+
+def _square_root(axis: Axes, shares: Sequence[float]) -> None:
+    """Spread small shares: a hundredth is a tenth of the way to 1."""
+    axis.set_xscale("function", functions=(lambda x: np.sign(x) * np.sqrt(np.abs(x)), lambda x: np.sign(x) * x**2))
+    axis.set_xticks([share for share in _TICKS if shares[0] <= share <= shares[-1]])
+    axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
 def histograms(title: str, rows: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> bytes:

@@ -1,7 +1,7 @@
 """What `evaluate.py enhance` works on: images that an attack fools, beside their clean and their noisy versions."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, TypeVar
 
@@ -10,30 +10,17 @@ from torch import Tensor
 from attacks import BIM, FGSM, Attack, CarliniWagnerL2, WarmCarliniWagnerL2
 from experiments.attacked import norm_matched_noise
 from experiments.bootstrap import Interval, Resampling, interval
+from experiments.enhance.methods import with_methods
 from experiments.enhance.pixels import Fill
 from experiments.explained import Explained, explained
 from experiments.study import Study
-from saliency import LIME, Enhanced, Gradient, GuidedBackprop, Random, SaliencyMethod
 
-ENHANCED: Final = "enhanced_guided_backprop"
-PLAIN: Final = "guided_backprop"
-GRADIENT: Final = "gradient"
-RANDOM: Final = "random"
-
-ALWAYS: Final[Mapping[str, SaliencyMethod]] = {
-    GRADIENT: Gradient(),
-    PLAIN: GuidedBackprop(),
-    ENHANCED: Enhanced(),
-    RANDOM: Random(),
-}
-"""What the paper's figures need, whatever methods are given."""
+FEWEST: Final = 20
+"""Images from which a verdict is given: fewer say little, and their resamples too."""
 
 SHARES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 
 AnyAttack = TypeVar("AnyAttack", bound=Attack)
-
-_SAMPLES: Final = 150
-"""Of LIME here, in place of its authors' 1000: a second or more for each map."""
 
 
 @dataclass(frozen=True)
@@ -102,27 +89,45 @@ class Setting:
         }
 
 
-def prepare(study: Study) -> Setting:
-    """Return the images that count, attacked.
+def subject(study: Study) -> Explained:
+    """Return the classifier, images and methods, all found fit before anything is attacked.
 
     Raises:
         FileNotFoundError: If a stage is missing; says which command makes it.
-        ValueError: If an option is out of its range, or no image is fooled.
+        ValueError: If an option is out of its range, a method is not defined for the classifier or not what its name
+            says, or no image is classified right.
     """
+    _shares(study.options.get("shares") or SHARES)
+    _attack(study)
+    every = with_methods(explained(study), given=study.options.get("methods") is not None)
+    if not (every.predictions == every.labels).any():
+        msg = (
+            f"none of {len(every.labels)} images is classified right, and only such can be attacked: take more "
+            "--images, or train the classifier further"
+        )
+        raise ValueError(msg)
+    return every
+
+
+def prepare(every: Explained) -> Setting:
+    """Return the images that count, attacked.
+
+    Args:
+        every: See `subject`.
+
+    Raises:
+        ValueError: If no image is fooled.
+    """
+    study = every.study
     shares, resamples = _shares(study.options.get("shares") or SHARES), study.options.get("resamples", 1000)
     name, attack = _attack(study)
-    every = _with_methods(explained(study), given=study.options.get("methods") is not None)
     right = every.predictions == every.labels
     clean, labels, logits = every.images[right], every.labels[right], every.logits[right]
     attacked = every.attacked(attack, clean, about=f"attacking with {name}")
     after = every.predict(attacked)
     fooled = after.argmax(1) != labels
     if not fooled.any():
-        msg = (
-            f"none of {len(labels)} images that are classified right ({len(right)} were looked at) is fooled by "
-            f"{name} ({attack!r}): name a stronger attack by --attack, or take more --images"
-        )
-        raise ValueError(msg)
+        raise ValueError(_none_fooled(f"{name} ({attack!r})", len(labels), len(right)))
     noisy = norm_matched_noise(clean[fooled], attacked[fooled])
     found = Resampling(len(labels), resamples).mean(fooled)
     return Setting(
@@ -138,6 +143,18 @@ def prepare(study: Study) -> Setting:
         shares=shares,
         fill=study.options.get("fill", "mean"),
         resampling=Resampling(int(fooled.sum()), resamples),
+    )
+
+
+def _none_fooled(attack: str, right: int, images: int) -> str:
+    if right < FEWEST:
+        return (
+            f"only {right} of {images} images are classified right, and {attack} fools none of them: take more "
+            "--images, or train the classifier further"
+        )
+    return (
+        f"none of {right} images that are classified right ({images} were looked at) is fooled by {attack}: name a "
+        "stronger attack by --attack, or take more --images"
     )
 
 
@@ -157,29 +174,25 @@ def _attack(study: Study) -> tuple[str, Attack]:
         raise ValueError(msg)
     if name is not None:
         return name, attacks[name]
+    return carlini_wagner(study)
+
+
+def carlini_wagner(study: Study) -> tuple[str, Attack]:
+    """Return the run's attack of Carlini and Wagner with its name; else a warm one."""
     kinds: tuple[type[Attack], ...] = (CarliniWagnerL2, WarmCarliniWagnerL2)
     return of_kind(study, kinds, "cw", WarmCarliniWagnerL2())
 
 
 def of_kind(study: Study, kinds: tuple[type[AnyAttack], ...], name: str, default: AnyAttack) -> tuple[str, AnyAttack]:
-    """Return the run's first untargeted attack of one of some kinds, with its name; else a default one."""
-    for each, attack in study.run.attacks().items():
+    """Return the run's first untargeted attack of one of some kinds, with its name; else a default, freely named."""
+    attacks = study.run.attacks()
+    for each, attack in attacks.items():
         if isinstance(attack, kinds) and not attack.targeted:
             return each, attack
-    return name, default
+    return f"{name}, default" if name in attacks else name, default
 
 
 def fgsm_and_bim(study: Study) -> tuple[tuple[str, FGSM], tuple[str, BIM]]:
     """Return the run's FGSM and BIM, or such of a budget that suits photographs, with their names."""
     fgsm = of_kind(study, (FGSM,), "fgsm", FGSM(epsilon=0.03))
     return fgsm, of_kind(study, (BIM,), "bim", BIM(epsilon=0.03, step_size=0.005))
-
-
-def _with_methods(every: Explained, *, given: bool) -> Explained:
-    """Return it with the methods that the figures need, and with a quicker LIME where no methods were given."""
-    methods = {
-        name: replace(method, samples=_SAMPLES) if isinstance(method, LIME) and not given else method
-        for name, method in every.methods.items()
-    }
-    missing = {name: method for name, method in ALWAYS.items() if name not in methods}
-    return replace(every, methods={**methods, **missing})

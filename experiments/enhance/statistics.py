@@ -29,7 +29,7 @@ class Statistic:
         return interval(self.value, self.replicates)
 
     def minus(self, other: "Statistic") -> "Statistic":
-        """Return the difference from a statistic of the same images."""
+        """Return the difference from a statistic of the same images, all of them known in both."""
         return Statistic(self.value - other.value, self.replicates - other.replicates, min(self.n, other.n))
 
 
@@ -55,14 +55,14 @@ class Recovery:
         shares: Of the pixels, ascending.
         accuracy: At each share.
         best: The highest of these; in each resample that of the resample.
-        best_share: Where the data themselves have it; the smallest of equals.
+        best_share: Where the data themselves have it; the smallest of equals; None: no accuracy is above 0.
         area: The mean over all shares between the first and the last, by the trapezoidal rule.
     """
 
     shares: Sequence[float]
     accuracy: Sequence[Statistic]
     best: Statistic
-    best_share: float
+    best_share: float | None
     area: Statistic
 
 
@@ -84,6 +84,6 @@ def recovery_of(right: Tensor, shares: Sequence[float], resampling: Resampling) 
         shares=shares,
         accuracy=[Statistic(values[at].item(), replicates[:, at], count) for at in range(len(shares))],
         best=Statistic(values[best].item(), replicates.amax(1), count),
-        best_share=shares[best],
+        best_share=shares[best] if values[best] > 0 else None,
         area=Statistic(areas[0].item(), areas[1:], count),
     )

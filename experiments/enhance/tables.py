@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from experiments.enhance.classes import MEASURES
-from experiments.enhance.findings import Found, Judged, leads, reactions
+from experiments.enhance.classes import MEASURES, ClassPairs
+from experiments.enhance.findings import Found, Judged, built_in, leads, reactions
 from experiments.enhance.measured import OTHER_FILL, Measured
+from experiments.enhance.methods import ENHANCED
 from experiments.enhance.pixels import TOLD
-from experiments.enhance.setting import ENHANCED
+from experiments.enhance.setting import FEWEST
 from experiments.enhance.statistics import Recovery, Statistic
 from experiments.results import Table
 
@@ -22,7 +23,7 @@ def tables_of(found: Found, judged: list[Judged]) -> list[Table]:
         _refilled(found),
         _ablation(found),
         _reaction(found),
-        _pairs(found),
+        *([] if found.pairs is None else [_pairs(found.pairs)]),
     ]
 
 
@@ -32,6 +33,10 @@ def _named(each: Measured) -> str:
 
 def _spaced(name: str) -> str:
     return name.replace("_", " ")
+
+
+def _share(share: float | None) -> str | None:
+    return None if share is None else f"{share:.0%}"
 
 
 def _told(statistic: Statistic | None) -> str | None:
@@ -45,13 +50,14 @@ def _everything(found: Found) -> list[Measured]:
 
 def _recovery(found: Found) -> Table:
     own, setting = found.measured[ENHANCED].recovered.area, found.setting
-    header = ["pixels in the order of", "recovered", "enhanced - this", "clean images keep"]
+    header = ["pixels in the order of", "recovered", "enhanced - this", "clean images keep", "pixels above 0"]
     lines = [
         [
             _named(each),
             _told(each.recovered.area),
             None if each.name == ENHANCED else _told(own.minus(each.recovered.area)),
             _told(each.clean.area),
+            None if each.positive is None else f"{each.positive.value:.1%}",
         ]
         for each in _everything(found)
     ]
@@ -61,8 +67,9 @@ def _recovery(found: Found) -> Table:
         f"{TOLD[setting.fill]}, in the order of its map for the class it is mistaken for; mean by the trapezoidal rule "
         f"over shares from {setting.shares[0]:.0%} to {setting.shares[-1]:.0%}. Clean images keep: the same, done to "
         "the clean images by their own maps. 95 % bootstrap intervals over images; differences are paired, and not "
-        "corrected for their number. Oracles know the true class or the perturbation, and are not ranked. Bold: best, "
-        "oracles aside."
+        "corrected for their number. Pixels above 0: of an adversarial image's map, mean over images; all others are 0 "
+        "where a method knows no negative values, and beyond that share their order is random. Oracles know the true "
+        "class or the perturbation, and are not ranked. Bold: best, oracles aside."
     )
     return Table("Accuracy recovered (Figure 4)", header, lines, note, bold=[(0, 0), (0, 1)])
 
@@ -72,13 +79,13 @@ def _best(found: Found) -> Table:
     lines = []
     for each in sorted(_everything(found), key=lambda each: (each.oracle, -each.recovered.best.value)):
         mine = each.recovered
-        kept = each.clean.accuracy[setting.shares.index(mine.best_share)]
+        kept = None if mine.best_share is None else each.clean.accuracy[setting.shares.index(mine.best_share)]
         apart = None if each.name == ENHANCED else _told(own.minus(mine.best))
-        lines.append([_named(each), f"{mine.best_share:.0%}", _told(mine.best), apart, _told(kept)])
+        lines.append([_named(each), _share(mine.best_share), _told(mine.best), apart, _told(kept)])
     header = ["pixels in the order of", "at share", "recovered", "enhanced - this", "clean images keep"]
     note = (
         f"{len(setting)} images. The share is the one at which a map recovers most, in each resample that of the "
-        "resample: the same images choose and judge it, which flatters all alike."
+        "resample: the same images choose and judge it, which flatters all alike; none where nothing is recovered."
     )
     return Table("Best over the shares", header, lines, note)
 
@@ -87,7 +94,7 @@ def _findings(judged: list[Judged]) -> Table:
     lines = [[each.place, each.text, each.verdict, each.numbers, each.rule] for each in judged]
     note = (
         "A verdict is decided where the 95 % bootstrap interval over images lies on one side. Of several comparisons "
-        "all must hold; one that surely does not suffices against."
+        f"all must hold; one that surely does not suffices against. Nothing is decided by fewer than {FEWEST} images."
     )
     return Table("The paper's findings", ["where", "finding", "verdict", "numbers", "holds if"], lines, note)
 
@@ -109,7 +116,7 @@ def _refilled(found: Found) -> Table:
             _told(each.refilled.area),
             None if each.name == ENHANCED else _told(own.area.minus(each.refilled.area)),
             _told(each.refilled.best),
-            f"{each.refilled.best_share:.0%}",
+            _share(each.refilled.best_share),
         ]
         for each in sorted(_everything(found), key=lambda each: (each.oracle, -each.refilled.area.value))
     ]
@@ -129,7 +136,7 @@ def _ablation(found: Found) -> Table:
             _told(each.recovered.area),
             None if each.normalisation is None else _told(each.recovered.area.minus(plain[each.base].area)),
             _told(each.recovered.best),
-            f"{each.recovered.best_share:.0%}",
+            _share(each.recovered.best_share),
         ]
         for each in found.ablated
     ]
@@ -164,13 +171,12 @@ def _reaction(found: Found) -> Table:
         "the clean image itself for the class that the attacked one is mistaken for: where it is as low, the map "
         "answers to the class it is asked for, not to the attack. n: images on which no map is constant. The noise "
         f"changes the prediction of {changed} of {len(setting)} images. Random draws anew for each image, and is "
-        "compared with nothing; so do the samples of LIME, in part."
+        f"compared with nothing; so do the samples of LIME, in part. {built_in(found)}"
     )
     return Table("How maps react to the attack (Figure 3)", header, lines, note)
 
 
-def _pairs(found: Found) -> Table:
-    pairs = found.pairs
+def _pairs(pairs: ClassPairs) -> Table:
     lines = []
     for each in pairs.compared.values():
         values = each.values["Avg-Diff"]
@@ -217,6 +223,7 @@ def _curve_rows(found: Found) -> Iterator[dict[str, Any]]:
         yield from _of_curve("recovered", each.name, each.recovered, fill=fill)
         yield from _of_curve("recovered", each.name, each.refilled, fill=OTHER_FILL[fill])
         yield from _of_curve("clean", each.name, each.clean, fill=fill)
+        yield _record("recovered", each.name, "pixels above 0", each.positive)
     for ablated in found.ablated:
         normalisation = ablated.normalisation or "not enhanced"
         yield from _of_curve("ablation", ablated.base, ablated.recovered, fill=fill, normalisation=normalisation)
@@ -248,6 +255,6 @@ def _reaction_rows(found: Found) -> Iterator[dict[str, Any]]:
 
 
 def _pair_rows(found: Found) -> Iterator[dict[str, Any]]:
-    for each in found.pairs.compared.values():
+    for each in () if found.pairs is None else found.pairs.compared.values():
         for measure, statistic in each.means.items():
             yield _record("classes", each.method, measure, statistic, against=each.sample)

@@ -5,16 +5,18 @@ from typing import Final
 from experiments.enhance import pictures, plots
 from experiments.enhance.ablation import ablate
 from experiments.enhance.answer import finding
-from experiments.enhance.classes import DIFFERENCE, NATURAL, OTHER, RATIO, SAME, ClassPairs, class_pairs
+from experiments.enhance.classes import DIFFERENCE, NATURAL, OTHER, RATIO, SAME, ClassPairs, class_pairs, multi_label
 from experiments.enhance.findings import Found, judge
 from experiments.enhance.flags import flags_of
 from experiments.enhance.maps import Maps
 from experiments.enhance.measured import OTHER_FILL, measure
+from experiments.enhance.methods import ENHANCED, GRADIENT, PLAIN, RANDOM
 from experiments.enhance.pixels import TOLD
-from experiments.enhance.setting import ENHANCED, GRADIENT, PLAIN, RANDOM, prepare
+from experiments.enhance.setting import prepare, subject
 from experiments.enhance.tables import rows_of, tables_of
 from experiments.results import Result
 from experiments.study import Study
+from saliency.maps import runner_up
 
 QUESTION: Final = (
     "Does a map of what a class has more of than its rival find the pixels by which an attack succeeds, and react to "
@@ -33,42 +35,52 @@ def enhance(study: Study) -> Result:
 
     Raises:
         FileNotFoundError: If a stage is missing, or Pascal VOC is not there.
-        ValueError: If an option is out of its range, or no image is fooled.
+        ValueError: If an option is out of its range, a method does not fit, or no image is right or fooled.
     """
-    setting = prepare(study)
-    pairs = class_pairs(setting)
-    maps = Maps(setting)
-    measured = measure(setting, maps)
-    found = Found(
-        setting=setting,
-        measured={each.name: each for each in measured},
-        ablated=ablate(setting, maps),
-        pairs=pairs,
-        rivals_true=int((maps.rivals == setting.labels).sum()),
-    )
+    found = find(study)
     judged = judge(found)
+    setting, pairs = found.setting, found.pairs
     return Result(
         protocol=setting.explained.protocol("enhance"),
         title="Enhanced guided backpropagation",
         question=QUESTION,
         finding=finding(found, judged),
-        meta=setting.meta() | {"rivals_true": found.rivals_true, "classes_of": pairs.source},
+        meta=setting.meta() | {"rivals_true": found.rivals_true, "classes_of": None if pairs is None else pairs.source},
         rows=rows_of(found),
         tables=tables_of(found, judged),
         figures={
             "": _curves(found),
-            "classes": _histograms(pairs),
+            **({} if pairs is None else {"classes": _histograms(pairs)}),
             "versions": pictures.versions(setting),
             "outcomes": pictures.outcomes(setting),
             "reaction": _dots(found),
         },
-        flags=flags_of(found),
+        flags=[*flags_of(found), setting.explained.flag()],
+    )
+
+
+def find(study: Study) -> Found:
+    """Return all that is measured; arguments and errors as of `enhance`."""
+    every = subject(study)
+    source, several = multi_label(every)  # refuses before the attack
+    setting = prepare(every)
+    pairs = class_pairs(every, source, several, setting.resampling.resamples)
+    maps = Maps(setting)
+    measured = measure(setting, maps)
+    true_rival = maps.rivals == setting.labels
+    was_rival = runner_up(setting.clean.logits, setting.labels) == setting.adversarial.predictions
+    return Found(
+        setting=setting,
+        measured={each.name: each for each in measured},
+        ablated=ablate(setting, maps),
+        pairs=pairs,
+        rivals_true=int(true_rival.sum()),
+        exchanged=int((true_rival & was_rival).sum()),
     )
 
 
 def _curves(found: Found) -> bytes:
     setting, every = found.setting, found.measured.values()
-    styles = {each.name: "oracle" for each in every if each.oracle} | {ENHANCED: "own", RANDOM: "control"}
     other = OTHER_FILL[setting.fill]
     panels = {
         f"adversarial images, pixels to {TOLD[setting.fill]}": {each.name: each.recovered for each in every},
@@ -77,9 +89,11 @@ def _curves(found: Found) -> bytes:
     }
     note = (
         f"{len(setting)} images fooled by {setting.attack_name}; band: 95 % bootstrap interval; dashed: oracles, which "
-        "know the true class or the perturbation"
+        "know the true class or the perturbation; grey: other methods; square-root axis"
     )
-    return plots.curves("Accuracy against the share of pixels perturbed in a map's order", panels, styles, note)
+    oracles = [each.name for each in every if each.oracle]
+    title = "Accuracy against the share of pixels perturbed in a map's order"
+    return plots.curves(title, panels, ENHANCED, (PLAIN, GRADIENT, RANDOM), oracles, note)
 
 
 def _histograms(pairs: ClassPairs) -> bytes:

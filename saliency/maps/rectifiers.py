@@ -103,11 +103,11 @@ def frozen(model: nn.Module) -> Iterator[None]:
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     try:
         for weight in learning:
-            weight.requires_grad_(requires_grad=False)
+            weight.requires_grad = False
         yield
     finally:
         for weight in learning:
-            weight.requires_grad_()
+            weight.requires_grad = True
 
 
 class _Diverted(TorchFunctionMode):

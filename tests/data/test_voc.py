@@ -39,6 +39,18 @@ def test_at_most_so_many_and_of_the_classifiers_channels(root):
     assert (found.images.shape, found.classes) == ((1, 1, 8, 8), ((1, 2),))
 
 
+def test_nothing_is_read_beyond_the_photographs_wanted(root):
+    (root / "VOCdevkit/VOC2012/Annotations/four.xml").write_text("<annotation>")
+    assert read_voc(root, (1, 8, 8), CLASSES, 1).classes == ((1, 2),)
+
+
+@pytest.mark.parametrize("contents", ["<annotation>", "<annotation><size><width>wide</width></size></annotation>"])
+def test_a_malformed_annotation_is_named(root, contents):
+    (root / "VOCdevkit/VOC2012/Annotations/two.xml").write_text(contents)
+    with pytest.raises(ValueError, match=r"the annotation .*two\.xml is not Pascal VOC's XML \(.*\): unpack"):
+        read_voc(root, (1, 8, 8), CLASSES, 10)
+
+
 def test_what_is_missing_is_told(root, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Pascal VOC 2012 is not in .*VOCdevkit/VOC2012"):
         read_voc(tmp_path / "elsewhere", (3, 16, 16), CLASSES, 10)

@@ -1,6 +1,7 @@
 """evaluate.py enhance: pixels in a map's order, statistics, verdicts, and the whole on a small run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,24 +10,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 from sklearn.metrics import auc
+from torch import nn
 
 import evaluate
-from attacks import FGSM, WarmCarliniWagnerL2
+from attacks import BIM, FGSM, WarmCarliniWagnerL2
+from data.composites import MultiLabel
 from experiments import results
-from experiments.bootstrap import Resampling
-from experiments.enhance.answer import said
-from experiments.enhance.classes import NATURAL, OTHER, SAME, class_pairs
-from experiments.enhance.findings import above, all_above
+from experiments.bootstrap import Interval, Resampling
+from experiments.enhance import findings, measured, pictures
+from experiments.enhance import setting as enhance_setting
+from experiments.enhance.answer import finding, said
+from experiments.enhance.classes import NATURAL, OTHER, SAME, class_pairs, multi_label
+from experiments.enhance.findings import above, all_above, judge
+from experiments.enhance.flags import flags_of
+from experiments.enhance.maps import Maps
 from experiments.enhance.measured import LABEL_LEAK, PERTURBATION
+from experiments.enhance.methods import ALWAYS, ENHANCED, PLAIN, RANDOM
 from experiments.enhance.pixels import filling, perturbed, ranks
-from experiments.enhance.setting import ALWAYS, ENHANCED, PLAIN, RANDOM, prepare
+from experiments.enhance.plots import styles_of
+from experiments.enhance.setting import of_kind, prepare, subject
 from experiments.enhance.statistics import Statistic, mean_of, recovery_of
+from experiments.enhance.tables import rows_of as records
+from experiments.enhance.tables import tables_of
 from experiments.evaluation import _parser
-from experiments.protocols.enhance import enhance
+from experiments.explained import Explained
+from experiments.protocols.enhance import enhance, find
 from experiments.protocols.registry import PROTOCOLS
-from saliency import LIME, Enhanced, GradCAM, Gradient
-from saliency.contrast import similarity_ratio
-from saliency.maps import runner_up
+from saliency import LIME, Enhanced, GradCAM, Gradient, GuidedBackprop
+from tests.data.pictures import write
 from tests.data.voc import write_voc
 from tests.experiments.studies import copy_of, study_of
 
@@ -46,8 +57,13 @@ def found(finished, options):
 
 
 @pytest.fixture(scope="module")
-def setting(finished, options):
-    return prepare(study_of(finished, **options))
+def everything(finished, options):
+    return find(study_of(finished, **options))
+
+
+@pytest.fixture(scope="module")
+def setting(everything):
+    return everything.setting
 
 
 def rows_of(found, **wanted):
@@ -164,14 +180,14 @@ def test_the_images_that_count(finished, setting):
     assert torch.allclose(setting.adversarial.images, expected, atol=1e-5)
     change, noise = (each.images - setting.clean.images for each in (setting.adversarial, setting.noise))
     assert (noise.flatten(1).norm(dim=1) <= change.flatten(1).norm(dim=1) + 1e-5).all()
-    named = prepare(study_of(finished, images=30, methods=METHODS, attack="fgsm"))
+    named = prepare(subject(study_of(finished, images=30, methods=METHODS, attack="fgsm")))
     assert (named.attack_name, named.attack) == ("fgsm", FGSM(epsilon=0.1))
 
 
 def test_lime_is_quicker_where_no_methods_are_given(finished):
-    every = prepare(study_of(finished, images=20)).explained
+    every = subject(study_of(finished, images=20))
     assert every.methods["lime"] == LIME(samples=150)
-    given = prepare(study_of(finished, images=20, methods={"lime": LIME(samples=70)})).explained
+    given = subject(study_of(finished, images=20, methods={"lime": LIME(samples=70)}))
     assert given.methods["lime"] == LIME(samples=70)
 
 
@@ -202,11 +218,9 @@ def test_no_accuracy_is_left_before_anything_is_perturbed(found):
 def test_oracles_are_told_and_not_ranked(found, setting):
     assert {row["map"] for row in rows_of(found, part="recovered")} == {*METHODS, *ALWAYS, LABEL_LEAK, PERTURBATION}
     assert {row["against"] for row in rows_of(found, part="lead")} == {*METHODS, *ALWAYS} - {ENHANCED}
-    rivals = runner_up(setting.adversarial.logits, setting.adversarial.predictions)
-    assert found.meta["rivals_true"] == int((rivals == setting.labels).sum())
-    if (rivals == setting.labels).all():
-        own, leak = (rows_of(found, part="recovered", map=name, measure="best")[0] for name in (ENHANCED, LABEL_LEAK))
-        assert own["value"] == leak["value"]
+    second = [sorted(logits.tolist())[-2] for logits in setting.adversarial.logits]
+    true = [logits[label].item() for logits, label in zip(setting.adversarial.logits, setting.labels, strict=True)]
+    assert found.meta["rivals_true"] == sum(one == two for one, two in zip(second, true, strict=True))
     ranked = [row[0] for row in found.tables[0].rows if "oracle" not in row[0]]
     assert len(ranked) == len({*METHODS, *ALWAYS})
 
@@ -234,33 +248,135 @@ def test_reactions_are_scipys_spearman(found, setting):
     assert RANDOM not in {row["against"] for row in rows_of(found, part="reaction")}
 
 
+def pairs_of(every):
+    return class_pairs(every, *multi_label(every), 50)
+
+
 def test_class_pairs_by_hand(setting):
-    pairs = class_pairs(setting)
+    """Three images of two classes: each with itself under its classes, the first with the second under one class."""
+    every, classes = setting.explained, ((0, 1), (2, 3), (4, 5))
+    images = every.images[:3]
+    pairs = class_pairs(every, "made up", MultiLabel(images, classes), 50)
     assert set(pairs.compared) == {(m, s) for m in (PLAIN, "gradient") for s in (SAME, OTHER, NATURAL)}
+    assert (pairs.images, pairs.source, pairs.chance) == (3, "made up", pytest.approx(0.2))
+    ratios = {}
+    for name, method in {PLAIN: GuidedBackprop(), "gradient": Gradient()}.items():
+        passed = {
+            (row, known): method.attributions(every.classifier, images[row : row + 1], torch.tensor([known])).numpy()
+            > 0
+            for row, known in [(0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5), (1, 0)]
+        }
+        same = [(passed[row, one] == passed[row, two]).mean() for row, (one, two) in enumerate(classes)]
+        ratios[name] = same, [(passed[0, 0] == passed[1, 0]).mean()]
+        for sample, expected in zip((SAME, OTHER), ratios[name], strict=True):
+            found = pairs.compared[name, sample]
+            assert found.values["Sim-Ratio, s > 0"].tolist() == pytest.approx(expected, abs=0.003)
+            assert found.means["Sim-Ratio, s > 0"].value == pytest.approx(sum(expected) / len(expected), abs=0.003)
+    same, other = ratios[PLAIN]
+    assert pairs.more_alike.value == pytest.approx((same[0] + same[1]) / 2 - other[0], abs=0.005)
+    assert pairs.more_alike.n == 1
+    natural = pairs.compared["gradient", NATURAL].values["Sim-Ratio, s > 0"]
+    two = every.logits[7].argsort(descending=True)[:2]
+    first, second = (Gradient().attributions(every.classifier, every.images[7:8], each[None]) > 0 for each in two)
+    assert natural[7].item() == pytest.approx((first == second).float().mean().item(), abs=0.003)
+
+
+def test_without_two_images_of_different_classes_there_is_no_figure_1(everything, setting):
     every = setting.explained
-    natural = pairs.compared["gradient", NATURAL]
-    rivals = runner_up(every.logits, every.predictions)
-    maps = [Gradient().attributions(every.classifier, every.images, each) for each in (every.predictions, rivals)]
-    assert natural.values["Sim-Ratio, s > 0"].tolist() == pytest.approx(similarity_ratio(*maps).tolist(), abs=0.01)
-    same, other = (pairs.compared[PLAIN, sample] for sample in (SAME, OTHER))
-    assert len(same.values["Avg-Diff"]) == pairs.images
-    assert len(other.values["Avg-Diff"]) == pairs.images // 2
-    assert pairs.chance == pytest.approx(0.2)
-    count = 2 * (pairs.images // 2)
-    expected = same.values["Sim-Ratio, s > 0"][:count].mean() - other.values["Sim-Ratio, s > 0"].mean()
-    assert pairs.more_alike.value == pytest.approx(expected.item())
+    alike = replace(every, labels=torch.zeros_like(every.labels))
+    assert class_pairs(alike, *multi_label(alike), 50) is None
+    without = replace(everything, pairs=None)
+    judged = judge(without)
+    assert [each.verdict for each in judged[:3]] == ["not decided"] * 3
+    assert len(judged) == 9
+    assert "not compared: there are no two images with several classes" in finding(without, judged)
+    assert {row["part"] for row in records(without)} == {row["part"] for row in records(everything)} - {"classes"}
+    assert len(tables_of(without, judged)) == len(tables_of(everything, judged)) - 1
+
+
+def test_one_photograph_is_enough(finished, tmp_path):
+    write(tmp_path / "one.jpg", seed=1, size=(32, 32))
+    options = {"images": 1, "photographs": str(tmp_path), "size": 32, "classifier": "tests.experiments.nets.Wide"}
+    found = enhance(study_of(finished, methods=METHODS, shares=SHARES, resamples=20, **options))
+    assert found.meta["classes_of"] is None
+    assert set(found.figures) == {"", "versions", "outcomes", "reaction"}
+    assert found.finding.startswith("A verdict needs at least 20 images, and here the number is 1.")
 
 
 def test_photographs_of_voc_take_the_place_of_composites(finished, options, tmp_path):
     box = (20, 10, 40, 30)
     write_voc(tmp_path, {"a": [("3", box), ("5", box), ("7", box)], "b": [("1", box), ("2", box)]})
-    pairs = class_pairs(prepare(study_of(finished, **options, voc=str(tmp_path))))
+    pairs = pairs_of(subject(study_of(finished, **options, voc=str(tmp_path))))
     assert (pairs.images, pairs.source) == (2, "Pascal VOC 2012, validation")
     same, other = (pairs.compared[PLAIN, sample] for sample in (SAME, OTHER))
     assert len(same.values["Avg-Diff"]) == 3 + 1
     assert len(other.values["Avg-Diff"]) == 1
     by_image = same.by_group["Avg-Diff"].tolist()
     assert by_image == pytest.approx([same.values["Avg-Diff"][:3].mean().item(), same.values["Avg-Diff"][3].item()])
+
+
+def with_measured(everything, name, **changes):
+    changed = replace(everything.measured[name], **changes)
+    return replace(everything, measured={**everything.measured, name: changed})
+
+
+def judged_as(everything, part):
+    return next(each for each in judge(everything) if part in each.text)
+
+
+def test_methods_that_noise_changes_as_well_decide_nothing(everything, monkeypatch):
+    monkeypatch.setattr(findings, "FEWEST", 1)
+    similar = {"noisy": statistic(0.95), "attacked": statistic(0.9)}
+    for name in ("gradient", "grad_cam", PLAIN):
+        everything = with_measured(everything, name, **similar)
+    everything = with_measured(everything, "grad_cam", noisy=statistic(0.27), attacked=statistic(0.25))
+    judged = judged_as(everything, "All other methods")
+    assert judged.verdict == "holds"
+    _, _, left_out = judged.numbers.partition("; left out, under noise ")
+    assert left_out.startswith("grad_cam 0.270 [0.26")
+    assert "," not in left_out.partition("]")[2]
+    steady = with_measured(everything, "grad_cam", noisy=statistic(0.95))
+    assert judged_as(steady, "All other methods").verdict == "does not hold"
+
+
+def test_few_images_decide_nothing(everything, monkeypatch):
+    sure = replace(everything, pairs=replace(everything.pairs, more_alike=statistic(0.5)))
+    count = len(sure.setting)
+    assert count < findings.FEWEST
+    assert {each.verdict for each in judge(sure)} == {"not decided"}
+    assert all("a verdict needs at least 20 images, and here the number is " in each.numbers for each in judge(sure))
+    monkeypatch.setattr(findings, "FEWEST", 1)
+    assert judged_as(sure, "the image's, not the network's").verdict == "holds"
+
+
+def test_what_is_built_in_is_said_beside_the_verdict(everything, monkeypatch):
+    monkeypatch.setattr(findings, "FEWEST", 1)
+    count = len(everything.setting)
+    for name, value in {ENHANCED: 1.5, "gradient": 0.1, "grad_cam": 0.1, PLAIN: 0.1}.items():
+        everything = with_measured(everything, name, reactions=torch.full((count,), value))
+    everything = replace(everything, rivals_true=count, exchanged=0)
+    judged = judged_as(everything, "more strongly")
+    assert judged.verdict == "holds"
+    told = f"on 100% of {count} images the attacked one's runner-up is the clean one's class, on 0% also the reverse"
+    assert told in judged.numbers
+    answer = finding(everything, judge(everything))
+    assert told in answer
+    assert "holds, partly by construction" in answer
+    assert any(told in table.note for table in tables_of(everything, judge(everything)))
+
+
+def test_the_own_reaction_is_paired_over_images_known_in_both(everything, setting, monkeypatch):
+    """The clean map of the adversarial class is constant for the first image: its correlation is not known."""
+    rest = len(setting) - 1
+    known = iter(
+        [[0.9] + [0.1] * rest, [0.5] * (rest + 1), [torch.nan] + [0.3] * rest]  # attack, noise, class alone
+    )
+    monkeypatch.setattr(measured, "spearman", lambda _first, _second: torch.tensor(next(known)))
+    one = replace(setting, explained=replace(setting.explained, methods={ENHANCED: Enhanced()}))
+    found, *_ = measured.measure(one, Maps(one))
+    assert (found.beyond_class.value, found.beyond_class.n) == (pytest.approx(0.2), rest)
+    judged = judged_as(with_measured(everything, ENHANCED, beyond_class=found.beyond_class), "not only to the class")
+    assert judged.numbers.endswith("class alone minus attack 0.200 [0.200, 0.200]")
 
 
 def test_every_finding_has_a_verdict_and_the_answer_says_it(found):
@@ -274,16 +390,159 @@ def test_every_finding_has_a_verdict_and_the_answer_says_it(found):
     assert f"{own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}]" in found.finding
 
 
-def test_flags_are_about_the_numbers(found, setting):
-    flags = {flag.name: flag for flag in found.flags}
-    assert not flags["Enhanced maps of a class and its rival share no value"].raised
-    assert not flags["Maps are deterministic"].raised
-    assert flags["The attack succeeds"].raised == (len(setting) / setting.right < 0.9)
-    best = max(
-        (r for r in rows_of(found, part="recovered", fill="mean", measure="mean over shares") if "," not in r["map"]),
-        key=lambda row: row["value"] if row["map"] != PERTURBATION else -1,
+def raised(found):
+    return {flag.name: flag.raised for flag in flags_of(found)}
+
+
+def test_flags_of_made_up_numbers(everything):
+    kept = everything.setting
+    low, high = (
+        raised(replace(everything, setting=replace(kept, success=Interval(value, value, value))))
+        for value in (0.89, 0.9)
     )
-    assert flags["Random is not best"].raised == (best["map"] == RANDOM)
+    assert (low["The attack succeeds"], high["The attack succeeds"]) == (True, False)
+    assert not high["Maps are deterministic"]
+    assert not high["Enhanced maps of a class and its rival share no value"]
+    overlapping = replace(everything.ablated[0], overlapping=1)
+    sharing = raised(replace(everything, ablated=[overlapping, *everything.ablated[1:]]))
+    assert sharing["Enhanced maps of a class and its rival share no value"]
+    for best in (RANDOM, "gradient"):
+        changed = replace(everything.measured[best].recovered, area=statistic(0.99))
+        assert raised(with_measured(everything, best, recovered=changed))["Random is not best"] == (best == RANDOM)
+
+
+def test_what_guessing_would_know_as_well_is_not_checked(everything):
+    name, pairs = "The classifier knows the images with several classes", everything.pairs
+    for value, chance, expected in [(0.5, 0.2, False), (0.2, 0.2, True), (1.0, 1.0, None)]:
+        changed = replace(pairs, recognised=statistic(value), chance=chance)
+        assert raised(replace(everything, pairs=changed))[name] is expected
+    assert raised(replace(everything, pairs=None))[name] is None
+
+
+def test_the_oracle_is_the_studied_method_with_another_rival(setting):
+    """Where the true class is the rival of all, the two are one, whatever the method's settings."""
+    for own in (Enhanced(normalisation="maximum", reduction="max"), Enhanced(base=OddGuided())):
+        methods = {**setting.explained.methods, ENHANCED: own}
+        changed = replace(setting, explained=replace(setting.explained, methods=methods))
+        changed = replace(changed, labels=Maps(changed).rivals)
+        found = {each.name: each for each in measured.measure(changed, Maps(changed))}
+        one, leak = found[ENHANCED], found[LABEL_LEAK]
+        assert one.positive.value == leak.positive.value
+        assert [each.value for each in one.recovered.accuracy] == [each.value for each in leak.recovered.accuracy]
+    usual = Enhanced()(setting.explained.classifier, setting.adversarial.images, setting.adversarial.predictions)
+    assert one.positive.value != pytest.approx((usual > 0).float().mean().item(), abs=0.001)
+
+
+def test_pixels_above_0(found, setting):
+    maps = Enhanced()(setting.explained.classifier, setting.adversarial.images, setting.adversarial.predictions)
+    (row,) = rows_of(found, part="recovered", map=ENHANCED, measure="pixels above 0")
+    assert row["value"] == pytest.approx(sum((image > 0).float().mean().item() for image in maps) / len(maps), abs=1e-3)
+    assert 0 < row["value"] < 1
+    shown = next(line for line in found.tables[0].rows if line[0] == "enhanced guided backprop")
+    assert shown[-1] == f"{row['value']:.1%}"
+
+
+@pytest.mark.parametrize("attack", ["fgsm", None])
+def test_pictures_show_each_attack_once(setting, monkeypatch, attack):
+    """Also where the studied attack is one that is shown anyway."""
+    shown = []
+    monkeypatch.setattr(pictures, "grid", lambda _title, columns, rows, *_, **__: shown.append((columns, rows)) or b"")
+    named = replace(setting, attack_name=attack or setting.attack_name)
+    pictures.versions(named)
+    pictures.outcomes(named)
+    (_, rows), (columns, _) = shown
+    count = len({name for name, _ in rows if not name.startswith("clean")})
+    assert [name.partition("\n")[0] for name, _ in rows[: count + 1]] == ["clean", "fgsm", "bim", "cw"]
+    assert columns == [
+        "clean",
+        *(f"{name}, {end}" for end in ("failed", "successful") for name in ("fgsm", "bim")),
+        f"{named.attack_name} of this study, successful",
+    ]
+
+
+def test_a_default_attack_takes_no_name_of_the_run(finished, options):
+    study = study_of(finished, **options)
+    assert of_kind(study, (BIM,), "none", BIM())[0] == "none, default"
+
+
+def test_lines_are_told_apart():
+    names = [f"method {number}" for number in range(40)] + [ENHANCED, PLAIN, RANDOM, PERTURBATION]
+    styles = styles_of(names, ENHANCED, (PLAIN, RANDOM), [PERTURBATION])
+    assert sorted(styles) == sorted(names)
+    assert len({(each["color"], each["marker"]) for each in styles.values()}) == len(names)
+
+
+def test_nothing_recovered_is_best_nowhere(everything):
+    none = recovery_of(torch.zeros(3, 2, dtype=torch.bool), (0.1, 0.2), Resampling(3, 50))
+    assert (none.best.value, none.best_share) == (0, None)
+    setting = replace(everything.setting, shares=(0.1, 0.2))
+    changed = replace(with_measured(everything, ENHANCED, recovered=none), setting=setting)
+    answer = finding(changed, judge(changed))
+    assert "over shares from 10% to 20% (at best 0.000 [0.000, 0.000]), place" in answer
+    best = next(each for each in tables_of(everything, []) if each.title == "Best over the shares")
+    assert all(row[1].endswith("%") for row in best.rows)
+
+
+class OddGuided(GuidedBackprop):
+    """Guided backpropagation of which every second column is kept."""
+
+    def attribute(self, problem):
+        maps = super().attribute(problem)
+        maps[..., ::2] = 0
+        return maps
+
+
+class Smooth(nn.Sequential):
+    """A network without ReLUs."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+
+
+@pytest.mark.parametrize("methods", [None, {"gradient": Gradient()}], ids=["usual", "given"])
+def test_a_classifier_without_relus_is_refused_before_the_attack(finished, methods, monkeypatch):
+    monkeypatch.setattr(Explained, "attacked", None)
+    told = "enhance is about guided backpropagation, which is not defined for this classifier .*: give a classifier"
+    with pytest.raises(ValueError, match=told):
+        enhance(study_of(finished, methods=methods, images=5, classifier=f"{__name__}.Smooth"))
+
+
+@pytest.mark.parametrize(
+    ("methods", "told"),
+    [
+        (
+            {PLAIN: Gradient()},
+            "name guided_backprop is kept for saliency.GuidedBackprop, and was given to Gradient",
+        ),
+        ({ENHANCED: GradCAM()}, "enhanced_guided_backprop is kept for saliency.Enhanced of saliency.GuidedBackprop"),
+        ({ENHANCED: Enhanced(base=Gradient())}, "is kept for saliency.Enhanced of saliency.GuidedBackprop"),
+        ({"gradient": GradCAM()}, "the name gradient is kept for saliency.Gradient"),
+        ({RANDOM: Gradient()}, "the name random is kept for saliency.Random"),
+    ],
+)
+def test_names_are_kept(finished, methods, told):
+    with pytest.raises(ValueError, match=told):
+        subject(study_of(finished, images=5, methods=methods))
+
+
+def test_missing_photographs_are_told_before_the_attack(finished, options, monkeypatch):
+    monkeypatch.setattr(Explained, "attacked", None)
+    with pytest.raises(FileNotFoundError, match="Pascal VOC 2012 is not in nowhere"):
+        enhance(study_of(finished, **options, voc="nowhere"))
+
+
+def test_no_image_classified_right(finished, options, monkeypatch):
+    monkeypatch.setattr(Explained, "attacked", None)
+    wrong = property(lambda every: (every.labels + 1) % 10)
+    monkeypatch.setattr(Explained, "predictions", wrong)
+    with pytest.raises(ValueError, match="none of 30 images is classified right, and only such can be attacked: take"):
+        enhance(study_of(finished, **options))
+
+
+def test_a_failing_attack_on_many_images_is_weak(finished, options, monkeypatch):
+    monkeypatch.setattr(enhance_setting, "FEWEST", 1)
+    with pytest.raises(ValueError, match=r"is fooled by none .*: name a stronger attack by --attack"):
+        enhance(study_of(finished, **options, attack="none"))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +552,7 @@ def test_flags_are_about_the_numbers(found, setting):
         ({"shares": [0.2, 0.1]}, "ascending"),
         ({"shares": [0, 1.5]}, r"ascending numbers in \[0, 1\]"),
         ({"attack": "cw"}, "the run has no attack 'cw': it has fgsm, none"),
-        ({"attack": "none"}, "is fooled by none .*: name a stronger attack by --attack"),
+        ({"attack": "none"}, r"only \d+ of 30 images are classified right, and none \(.*\) fools none of them: take"),
         ({"images": 0}, "images must be at least 1, got 0"),
         ({"voc": "nowhere"}, "Pascal VOC 2012 is not in nowhere"),
     ],
