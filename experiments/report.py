@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import results, tables
 from experiments.claims import Claim, judge
-from experiments.protocols.registry import PROTOCOLS
+from experiments.protocols.registry import ABOUT_MAPS, PROTOCOLS
 from experiments.run import Run
 
 
@@ -25,7 +25,7 @@ def write_report(run: Run) -> Path:
     paths = {name: run.report / f"{name}.json" for name in [*PROTOCOLS, *own]}
     found = {name: results.read(path) for name, path in paths.items() if path.is_file()}
     missing = [name for name in PROTOCOLS if name not in found]
-    claims = judge(found)
+    claims = judge(found) if any(not name.startswith(ABOUT_MAPS) for name in found) else []
     tables.write_text(run.report / "report.md", _as_markdown(run, found, claims, missing))
     page = run.report / "report.html"
     tables.write_text(page, _as_html(run, found, claims, missing))
@@ -35,10 +35,13 @@ def write_report(run: Run) -> Path:
 def _as_markdown(run: Run, found: Mapping[str, Any], claims: list[Claim], missing: list[str]) -> str:
     parts = [f"# Report on {run.folder.name}\n\n{_missing(run, missing)}"]
     lines = [[claim.number, claim.text, claim.verdict, claim.statistic] for claim in claims]
-    parts.append(f"\n## The paper's claims\n\n{tables.as_markdown(_CLAIMS, lines)}\n{_RULE}\n")
+    if claims:
+        parts.append(f"\n## {_PAPER}\n\n{tables.as_markdown(_CLAIMS, lines)}\n{_RULE}\n")
     texts = [results.as_markdown(contents["report"], contents["meta"]) for contents in found.values()]
     return "".join([*parts, *(f"\n#{text.replace(chr(10) + '#', chr(10) + '##')}" for text in texts)])
 
+
+_PAPER = "The paper's claims (Schut & Gal)"
 
 _CLAIMS = ("", "claim", "verdict", "statistic")
 
@@ -56,11 +59,13 @@ def _missing(run: Run, missing: list[str]) -> str:
 
 
 def _as_html(run: Run, found: Mapping[str, Any], claims: list[Claim], missing: list[str]) -> str:
-    entries = [("claims", "The paper's claims"), *((name, each["report"]["title"]) for name, each in found.items())]
+    entries = [(name, each["report"]["title"]) for name, each in found.items()]
+    if claims:
+        entries.insert(0, ("claims", _PAPER))
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in entries)
     body = [
         f"<h1>{escape(run.folder.name)}</h1><p>{_code(_missing(run, missing))}</p><nav><ol>{links}</ol></nav>",
-        f'<section id="claims"><h2>The paper\'s claims</h2>{_claims(claims)}<p class="note">{_RULE}</p></section>',
+        _claims(claims) if claims else "",
         *(_section(name, contents, run.report) for name, contents in found.items()),
     ]
     return (
@@ -78,7 +83,9 @@ def _claims(claims: list[Claim]) -> str:
         for claim in claims
     )
     head = "".join(f"<th>{name}</th>" for name in _CLAIMS)
-    return f'<div class="wide"><table class="words"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    table = f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    note = f'<p class="note">{_RULE}</p>'
+    return f'<section id="claims"><h2>{escape(_PAPER)}</h2><div class="wide">{table}</div>{note}</section>'
 
 
 def _section(name: str, contents: Mapping[str, Any], folder: Path) -> str:

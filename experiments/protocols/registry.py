@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from experiments.enhance.pixels import Fill
 from experiments.enhance.setting import SHARES
@@ -78,6 +78,9 @@ EXPLAINED: Mapping[str, Option] = {
     "resamples": RESAMPLES,
 }
 """Options of the protocols about saliency methods."""
+
+ABOUT_MAPS: Final = ("enhance", "similarity", "recover")
+"""Protocols of the papers about saliency methods, which need no detector and decide none of the main paper's claims."""
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "transfer": Protocol(transfer, "detectors x trained on x tested on", {"resamples": RESAMPLES}),

@@ -2,7 +2,9 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 import evaluate
 from experiments.protocols.registry import PROTOCOLS
+from experiments.report import write_report
 from experiments.results import Flag, Result, Table, read, write
 from experiments.underflow import underflow
 
@@ -65,6 +68,14 @@ def test_the_text_has_the_same(finished):
     told = read(finished / "report/transfer.json")["report"]
     assert told["finding"] in text
     assert "| A | The learnt detectors SPD and SMD beat" in text
+
+
+def test_a_report_about_maps_alone_does_not_list_the_claims_about_detectors(tmp_path):
+    run = SimpleNamespace(report=tmp_path, folder=tmp_path)
+    write(replace(RESULT, protocol="recover-photographs", figures={}), tmp_path)
+    assert "claim" not in write_report(run).read_text()
+    write(replace(RESULT, protocol="strength", figures={}), tmp_path)
+    assert "The paper&#x27;s claims (Schut &amp; Gal)" in write_report(run).read_text()
 
 
 RESULT = Result(
