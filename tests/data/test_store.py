@@ -268,7 +268,7 @@ def test_killed_at_random_moments_it_goes_on_and_equals_the_uninterrupted_one(tm
     fill(tmp_path / "whole", pause=0)
     whole, broken = files(tmp_path / "whole"), tmp_path / "broken"
     moments = random.Random(os.environ.get("PYTEST_SEED", "0"))  # noqa: S311 - no secret
-    for _ in range(3):
+    for _ in range(2):
         process, count = start(broken), len(files(broken))
         go(process)
         while len(files(broken)) == count:
