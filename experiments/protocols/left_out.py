@@ -44,8 +44,8 @@ def left_out_tables(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
     free = [f"{name} {_best_free(means, name)}" for name in dict.fromkeys(line[1] for line in lines)]
     note = (
         f"Trained on `{ALL_BUT}<attack>`: each training image was attacked by one of the others, drawn at random. All "
-        f"pairs. The best training-free detector on the same attacks: {', '.join(free)}. What is called best was chosen on "
-        "these test images, which flatters it."
+        f"pairs. The best training-free detector on the same attacks: {', '.join(free)}. What is called best was "
+        "chosen on these test images, which flatters it."
     )
     header = [
         "detector",
