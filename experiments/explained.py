@@ -197,11 +197,9 @@ def explained(study: Study) -> Explained:
     if photographs is None:
         rows, images, labels = _test_images(study, count, size)
         classes: int | None = study.data.classes
-        names = class_names(study)
     else:
         images = read_photographs(Path(photographs), size or PHOTOGRAPH, count)
         rows, labels, classes = torch.arange(len(images)), None, None
-        names = class_names(study) if given is None else None
     if given is None:
         classifier: nn.Module = study.classifier
         check_classifier("the run's classifier", classifier, images[:1], study.data.classes)
@@ -219,6 +217,8 @@ def explained(study: Study) -> Explained:
         methods={},
         photographs=photographs is not None,
     )
+    of_the_run = given is None or photographs is None
+    names = getattr(study.data, "class_names", None) if of_the_run else None
     names = names or getattr(classifier, "categories", None)
     logits = found.predict(images)
     alike = (*images.shape[1:], logits.shape[1]) == (*study.data.shape, study.data.classes)
@@ -232,12 +232,6 @@ def explained(study: Study) -> Explained:
         methods=methods,
         refused=refused,
     )
-
-
-def class_names(study: Study) -> Sequence[str] | None:
-    """Return the names of the run's classes; None if its data set has none."""
-    names: Sequence[str] | None = getattr(study.data, "class_names", None)
-    return names
 
 
 def _at_least_one(study: Study, name: str, default: int) -> int:

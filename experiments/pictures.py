@@ -47,6 +47,20 @@ class Panel:
     warns: bool = False
 
 
+def difference(change: Tensor, caption: str, most: float | None = None) -> Panel:
+    """Return a panel of a signed difference on a symmetric scale: of one channel red and blue, of three around grey.
+
+    Args:
+        change: (1 or 3, H, W).
+        caption: Under it.
+        most: The absolute value at the ends of the scale; None or 0: the largest there is, and 1 where there is none.
+    """
+    most = most or change.abs().max().item() or 1.0
+    if len(change) == 1:
+        return Panel(change, caption, low=-most, high=most, colours="RdBu_r")
+    return Panel(0.5 + change / (2 * most), caption)
+
+
 def grid(
     title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Panel]]], note: str = "", size: float = 1.3
 ) -> bytes:

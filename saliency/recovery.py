@@ -18,7 +18,8 @@ def descending(values: Tensor, generators: Sequence[Generator]) -> Tensor:
         values: (M, P).
         generators: One for each row, on the CPU, so that a row's order does not depend on its neighbours.
     """
-    shuffled = torch.stack([torch.randperm(values.shape[1], generator=each) for each in generators])
+    drawn = [torch.randperm(values.shape[1], generator=each) for each in generators]
+    shuffled = torch.stack(drawn) if drawn else torch.empty(0, values.shape[1], dtype=torch.long)
     order = values.cpu().gather(1, shuffled).argsort(dim=1, descending=True, stable=True)
     return shuffled.gather(1, order)
 

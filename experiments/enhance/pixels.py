@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
+from saliency.recovery import descending
+
 Fill = Literal["mean", "noise", "blur"]
 
 TOLD: Final[dict[Fill, str]] = {"mean": "the image's mean colour", "noise": "noise", "blur": "the image's blur"}
@@ -21,12 +23,8 @@ def ranks(maps: Tensor) -> Tensor:
     Args:
         maps: (N, 1, H, W).
     """
-    values = maps.flatten(1)
-    count, pixels = values.shape
-    shuffled = [torch.randperm(pixels, generator=torch.Generator().manual_seed(row)) for row in range(count)]
-    chance = torch.stack(shuffled) if shuffled else torch.empty(0, pixels, dtype=torch.long)
-    order = chance.gather(1, values.gather(1, chance).argsort(dim=1, descending=True, stable=True))
-    return order.argsort(1).view(count, *maps.shape[2:])
+    generators = [torch.Generator().manual_seed(row) for row in range(len(maps))]
+    return descending(maps.flatten(1), generators).argsort(1).view(len(maps), *maps.shape[2:])
 
 
 def filling(images: Tensor, fill: Fill) -> Tensor:

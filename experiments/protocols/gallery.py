@@ -10,7 +10,7 @@ from torch import Tensor
 from attacks.guard import evaluation_mode
 from experiments.maps import Maps, capital, cosine, distance, maps_of, over, structure
 from experiments.measures import WORKING_RATE, limit
-from experiments.pictures import Panel, grid
+from experiments.pictures import Panel, difference, grid
 from experiments.results import Flag, Result, Table
 from experiments.samples import Comparison, compare, draw, mean
 from experiments.scoring import scores
@@ -353,7 +353,7 @@ def _picture(study: Study, shown: Shown, attack: str) -> bytes:
         columns += [f"{maps.title[:-1]}, clean", f"{maps.title[:-1]}, adversarial"]
     rows = []
     for number in range(len(shown.rows)):
-        panels = [*_pair(shown, twin, number), _difference(change[number], most)]
+        panels = [*_pair(shown, twin, number), difference(change[number], f"L2 {change[number].norm():.2f}", most)]
         for maps in shown.kinds:
             panels += [_map(view, maps, number) for view in (shown.clean, twin)]
         if shown.trained_on is not None:
@@ -381,15 +381,6 @@ def _image(shown: Shown, view: View, number: int) -> Panel:
     predicted = int(view.predictions[number])
     caption = f"{shown.classes[predicted]} ({view.confidences[number]:.3f})"
     return Panel(view.images[number], caption, warns=predicted != int(shown.labels[number]))
-
-
-def _difference(change: Tensor, most: float) -> Panel:
-    """Return the signed difference on a symmetric scale."""
-    most = most or 1.0
-    caption = f"L2 {change.norm():.2f}"
-    if len(change) == 1:
-        return Panel(change, caption, low=-most, high=most, colours="RdBu_r")
-    return Panel(0.5 + change / (2 * most), caption)
 
 
 def _map(view: View, maps: Maps, number: int) -> Panel:

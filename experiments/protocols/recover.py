@@ -5,11 +5,12 @@ from typing import Any, Final
 
 from attacks import LocalizedBIM
 from attacks.checks import at_least
+from experiments.claims import Claim
 from experiments.explained import Explained, explained
 from experiments.recover.attempts import Attempts, attempted, targets_of
 from experiments.recover.figures import EXAMPLES, figures
 from experiments.recover.flags import flags
-from experiments.recover.measured import Finding, Measured, judged
+from experiments.recover.measured import Measured, judged
 from experiments.recover.recovered import LIME_NAME, RANDOM, Recovered, examples_of, lime_of, recovered
 from experiments.recover.tables import attempts_told, tables
 from experiments.results import Result
@@ -97,6 +98,6 @@ def _meta(
     }
 
 
-def _finding(found: Explained, attempts: Attempts, findings: list[Finding]) -> str:
+def _finding(found: Explained, attempts: Attempts, findings: list[Claim]) -> str:
     told = " ".join(f"{each.number}, {each.text}: {each.verdict} ({each.statistic})." for each in findings)
     return f"{attempts_told(found, attempts)} {told}"

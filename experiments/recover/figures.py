@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from experiments.explained import Explained
-from experiments.pictures import Panel, grid
+from experiments.pictures import Panel, difference, grid
 from experiments.plots import COLOURS, png
 from experiments.recover.attempts import Attempts
 from experiments.recover.measured import LEARNT, THREE, Measured
@@ -44,7 +44,7 @@ def _attacks(found: Explained, attempts: Attempts, examples: Tensor) -> bytes:
         panels = [
             _original(found, image),
             Panel(attempts.adversarial[row], _predicted(found, attempts.logits[row]), warns=True),
-            _difference(change),
+            difference(change, f"at most {change.abs().max():.2f}"),
             Panel(region[None].float(), f"{region.float().mean().item():.1%} of the pixels"),
         ]
         rows.append((_label(found, image), panels))
@@ -172,11 +172,3 @@ def _predicted(found: Explained, logits: Tensor) -> str:
 
 def _label(found: Explained, image: int) -> str:
     return f"image {int(found.rows[image])}"
-
-
-def _difference(change: Tensor) -> Panel:
-    most = change.abs().max().item()
-    caption = f"at most {most:.2f}"
-    if len(change) == 1:
-        return Panel(change, caption, low=-most, high=most, colours="RdBu_r")
-    return Panel(0.5 + change / (2 * most), caption)

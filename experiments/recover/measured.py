@@ -1,14 +1,14 @@
 """Means over explanations with bootstrap intervals that resample photographs, and what follows from them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from experiments.bootstrap import Interval, Resampling, interval
+from experiments.claims import Claim, Verdict
 from experiments.recover.recovered import PERTURBATION, RANDOM, UNIONS, Recovered, Recovery
 from saliency.recovery import ranks
 
@@ -26,8 +26,6 @@ LEARNT: Final = "learnt"
 
 FEWEST: Final = 10
 """Photographs below which nothing is decided."""
-
-Verdict = Literal["holds", "does not hold", "not decided"]
 
 
 class Measured:
@@ -139,24 +137,7 @@ def _ends(label: str, value: Interval | None) -> list[tuple[str, float | None]]:
     return [(label, value.value), (f"{label}_low", value.low), (f"{label}_high", value.high)]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A finding of the paper, or a question of this project, with its verdict.
-
-    Attributes:
-        number: R1 and R2 as in the paper; letters are ours.
-        text: What is claimed.
-        verdict: By rule, from intervals.
-        statistic: The numbers that decided, or what is missing.
-    """
-
-    number: str
-    text: str
-    verdict: Verdict
-    statistic: str
-
-
-def judged(measured: Measured) -> list[Finding]:
+def judged(measured: Measured) -> list[Claim]:
     """Return the findings; each is a set of differences that must all be above 0, or one that any must be."""
     missing = [name for name in THREE if name not in measured.methods]
     lacks = f"the methods lack {' and '.join(missing)}" if missing else None
@@ -171,12 +152,12 @@ def judged(measured: Measured) -> list[Finding]:
         else ""
     )
 
-    def finding(number: str, text: str, found: Mapping[str, Interval], without: str | None, *, every: bool) -> Finding:
+    def finding(number: str, text: str, found: Mapping[str, Interval], without: str | None, *, every: bool) -> Claim:
         if without is not None:
-            return Finding(number, text, "not decided", without)
+            return Claim(number, text, "not decided", without)
         shown = found if every else dict([max(found.items(), key=lambda pair: pair[1].value)])
         told = few + ", ".join(f"{name} {each}" for name, each in shown.items())
-        return Finding(number, text, "not decided" if few else decide(list(found.values()), every=every), told)
+        return Claim(number, text, "not decided" if few else decide(list(found.values()), every=every), told)
 
     return [
         finding(

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from torch import Tensor, bincount
 
+from experiments.claims import Claim
 from experiments.explained import Explained
 from experiments.recover.attempts import Attempts
-from experiments.recover.measured import PAPER, Finding, Measured
+from experiments.recover.measured import PAPER, Measured
 from experiments.recover.recovered import PERTURBATION, RANDOM, UNIONS
 from experiments.results import Table
 
@@ -15,7 +16,7 @@ CLASSIC: Final = {"gradient": "classic saliency", "guided_backprop": "guided bac
 """What the paper calls its methods."""
 
 
-def tables(found: Explained, attempts: Attempts, measured: Measured, findings: Sequence[Finding]) -> list[Table]:
+def tables(found: Explained, attempts: Attempts, measured: Measured, findings: Sequence[Claim]) -> list[Table]:
     """Return all tables: every method against random, the paper's, the findings, the ranks of all, the attacks."""
     return [
         _against_random(measured),
@@ -120,7 +121,7 @@ def _paper(measured: Measured) -> Table:
     return Table("Mean ranks (the paper's Table 1)", header, lines, note)
 
 
-def _findings(findings: Sequence[Finding]) -> Table:
+def _findings(findings: Sequence[Claim]) -> Table:
     lines = [[each.number, each.text, each.verdict, each.statistic] for each in findings]
     note = (
         "R1 and R2 are the paper's, letters ours. A difference is decided when its 95 % interval excludes 0. Where all "

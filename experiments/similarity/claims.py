@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from experiments.bootstrap import Interval
+from experiments.claims import Verdict
 from experiments.samples import CHANCE
 from experiments.similarity.measured import METRICS
 from experiments.similarity.paper import GRAD_CAM
 from experiments.similarity.records import Similarities
 from saliency import Random
-
-Verdict = Literal["holds", "does not hold", "not decided"]
 
 LITTLE: Final = 0.05
 """Standard deviation between the targets' means up to which there is little variance."""
