@@ -16,6 +16,9 @@ Verdict = Literal["holds", "does not hold", "not decided"]
 Found = Mapping[str, Mapping[str, Any]]
 """The contents of each protocol's JSON, by its name."""
 
+JUDGED: Final = ("transfer", "strength", "shift", "threshold", "speed", "white-box")
+"""The protocols that claims are judged from."""
+
 EQUIVALENT: Final = 0.02
 """AUROC by which one detector must be ahead to count as better, where a claim says that it is no better."""
 

@@ -76,7 +76,7 @@ def _parser() -> Parser:
             sub.add_argument(f"--{option}", type=about.kind, default=about.default, help=about.help)
         protocols.add_subcommand(name, sub, help=protocol.help)
     every = _of_run(
-        "Every protocol for which the run has what it needs, and that does not take long; says what is left out."
+        "Every protocol about this run for which it has what it needs, but for long ones; says what is left out."
     )
     protocols.add_subcommand(ALL, every, help="every protocol for which the run has what it needs")
     return parser
@@ -97,8 +97,8 @@ def _all(run: Run, device: torch.device, command: list[str], console: Console) -
     with Progress(transient=True, console=console) as progress:
         study = Study(run, device, progress, command)
         for name, protocol in PROTOCOLS.items():
-            if protocol.costly:
-                missing[name] = f"it takes long: `python evaluate.py {name} --run {run.folder}`"
+            if protocol.apart:
+                missing[name] = f"{protocol.apart}: `python evaluate.py {name} --run {run.folder}`"
                 continue
             study.options = {option: about.default for option, about in protocol.options.items()}
             try:

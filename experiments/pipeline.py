@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 
 from experiments.data_record import keep_record
+from experiments.differences import difference, without
 from experiments.fitting import CONFIG, LAST, ConfigCheck, ModelCLI
 from experiments.messages import UsageError
 from experiments.run import SETTINGS
@@ -28,15 +29,24 @@ def run_pipeline(arguments: list[str]) -> None:
         UsageError: If the pipeline file or a stage's config is not accepted.
         ValueError: If a stage was made with another config.
     """
-    settings = read_settings(arguments)
-    stages = plan(settings)
+    first = read_settings(arguments)
+    others = [read_settings([*arguments, *first.repetition(number)]) for number in range(1, first.pipelines)]
     console = Console(quiet=_is_child())  # under DDP each rank runs this function
-    _check_all(stages)
+    planned = [(settings, plan(settings)) for settings in [first, *others]]
+    for _, stages in planned:
+        _check_all(stages)
+    _calm()
+    for settings, stages in planned:
+        if others:
+            console.print(f"[bold]{settings.run}[/bold], seeds {settings.seeds}", highlight=False, soft_wrap=True)
+        _run(settings, stages, console)
+
+
+def _run(settings: Settings, stages: list[Stage], console: Console) -> None:
     settings.data.prepare_data()
     settings.data.setup()
     keep_record(Path(settings.run), settings.data)
     write_settings(settings)
-    _calm()
     for number, stage in enumerate(stages, 1):
         title = f"[bold][{number}/{len(stages)}][/bold] {stage.name}"
         if stage.model.exists():
@@ -64,11 +74,6 @@ def write_settings(settings: Settings) -> None:
     write_text(Path(settings.run) / SETTINGS, settings.resolved)
 
 
-_FREE = {"root", "cache", "workers", "store", "callbacks", "logger", "accelerator", "devices", "num_nodes", "strategy"}
-_FREE |= {"profiler", "default_root_dir", "log_every_n_steps", "enable_progress_bar", "enable_model_summary"}
-"""Keys that may change while a run goes on: where it runs and what it shows, not what it computes."""
-
-
 def _check_all(stages: list[Stage]) -> None:
     """Parse every stage's config, and compare it with the one that a stage was started with."""
     for stage in stages:
@@ -77,27 +82,18 @@ def _check_all(stages: list[Stage]) -> None:
         if not path.exists() or not (stage.model.exists() or (stage.folder / LAST).exists()):
             continue
         started = read_yaml(path)
-        difference = _difference(_without_root(started, stage), _without_root(planned, stage))
-        if difference:
+        differs = difference(_without_root(started, stage), _without_root(planned, stage))
+        if differs:
             msg = (
-                f"{stage.folder} was started with another config ({difference}): choose another --run, or delete that "
+                f"{stage.folder} was started with another config ({differs}): choose another --run, or delete that "
                 "folder and those of the stages after it"
             )
             raise ValueError(msg)
 
 
 def _without_root(config: dict[str, Any], stage: Stage) -> Any:
-    """Return a stage's config with paths relative to the run folder, which may have moved."""
-    root = config["trainer"]["default_root_dir"].removesuffix(stage.name)
-
-    def relative(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: relative(item) for key, item in value.items() if key not in _FREE}
-        if isinstance(value, list):
-            return [relative(item) for item in value]
-        return value.removeprefix(root) if isinstance(value, str) else value
-
-    return relative(config)
+    """Return what a stage's config computes, with paths relative to the run folder, which may have moved."""
+    return without(config, root=config["trainer"]["default_root_dir"].removesuffix(stage.name))
 
 
 def _resolved(stage: Stage) -> str:
@@ -106,17 +102,6 @@ def _resolved(stage: Stage) -> str:
     except UsageError as error:
         msg = f"stage {stage.name}: {error}"
         raise UsageError(msg) from error
-
-
-def _difference(old: object, new: object, key: str = "") -> str | None:
-    """Return the first key whose values differ, with both values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in [*old, *(name for name in new if name not in old)]:
-            found = _difference(old.get(name), new.get(name), f"{key}.{name}" if key else name)
-            if found:
-                return found
-        return None
-    return None if old == new else f"{key} was {old}, now {new}"
 
 
 def _calm() -> None:

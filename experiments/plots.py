@@ -50,6 +50,41 @@ class Panel:
     mark: float | None
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A number with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def intervals(title: str, rows: Mapping[str, Sequence[Interval]], names: Sequence[str]) -> bytes:
+    """Return a PNG with a line for each entry: the intervals of several sources, below each other, about zero.
+
+    Args:
+        title: Over the whole figure.
+        rows: {entry: an interval for each source}.
+        names: Of the sources.
+    """
+    figure = Figure(figsize=(9, 1.6 + (0.16 + 0.15 * len(names)) * max(len(rows), 1)), layout="constrained")
+    axis = figure.subplots()
+    axis.axvline(0, color="0.3", linewidth=0.8)
+    axis.grid(axis="x", color="0.9")
+    axis.set_axisbelow(True)
+    for number, name in enumerate(names):
+        found = [each[number] for each in rows.values()]
+        heights = [row + 0.6 * ((number + 0.5) / len(names) - 0.5) for row in range(len(rows))]
+        colour = COLOURS[number % len(COLOURS)]
+        axis.hlines(heights, [each.low for each in found], [each.high for each in found], color=colour)
+        axis.plot([each.value for each in found], heights, MARKERS[number % len(MARKERS)], color=colour, label=name)
+    axis.set_yticks(range(len(rows)), list(rows), fontsize="small")
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    figure.legend(loc="outside lower center", ncols=len(names))
+    figure.suptitle(title)
+    return png(figure)
+
+
 def boxes(title: str, panels: Mapping[str, Mapping[str, Sequence[float] | None]]) -> bytes:
     """Return a PNG with a panel for each measure: a box for each attack, on a log axis.
 

@@ -31,5 +31,10 @@ def provenance(command: list[str], files: Mapping[str, Path]) -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "command": shlex.join(command),
-        "checkpoints": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()},
+        "checkpoints": {name: digest(path) for name, path in files.items()},
     }
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

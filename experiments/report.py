@@ -1,10 +1,10 @@
 """The report of a run: one page that opens offline, and its text, from the files of all protocols that were run."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from experiments import results, tables
 from experiments.claims import Claim, judge
@@ -34,21 +34,38 @@ def write_report(run: Run) -> Path:
 
 def _as_markdown(run: Run, found: Mapping[str, Any], claims: list[Claim], missing: list[str]) -> str:
     parts = [f"# Report on {run.folder.name}\n\n{_missing(run, missing)}"]
-    lines = [[claim.number, claim.text, claim.verdict, claim.statistic] for claim in claims]
+    over = _together(found)
+    lines = [[c.number, c.text, c.verdict, *_column(over, c), c.statistic] for c in claims]
     if claims:
-        parts.append(f"\n## {_PAPER}\n\n{tables.as_markdown(_CLAIMS, lines)}\n{_RULE}\n")
+        parts.append(f"\n## {_PAPER}\n\n{tables.as_markdown(_head(over), lines)}\n{_RULE}\n")
     texts = [results.as_markdown(contents["report"], contents["meta"]) for contents in found.values()]
     return "".join([*parts, *(f"\n#{text.replace(chr(10) + '#', chr(10) + '##')}" for text in texts)])
 
 
 _PAPER = "The paper's claims (Schut & Gal)"
 
-_CLAIMS = ("", "claim", "verdict", "statistic")
+TOGETHER: Final = "pipelines"
+"""The protocol that judges several whole pipelines."""
 
 _RULE = (
     "A verdict is computed: an interval of 95 % that lies on one side decides; one that does not leaves it undecided; "
-    "a claim whose protocol was not run, or needs another run, is not decided."
+    "a claim whose protocol was not run, or needs another run, is not decided. A verdict is about this one "
+    "classifier and saliency model; over pipelines: what three or more of other seeds all say "
+    "(`evaluate.py pipelines`)."
 )
+
+
+def _together(found: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the verdict of several pipelines by the claim's number; empty where they were not judged together."""
+    return {each["number"]: each["verdict"] for each in found[TOGETHER]["meta"]["claims"]} if TOGETHER in found else {}
+
+
+def _head(over: Mapping[str, str]) -> Sequence[str]:
+    return ["", "claim", "verdict", *(["over pipelines"] if over else []), "statistic"]
+
+
+def _column(over: Mapping[str, str], claim: Claim) -> Sequence[str]:
+    return [over.get(claim.number, "not decided")] if over else []
 
 
 def _missing(run: Run, missing: list[str]) -> str:
@@ -65,7 +82,7 @@ def _as_html(run: Run, found: Mapping[str, Any], claims: list[Claim], missing: l
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in entries)
     body = [
         f"<h1>{escape(run.folder.name)}</h1><p>{_code(_missing(run, missing))}</p><nav><ol>{links}</ol></nav>",
-        _claims(claims) if claims else "",
+        _claims(claims, _together(found)) if claims else "",
         *(_section(name, contents, run.report) for name, contents in found.items()),
     ]
     return (
@@ -76,16 +93,21 @@ def _as_html(run: Run, found: Mapping[str, Any], claims: list[Claim], missing: l
     )
 
 
-def _claims(claims: list[Claim]) -> str:
+def _claims(claims: list[Claim], over: Mapping[str, str]) -> str:
     rows = "".join(
-        f"<tr><td>{escape(claim.number)}</td><td>{escape(claim.text)}</td><td class="
-        f'"{claim.verdict.replace(" ", "-")}">{escape(claim.verdict)}</td><td>{escape(claim.statistic)}</td></tr>'
+        f"<tr><td>{escape(claim.number)}</td><td>{escape(claim.text)}</td>"
+        + "".join(map(_verdict, [claim.verdict, *_column(over, claim)]))
+        + f"<td>{escape(claim.statistic)}</td></tr>"
         for claim in claims
     )
-    head = "".join(f"<th>{name}</th>" for name in _CLAIMS)
+    head = "".join(f"<th>{name}</th>" for name in _head(over))
     table = f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     note = f'<p class="note">{_RULE}</p>'
     return f'<section id="claims"><h2>{escape(_PAPER)}</h2><div class="wide">{table}</div>{note}</section>'
+
+
+def _verdict(verdict: str) -> str:
+    return f'<td class="verdict {verdict.replace(" ", "-")}">{escape(verdict)}</td>'
 
 
 def _section(name: str, contents: Mapping[str, Any], folder: Path) -> str:
@@ -159,7 +181,7 @@ section { border-top: 1px solid var(--line); margin-top: 2.5rem; padding-top: 1.
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { text-align: left; }
 .words th, .words td { text-align: left; white-space: normal; vertical-align: top; }
-.words td:nth-child(3) { white-space: nowrap; font-weight: 600; }
+.words td.verdict { white-space: nowrap; font-weight: 600; }
 td.holds { color: var(--good); } td.does-not-hold { color: var(--bad); } td.not-decided { color: var(--soft); }
 .finding { background: var(--mark); border-left: 4px solid var(--good); padding: .8rem 1rem; }
 .note { color: var(--soft); font-size: .85rem; } code { font-size: .85em; overflow-wrap: anywhere; }

@@ -28,6 +28,7 @@ class Settings:
     Attributes:
         run: The run folder.
         seeds: Seeds of the detectors; the first one is also that of classifier and saliency model.
+        pipelines: How many whole pipelines are trained, each in a run folder and with seeds of its own.
         data: The image data module.
         attacks: Attacks by name.
         train_on: Names of the attacks that detectors are trained on; `all-but-<name>` is all the others together.
@@ -40,6 +41,7 @@ class Settings:
 
     run: str
     seeds: list[int]
+    pipelines: int
     data: ImageData
     attacks: dict[str, Attack]
     train_on: list[str]
@@ -48,6 +50,16 @@ class Settings:
     retrain: Retraining | None
     sections: dict[str, Any]
     resolved: str
+
+    def repetition(self, number: int) -> list[str]:
+        """Return the options that make another whole pipeline of these: its run folder and its seeds.
+
+        Args:
+            number: From 1 on; 0 is the pipeline itself.
+        """
+        ahead = number * (max(self.seeds) + 2)  # one more, for the second classifier has the seed after the first
+        seeds = [seed + ahead for seed in self.seeds]
+        return ["--run", f"{self.run}_{number}", "--seeds", str(seeds), "--pipelines", "1"]
 
     def training_attack(self, trained_on: str) -> dict[str, Any]:
         """Return the attack that makes a detector's training images, as a config.
@@ -113,6 +125,7 @@ def read_settings(arguments: list[str]) -> Settings:
     return Settings(
         run=config.run,
         seeds=config.seeds,
+        pipelines=config.pipelines,
         data=built.data,
         attacks=built.attacks,
         train_on=train_on,
@@ -176,6 +189,13 @@ def _parser() -> Parser:
     parser.add_argument("--run", type=str, required=True, help="The run folder.")
     parser.add_argument("--seeds", type=list[int], default=[0], help="Seeds of the detectors.")
     parser.add_argument(
+        "--pipelines",
+        type=int,
+        default=1,
+        help="How many whole pipelines to train, from the classifier on, with other seeds: in the run folder, then in "
+        "RUN_1, RUN_2, ...; `evaluate.py pipelines` judges them together.",
+    )
+    parser.add_argument(
         "--trainer",
         type=dict | None,
         default={},
@@ -216,6 +236,9 @@ def _check(sections: Mapping[str, Any]) -> None:
     seeds = sections["seeds"]
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         msg = f"seeds must be different whole numbers from 0 on, at least one, got {seeds}"
+        raise ValueError(msg)
+    if sections["pipelines"] < 1:
+        msg = f"pipelines must be at least 1, got {sections['pipelines']}"
         raise ValueError(msg)
     _check_names(sections)
     _known_keys("saliency", sections["saliency"], SALIENCY_STAGES)

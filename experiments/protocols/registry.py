@@ -8,6 +8,7 @@ from experiments.enhance.pixels import Fill
 from experiments.enhance.setting import SHARES
 from experiments.protocols.enhance import enhance
 from experiments.protocols.gallery import gallery
+from experiments.protocols.pipelines import pipelines
 from experiments.protocols.recover import PROBABILITY, STEP_SIZE, STEPS, recover
 from experiments.protocols.shift import shift
 from experiments.protocols.similarity import similarity
@@ -48,14 +49,16 @@ class Protocol:
         run: Takes the study, whose `options` hold the values; raises FileNotFoundError where a stage is missing.
         help: A line.
         options: By name.
-        costly: Whether `all` leaves it out.
+        apart: Why `all` leaves it out; empty: it does not.
     """
 
     run: Callable[[Study], Result]
     help: str
     options: Mapping[str, Option] = field(default_factory=dict)
-    costly: bool = False
+    apart: str = ""
 
+
+LONG: Final = "it takes long"
 
 RESAMPLES = Option(int, 1000, "Bootstrap resamples of the intervals.")
 PAIRS = Option(int | None, None, "At most so many pairs per sample; null: all test images.")
@@ -126,7 +129,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "classifier": Option(str | None, None, "With it a classifier of your own; null: the run's."),
             "resamples": RESAMPLES,
         },
-        costly=True,
+        apart=LONG,
     ),
     "enhance": Protocol(
         enhance,
@@ -146,7 +149,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
                 "Root of torchvision's VOCDetection for images of several classes; null: side by side.",
             ),
         },
-        costly=True,
+        apart=LONG,
     ),
     "similarity": Protocol(
         similarity,
@@ -160,7 +163,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             ),
             "reduction": Option(Reduction, "mean", "How maps of several channels become one before they are compared."),
         },
-        costly=True,
+        apart=LONG,
     ),
     "recover": Protocol(
         recover,
@@ -177,7 +180,19 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "step_size": Option(float, STEP_SIZE, "L-inf length of a step."),
             "probability": Option(float, PROBABILITY, "Of the target, at which an attack has succeeded; in (0, 1)."),
         },
-        costly=True,
+        apart=LONG,
+    ),
+    "pipelines": Protocol(
+        pipelines,
+        "what several whole pipelines say together",
+        {
+            "others": Option(
+                list[str] | None,
+                None,
+                "Folders of evaluated runs of the same experiment with other seeds; null: RUN_1, RUN_2, ...",
+            )
+        },
+        apart="it is about several runs",
     ),
 }
 """In the order in which `all` runs them and the report shows them."""

@@ -54,6 +54,18 @@ def test_each_seed_and_attack_has_its_stage(tmp_path):
     assert {f"detectors/id/{attack}/seed_{seed}" for attack in ("fgsm", "none") for seed in (3, 5)} <= set(names)
 
 
+def test_whole_pipelines_have_folders_and_seeds_of_their_own(run_pipeline, capsys):
+    code, run = run_pipeline("--pipelines", "2", saliency={}, detectors={}, seeds=[0, 3])
+    assert code == 0
+    again = run.with_name("run_1")
+    assert capsys.readouterr().out.replace("\n", "").count("seeds [5, 8]") == 1
+    assert [path.name for path in sorted((run / "classifier").iterdir())] == ["second", "seed_0"]
+    assert [path.name for path in sorted((again / "classifier").iterdir())] == ["second", "seed_5"]
+    assert not same(run / "classifier/seed_0/model.ckpt", again / "classifier/seed_5/model.ckpt")
+    settings = read_settings(["--config", str(again / "pipeline.yaml")])
+    assert (settings.run, settings.seeds, settings.pipelines) == (str(again), [5, 8], 1)
+
+
 def test_a_finished_run_holds_every_stage_with_its_files(finished):
     for name in STAGES:
         assert {"last.ckpt", "model.ckpt", "config.yaml"} <= {path.name for path in (finished / name).iterdir()}
@@ -196,6 +208,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
     [
         ({"seeds": []}, "seeds must be different whole numbers"),
         ({"seeds": [1, 1]}, "seeds must be different whole numbers"),
+        ({"pipelines": 0}, "pipelines must be at least 1, got 0"),
         ({"attacks": {}}, "attacks is empty"),
         ({"train_on": []}, "train_on must name different attacks"),
         ({"train_on": ["fgsm", "fgsm"]}, "train_on must name different attacks"),

@@ -307,7 +307,9 @@ def spied(monkeypatch):
         return PROTOCOLS["strength"].run(study)
 
     monkeypatch.setattr(
-        evaluation, "PROTOCOLS", {"recover": Protocol(spy, "a spy", PROTOCOLS["recover"].options, costly=True)}
+        evaluation,
+        "PROTOCOLS",
+        {"recover": Protocol(spy, "a spy", PROTOCOLS["recover"].options, apart="it takes long")},
     )
     return seen
 
