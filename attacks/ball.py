@@ -54,4 +54,4 @@ class Ball:
 def unit(direction: Tensor) -> Tensor:
     """Return each image's direction (N, C, H, W) at L2 length 1; 0 where it has none."""
     length = l2(direction).view(-1, 1, 1, 1)
-    return torch.where(length > 0, direction / length, 0)
+    return (direction / length).masked_fill(~(length > 0), 0)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import above_zero, at_least
+from attacks.loop import Left, Shortest, column
 from attacks.margin import ahead, fooled
 from attacks.norms import l2
 from attacks.problem import Problem
@@ -67,7 +68,7 @@ class CarliniWagnerL2(Attack):
         search = _Search(problem, self)
         while len(search.left):
             search.step()
-        return search.best
+        return search.shortest.points
 
 
 class _Search:
@@ -76,60 +77,53 @@ class _Search:
     def __init__(self, problem: Problem, attack: CarliniWagnerL2) -> None:
         images = problem.images
         self.problem, self.attack = problem, attack
-        self.best = images.clone()
-        self.left = torch.arange(len(images), device=images.device)
+        self.shortest = Shortest(images)
+        self.left = Left(problem)
         vector = images.new_zeros(len(images))
-        self._shortest = torch.full_like(vector, torch.inf)
         self._constant = torch.full_like(vector, attack.initial_constant)
         self._low, self._high = vector.clone(), torch.full_like(vector, torch.inf)
-        self._searches = self.left.clone().zero_()
+        self._searches = torch.zeros_like(self.left.rows)
         self._origin = torch.atanh((2 * images - 1) * (1 - _EDGE))
         self._w, self._mean, self._square = self._origin.clone(), torch.zeros_like(images), torch.zeros_like(images)
-        self._steps = self._searches.clone()
+        self._steps = torch.zeros_like(self.left.rows)  # 0: the descent starts, at the image and with no past
         self._previous = torch.full_like(vector, torch.inf)
         self._succeeded = torch.zeros_like(vector, dtype=torch.bool)
 
     def step(self) -> None:
         """Take a step of the descent with every image that is left."""
-        for rows in self.problem.batches(self.left):
+        for rows in self.left.batches():
             self._descend(rows)
-        self.left = self.left[self._searches[self.left] < self.attack.search_steps]
+        self.left.end_step()
 
     def _descend(self, rows: Tensor) -> None:
         part, attack = self.problem[rows], self.attack
-        tanh = torch.tanh(self._w[rows])
+        start = column(self._steps[rows] == 0)
+        w = torch.where(start, self._origin[rows], self._w[rows])
+        tanh = torch.tanh(w)
         moved = part.images + part.within_region((tanh / (1 - _EDGE) + 1) / 2 - part.images)
-        at_image = (self._steps[rows] == 0).view(-1, 1, 1, 1)  # exactly, not but for rounding
-        points = torch.where(at_image, part.images, moved.clamp(0, 1)).requires_grad_()
+        points = torch.where(start, part.images, moved.clamp(0, 1)).requires_grad_()  # exactly, not but for rounding
         logits = part.model(points)
         hinge = (attack.confidence - ahead(logits, part.labels, targeted=attack.targeted)).clamp(min=0)
         (gradient,) = torch.autograd.grad(hinge.sum(), points)
-        points = points.detach()
+        points, hinge = points.detach(), hinge.detach()
         change = points - part.images
         lengths, constant = l2(change), self._constant[rows]
-        hit = fooled(logits.detach(), part.labels, targeted=attack.targeted) & (hinge == 0)
-        self._keep(rows, points, lengths, hit)
-        gradient = 2 * change + constant.view(-1, 1, 1, 1) * gradient
-        gradient = part.within_region(gradient * (1 - tanh.square()) / (2 * (1 - _EDGE)))
-        self._adam(rows, gradient)
-        self._clock(rows, lengths.square() + constant * hinge.detach())
-
-    def _keep(self, rows: Tensor, points: Tensor, lengths: Tensor, hit: Tensor) -> None:
-        """Keep what is adversarial and shorter than what was met so far."""
+        hit = fooled(logits.detach(), part.labels, targeted=attack.targeted) & (hinge == 0) & ~self.left.done(rows)
         self._succeeded[rows] |= hit
-        better = hit & (lengths < self._shortest[rows])
-        self.best[rows[better]] = points[better]
-        self._shortest[rows[better]] = lengths[better]
+        self.shortest.offer(rows, points, lengths, hit)
+        gradient = 2 * change + column(constant) * gradient
+        gradient = part.within_region(gradient * (1 - tanh.square()) / (2 * (1 - _EDGE)))
+        self._adam(rows, start, w, gradient)
+        self._clock(rows, lengths.square() + constant * hinge)
 
-    def _adam(self, rows: Tensor, gradient: Tensor) -> None:
+    def _adam(self, rows: Tensor, start: Tensor, w: Tensor, gradient: Tensor) -> None:
         self._steps[rows] += 1
-        steps = self._steps[rows].to(gradient.dtype).view(-1, 1, 1, 1)
-        mean = self._mean[rows].mul_(0.9).add_(gradient, alpha=0.1)
-        square = self._square[rows].mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+        steps = column(self._steps[rows].to(gradient.dtype))
+        mean = self._mean[rows].masked_fill_(start, 0).mul_(0.9).add_(gradient, alpha=0.1)
+        square = self._square[rows].masked_fill_(start, 0).mul_(0.999).addcmul_(gradient, gradient, value=0.001)
         self._mean[rows], self._square[rows] = mean, square
         rate = self.attack.learning_rate * (1 - 0.999**steps).sqrt() / (1 - 0.9**steps)
-        moved = self._w[rows] - rate * mean / (square.sqrt() + 1e-8)
-        self._w[rows] = moved.clamp(-_END, _END)
+        self._w[rows] = (w - rate * mean / (square.sqrt() + 1e-8)).clamp(-_END, _END)
 
     def _clock(self, rows: Tensor, loss: Tensor) -> None:
         """End the descents that are over, by their number of steps or because the loss stands still."""
@@ -139,19 +133,20 @@ class _Search:
             check = steps % max(1, attack.steps // _CHECKS) == 0
             over |= check & (loss > _STILL * self._previous[rows])
             self._previous[rows] = torch.where(check, loss, self._previous[rows])
-        ended = rows[over]
-        if len(ended):
-            self._restart(ended)
+        if not self.left.looks or over.any():  # to ask costs no wait then, and is less work
+            self._restart(rows, over)
 
-    def _restart(self, rows: Tensor) -> None:
-        """Choose the next constant and start again from the image."""
+    def _restart(self, rows: Tensor, over: Tensor) -> None:
+        """Choose the next constant where a descent is over, and start again there."""
         constant, hit = self._constant[rows], self._succeeded[rows]
-        self._high[rows] = torch.where(hit, torch.minimum(self._high[rows], constant), self._high[rows])
-        self._low[rows] = torch.where(hit, self._low[rows], torch.maximum(self._low[rows], constant))
-        bisected = (self._low[rows] + self._high[rows]) / 2
-        self._constant[rows] = torch.where(self._high[rows].isinf(), 10 * constant, bisected)
-        self._searches[rows] += 1
-        self._steps[rows] = 0
-        self._w[rows], self._mean[rows], self._square[rows] = self._origin[rows], 0.0, 0.0
-        self._previous[rows] = torch.inf
-        self._succeeded[rows] = False
+        low, high = self._low[rows], self._high[rows]
+        high = torch.where(over & hit, torch.minimum(high, constant), high)
+        low = torch.where(over & ~hit, torch.maximum(low, constant), low)
+        following = torch.where(high.isinf(), 10 * constant, (low + high) / 2)
+        self._low[rows], self._high[rows] = low, high
+        self._constant[rows] = torch.where(over, following, constant)
+        self._searches[rows] += over
+        self._steps[rows] *= ~over
+        self._previous[rows] = self._previous[rows].masked_fill(over, torch.inf)
+        self._succeeded[rows] = hit & ~over
+        self.left.leave(rows, self._searches[rows] >= self.attack.search_steps)

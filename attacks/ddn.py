@@ -78,7 +78,7 @@ class DDN(Attack):
             better = reached & (length < shortest)
             best = torch.where(better.view(-1, 1, 1, 1), points.detach(), best)
             shortest = torch.where(better, length, shortest)
-            if last or not shortest.any():  # images that need no change have no shorter one
+            if last or (step == 0 and not shortest.any()):  # images that need no change have no shorter one
                 break
             (gradient,) = gradients_of([loss], points)
             change = change - self._length(step) * unit(problem.within_region(gradient))

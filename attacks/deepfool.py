@@ -8,6 +8,7 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import at_least, untargeted
+from attacks.loop import Left, column
 from attacks.margin import fooled, rivals_of
 from attacks.problem import Problem
 
@@ -73,7 +74,7 @@ class DeepFool(Attack):
             if len(walk.left) == 0:
                 return walk.points
         walk.step()  # looks at where the last step led
-        walk.points[walk.left] = problem.images[walk.left]
+        walk.give_up()
         return walk.points
 
 
@@ -97,31 +98,41 @@ class _Walk:
         self.problem = problem
         self.candidates = candidates
         self.points = images.clone()
-        self.left = torch.arange(len(images), device=images.device)
+        self.left = Left(problem)
         self._change = torch.zeros_like(images)
         self._rivals = torch.zeros(len(images), _FOLLOWED, dtype=torch.long, device=images.device)
-        self._counts = torch.zeros(len(images), dtype=torch.long, device=images.device)  # 0: not looked at yet
+        self._counts = torch.zeros_like(self.left.rows)  # of rivals that an image follows; never more than before
+        self._groups = {0: self.left.rows}  # those left by the most rivals that one of them follows; 0: not known yet
 
     def step(self) -> None:
         """Take a step with every image that is left; those that are done leave."""
-        done = torch.zeros(len(self.points), dtype=torch.bool, device=self.points.device)
-        counts = self._counts[self.left]
-        for count in range(_FOLLOWED + 1):
-            for rows in self.problem.batches(self.left[counts == count]):
+        for count, group in self._groups.items():
+            for rows in self.problem.batches(group):
                 if len(rows):
-                    done[rows] = self._first_step(rows) if count == 0 else self._later_step(rows, count)
-        self.left = self.left[~done[self.left]]
+                    done = self._first_step(rows) if count == 0 else self._later_step(rows, count)
+                    self.left.leave(rows, done)
+        if self.left.end_step():
+            left = self.left.rows
+            self._groups = {count: left[self._counts[left] == count] for count in range(1, _FOLLOWED + 1)}
+        elif 0 in self._groups:
+            self._groups = {_FOLLOWED: self.left.rows}
 
     def move(self, stretch: float) -> None:
         """Go where the steps so far lead, and by `stretch` beyond."""
-        moved = self.problem.images[self.left] + stretch * self._change[self.left]
-        self.points[self.left] = moved.clamp(0, 1)
+        rows = self.left.rows
+        moved = (self.problem.images[rows] + stretch * self._change[rows]).clamp(0, 1)
+        self.points[rows] = torch.where(column(self.left.done(rows)), self.points[rows], moved)
+
+    def give_up(self) -> None:
+        """Put the images back that are not done."""
+        rows = self.left.rows
+        self.points[rows] = torch.where(column(self.left.done(rows)), self.points[rows], self.problem.images[rows])
 
     def _first_step(self, rows: Tensor) -> Tensor:
         part = self.problem[rows]
         view = self._look(part, part.images, None, slice(0, _NEAR))
         reach = view.gap / (_STEEPER * view.lengths.amax(1))
-        missed = (~view.done & (reach < view.distances.amin(1))).nonzero().squeeze(1)
+        missed = (~view.done & (reach < view.distances.amin(1))).nonzero().squeeze(1)  # waits for a device, but once
         self._choose(rows, view)
         if len(missed):
             far = self._look(part[missed], part.images[missed], view.others[missed], slice(None))
@@ -134,7 +145,8 @@ class _Walk:
 
     def _later_step(self, rows: Tensor, count: int) -> Tensor:
         view = self._look(self.problem[rows], self.points[rows], self._rivals[rows, :count], slice(None))
-        self._choose(rows, view)
+        unfollowed = torch.arange(count, device=rows.device) >= self._counts[rows, None]
+        self._choose(rows, view._replace(distances=view.distances.masked_fill(unfollowed, torch.inf)))
         return view.done
 
     def _look(self, part: Problem, points: Tensor, rivals: Tensor | None, taken: slice) -> _View:
@@ -168,7 +180,7 @@ class _Walk:
         places = torch.arange(len(rows), device=rows.device)
         gradient = view.gradients[places, order[:, 0]]
         length = view.lengths[places, order[:, 0]]
-        self._change[rows] += ((distances[:, 0] + _STABLE) / length).view(-1, 1, 1, 1) * gradient
+        self._change[rows] += column((distances[:, 0] + _STABLE) / length) * gradient
         kept = min(_FOLLOWED, order.shape[1])
         self._rivals[rows, :kept] = view.rivals.gather(1, order[:, :kept])
         self._counts[rows] = (distances[:, :kept] <= _SPREAD * distances[:, :1]).sum(1)

@@ -51,7 +51,7 @@ class _Walk(Attack):
             direction = problem.within_region(self._ascent(problem, adversarial))
             if plan.decay is not None:
                 mean = direction.abs().mean((1, 2, 3), keepdim=True)
-                momentum = plan.decay * momentum + torch.where(mean > 0, direction / mean, 0)
+                momentum = plan.decay * momentum + (direction / mean).masked_fill(~(mean > 0), 0)
                 direction = momentum
             step = plan.step_size * ball.direction(direction)
             adversarial = ball.project(adversarial + step, problem.images)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import at_least, number
+from attacks.loop import Left, column
 from attacks.margin import ahead, fooled
-from attacks.pairs import best_pair
+from attacks.pairs import best_pair, likely_pair
 from attacks.problem import Problem
 
 _ROOM = 0.01
@@ -23,6 +24,7 @@ class _Moves(NamedTuple):
     pairs: Tensor  # (n, 2) values to change
     ends: Tensor  # (n, 2) what they become
     found: Tensor  # (n,) bool, whether there is such a pair
+    known: Tensor  # (n,) bool; where not, the rest means nothing, and the image waits for another search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +48,8 @@ class _FewValues(Attack):
         """Return which values (N, C, H, W) may change."""
 
     @abstractmethod
-    def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor) -> _Moves:
-        """Return the next moves; free is (N, C * H * W)."""
+    def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor, *, waits: bool) -> _Moves:
+        """Return the next moves; free is (N, C * H * W). They are known to all images if the host `waits`."""
 
     def _draws(self, problem: Problem) -> Tensor:
         """Return a number in [0, 1) for each image, from which `_goals` may choose."""
@@ -58,31 +60,38 @@ class _FewValues(Attack):
         points = problem.images.clone()
         free = problem.within_region(self._free(points)).flatten(1).bool()
         draws = self._draws(problem)
-        left = torch.arange(len(problem), device=points.device)
-        steps = int(free.shape[1] * self.gamma / 2 + 1e-9)  # not one less by rounding
-        for step in range(steps + 1):  # the last one only looks
-            over = torch.zeros(len(problem), dtype=torch.bool, device=points.device)
-            for rows in problem.batches(left):
+        left = Left(problem)
+        steps = torch.zeros_like(left.rows)
+        most = int(free.shape[1] * self.gamma / 2 + 1e-9)  # not one less by rounding
+        while len(left):
+            for rows in left.batches():
                 part, here = problem[rows], points[rows].requires_grad_()
                 logits = part.model(here)
                 goals, reach = self._goals(part.labels, logits.shape[1], draws[rows])
-                done = fooled(logits.detach(), goals, targeted=reach) | (step == steps)
-                if step == 0:  # a goal reached before is reached, whatever target was drawn
-                    done |= fooled(logits.detach(), part.labels, targeted=self.targeted)
-                if not done.all():
-                    pairs, ends, found = self._moves(logits, here, goals, free[rows])
-                    done |= ~found
-                    going = rows[~done][:, None]
-                    values = points.view(len(points), -1)
-                    free[going, pairs[~done]] &= values[going, pairs[~done]] == ends[~done]  # what moves, moves once
-                    values[going, pairs[~done]] = ends[~done]
-                failed = done & ~fooled(logits.detach(), part.labels, targeted=self.targeted)
-                points[rows[failed]] = part.images[failed]
-                over[rows] = done
-            left = left[~over[left]]
-            if len(left) == 0:
-                break
+                success = fooled(logits.detach(), part.labels, targeted=self.targeted)
+                before, step = left.done(rows), steps[rows]
+                done = before | fooled(logits.detach(), goals, targeted=reach) | (step == most)  # then it only looks
+                done |= success & (step == 0)  # a goal reached before is reached, whatever target was drawn
+                if not (left.looks and done.all()):
+                    moves = self._moves(logits, here, goals, free[rows], waits=left.looks)
+                    done |= moves.known & ~moves.found
+                    going = moves.known & ~done
+                    _move(rows, going, moves, points, free)
+                    steps[rows] = step + going
+                failed = done & ~before & ~success
+                points[rows] = torch.where(column(failed), part.images, points[rows])
+                left.leave(rows, done)
+            left.end_step()
         return points
+
+
+def _move(rows: Tensor, going: Tensor, moves: _Moves, points: Tensor, free: Tensor) -> None:
+    """Move the values of the images (n,) that are `going` (n,), in place; what moves, moves once."""
+    spots, going = (rows[:, None], moves.pairs), going[:, None]
+    values = points.view(len(points), -1)
+    current = values[spots]
+    free[spots] &= ~going | (current == moves.ends)
+    values[spots] = torch.where(going, moves.ends, current)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +113,8 @@ class JSMA(_FewValues):
 
     Reference:
         Papernot et al., "The Limitations of Deep Learning in Adversarial Settings", arXiv 1511.07528v1, algorithms 2
-        and 3 on logits; a step costs one pass forward and two backward.
+        and 3 on logits; a step costs one pass forward and two backward. Off the CPU an image may have to wait some such
+        steps for the search of its pair, so that the host need not wait for the device: see `likely_pair`.
     """
 
     theta: float = 1.0
@@ -130,14 +140,18 @@ class JSMA(_FewValues):
     def _free(self, images: Tensor) -> Tensor:
         return images < 1 - _ROOM if self.theta > 0 else images > _ROOM
 
-    def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor) -> _Moves:
+    def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor, *, waits: bool) -> _Moves:
         target = logits.gather(1, goals[:, None]).sum()
         sign = 1.0 if self.theta > 0 else -1.0
         gain = sign * torch.autograd.grad(target, points, retain_graph=True)[0].flatten(1)
         loss = sign * torch.autograd.grad(target - logits.sum(), points)[0].flatten(1)
-        pairs, found = best_pair(gain, loss, free)
+        if waits:
+            pairs, found = best_pair(gain, loss, free)
+            known = torch.ones_like(found)
+        else:
+            pairs, found, known = likely_pair(gain, loss, free)
         ends = (points.detach().flatten(1).gather(1, pairs) + self.theta).clamp(0, 1)
-        return _Moves(pairs, ends, found)
+        return _Moves(pairs, ends, found, known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +175,19 @@ class GreedyL0(_FewValues):
     def _free(self, images: Tensor) -> Tensor:
         return torch.ones_like(images, dtype=torch.bool)
 
-    def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor) -> _Moves:
+    def _moves(
+        self,
+        logits: Tensor,
+        points: Tensor,
+        goals: Tensor,
+        free: Tensor,
+        *,
+        waits: bool,  # noqa: ARG002 - the loop's
+    ) -> _Moves:
         (gradient,) = torch.autograd.grad(ahead(logits, goals, targeted=self.targeted).sum(), points)
         gradient, values = gradient.flatten(1), points.detach().flatten(1)
         gains = torch.where(gradient > 0, gradient * (1 - values), -gradient * values)
-        best, pairs = torch.where(free, gains, 0).topk(2, 1)
-        ends = (gradient.gather(1, pairs) > 0).to(values.dtype)
-        return _Moves(pairs, torch.where(best > 0, ends, values.gather(1, pairs)), best[:, 0] > 0)
+        best, pairs = gains.masked_fill(~free, 0).topk(2, 1)
+        ends = torch.where(best > 0, (gradient.gather(1, pairs) > 0).to(values.dtype), values.gather(1, pairs))
+        found = best[:, 0] > 0
+        return _Moves(pairs, ends, found, known=torch.ones_like(found))

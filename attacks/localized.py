@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from attacks.base import Attack
 from attacks.checks import at_least
+from attacks.loop import Left, column
 from attacks.norms import project_linf
 from attacks.problem import Problem
 
@@ -50,25 +51,25 @@ class LocalizedBIM(Attack):
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
         points = problem.images.clone()
-        left = torch.arange(len(problem), device=points.device)
+        left = Left(problem)
         for _ in range(self.steps):
-            reached = torch.zeros(len(problem), dtype=torch.bool, device=points.device)
-            for rows in problem.batches(left):
+            for rows in left.batches():
                 part, here = problem[rows], points[rows].requires_grad_()
                 logits = part.model(here)
-                reached[rows] = self._reached(logits.detach(), part.labels)
+                left.leave(rows, self._reached(logits.detach(), part.labels))
                 loss = functional.cross_entropy(logits, part.labels, reduction="sum")
                 (gradient,) = torch.autograd.grad(-loss if self.targeted else loss, here)
                 step = self.step_size * part.within_region(gradient).sign()
                 moved = project_linf(here.detach() + step, part.images, self.epsilon)
-                points[rows] = torch.where(reached[rows].view(-1, 1, 1, 1), here.detach(), moved)
-            left = left[~reached[left]]
+                points[rows] = torch.where(column(left.done(rows)), here.detach(), moved)
+            left.end_step()
             if len(left) == 0:
                 return points
         with torch.no_grad():
-            for rows in problem.batches(left):
-                failed = ~self._reached(problem[rows].model(points[rows]), problem.labels[rows])
-                points[rows[failed]] = problem.images[rows[failed]]
+            for rows in left.batches():
+                part, here = problem[rows], points[rows]
+                reached = left.done(rows) | self._reached(part.model(here), part.labels)
+                points[rows] = torch.where(column(reached), here, part.images)
         return points
 
     def _reached(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Ten
     Exact for any number m of values in O(m) memory. Three facts do it, each true in floating point as well, where sums
     and products keep their order: a pair with value p scores at most
     :math:`U_p = (t_p + \max t)(o_p + \max o)`, so that values below the score of some pair can go; the score grows in
-    both sums, so that a value with two others not below it in t and o can go; the rest is few.
+    both sums, so that a value with two others not below it in t and o can go; the rest is few. How few is known only
+    after each of these steps, so that the host waits for a device.
 
     Args:
         target: (N, m), the gain of the target by a change of each value.
@@ -24,15 +25,51 @@ def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Ten
         (N, 2) indices in ascending order, and (N,) bool, whether there is such a pair; where there is none, the indices
         mean nothing. Among pairs of equal sums it is the first in reading order.
     """
+    target, others, reach, known = _bounded(target, others, free)
+    kept = _indices((reach >= known) & (reach > 0))
+    if kept.shape[1] > _BLOCK:
+        places = _indices(_front(_take(target, kept), _take(others, kept)))
+        kept = _take(kept, places, fill=target.shape[1]).long()
+    return _among(target, others, kept)
+
+
+def likely_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `best_pair` does, for those images where it is found without waiting for a device.
+
+    All sizes are fixed: the values that `best_pair` would keep in the end are counted on the device, and where they are
+    more than 64, which has not been met on images, the result is not known.
+
+    Args:
+        target: (N, m), the gain of the target by a change of each value.
+        others: (N, m), the loss of the other classes by it.
+        free: (N, m) bool, which values may be taken.
+
+    Returns:
+        The indices and whether there is a pair, and (N,) bool, whether both are known; where not, they mean nothing.
+    """
+    target, others, reach, known = _bounded(target, others, free)
+    size = target.shape[1]
+    reach = reach.masked_fill((reach < known) | ~_front(target, others), 0)
+    reaches, kept = reach.topk(min(_BLOCK + 1, size), 1)
+    kept = kept.masked_fill(reaches == 0, size)[:, :_BLOCK].sort(1).values
+    return *_among(target, others, kept), (reaches[:, _BLOCK:] == 0).all(1)
+
+
+def _bounded(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return gain and loss (N, m), minus infinity where not free; what a pair with each value scores at most (N, m).
+
+    Last, (N, 1), what some pair scores.
+    """
     target = torch.where(free, target, -torch.inf)
     others = torch.where(free, others, -torch.inf)
     reach = _product(target + target.amax(1, keepdim=True), others + others.amax(1, keepdim=True))
     seeds = reach.topk(min(_SEED, reach.shape[1]), 1).indices
     known, _ = _search(target.gather(1, seeds), others.gather(1, seeds))
-    kept = _indices((reach >= known[:, None]) & (reach > 0))
-    if kept.shape[1] > _BLOCK:
-        places = _indices(_front(_take(target, kept), _take(others, kept)))
-        kept = _take(kept, places, fill=target.shape[1]).long()
+    return target, others, reach, known[:, None]
+
+
+def _among(target: Tensor, others: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best pair (N, 2) of values at ascending indices (N, k) filled up with m, and whether there is one."""
     score, pair = _search(_take(target, kept), _take(others, kept))
     return _take(kept, pair, fill=0).long().clamp(max=target.shape[1] - 1), score > 0
 
@@ -79,8 +116,8 @@ def _search(target: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     for start in range(0, size, _BLOCK):
         rows = columns[start : start + _BLOCK]
         scores = _product(
-            target[:, rows, None] + target[:, None, :],
-            others[:, rows, None] + others[:, None, :],
+            target[:, start : start + _BLOCK, None] + target[:, None, :],
+            others[:, start : start + _BLOCK, None] + others[:, None, :],
         )
         scores = torch.where(rows[:, None] < columns, scores, 0).flatten(1)
         highest, places = scores.max(1)

@@ -1,22 +1,27 @@
 """Carlini and Wagner's problem in the L2 norm from a warm start, for sets that must be made fast."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from attacks.base import Attack
-from attacks.checks import above_zero, at_least
+from attacks.checks import above_zero, at_least, one_of
 from attacks.deepfool import DeepFool
+from attacks.loop import Left, Shortest, column
 from attacks.margin import ahead, fooled
 from attacks.norms import l2
 from attacks.problem import Problem
 
+STARTS = ("deepfool", "image")
+
 _WALK = 50
 """Steps towards the boundary that an image has, before it counts as withstanding."""
-_BEYOND = 1.02
 _LEAST = 0.1
 """The share of the step size that the last steps keep."""
+_STABLE = 1e-4
+"""Added to a gap in logits, so that a step from the boundary still crosses it."""
 _TINY = 1e-12
 
 
@@ -24,22 +29,28 @@ _TINY = 1e-12
 class WarmCarliniWagnerL2(Attack):
     r"""Minimise :math:`\lVert\delta\rVert^2 - c\,m(x + \delta)`, m the lead of a wrong class, starting on the boundary.
 
-    The problem is that of `CarliniWagnerL2`, the solver another: it starts from DeepFool's image (targeted: from linear
-    steps towards the target), with the constant that is right where the model is linear,
+    The problem is that of `CarliniWagnerL2`, the solver another. It first gets to the boundary: by DeepFool's walk, or
+    from the image by steps along the gradient of m, each to where the linear model has its boundary and a bit beyond.
+    There it takes the constant that is right where the model is linear,
     :math:`c = 2\lVert\delta\rVert / \lVert\nabla m\rVert`; it descends in the image space, clipped to [0, 1]; and the
     constant shrinks after each step that is adversarial and grows after each that is not, in place of a binary search.
     Every image has its own constant. The shortest adversarial image met is returned; without any, the image itself.
 
     Args:
         confidence: Least lead of the wrong class in logits, at least 0.
-        steps: Steps of the descent, at least 1; a pass forward and a pass backward each.
+        steps: Steps of the descent, at least 1; a pass forward and a pass backward each. The first only looks at the
+            adversarial point that the descent starts from; with 1 it is returned.
         step_size: Share of the way to the minimiser of the linearised problem that half a step goes, in (0, .5]; falls
             linearly to a tenth.
         constant_rate: By which share the constant changes at first, above 0; falls linearly to 0.
+        start: "deepfool": looks at several classes, for the shortest; "image": at the one of highest logit, which costs
+            one pass backward for each one forward. Targeted it is always the image, as the class is given.
+        overshoot: How far beyond the boundary a step from the image goes, at least 0, as a share of the step. Large
+            ones, with few `steps`, are fast: most images need one step.
         targeted: Whether labels are targets to reach.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range or the start another one.
 
     Reference:
         Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", arXiv 1608.04644, section V, for the
@@ -50,22 +61,25 @@ class WarmCarliniWagnerL2(Attack):
     steps: int = 20
     step_size: float = 0.3
     constant_rate: float = 0.3
+    start: Literal["deepfool", "image"] = "deepfool"
+    overshoot: float = 0.02
 
     def __post_init__(self) -> None:
-        at_least(0, confidence=self.confidence)
+        at_least(0, confidence=self.confidence, overshoot=self.overshoot)
         at_least(1, steps=self.steps)
         above_zero(step_size=self.step_size, constant_rate=self.constant_rate)
+        one_of(STARTS, start=self.start)
         if self.step_size > 1 / 2:
             msg = f"step_size must be at most 0.5 (the whole way to the minimiser), got {self.step_size}"
             raise ValueError(msg)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
-        start = problem.images if self.targeted else DeepFool().perturb(problem)
-        descent = _Descent(problem, self, start)
+        at_image = self.targeted or self.start == "image"
+        descent = _Descent(problem, self, problem.images if at_image else DeepFool().perturb(problem))
         while len(descent.left):
             descent.step()
-        return descent.best
+        return descent.shortest.points
 
 
 class _Descent:
@@ -74,21 +88,20 @@ class _Descent:
     def __init__(self, problem: Problem, attack: WarmCarliniWagnerL2, start: Tensor) -> None:
         images = problem.images
         self.problem, self.attack = problem, attack
-        self.best = images.clone()
-        self.left = torch.arange(len(images), device=images.device)
+        self.shortest = Shortest(images)
+        self.left = Left(problem)
         self._points = start.clone()
-        self._shortest = images.new_full((len(images),), torch.inf)
         self._constant = images.new_zeros(len(images))  # 0: not adversarial yet
         self._clock = images.new_zeros(len(images))
         self._walked = images.new_zeros(len(images))
 
     def step(self) -> None:
         """Take a step with every image that is left."""
-        for rows in self.problem.batches(self.left):
+        for rows in self.left.batches():
             self._step(rows)
-        clock, walked, shortest = self._clock[self.left], self._walked[self.left], self._shortest[self.left]
-        over = (clock >= self.attack.steps) | (walked >= _WALK) | (shortest == 0)
-        self.left = self.left[~over]
+            over = (self._clock[rows] >= self.attack.steps) | (self._walked[rows] >= _WALK)
+            self.left.leave(rows, over | (self.shortest.lengths[rows] == 0))
+        self.left.end_step()
 
     def _step(self, rows: Tensor) -> None:
         part, attack = self.problem[rows], self.attack
@@ -100,15 +113,13 @@ class _Descent:
         change, steepness = points - part.images, l2(gradient) + _TINY
         length = l2(change)
         hit = fooled(values, part.labels, targeted=attack.targeted) & (margin >= attack.confidence)
-        better = hit & (length < self._shortest[rows])
-        self.best[rows[better]] = points[better]
-        self._shortest[rows] = torch.where(better, length, self._shortest[rows])
+        self.shortest.offer(rows, points, length, hit & ~self.left.done(rows))
         left = 1 - self._clock[rows] / attack.steps
         constant = self._next_constant(rows, hit, 2 * length / steepness, 1 + attack.constant_rate * left)
-        descent = 2 * change - _column(constant) * gradient
+        descent = 2 * change - column(constant) * gradient
         rate = attack.step_size * left.clamp(min=_LEAST)
-        gap = _BEYOND * ((attack.confidence - margin).clamp(min=0) + 1e-4) / steepness.square()
-        moved = torch.where(_column(constant) > 0, points - _column(rate) * descent, points + _column(gap) * gradient)
+        gap = (1 + attack.overshoot) * ((attack.confidence - margin).clamp(min=0) + _STABLE) / steepness.square()
+        moved = torch.where(column(constant) > 0, points - column(rate) * descent, points + column(gap) * gradient)
         self._points[rows] = moved.clamp(0, 1)
         self._clock[rows] += constant > 0
         self._walked[rows] += constant == 0
@@ -116,10 +127,5 @@ class _Descent:
     def _next_constant(self, rows: Tensor, hit: Tensor, first: Tensor, factor: Tensor) -> Tensor:
         constant = self._constant[rows]
         turned = torch.where(hit, constant / factor, constant * factor)
-        self._constant[rows] = torch.where(constant > 0, turned, torch.where(hit, first, 0))
+        self._constant[rows] = torch.where(constant > 0, turned, first.masked_fill(~hit, 0))
         return self._constant[rows]
-
-
-def _column(values: Tensor) -> Tensor:
-    """Return values (N,) as (N, 1, 1, 1)."""
-    return values.view(-1, 1, 1, 1)

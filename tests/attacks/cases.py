@@ -44,6 +44,7 @@ _MINIMAL = {
     "DeepFool": DeepFool(),
     "CarliniWagnerL2": CarliniWagnerL2(**_DESCENT),
     "WarmCarliniWagnerL2": WarmCarliniWagnerL2(steps=10),
+    "WarmCarliniWagnerL2-from-image": WarmCarliniWagnerL2(steps=2, start="image", overshoot=0.2),
     "DDN": DDN(steps=24, gamma=0.1),
     "JSMA": JSMA(gamma=0.3),
     "JSMA-down": JSMA(theta=-1.0, gamma=0.3),

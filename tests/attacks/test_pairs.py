@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.pairs import best_pair
+from attacks.pairs import best_pair, likely_pair
 
 KINDS = {
     "independent": lambda t, o: (t, o),
@@ -31,11 +31,16 @@ def looked_up(target, others, free):
 
 
 def compare(target, others, free):
+    """Compare both searches with all pairs; return where the one of fixed sizes knows its result."""
     pairs, found = best_pair(target, others, free)
+    likely, likely_found, known = likely_pair(target, others, free)
     for row, expected in enumerate(map(looked_up, target, others, free)):
         assert bool(found[row]) == (expected is not None)
+        assert bool(likely_found[row]) == (expected is not None) or not known[row]
         if expected is not None:
             assert tuple(pairs[row].tolist()) == expected
+            assert tuple(likely[row].tolist()) == expected or not known[row]
+    return known
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 20, 65, 300])
@@ -45,7 +50,8 @@ def test_equals_all_pairs(kind, size):
         generator = torch.Generator().manual_seed(seed)
         drawn = torch.randn(2, 4, size, generator=generator)
         share = torch.tensor([1.0, 0.5, 0.1, 0.0]).roll(seed)[:, None]
-        compare(*KINDS[kind](*drawn), torch.rand(4, size, generator=generator) < share)
+        known = compare(*KINDS[kind](*drawn), torch.rand(4, size, generator=generator) < share)
+        assert known.all() or kind in {"against", "all on the front"}
 
 
 SMALL = st.integers(-3, 3).map(float) | st.floats(-1, 1, width=32)
@@ -67,6 +73,11 @@ def test_equals_all_pairs_where_the_front_itself_is_longer_than_a_block():
     angle = torch.linspace(0.1, 1.4, 500)[None, torch.randperm(500)]
     bulge = 1 + 0.001 * torch.rand(1, 500)
     compare(bulge * angle.cos(), bulge * angle.sin(), torch.ones(1, 500, dtype=torch.bool))
+
+
+def test_more_candidates_than_a_block_are_not_known_without_waiting():
+    values = torch.arange(200.0)[None]
+    assert not compare(values, 200 - values, torch.ones(1, 200, dtype=torch.bool)).item()
 
 
 def test_all_values_equal_gives_the_first_two_free():

@@ -113,8 +113,8 @@ def test_passes_back_are_counted_as_often_as_they_happen(linear, images, labels)
     points = whole[:3].images.clone().requires_grad_()
     logits = whole[:3].model(points)
     assert passes.backward.tolist() == [0] * 8
-    for column in range(2):
-        torch.autograd.grad(logits[:, column].sum(), points, retain_graph=True)
+    for number in range(2):
+        torch.autograd.grad(logits[:, number].sum(), points, retain_graph=True)
     assert passes.forward.tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
     assert passes.backward.tolist() == [2, 2, 2, 0, 0, 0, 0, 0]
 

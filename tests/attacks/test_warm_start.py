@@ -63,6 +63,37 @@ def test_it_costs_its_steps_and_the_start(trained):
     assert torch.equal(result.backward_passes, walked.backward_passes + 15)
 
 
+@pytest.mark.parametrize("overshoot", [0.02, 0.2, 1.0])
+def test_from_the_image_a_linear_model_takes_one_step_and_the_overshoot(overshoot):
+    model, labels = plain(2), torch.zeros(16, dtype=torch.long)
+    attack = WarmCarliniWagnerL2(start="image", steps=1, overshoot=overshoot)
+    result = attack.report(model, at_distance(model, 16, 0.2), labels)
+    beyond = 1e-4 / (model[1].weight[0] - model[1].weight[1]).norm()
+    expected = torch.full_like(result.l2, (1 + overshoot) * (0.2 + beyond.item()))
+    torch.testing.assert_close(result.l2, expected, rtol=1e-6, atol=0)
+    assert result.forward_passes.tolist() == result.backward_passes.tolist() == [2] * 16
+
+
+def test_from_the_image_it_is_cheaper_and_somewhat_longer(trained):
+    net, images = trained
+    labels = net(images).argmax(1)
+    quick = WarmCarliniWagnerL2(start="image", steps=1, overshoot=0.2).report(net, images, labels)
+    walked = DeepFool().report(net, images, labels)
+    assert quick.success.all()
+    assert quick.backward_passes.sum() < 0.6 * walked.backward_passes.sum()
+    assert quick.l2.mean() < 1.4 * walked.l2.mean()
+    descended = WarmCarliniWagnerL2(start="image").report(net, images, labels)
+    assert torch.equal(descended.forward_passes, descended.backward_passes)
+    assert descended.l2.mean() < 1.15 * WarmCarliniWagnerL2().report(net, images, labels).l2.mean()
+
+
+def test_targeted_it_starts_from_the_image_in_any_case(trained):
+    net, images = trained
+    targets = (net(images).argmax(1) + 1) % 6
+    either = [WarmCarliniWagnerL2(targeted=True, start=start)(net, images, targets) for start in ("deepfool", "image")]
+    assert torch.equal(*either)
+
+
 @pytest.mark.parametrize("colour", [0.0, 1.0])
 def test_black_and_white_images_move(colour):
     model = plain(2)
@@ -179,6 +210,8 @@ def test_more_steps_give_no_longer_perturbations(trained):
         ({"step_size": 0.0}, "step_size must be finite and above 0, got 0.0"),
         ({"step_size": 0.6}, r"step_size must be at most 0.5 .*, got 0.6"),
         ({"constant_rate": 0.0}, "constant_rate must be finite and above 0, got 0.0"),
+        ({"overshoot": -0.1}, "overshoot must be finite and at least 0, got -0.1"),
+        ({"start": "boundary"}, "start must be deepfool or image, got 'boundary'"),
     ],
 )
 def test_hyper_parameters_out_of_range_are_refused(wrong, message):
