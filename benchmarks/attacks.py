@@ -2,148 +2,105 @@
 
     python -m benchmarks.attacks --subject mnist --root datasets
     python -m benchmarks.attacks --subject digits --only bim deepfool --threads 1
+    python -m benchmarks.attacks --subject mnist --only cw --images 32 --at-most art=4 --limit 600
 
-The contenders run in turn, several times. The table gives the median of images per second, the first row's over it, the
-share of images fooled, mean norms of the perturbations that fooled, and the passes that an image cost.
-How to install the peers: CONTRIBUTING.md. One that is missing is left out, and named.
+The contenders run in turn, several times. The table gives the median of images per second and of the seconds that a
+batch takes; the median of the rounds' ratios of ours to it, the lowest and the highest; the share of images fooled,
+mean norms of the perturbations that fooled, the passes that an image cost, and the most memory that a run held above
+what the process held before it (for that of one library in a process of its own, give it alone to --libraries).
+How to install the peers: CONTRIBUTING.md. One that is missing, fails or does not end is left out, and named.
 """
 
 import argparse
 import json
+import math
 import statistics
-import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-from attacks import norms
-from attacks.problem import Counted, Passes
 from benchmarks.contenders import TARGETED, Contenders, comparisons, front
+from benchmarks.measuring import CLOCKS, Row, Task
 from benchmarks.peers import Contender
-from benchmarks.subjects import SUBJECTS, predicted, prepare
+from benchmarks.subjects import SUBJECTS, prepare
 
-
-@dataclass(frozen=True)
-class Row:
-    """What one contender did; norms over the images that it fooled."""
-
-    comparison: str
-    contender: str
-    images: int
-    images_per_second: float
-    success: float
-    l2: float
-    l2_quantiles: list[float]  # at .1, .5, .9
-    l0: float
-    forward: float
-    backward: float
+_COLUMNS = "contender, images/s, s a batch, ours is, success, L2, 10 / 50 / 90 %, L0, forward, backward, peak MiB"
 
 
 def main() -> None:
-    """Measure, print the table, and write it as JSON where asked."""
+    """Measure, print the tables, and write them as JSON where asked."""
     options = _options()
     torch.set_num_threads(options.threads)
     subject = SUBJECTS[options.subject]
-    model, images, labels = prepare(options.subject, options.root, options.kept, options.images, skip=options.skip)
-    model, images, labels = model.to(options.device), images.to(options.device), labels.to(options.device)
+    found = prepare(options.subject, options.root, options.kept, options.images, skip=options.skip)
+    model, images, labels = found[0].to(options.device), found[1].to(options.device), found[2].to(options.device)
+    model.requires_grad_(requires_grad=False)  # libraries that call backward() would pay for gradients of weights
     known = comparisons(subject, options.batch) | front()
-    rows = []
+    rows, left_out = [], []
     for name in options.only or [name for name in known if name not in {"front", "cw-1000"}]:
-        goals = (labels + 1) % subject.classes if name in TARGETED else None
-        for row in _measured(name, known[name], model, images, labels, goals, options):
-            rows.append(row)
-            _print(row, rows)
+        goals = (labels + 1) % subject.classes if name in TARGETED else labels
+        task = Task(name, model, images, labels, goals, options.batch, options.rounds, options.limit, options.clock)
+        for count, contenders in _parts(known[name], len(images), options):
+            table, failed = task.first(count).measured(contenders)
+            _print(name, table, failed, count, options.batch)
+            rows += [asdict(row) | {"images_per_second": row.images_per_second} for row in table]
+            left_out += [{"comparison": name, "contender": who, "reason": why} for who, why in failed.items()]
     if options.json:
         meta = {key: str(value) for key, value in vars(options).items()} | {"torch": torch.__version__}
-        options.json.write_text(json.dumps({"meta": meta, "rows": [asdict(row) for row in rows]}, indent=1))
+        options.json.write_text(json.dumps({"meta": meta, "rows": rows, "left_out": left_out}, indent=1))
 
 
-def _measured(
-    comparison: str,
-    contenders: Contenders,
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    goals: Tensor | None,
-    options: argparse.Namespace,
-) -> list[Row]:
-    """Run the contenders in turn, `options.rounds` times and once before to warm up, and return a row for each."""
+def _parts(
+    contenders: Contenders, images: int, options: argparse.Namespace
+) -> Iterator[tuple[int, dict[str, Contender]]]:
+    """Return numbers of images with their contenders: all, then fewer, where ours stand beside who takes so few."""
+    fewer = dict(options.at_most)
     wanted = {
         name: run
         for name, run in contenders.items()
-        if run is not None and (not options.libraries or name.split(",")[0] in options.libraries)
+        if run is not None and (not options.libraries or _library(name) in options.libraries)
     }
-    seconds: dict[str, list[float]] = {name: [] for name in wanted}
-    rows: dict[str, Row] = {}
-    for _ in range(options.rounds + (options.rounds > 1)):
-        for name, run in wanted.items():
-            passes = Passes(images)
-            _wait(options.device)
-            start = time.perf_counter()
-            adversarial = _attacked(run, model, images, labels, passes, options.batch)
-            _wait(options.device)
-            seconds[name].append(time.perf_counter() - start)
-            rows[name] = _row(comparison, name, model, images, adversarial, labels, goals, passes)
-    return [
-        replace(rows[name], images_per_second=len(images) / statistics.median(times[-options.rounds :]))
-        for name, times in seconds.items()
-    ]
+    counts = {name: min(images, fewer.get(_library(name), images)) for name in wanted}
+    for count in sorted(set(counts.values()), reverse=True):
+        yield count, {name: run for name, run in wanted.items() if counts[name] == count or _library(name) == "ours"}
 
 
-def _attacked(run: Contender, model: nn.Module, images: Tensor, labels: Tensor, passes: Passes, batch: int) -> Tensor:
-    counted = Counted(model, passes).eval()
-    parts = [slice(start, start + batch) for start in range(0, len(images), batch)]
-    return torch.cat([run(counted.select(rows), images[rows], labels[rows]) for rows in parts])
+def _library(contender: str) -> str:
+    return contender.partition(",")[0]
 
 
-def _row(
-    comparison: str,
-    contender: str,
-    model: nn.Module,
-    images: Tensor,
-    adversarial: Tensor,
-    labels: Tensor,
-    goals: Tensor | None,
-    passes: Passes,
-) -> Row:
-    classes = predicted(model, adversarial)
-    fooled = classes != labels if goals is None else classes == goals
-    change = (adversarial - images)[fooled]
-    lengths = norms.l2(change) if len(change) else torch.full((1,), torch.nan)
-    quantiles = torch.tensor([0.1, 0.5, 0.9], device=lengths.device)
-    return Row(
-        comparison=comparison,
-        contender=contender,
-        images=len(images),
-        images_per_second=0.0,
-        success=fooled.float().mean().item(),
-        l2=lengths.mean().item(),
-        l2_quantiles=lengths.quantile(quantiles).tolist(),
-        l0=norms.l0(change).mean().item(),
-        forward=passes.forward.mean().item(),
-        backward=passes.backward.mean().item(),
-    )
+def _print(comparison: str, rows: list[Row], failed: dict[str, str], images: int, batch: int) -> None:
+    print(f"\n{comparison}, {images} images, {min(images, batch)} at once")
+    columns = _COLUMNS.split(", ")
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    ours = next((row for row in rows if _library(row.contender) == "ours"), None)
+    for row in rows:
+        seconds = statistics.median(row.seconds) / math.ceil(images / batch)
+        speed = f"{row.images_per_second:.3g} | {seconds:.3g} | {_ratio(row, ours)}"
+        lengths = f"{row.l2:.4f} | {' / '.join(f'{value:.3f}' for value in row.l2_quantiles)} | {row.l0:.1f}"
+        cost = f"{row.forward:.1f} | {row.backward:.1f} | {row.peak_mib:.0f}"
+        print(f"| {row.contender} | {speed} | {row.success:.3f} | {lengths} | {cost} |")
+    for contender, reason in failed.items():
+        print(f"left out: {contender} ({reason})")
+    print(end="", flush=True)
 
 
-def _print(row: Row, rows: list[Row]) -> None:
-    first = next(other for other in rows if other.comparison == row.comparison)
-    if row is first:
-        print(f"\n{row.comparison}, {row.images} images")
-        print("| contender | images/s | ours is | success | L2 | 10 / 50 / 90 % | L0 | forward | backward |")
-        print("|---|---|---|---|---|---|---|---|---|")
-    quantiles = " / ".join(f"{value:.3f}" for value in row.l2_quantiles)
-    print(
-        f"| {row.contender} | {row.images_per_second:.3g} | {first.images_per_second / row.images_per_second:.2f}x "
-        f"| {row.success:.3f} | {row.l2:.4f} | {quantiles} | {row.l0:.1f} | {row.forward:.1f} | {row.backward:.1f} |",
-        flush=True,
-    )
+def _ratio(row: Row, ours: Row | None) -> str:
+    if ours is None:
+        return "-"
+    ratios = [theirs / own for theirs, own in zip(row.seconds, ours.seconds, strict=True)]
+    spread = f" ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 and row is not ours else ""
+    return f"{statistics.median(ratios):.2f}x{spread}"
 
 
-def _wait(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize()
+def _share(text: str) -> tuple[str, int]:
+    library, _, count = text.partition("=")
+    if not count.isdecimal() or int(count) < 1:
+        msg = f"{text!r} is not a library and a number of images, such as art=4"
+        raise argparse.ArgumentTypeError(msg)
+    return library, int(count)
 
 
 def _options() -> argparse.Namespace:
@@ -157,10 +114,25 @@ def _options() -> argparse.Namespace:
         "--libraries", nargs="+", help="ours advertorch torchattacks foolbox art; default: all there are"
     )
     parser.add_argument("--images", type=int, default=100, help="how many test images")
+    parser.add_argument(
+        "--at-most",
+        nargs="+",
+        type=_share,
+        default=[],
+        metavar="LIBRARY=N",
+        help="fewer images for a slow library: a second table gives it beside ours on the first N images",
+    )
     parser.add_argument("--skip", type=int, default=0, help="test images to leave out first")
     parser.add_argument("--batch", type=int, default=100, help="images passed at once")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3, help="1: no warming up either")
+    parser.add_argument(
+        "--clock",
+        choices=list(CLOCKS),
+        default="wall",
+        help="cpu: what the process used, all threads together; the steadier one with one thread on a busy machine",
+    )
+    parser.add_argument("--limit", type=float, default=math.inf, help="seconds after which a contender is left out")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="write the rows there as well")
     return parser.parse_args()

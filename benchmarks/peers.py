@@ -16,8 +16,12 @@ Contender = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 def advertorch(name: str, **parameters: Any) -> Contender | None:
     """Return an attack of advertorch."""
-    cls = getattr(import_advertorch(), name)
-    return lambda model, images, labels: cls(model, **parameters).perturb(images.clone(), labels).detach()
+    library = _library("advertorch")
+    return library and (
+        lambda model, images, labels: (
+            getattr(library, name)(model, **parameters).perturb(images.clone(), labels).detach()
+        )
+    )
 
 
 def torchattacks(name: str, **parameters: Any) -> Contender | None:
@@ -61,12 +65,21 @@ def art(name: str, **parameters: Any) -> Contender | None:
     return run
 
 
+def refused(reason: str) -> Contender:
+    """Return a contender that fails at once, and says why."""
+
+    def run(_model: nn.Module, _images: Tensor, _labels: Tensor) -> Tensor:
+        raise MemoryError(reason)
+
+    return run
+
+
 @cache
 def _library(name: str) -> Any:
     logging.disable(logging.WARNING)
     warnings.filterwarnings("ignore")
     try:
-        return importlib.import_module(name)
+        return import_advertorch() if name == "advertorch" else importlib.import_module(name)
     except ImportError as error:
         print(f"left out: {name} ({error})")
         return None

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms.functional import pil_to_tensor
 
-from data import Digits
+from data import ASSIRA, Digits, ImageData
 from data.batches import Images as Batch
 from detectors import Classifier
 
@@ -20,7 +20,7 @@ Images = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Subject:
-    """A data set with the paper's network for it."""
+    """A data set with a network of the paper's family for it."""
 
     shape: tuple[int, int, int]
     classes: int
@@ -29,10 +29,25 @@ class Subject:
     epsilon: float
     gamma: float  # an even number of values: libraries round the number of pairs up or down
     read: Callable[[Path], tuple[Images, Images]]
+    mean: float = 0.0
+    std: float = 1.0
+    learning_rate: float = 2e-3
+    flips: bool = False  # train on mirrored images too
+
+    def network(self) -> Classifier:
+        """Return the network, untrained."""
+        return Classifier(self.shape, self.classes, widths=self.widths, mean=[self.mean], std=[self.std])
 
 
 def _digits(_root: Path) -> tuple[Images, Images]:
-    data = Digits()
+    return _splits(Digits())
+
+
+def _assira(root: Path) -> tuple[Images, Images]:
+    return _splits(ASSIRA(str(root), cache=None, workers=0, splits="paper"))
+
+
+def _splits(data: ImageData) -> tuple[Images, Images]:
     data.prepare_data()
     data.setup()
     train, test = list(data.train_dataloader()), list(data.test_dataloader())
@@ -64,6 +79,10 @@ SUBJECTS = {
     "digits": Subject((1, 28, 28), 10, (16, 32), 8, 0.1, 112 / 784, _digits),
     "mnist": Subject((1, 28, 28), 10, (32, 64), 3, 0.3, 112 / 784, _mnist),
     "cifar10": Subject((3, 32, 32), 10, (32, 64, 128), 8, 0.03, 64 / 3072, _folder("cifar10")),
+    # half the paper's widths, which learn in some minutes; input, rate and gamma as in configs/assira.yaml
+    "assira": Subject(
+        (3, 112, 112), 2, (16, 32, 64, 64), 7, 0.03, 752 / 37632, _assira, 0.5, 0.25, learning_rate=3e-4, flips=True
+    ),
 }
 
 
@@ -72,23 +91,21 @@ def prepare(name: str, root: Path, kept: Path, count: int, *, skip: int = 0) -> 
 
     Args:
         name: Of the subject.
-        root: Where the data lie: MNIST as torchvision lays it out, the others as `<name>/{train,test}/<class>/*`.
-        kept: Folder of the trained networks; one that is missing is trained first, for a minute or some.
+        root: Where the data lie: MNIST as torchvision lays it out, the others as `<name>/{train,test}/<class>/*`;
+            ASSIRA also as `data.ASSIRA` finds it.
+        kept: Folder of the trained networks; one that is missing is trained first, for some minutes.
         count: Number of test images, drawn with a fixed seed.
         skip: How many of those to leave out first (they served for tuning).
     """
     subject = SUBJECTS[name]
     train, test = subject.read(root)
-    model = Classifier(subject.shape, subject.classes, widths=subject.widths)
     file = kept / f"{name}.pt"
-    if file.exists():
-        model.load_state_dict(torch.load(file, weights_only=True))
-    else:
+    if not file.exists():
         print(f"training the {name} network", flush=True)
-        _train(model, *train, subject.epochs)
         kept.mkdir(parents=True, exist_ok=True)
-        torch.save(model.state_dict(), file)
-    model.eval()
+        torch.save(_trained(subject, *train).state_dict(), file)
+    model = subject.network().eval()
+    model.load_state_dict(torch.load(file, weights_only=True))
     order = torch.randperm(len(test[0]), generator=torch.Generator().manual_seed(1))[skip : skip + count]
     if len(order) == 0:
         sys.exit(f"{name} has {len(test[0])} test images: --skip {skip} leaves none")
@@ -105,16 +122,20 @@ def predicted(model: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([model(images[start : start + 50]).argmax(1) for start in range(0, len(images), 50)])
 
 
-def _train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int) -> None:
+def _trained(subject: Subject, images: Tensor, labels: Tensor) -> nn.Module:
     torch.manual_seed(0)
-    model.train()
+    model = subject.network().to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(model.parameters())
-    steps = epochs * (len(images) // 64)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    for _ in range(epochs):
+    steps = subject.epochs * (len(images) // 64)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, subject.learning_rate, total_steps=steps)
+    for _ in range(subject.epochs):
         for rows in torch.randperm(len(images))[: len(images) // 64 * 64].view(-1, 64):
-            loss = functional.cross_entropy(model(images[rows]), labels[rows])
+            seen = images[rows].contiguous(memory_format=torch.channels_last)
+            if subject.flips:
+                seen = torch.where(torch.rand(len(rows), 1, 1, 1) < 0.5, seen.flip(3), seen)  # noqa: PLR2004 - a coin
+            loss = functional.cross_entropy(model(seen), labels[rows])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
+    return model

@@ -1,26 +1,38 @@
 """The benchmark runs and prints its table; how fast anything was is no test's matter."""
 
 import json
+import re
+import sys
 
 import pytest
 import torch
 
-from benchmarks import attacks
+from benchmarks import attacks, contenders, memory
 from benchmarks.subjects import SUBJECTS
-from detectors import Classifier
+from tests.data.pictures import write
 
 
 @pytest.fixture
-def table(tmp_path, monkeypatch, capsys):
-    """What the benchmark of an untrained network prints, and the rows that it writes."""
+def run(tmp_path, monkeypatch, capsys):
+    """Runs the benchmark of an untrained network; returns what it prints and writes."""
     subject = SUBJECTS["digits"]
-    model = Classifier(subject.shape, subject.classes, widths=subject.widths)
-    torch.save(model.state_dict(), tmp_path / "digits.pt")
-    given = ["--subject", "digits", "--images", "6", "--batch", "4", "--rounds", "1", "--kept", str(tmp_path)]
-    chosen = ["--only", "fgsm", "bim", "deepfool", "--libraries", "ours", "advertorch", "foolbox", "bare loop"]
-    monkeypatch.setattr("sys.argv", ["attacks", *given, *chosen, "--json", str(tmp_path / "rows.json")])
-    attacks.main()
-    return capsys.readouterr().out, json.loads((tmp_path / "rows.json").read_text())["rows"]
+    torch.save(subject.network().state_dict(), tmp_path / "digits.pt")
+    given = ["--subject", "digits", "--images", "6", "--batch", "4", "--kept", str(tmp_path)]
+
+    def ran(*chosen):
+        monkeypatch.setattr("sys.argv", ["attacks", *given, *chosen, "--json", str(tmp_path / "rows.json")])
+        attacks.main()
+        return capsys.readouterr().out, json.loads((tmp_path / "rows.json").read_text())
+
+    return ran
+
+
+@pytest.fixture
+def table(run):
+    """What a benchmark of several libraries prints, and the rows that it writes."""
+    libraries = ("--libraries", "ours", "advertorch", "foolbox", "bare loop")
+    printed, written = run("--only", "fgsm", "bim", "deepfool", *libraries, "--rounds", "1")
+    return printed, written["rows"]
 
 
 def test_each_comparison_has_a_row_per_library_with_equal_results(table):
@@ -48,3 +60,67 @@ def test_passes_of_every_library_are_counted(table):
     assert passes["fgsm", "ours"] == passes["fgsm", "advertorch"] == (1, 1)
     assert passes["bim", "bare loop"] == (10, 10)
     assert passes["deepfool", "foolbox"] > passes["deepfool", "ours"]
+
+
+def test_library_with_fewer_images_has_a_table_beside_ours(run):
+    chosen = ("--libraries", "ours", "advertorch", "foolbox")
+    printed, written = run("--only", "fgsm", *chosen, "--at-most", "foolbox=2", "--rounds", "2")
+    assert [(row["contender"], row["images"]) for row in written["rows"]] == [
+        ("ours", 6),
+        ("advertorch", 6),
+        ("ours", 2),
+        ("foolbox", 2),
+    ]
+    assert all(len(row["seconds"]) == 2 for row in written["rows"])
+    assert re.search(r"advertorch .* \d+\.\d\dx \(\d+\.\d\d to \d+\.\d\d\)", printed)
+
+
+def test_library_that_fails_is_left_out_with_the_reason(run, monkeypatch):
+    def broken(_model, _images, _labels):
+        msg = "no such thing\nas this"
+        raise KeyError(msg)
+
+    known = contenders.comparisons(SUBJECTS["digits"], 4)
+    monkeypatch.setattr(attacks, "comparisons", lambda *_: {"fgsm": known["fgsm"] | {"art": broken}})
+    printed, written = run("--only", "fgsm", "--libraries", "ours", "art", "--rounds", "1")
+    assert "left out: art (KeyError: 'no such thing" in printed
+    assert [row["contender"] for row in written["rows"]] == ["ours"]
+    assert written["left_out"][0]["contender"] == "art"
+
+
+def test_library_that_does_not_end_is_left_out(run):
+    printed, written = run(
+        "--only", "cw", "--libraries", "advertorch", "--rounds", "1", "--limit", "0.01", "--clock", "cpu"
+    )
+    assert re.search(r"left out: advertorch \(not done after 0\.01 s and \d+ passes forward an image\)", printed)
+    assert written["rows"] == []
+
+
+def test_matrices_of_pairs_that_fit_no_memory_are_refused():
+    jsma = contenders.comparisons(SUBJECTS["assira"], 4)["jsma"]
+    with pytest.raises(MemoryError, match=r"37,632 x 37,632 values for each image, 5\.7 GB each"):
+        jsma["advertorch"](None, None, None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_peak_is_of_the_block_and_not_of_what_was_before():
+    torch.ones(2**26).sum()  # 256 MiB, gone
+    with memory.peak("cpu") as small:
+        torch.ones(2**22).sum()
+    with memory.peak("cpu") as large:
+        torch.ones(2**25).sum()
+    assert 12 < small.mib < 64
+    assert 120 < large.mib < 180
+
+
+def test_photographs_of_cats_and_dogs_are_read(tmp_path):
+    for part, count in (("train", 20), ("test", 4)):
+        for label, name in enumerate(("cat", "dog")):
+            for number in range(count):
+                write(tmp_path / "assira" / part / name / f"{number}.jpg", seed=100 * label + number, size=(112, 112))
+    subject = SUBJECTS["assira"]
+    train, test = subject.read(tmp_path)
+    assert train[0].shape[1:] == test[0].shape[1:] == subject.shape
+    assert (len(train[0]), len(test[0])) == (31, 8)
+    assert sorted(set(train[1].tolist())) == [0, 1]
+    assert subject.network().eval()(test[0][:1]).shape == (1, 2)
