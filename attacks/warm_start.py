@@ -38,13 +38,13 @@ class WarmCarliniWagnerL2(Attack):
 
     Args:
         confidence: Least lead of the wrong class in logits, at least 0.
-        steps: Steps of the descent, at least 1; a pass forward and a pass backward each. The first only looks at the
-            adversarial point that the descent starts from; with 1 it is returned.
+        steps: Steps of the descent, at least 1; a pass forward each and a pass backward, but for the last, which only
+            looks. With 1 that is the adversarial point that the descent would start from.
         step_size: Share of the way to the minimiser of the linearised problem that half a step goes, in (0, .5]; falls
             linearly to a tenth.
         constant_rate: By which share the constant changes at first, above 0; falls linearly to 0.
         start: "deepfool": looks at several classes, for the shortest; "image": at the one of highest logit, which costs
-            one pass backward for each one forward. Targeted it is always the image, as the class is given.
+            at most one pass backward for each one forward. Targeted it is always the image, as the class is given.
         overshoot: How far beyond the boundary a step from the image goes, at least 0, as a share of the step. Large
             ones, with few `steps`, are fast: most images need one step.
         targeted: Whether labels are targets to reach.
@@ -108,14 +108,20 @@ class _Descent:
         points = self._points[rows].requires_grad_()
         logits = part.model(points)
         margin = ahead(logits, part.labels, targeted=attack.targeted)
+        length = l2(points.detach() - part.images)
+        hit = fooled(logits.detach(), part.labels, targeted=attack.targeted) & (margin.detach() >= attack.confidence)
+        self.shortest.offer(rows, points.detach(), length, hit & ~self.left.done(rows))
+        descends = hit | (self._constant[rows] > 0)
+        if self.left.looks and (descends & (self._clock[rows] + 1 >= attack.steps)).all():  # no step follows
+            self._clock[rows] += 1
+            return
         gradient = part.within_region(torch.autograd.grad(margin.sum(), points)[0])
-        points, values, margin = points.detach(), logits.detach(), margin.detach()
-        change, steepness = points - part.images, l2(gradient) + _TINY
-        length = l2(change)
-        hit = fooled(values, part.labels, targeted=attack.targeted) & (margin >= attack.confidence)
-        self.shortest.offer(rows, points, length, hit & ~self.left.done(rows))
+        self._move(rows, points.detach(), margin.detach(), gradient, hit)
+
+    def _move(self, rows: Tensor, points: Tensor, margin: Tensor, gradient: Tensor, hit: Tensor) -> None:
+        attack, change, steepness = self.attack, points - self.problem.images[rows], l2(gradient) + _TINY
         left = 1 - self._clock[rows] / attack.steps
-        constant = self._next_constant(rows, hit, 2 * length / steepness, 1 + attack.constant_rate * left)
+        constant = self._next_constant(rows, hit, 2 * l2(change) / steepness, 1 + attack.constant_rate * left)
         descent = 2 * change - column(constant) * gradient
         rate = attack.step_size * left.clamp(min=_LEAST)
         gap = (1 + attack.overshoot) * ((attack.confidence - margin).clamp(min=0) + _STABLE) / steepness.square()

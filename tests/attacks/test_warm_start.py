@@ -60,7 +60,7 @@ def test_it_costs_its_steps_and_the_start(trained):
     walked = DeepFool().report(net, images, labels)
     result = WarmCarliniWagnerL2(steps=15).report(net, images, labels)
     assert torch.equal(result.forward_passes, walked.forward_passes + 15)
-    assert torch.equal(result.backward_passes, walked.backward_passes + 15)
+    assert torch.equal(result.backward_passes, walked.backward_passes + 14)  # the last step only looks
 
 
 @pytest.mark.parametrize("overshoot", [0.02, 0.2, 1.0])
@@ -71,7 +71,8 @@ def test_from_the_image_a_linear_model_takes_one_step_and_the_overshoot(overshoo
     beyond = 1e-4 / (model[1].weight[0] - model[1].weight[1]).norm()
     expected = torch.full_like(result.l2, (1 + overshoot) * (0.2 + beyond.item()))
     torch.testing.assert_close(result.l2, expected, rtol=1e-6, atol=0)
-    assert result.forward_passes.tolist() == result.backward_passes.tolist() == [2] * 16
+    assert result.forward_passes.tolist() == [2] * 16
+    assert result.backward_passes.tolist() == [1] * 16
 
 
 def test_from_the_image_it_is_cheaper_and_somewhat_longer(trained):
@@ -83,7 +84,7 @@ def test_from_the_image_it_is_cheaper_and_somewhat_longer(trained):
     assert quick.backward_passes.sum() < 0.6 * walked.backward_passes.sum()
     assert quick.l2.mean() < 1.4 * walked.l2.mean()
     descended = WarmCarliniWagnerL2(start="image").report(net, images, labels)
-    assert torch.equal(descended.forward_passes, descended.backward_passes)
+    assert (descended.backward_passes <= descended.forward_passes).all()
     assert descended.l2.mean() < 1.15 * WarmCarliniWagnerL2().report(net, images, labels).l2.mean()
 
 
@@ -181,7 +182,7 @@ def test_only_the_region_changes_and_its_own_distance_is_found(targeted):
 
 
 @pytest.mark.parametrize("targeted", [False, True])
-def test_neighbours_change_neither_result_nor_passes(targeted, trained):
+def test_neighbours_change_neither_result_nor_passes_but_for_the_last_gradient(targeted, trained):
     net, images = trained
     labels = net(images).argmax(1)
     labels = (labels + 1) % 6 if targeted else labels
@@ -192,7 +193,8 @@ def test_neighbours_change_neither_result_nor_passes(targeted, trained):
         alone = attack.report(net, images[i : i + 1], labels[i : i + 1])
         torch.testing.assert_close(alone.images[0], together.images[i], rtol=0, atol=1e-8)
         assert alone.forward_passes[0] == together.forward_passes[i]
-        assert alone.backward_passes[0] == together.backward_passes[i]
+        spared = together.backward_passes[i] - alone.backward_passes[0]
+        assert spared in {0, 1}  # the last one, where no image of the batch needs it
 
 
 def test_more_steps_give_no_longer_perturbations(trained):
