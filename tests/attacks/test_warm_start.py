@@ -194,7 +194,7 @@ def test_neighbours_change_neither_result_nor_passes_but_for_the_last_gradient(t
         torch.testing.assert_close(alone.images[0], together.images[i], rtol=0, atol=1e-8)
         assert alone.forward_passes[0] == together.forward_passes[i]
         spared = together.backward_passes[i] - alone.backward_passes[0]
-        assert spared in {0, 1}  # the last one, where no image of the batch needs it
+        assert 0 <= spared <= 1  # the last one, where no image of the batch needs it
 
 
 def test_more_steps_give_no_longer_perturbations(trained):
