@@ -63,7 +63,7 @@ class _FewValues(Attack):
         left = Left(problem)
         steps = torch.zeros_like(left.rows)
         most = int(free.shape[1] * self.gamma / 2 + 1e-9)  # not one less by rounding
-        while len(left):
+        while most and len(left):
             for rows in left.batches():
                 part, here = problem[rows], points[rows].requires_grad_()
                 logits = part.model(here)

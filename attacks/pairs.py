@@ -34,7 +34,7 @@ def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Ten
 
 
 def likely_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `best_pair` does, for those images where it is found without waiting for a device.
+    """Return what `best_pair` does, up to ties by rounding, where that is found without waiting for a device.
 
     All sizes are fixed: the values that `best_pair` would keep in the end are counted on the device, and where they are
     more than 64, which has not been met on images, the result is not known.

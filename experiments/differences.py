@@ -1,7 +1,6 @@
 """What two configs differ in."""
 
-from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 FREE: Final = frozenset(
     {
@@ -13,28 +12,34 @@ FREE: Final = frozenset(
 """Keys that may differ between a run and its continuation: where it runs and what it shows, not what it computes."""
 
 
-def without(config: Any, keys: Collection[str] = (), root: str = "") -> Any:
+def without(config: Any, root: str = "") -> Any:
     """Return a config without the keys that may differ.
 
     Args:
         config: Nested dicts and lists.
-        keys: Besides `FREE`.
         root: What is cut off the beginning of texts, so that paths are relative to it.
     """
     if isinstance(config, dict):
-        kept = {key: value for key, value in config.items() if key not in FREE and key not in keys}
-        return {key: without(value, keys, root) for key, value in kept.items()}
+        return {key: without(value, root) for key, value in config.items() if key not in FREE}
     if isinstance(config, list):
-        return [without(value, keys, root) for value in config]
+        return [without(value, root) for value in config]
     return config.removeprefix(root) if isinstance(config, str) else config
 
 
-def difference(old: object, new: object, key: str = "") -> str | None:
-    """Return the first key whose values differ, with both values; None if there is none."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in [*old, *(name for name in new if name not in old)]:
-            found = difference(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+class Difference(NamedTuple):
+    """Where two configs differ: the key, dotted, and both values."""
+
+    key: str
+    first: object
+    second: object
+
+
+def difference(first: object, second: object, key: str = "") -> Difference | None:
+    """Return the first key whose values differ; None if there is none."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for name in [*first, *(name for name in second if name not in first)]:
+            found = difference(first.get(name), second.get(name), f"{key}.{name}" if key else name)
             if found:
                 return found
         return None
-    return None if old == new else f"{key} was {old}, now {new}"
+    return None if first == second else Difference(key, first, second)

@@ -85,7 +85,8 @@ def _check_all(stages: list[Stage]) -> None:
         differs = difference(_without_root(started, stage), _without_root(planned, stage))
         if differs:
             msg = (
-                f"{stage.folder} was started with another config ({differs}): choose another --run, or delete that "
+                f"{stage.folder} was started with another config ({differs.key} was {differs.first}, now "
+                f"{differs.second}): choose another --run, or delete that "
                 "folder and those of the stages after it"
             )
             raise ValueError(msg)
@@ -93,7 +94,7 @@ def _check_all(stages: list[Stage]) -> None:
 
 def _without_root(config: dict[str, Any], stage: Stage) -> Any:
     """Return what a stage's config computes, with paths relative to the run folder, which may have moved."""
-    return without(config, root=config["trainer"]["default_root_dir"].removesuffix(stage.name))
+    return without(config, config["trainer"]["default_root_dir"].removesuffix(stage.name))
 
 
 def _resolved(stage: Stage) -> str:

@@ -1,14 +1,15 @@
 """The report of a run: one page that opens offline, and its text, from the files of all protocols that were run."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 from experiments import results, tables
 from experiments.claims import Claim, judge
-from experiments.protocols.registry import ABOUT_MAPS, PROTOCOLS
+from experiments.protocols.registry import ABOUT_MAPS, LONG, PROTOCOLS
+from experiments.repeated.runs import outdated
 from experiments.run import Run
 
 
@@ -24,17 +25,19 @@ def write_report(run: Run) -> Path:
     own = sorted(path.stem for name in PROTOCOLS for path in run.report.glob(f"{name}-*.json"))  # of the user's modules
     paths = {name: run.report / f"{name}.json" for name in [*PROTOCOLS, *own]}
     found = {name: results.read(path) for name, path in paths.items() if path.is_file()}
-    missing = [name for name in PROTOCOLS if name not in found]
+    if TOGETHER in found and not {"runs", "claims"} <= found[TOGETHER]["meta"].keys():
+        msg = f"{paths[TOGETHER]} is of an older version: delete it, and evaluate again"
+        raise ValueError(msg)
     claims = judge(found) if any(not name.startswith(ABOUT_MAPS) for name in found) else []
-    tables.write_text(run.report / "report.md", _as_markdown(run, found, claims, missing))
+    tables.write_text(run.report / "report.md", _as_markdown(run, found, claims))
     page = run.report / "report.html"
-    tables.write_text(page, _as_html(run, found, claims, missing))
+    tables.write_text(page, _as_html(run, found, claims))
     return page
 
 
-def _as_markdown(run: Run, found: Mapping[str, Any], claims: list[Claim], missing: list[str]) -> str:
-    parts = [f"# Report on {run.folder.name}\n\n{_missing(run, missing)}"]
-    over = _together(found)
+def _as_markdown(run: Run, found: Mapping[str, Any], claims: list[Claim]) -> str:
+    parts = [f"# Report on {run.folder.name}\n\n{_missing(run, found)}"]
+    over = _together(run, found)
     lines = [[c.number, c.text, c.verdict, *_column(over, c), c.statistic] for c in claims]
     if claims:
         parts.append(f"\n## {_PAPER}\n\n{tables.as_markdown(_head(over), lines)}\n{_RULE}\n")
@@ -43,6 +46,11 @@ def _as_markdown(run: Run, found: Mapping[str, Any], claims: list[Claim], missin
 
 
 _PAPER = "The paper's claims (Schut & Gal)"
+
+_SENTENCE: Final = 60
+"""Characters from which on a cell holds a sentence, and its table is set as text."""
+
+_WORDS: Final = ' class="words"'
 
 TOGETHER: Final = "pipelines"
 """The protocol that judges several whole pipelines."""
@@ -55,9 +63,11 @@ _RULE = (
 )
 
 
-def _together(found: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the verdict of several pipelines by the claim's number; empty where they were not judged together."""
-    return {each["number"]: each["verdict"] for each in found[TOGETHER]["meta"]["claims"]} if TOGETHER in found else {}
+def _together(run: Run, found: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the verdict of several pipelines by the claim's number; empty without one that is up to date."""
+    if TOGETHER not in found or outdated(run.report, found[TOGETHER]["meta"]):
+        return {}
+    return {each["number"]: each["verdict"] for each in found[TOGETHER]["meta"]["claims"]}
 
 
 def _head(over: Mapping[str, str]) -> Sequence[str]:
@@ -68,21 +78,25 @@ def _column(over: Mapping[str, str], claim: Claim) -> Sequence[str]:
     return [over.get(claim.number, "not decided")] if over else []
 
 
-def _missing(run: Run, missing: list[str]) -> str:
-    if not missing:
-        return ""
-    commands = ", ".join(f"`python evaluate.py {name} --run {run.folder}`" for name in missing)
-    return f"Not run yet: {commands}.\n"
+def _missing(run: Run, found: Mapping[str, Any]) -> str:
+    def commands(names: Iterable[str]) -> str:
+        return ", ".join(f"`python evaluate.py {name} --run {run.folder}`" for name in names)
+
+    missing = [name for name, protocol in PROTOCOLS.items() if name not in found and protocol.apart in {"", LONG}]
+    told = f"Not run yet: {commands(missing)}.\n" if missing else ""
+    if TOGETHER in found and outdated(run.report, found[TOGETHER]["meta"]):
+        told += f"A report changed since several pipelines were judged together: {commands([TOGETHER])}.\n"
+    return told
 
 
-def _as_html(run: Run, found: Mapping[str, Any], claims: list[Claim], missing: list[str]) -> str:
+def _as_html(run: Run, found: Mapping[str, Any], claims: list[Claim]) -> str:
     entries = [(name, each["report"]["title"]) for name, each in found.items()]
     if claims:
         entries.insert(0, ("claims", _PAPER))
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in entries)
     body = [
-        f"<h1>{escape(run.folder.name)}</h1><p>{_code(_missing(run, missing))}</p><nav><ol>{links}</ol></nav>",
-        _claims(claims, _together(found)) if claims else "",
+        f"<h1>{escape(run.folder.name)}</h1><p>{_code(_missing(run, found))}</p><nav><ol>{links}</ol></nav>",
+        _claims(claims, _together(run, found)) if claims else "",
         *(_section(name, contents, run.report) for name, contents in found.items()),
     ]
     return (
@@ -139,9 +153,11 @@ def _table(table: Mapping[str, Any]) -> str:
         for y, row in enumerate(table["rows"])
     )
     note = f'<p class="note">{escape(table["note"])}</p>' if table["note"] else ""
+    words = any(isinstance(value, str) and len(value) > _SENTENCE for row in table["rows"] for value in row)
     return (
         f"<h3>{escape(table['title'])}</h3>"
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}'
+        f'<div class="wide"><table{_WORDS if words else ""}><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        f"</div>{note}"
     )
 
 

@@ -18,6 +18,8 @@ from experiments.retraining import Retraining
 ENTRY_KEYS = ("model", "data", "trainer")
 ALL_BUT: Final = "all-but-"
 """Before the name of an attack in `train_on`: detectors are trained on all the others of the run."""
+_APART: Final = 1000
+"""Between the seeds of one whole pipeline and those of the next."""
 SALIENCY_STAGES = ("encoder", "selector", "mask")
 
 
@@ -55,11 +57,12 @@ class Settings:
         """Return the options that make another whole pipeline of these: its run folder and its seeds.
 
         Args:
-            number: From 1 on; 0 is the pipeline itself.
+            number: From 1 on.
         """
-        ahead = number * (max(self.seeds) + 2)  # one more, for the second classifier has the seed after the first
-        seeds = [seed + ahead for seed in self.seeds]
-        return ["--run", f"{self.run}_{number}", "--seeds", str(seeds), "--pipelines", "1"]
+        run = Path(self.run)
+        run = run if run.name not in {"", ".."} else run.resolve()  # `--run .` has no name to append to
+        seeds = [seed + _APART * number for seed in self.seeds]
+        return ["--run", f"{run}_{number}", "--seeds", str(seeds), "--pipelines", "1"]
 
     def training_attack(self, trained_on: str) -> dict[str, Any]:
         """Return the attack that makes a detector's training images, as a config.
@@ -193,7 +196,7 @@ def _parser() -> Parser:
         type=int,
         default=1,
         help="How many whole pipelines to train, from the classifier on, with other seeds: in the run folder, then in "
-        "RUN_1, RUN_2, ...; `evaluate.py pipelines` judges them together.",
+        "RUN_1, RUN_2, ... with seeds 1000 higher each; `evaluate.py pipelines` judges them together.",
     )
     parser.add_argument(
         "--trainer",

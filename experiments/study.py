@@ -147,6 +147,7 @@ class Study:
         files = {str(path.relative_to(run.folder)): path for path in run.finished()}
         return provenance(self.command, files) | {
             "run": str(run.folder),
+            "options": {name: _plain(value) for name, value in self.options.items()},
             "device": str(self.device),
             "seeds": settings.seeds,
             "attacks": {name: repr(attack) for name, attack in run.attacks().items()},
@@ -169,7 +170,7 @@ class Study:
             folder = self.run.folder
             msg = (
                 f"{folder} lacks {missing[0].parent.relative_to(folder)}{more}: make it with `python train.py "
-                f"pipeline --config {folder}/pipeline.yaml --run {folder}`"
+                f"pipeline --config {folder}/pipeline.yaml --run {folder} --pipelines 1`"
             )
             raise FileNotFoundError(msg)
 
@@ -181,3 +182,10 @@ class Study:
         if isinstance(module, Detector) and len(module.calibration):
             return module.calibration.cpu()
         return clean_scores(module, self.data.calibration_dataloader(), self.device).sort().values
+
+
+def _plain(value: Any) -> Any:
+    """Return an option's value as JSON can hold it."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

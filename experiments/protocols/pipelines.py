@@ -8,7 +8,7 @@ from experiments.plots import Interval, intervals
 from experiments.provenance import provenance
 from experiments.repeated.claims import PIPELINES, Together, judge_together
 from experiments.repeated.estimates import contrasts, matrix, unseen
-from experiments.repeated.runs import Repetition, repetitions
+from experiments.repeated.runs import Repetition, inputs, repetitions
 from experiments.repeated.tables import claims_table, tables
 from experiments.results import Flag, Result
 from experiments.study import Study
@@ -68,6 +68,7 @@ def _meta(repetition: Repetition) -> dict[str, Any]:
         "classifier_accuracy": contents["classifier_accuracy"],
         "commands": {name: each["meta"]["command"] for name, each in repetition.found.items()},
         "checkpoints": contents["checkpoints"],
+        "inputs": inputs(repetition),
     }
 
 
@@ -118,6 +119,11 @@ def _flags(repeated: Sequence[Repetition], claims: Sequence[Together]) -> list[F
     split = [claim.number for claim in claims if claim.split]
     lacking = {each.name: [name for name in JUDGED if name not in each.found] for each in repeated}
     told = "; ".join(f"{name}: {', '.join(missing)}" for name, missing in lacking.items() if missing)
+    options = {
+        name: {str(each.found[name]["meta"].get("options")) for each in repeated if name in each.found}
+        for name in JUDGED
+    }
+    unlike = [name for name, found in options.items() if len(found) > 1]
     versions = {str(contents["meta"]["versions"]) for each in repeated for contents in each.found.values()}
     return [
         Flag(
@@ -136,6 +142,13 @@ def _flags(repeated: Sequence[Repetition], claims: Sequence[Together]) -> list[F
             "Protocols that were not run",
             bool(told),
             f"Claims that need them are not decided - {told}." if told else "Every pipeline went through all of them.",
+        ),
+        Flag(
+            "Options of the evaluation",
+            bool(unlike),
+            f"Not every pipeline was evaluated with the same options of {', '.join(unlike)}."
+            if unlike
+            else "The same for every pipeline.",
         ),
         Flag(
             "Versions of libraries",

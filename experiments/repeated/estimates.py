@@ -14,8 +14,14 @@ Key = TypeVar("Key")
 Cell = tuple[str, str | None, str, str]
 """Detector, trained on, tested on, subset."""
 
-VALUES: Final = ("auroc", "auroc_against_noise", "tpr_at_5_fpr", "accuracy", "success_at_5_fpr")
-"""Fields of the detection matrix that are pooled."""
+VALUES: Final = {
+    "auroc": "AUROC",
+    "auroc_against_noise": "AUROC against norm-matched noise",
+    "tpr_at_5_fpr": "TPR at 5 % FPR",
+    "accuracy": "balanced accuracy at .5",
+    "success_at_5_fpr": "attacker's success at 5 % FPR",
+}
+"""Fields of the detection matrix that are pooled, with their names in tables."""
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,13 @@
 """The tables of several whole pipelines."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from experiments.protocols.transfer_tables import UNTRAINED
 from experiments.repeated.claims import PIPELINES, Together
-from experiments.repeated.estimates import Estimate, contrasts, matrix, unseen
+from experiments.repeated.estimates import VALUES, Estimate, contrasts, matrix, unseen
 from experiments.repeated.runs import Repetition
 from experiments.results import Table
-
-NAMES: Final = {
-    "auroc": "AUROC",
-    "auroc_against_noise": "AUROC against norm-matched noise",
-    "tpr_at_5_fpr": "TPR at 5 % FPR",
-    "accuracy": "balanced accuracy at .5",
-    "success_at_5_fpr": "attacker's success at 5 % FPR",
-}
 
 
 def claims_table(claims: Sequence[Together], names: Sequence[str]) -> Table:
@@ -46,9 +38,9 @@ def tables(repetitions: Sequence[Repetition]) -> list[Table]:
     by_value = unseen(found)
     overview = Table(
         title="Attacks that a detector was not trained on",
-        header=["detector", *NAMES.values()],
+        header=["detector", *VALUES.values()],
         rows=[
-            [detector, *(str(by_value[value][detector]) if detector in by_value[value] else None for value in NAMES)]
+            [detector, *(str(by_value[value][detector]) if detector in by_value[value] else None for value in VALUES)]
             for detector in by_value["auroc"]
         ],
         note=f"{count} and over all such attacks, all pairs.",
@@ -57,7 +49,7 @@ def tables(repetitions: Sequence[Repetition]) -> list[Table]:
     return [
         overview,
         _differences(found, names),
-        *(_matrix(cells[value], f"{NAMES[value]}, all pairs", f"{count}.") for value in NAMES),
+        *(_matrix(cells[value], f"{VALUES[value]}, all pairs", f"{count}.") for value in VALUES),
         _classifiers(repetitions),
     ]
 

@@ -58,12 +58,12 @@ def test_whole_pipelines_have_folders_and_seeds_of_their_own(run_pipeline, capsy
     code, run = run_pipeline("--pipelines", "2", saliency={}, detectors={}, seeds=[0, 3])
     assert code == 0
     again = run.with_name("run_1")
-    assert capsys.readouterr().out.replace("\n", "").count("seeds [5, 8]") == 1
+    assert capsys.readouterr().out.replace("\n", "").count("seeds [1000, 1003]") == 1
     assert [path.name for path in sorted((run / "classifier").iterdir())] == ["second", "seed_0"]
-    assert [path.name for path in sorted((again / "classifier").iterdir())] == ["second", "seed_5"]
-    assert not same(run / "classifier/seed_0/model.ckpt", again / "classifier/seed_5/model.ckpt")
+    assert [path.name for path in sorted((again / "classifier").iterdir())] == ["second", "seed_1000"]
+    assert not same(run / "classifier/seed_0/model.ckpt", again / "classifier/seed_1000/model.ckpt")
     settings = read_settings(["--config", str(again / "pipeline.yaml")])
-    assert (settings.run, settings.seeds, settings.pipelines) == (str(again), [5, 8], 1)
+    assert (settings.run, settings.seeds, settings.pipelines) == (str(again), [1000, 1003], 1)
 
 
 def test_a_finished_run_holds_every_stage_with_its_files(finished):
