@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from experiments.bootstrap import Interval
+
 COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 """Told apart by the colour-blind (Okabe & Ito)."""
 
@@ -48,15 +50,6 @@ class Panel:
     curves: Mapping[str, Curve]
     behind: Curve
     mark: float | None
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number with the ends of its interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def intervals(title: str, rows: Mapping[str, Sequence[Interval]], names: Sequence[str]) -> bytes:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from experiments.bootstrap import Interval
 from experiments.claims import JUDGED
-from experiments.plots import Interval, intervals
+from experiments.plots import intervals
 from experiments.provenance import provenance
 from experiments.repeated.claims import PIPELINES, Together, judge_together
 from experiments.repeated.estimates import contrasts, matrix, unseen
