@@ -120,7 +120,8 @@ def _show(found: Result, console: Console) -> None:
     table = found.tables[0]
     shown = ConsoleTable(title=table.title, caption=table.note or None)
     for number, name in enumerate(table.header):
-        shown.add_column(escape(name), justify="left" if number == 0 else "right", overflow="fold")
+        words = number == 0 or any(isinstance(row[number], str) and row[number][:1].isalpha() for row in table.rows)
+        shown.add_column(escape(name), justify="left" if words else "right", overflow="fold")
     for row in table.rows:
         shown.add_row(*(escape(tables.cell(value)) for value in row))
     console.print(shown)

@@ -60,7 +60,7 @@ def intervals(title: str, rows: Mapping[str, Sequence[Interval]], names: Sequenc
         rows: {entry: an interval for each source}.
         names: Of the sources.
     """
-    figure = Figure(figsize=(9, 1.6 + (0.16 + 0.15 * len(names)) * max(len(rows), 1)), layout="constrained")
+    figure = Figure(figsize=(9, 1.6 + (0.14 + 0.09 * len(names)) * max(len(rows), 1)), layout="constrained")
     axis = figure.subplots()
     axis.axvline(0, color="0.3", linewidth=0.8)
     axis.grid(axis="x", color="0.9")
@@ -70,7 +70,14 @@ def intervals(title: str, rows: Mapping[str, Sequence[Interval]], names: Sequenc
         heights = [row + 0.6 * ((number + 0.5) / len(names) - 0.5) for row in range(len(rows))]
         colour = COLOURS[number % len(COLOURS)]
         axis.hlines(heights, [each.low for each in found], [each.high for each in found], color=colour)
-        axis.plot([each.value for each in found], heights, MARKERS[number % len(MARKERS)], color=colour, label=name)
+        axis.plot(
+            [each.value for each in found],
+            heights,
+            MARKERS[number % len(MARKERS)],
+            markersize=5,
+            color=colour,
+            label=name,
+        )
     axis.set_yticks(range(len(rows)), list(rows), fontsize="small")
     axis.set_ylim(len(rows) - 0.5, -0.5)
     figure.legend(loc="outside lower center", ncols=len(names))

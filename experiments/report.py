@@ -111,12 +111,12 @@ def _claims(claims: list[Claim], over: Mapping[str, str]) -> str:
     rows = "".join(
         f"<tr><td>{escape(claim.number)}</td><td>{escape(claim.text)}</td>"
         + "".join(map(_verdict, [claim.verdict, *_column(over, claim)]))
-        + f"<td>{escape(claim.statistic)}</td></tr>"
+        + f"<td>{_code(claim.statistic)}</td></tr>"
         for claim in claims
     )
     head = "".join(f"<th>{name}</th>" for name in _head(over))
     table = f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    note = f'<p class="note">{_RULE}</p>'
+    note = f'<p class="note">{_code(_RULE)}</p>'
     return f'<section id="claims"><h2>{escape(_PAPER)}</h2><div class="wide">{table}</div>{note}</section>'
 
 
