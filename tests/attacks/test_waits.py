@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import JSMA, DeepFool, LocalizedBIM, jsma, loop
+from attacks import JSMA, DeepFool, GreedyL0, LocalizedBIM, jsma, loop
 from attacks.pairs import best_pair
 from tests.attacks.cases import OURS, each, goals
 from tests.attacks.minimal import trained_net
@@ -97,6 +97,16 @@ def test_images_that_never_get_there_are_looked_at_now_and_then(attack, linear, 
     assert not result.success.any()
     assert len(counts) > 35
     assert sum(count > 0 for count in counts[1:]) <= 4 + len(counts) // 10
+
+
+@pytest.mark.parametrize("interval", [1, 4])
+@pytest.mark.parametrize("attack", [JSMA(), GreedyL0(), GreedyL0(gamma=0.0)], ids=repr)
+def test_images_of_too_few_values_for_a_step_stay_as_they_are(attack, interval, monkeypatch):
+    looked(interval, monkeypatch)
+    images = torch.full((2, 1, 1, 1), 0.5)
+    result = attack.report(nn.Sequential(nn.Flatten(), nn.Linear(1, 3)), images)
+    assert torch.equal(result.images, images)
+    assert result.backward_passes.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("interval", [2, 7])
