@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.protocols.transfer_tables import UNTRAINED, spread_over_seeds, summary
+from experiments.means import UNTRAINED, summary
+from experiments.protocols.transfer_tables import spread_over_seeds
 from experiments.results import Table
 from experiments.settings import ALL_BUT, left_out
 

@@ -4,11 +4,12 @@ from typing import Any, Final
 
 from experiments.bootstrap import Resampling
 from experiments.figures import grouped_bars, heat_maps
+from experiments.means import summary
 from experiments.protocols.contrasts import contrasts, difference_table
 from experiments.protocols.controls import control_table
 from experiments.protocols.left_out import left_out_tables
 from experiments.protocols.matrix import Matrix
-from experiments.protocols.transfer_tables import flags, matrix_tables, summary, worst_table
+from experiments.protocols.transfer_tables import flags, matrix_tables, worst_table
 from experiments.results import Result
 from experiments.study import Study
 from experiments.underflow import underflow

@@ -5,14 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from detectors.calibration import rate_interval
+from experiments.means import UNTRAINED, Rows, collected, spread, summary
 from experiments.measures import SEEDS, WORKING_RATE
 from experiments.protocols.matrix import SUBSETS
 from experiments.results import Flag, Table
 from experiments.settings import left_out
 from experiments.study import Study
-
-UNTRAINED: Final = "-"
-"""Stands for trained_on in the summary of a training-free detector."""
 
 _MATRICES: Final = (
     ("auroc", "AUROC", ("all", "successful", "failed")),
@@ -28,25 +26,6 @@ _MATRICES: Final = (
 _SLACK: Final = 0.03
 """How far the realised false-positive rate may lie above twice the binomial error of 5 % before it is flagged."""
 
-Rows = Sequence[Mapping[str, Any]]
-
-
-def summary(rows: Rows, value: str = "auroc", subset: str = "all") -> Mapping[tuple[str, str], Any]:
-    """Return means over seeds of a value, by (detector, trained on) and then by tested on.
-
-    Args:
-        rows: Of the matrix.
-        value: Name of the field.
-        subset: Of the pairs.
-
-    Returns:
-        {(detector, trained_on or UNTRAINED): {tested_on: mean or None}}, in the rows' order.
-    """
-    return {
-        key: {attack: statistics.fmean(values) if values else None for attack, values in cells.items()}
-        for key, cells in _collected(rows, value, subset).items()
-    }
-
 
 def matrix_tables(rows: Rows, attacks: Sequence[str], meta: Mapping[str, Any]) -> list[Table]:
     """Return the matrices: one table for each value and subset, the attacks and the thresholds.
@@ -60,7 +39,7 @@ def matrix_tables(rows: Rows, attacks: Sequence[str], meta: Mapping[str, Any]) -
     for value, title, subsets in _MATRICES:
         for subset in subsets:
             lines = [
-                [*key, *(_spread(cells[a]) for a in attacks)] for key, cells in _collected(rows, value, subset).items()
+                [*key, *(spread(cells[a]) for a in attacks)] for key, cells in collected(rows, value, subset).items()
             ]
             tables.append(
                 Table(f"{title}, {subset} pairs", ["detector", "trained on", *attacks], lines, _note(meta, value))
@@ -77,7 +56,7 @@ def spread_over_seeds(rows: Rows, value: str, cell: tuple[str, str, str]) -> flo
         cell: The detector, what it was trained on, what it is tested on.
     """
     detector, trained_on, tested_on = cell
-    return _spread(_collected(rows, value, "all").get((detector, trained_on), {}).get(tested_on, []))
+    return spread(collected(rows, value, "all").get((detector, trained_on), {}).get(tested_on, []))
 
 
 def worst_table(rows: Rows, worst: Mapping[tuple[str, str | None], Sequence[float]]) -> Table:
@@ -101,7 +80,7 @@ def worst_table(rows: Rows, worst: Mapping[tuple[str, str | None], Sequence[floa
                 None if lowest is None else known[lowest],
                 lowest,
                 statistics.fmean(unseen) if unseen else None,
-                _spread(evaded),
+                spread(evaded),
             ]
         )
     return Table(
@@ -156,24 +135,6 @@ def flags(rows: Rows, study: Study) -> list[Flag]:
 
 def _mistakes_noise(row: Mapping[str, Any]) -> bool:
     return bool(row["auroc"] >= 0.75 and row["auroc_against_noise"] < 0.6)  # noqa: PLR2004 - said in the flag
-
-
-def _collected(rows: Rows, value: str, subset: str) -> dict[tuple[str, str], dict[str, list[float]]]:
-    """Return the values of all seeds, by (detector, trained on) and then by tested on."""
-    found: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for row in rows:
-        if row["subset"] == subset:
-            cells = found.setdefault((row["detector"], row["trained_on"] or UNTRAINED), {})
-            cells.setdefault(row["tested_on"], []).extend([] if row[value] is None else [row[value]])
-    return found
-
-
-def _spread(values: Sequence[float]) -> float | str | None:
-    """Return a mean, with the standard deviation where there are several seeds."""
-    if not values:
-        return None
-    mean = statistics.fmean(values)
-    return mean if len(values) == 1 else f"{mean:.3f} ± {statistics.stdev(values):.3f}"
 
 
 def _note(meta: Mapping[str, Any], value: str) -> str:

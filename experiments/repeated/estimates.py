@@ -8,6 +8,8 @@ from typing import Any, Final, TypeVar
 from scipy import stats
 
 from experiments.claims import Found
+from experiments.means import UNTRAINED, Rows, spread, summary
+from experiments.tables import cell
 
 Key = TypeVar("Key")
 
@@ -60,9 +62,7 @@ class Estimate:
 
     def __str__(self) -> str:
         """Mean and standard deviation, as the tables show them."""
-        if self.mean is None:
-            return "-"
-        return f"{self.mean:.3f}" if self.deviation is None else f"{self.mean:.3f} ± {self.deviation:.3f}"
+        return cell(spread(self.known))
 
 
 def matrix(found: Sequence[Found]) -> dict[str, dict[Cell, Estimate]]:
@@ -112,13 +112,15 @@ def contrasts(found: Sequence[Found]) -> dict[str, Sequence[Mapping[str, Any]]]:
     return {name: [column[name] for column in columns] for name in columns[0] if all(name in c for c in columns)}
 
 
-def _means(rows: Sequence[Mapping[str, Any]], value: str) -> dict[Cell, float | None]:
-    """Return the mean over seeds by cell; None where no seed has the value."""
-    cells: dict[Cell, list[float]] = {}
-    for row in rows:
-        cell = row["detector"], row["trained_on"], row["tested_on"], row["subset"]
-        cells.setdefault(cell, []).extend([] if row[value] is None else [row[value]])
-    return {cell: statistics.fmean(values) if values else None for cell, values in cells.items()}
+def _means(rows: Rows, value: str) -> dict[Cell, float | None]:
+    """Return the mean over seeds by cell, in the rows' order; None where no seed has the value."""
+    means = {subset: summary(rows, value, subset) for subset in {row["subset"] for row in rows}}
+    return {
+        (row["detector"], row["trained_on"], row["tested_on"], row["subset"]): means[row["subset"]][
+            row["detector"], row["trained_on"] or UNTRAINED
+        ][row["tested_on"]]
+        for row in rows
+    }
 
 
 def _estimates(columns: Sequence[Mapping[Key, float | None]]) -> dict[Key, Estimate]:

@@ -170,7 +170,10 @@ def _fingerprint(run: Run) -> str:
     path = run.folder / RECORD
     kept = read_yaml(path) if path.is_file() else None
     if not isinstance(kept, dict) or "fingerprint" not in kept:
-        msg = f"{path} is missing or damaged: run `python train.py pipeline --config {run.folder}/{SETTINGS}` again"
+        msg = (
+            f"{path} is missing or damaged: run `python train.py pipeline --config {run.folder}/{SETTINGS} --run "
+            f"{run.folder} --pipelines 1` again"
+        )
         raise ValueError(msg)
     return str(kept["fingerprint"])
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.protocols.transfer_tables import UNTRAINED
+from experiments.means import UNTRAINED
 from experiments.repeated.claims import PIPELINES, Together
 from experiments.repeated.estimates import VALUES, Estimate, contrasts, matrix, unseen
 from experiments.repeated.runs import Repetition

@@ -15,8 +15,8 @@ import train
 from attacks import FGSM
 from data.pairs import make_pairs
 from detectors import ID, load
+from experiments.means import summary
 from experiments.measures import measure
-from experiments.protocols.transfer_tables import summary
 from experiments.scoring import scores
 from experiments.study import Contender
 
