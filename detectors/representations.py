@@ -1,6 +1,8 @@
 """The four detectors of Schut & Gal (2020): what their network sees is all that differs."""
 
+import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +16,11 @@ from saliency.jacobian import Readout, jacobian
 from saliency.model import SaliencyModel
 from saliency.smooth import softplus_twin
 from saliency.training import Schedule, frozen
+
+Scale = Literal["map", "log-odds"]
+
+_SMALLEST_ODDS = 1e-4
+"""Added to a map's values and to what they lack of 1, so that their log-odds are finite everywhere."""
 
 _SMALLEST_AREA = 1e-4
 """Added to a map's area, so that the logarithm of an empty one is finite and still says which way is up."""
@@ -157,9 +164,14 @@ class SMD(_SaliencyDetector):
     Args:
         classifier: The attacked classifier, or the path of its checkpoint; its predicted class selects the map.
         saliency: The learnt saliency model, or the path of its checkpoint.
+        scale: What the network sees of a map's value m: m itself (the paper), or its log-odds, scaled to [-1, 1]. Most
+            values lie next to 0 or 1: their log-odds show what little an attack that fails leaves there, and noise.
         widths: Channels of the blocks of the network; None: as the classifier's.
         learning_rate: Of Adam.
         schedule: constant or one-cycle.
+
+    Raises:
+        ValueError: If scale is another word.
 
     Reference:
         Schut & Gal (2020), section 3.4.1.
@@ -169,15 +181,20 @@ class SMD(_SaliencyDetector):
         self,
         classifier: str | Classifier,
         saliency: str | SaliencyModel,
+        scale: Scale = "map",
         widths: Sequence[int] | None = None,
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
     ) -> None:
+        if scale not in get_args(Scale):
+            msg = f"scale must be one of {', '.join(get_args(Scale))}, got {scale!r}"
+            raise ValueError(msg)
         super().__init__(classifier, saliency, 1, widths, learning_rate, schedule)
+        self.scale = scale
 
     def combine(self, images: Tensor, explanation: Tensor) -> Tensor:  # noqa: ARG002 - sees no image
-        """Return the maps (N, 1, H, W)."""
-        return explanation
+        """Return the maps (N, 1, H, W), or their log-odds."""
+        return explanation if self.scale == "map" else _log_odds(explanation)
 
     def on_pixels(self, change: Tensor) -> Tensor:
         """Return the change of the map, for each channel of the image (the authors' code)."""
@@ -215,3 +232,9 @@ class SPD(_SaliencyDetector):
     def on_pixels(self, change: Tensor) -> Tensor:
         """Return the change of the salient pixels as one of the pixels (the authors' code)."""
         return change
+
+
+def _log_odds(maps: Tensor) -> Tensor:
+    """Return log-odds of values in [0, 1], scaled to [-1, 1]; nowhere flat."""
+    odds = (maps + _SMALLEST_ODDS) / (1 - maps + _SMALLEST_ODDS)
+    return odds.log() / math.log1p(1 / _SMALLEST_ODDS)

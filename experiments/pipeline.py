@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from rich.console import Console
 
 from experiments.data_record import keep_record
-from experiments.differences import difference, without
+from experiments.differences import Difference, difference, without
 from experiments.fitting import CONFIG, LAST, ConfigCheck, ModelCLI
 from experiments.messages import UsageError
 from experiments.run import SETTINGS
@@ -77,12 +78,11 @@ def write_settings(settings: Settings) -> None:
 def _check_all(stages: list[Stage]) -> None:
     """Parse every stage's config, and compare it with the one that a stage was started with."""
     for stage in stages:
-        planned = yaml.safe_load(_resolved(stage))
+        planned = _without_root(yaml.safe_load(_resolved(stage)), stage)
         path = stage.folder / CONFIG
         if not path.exists() or not (stage.model.exists() or (stage.folder / LAST).exists()):
             continue
-        started = read_yaml(path)
-        differs = difference(_without_root(started, stage), _without_root(planned, stage))
+        differs = _difference(stage, read_yaml(path), planned)
         if differs:
             msg = (
                 f"{stage.folder} was started with another config ({differs.key} was {differs.first}, now "
@@ -90,6 +90,21 @@ def _check_all(stages: list[Stage]) -> None:
                 "folder and those of the stages after it"
             )
             raise ValueError(msg)
+
+
+def _difference(stage: Stage, started: dict[str, Any], planned: Any) -> Difference | None:
+    """Return what a stage's config differs in from the one that it was started with; None if they compute the same.
+
+    What was started before a class got an argument lacks it, and stands for its default.
+    """
+    found = difference(_without_root(started, stage), planned)
+    if found is None or found.first is not None:
+        return found
+    try:
+        completed = yaml.safe_load(_resolved(replace(stage, config=started)))
+    except UsageError:  # of an argument that there is no longer
+        return found
+    return difference(_without_root(completed, stage), planned)
 
 
 def _without_root(config: dict[str, Any], stage: Stage) -> Any:

@@ -1,5 +1,6 @@
 """What every detector promises, trained or not."""
 
+import math
 from itertools import combinations
 
 import pytest
@@ -92,6 +93,23 @@ def test_representations_are_those_of_the_paper(world):
     for readout in ("sum", "predicted", "margin"):
         gradient = jacobian(classifier, images, readout)
         assert torch.equal(JSD(classifier, readout).represent(images), torch.cat([images, gradient], 1))
+
+
+def test_log_odds_of_a_map_span_minus_one_to_one_and_are_nowhere_flat(world):
+    detector = SMD(world.classifier, world.saliency, scale="log-odds")
+    values = torch.tensor([0.0, 1e-6, 0.25, 0.5, 0.75, 1 - 1e-6, 1.0], requires_grad=True)
+    seen = detector.combine(world.images, values)
+    assert seen[[0, 3, 6]].tolist() == pytest.approx([-1, 0, 1])
+    assert seen[4].item() == pytest.approx(-seen[2].item())
+    assert seen[4].item() == pytest.approx(math.log(0.7501 / 0.2501) / math.log(10001))
+    assert (seen.diff() > 0).all()
+    (gradient,) = torch.autograd.grad(seen.sum(), values)
+    assert (gradient > 0.1).all()
+
+
+def test_scale_of_the_map_is_one_of_two(world):
+    with pytest.raises(ValueError, match="scale must be one of map, log-odds, got 'logit'"):
+        SMD(world.classifier, world.saliency, scale="logit")
 
 
 @EACH_TRAINED

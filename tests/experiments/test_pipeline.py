@@ -97,6 +97,19 @@ def test_a_stage_with_another_config_is_refused_and_nothing_is_lost(finished, ca
     assert (finished / "pipeline.yaml").read_text() == settings
 
 
+def test_a_stage_started_before_a_class_had_an_argument_goes_on_with_its_default(finished, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    older = copy / "detectors/spd/fgsm/seed_0/config.yaml"
+    config = yaml.safe_load(older.read_text())
+    del config["model"]["init_args"]["schedule"]
+    older.write_text(yaml.safe_dump(config))
+    command = ["pipeline", "--config", str(copy / "pipeline.yaml"), "--run", str(copy)]
+    assert train.main(command) == 0
+    assert train.main([*command, "--detectors.spd.model.init_args.schedule", "one-cycle"]) == 1
+    assert "model.init_args.schedule was constant, now one-cycle" in capsys.readouterr().err
+
+
 def test_a_moved_run_folder_is_recognised(run_pipeline, tmp_path, capsys):
     status, folder = run_pipeline(saliency={}, detectors={})
     assert status == 0
