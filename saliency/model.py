@@ -166,7 +166,8 @@ class SaliencyModel(Trainable):
         }
         for name, value in values.items():
             metric = self.measures[name]
-            metric(value)
+            alone = name == "kept_accuracy_other_mask" and len(images) == 1  # its own mask would be the other one
+            metric.update(value, weight=0.0 if alone else 1.0)  # type: ignore[operator]
             self.log(f"{stage}/{name}", metric)  # type: ignore[arg-type]
 
     def _judge(self, images: Tensor, masks: Tensor, generator: Generator) -> Tensor:

@@ -171,6 +171,16 @@ def test_evaluation_logs_every_measure_as_a_mean_over_images(run, trainer, image
     assert all(0 <= value <= 1 for value in logged.values())
 
 
+def test_an_image_alone_in_its_batch_has_no_other_mask(tmp_path, images, labels, model):
+    control = "test/kept_accuracy_other_mask"
+    whole, rest = (
+        short_trainer(tmp_path, 1).test(model, loader(images[:n], labels[:n], batch_size=4), verbose=False)[0]
+        for n in (5, 4)
+    )
+    assert whole[control] == rest[control]
+    assert whole["test/area"] != rest["test/area"]
+
+
 def test_evaluation_gives_the_same_numbers_twice(tmp_path, images, labels, model):
     batches = loader(images, labels)
     runs = [short_trainer(tmp_path, 1).test(model, batches, verbose=False) for _ in range(2)]
