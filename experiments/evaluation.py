@@ -21,6 +21,9 @@ from experiments.summaries import write_pictures, write_scores
 
 ALL: Final = "all"
 
+_FILE_WIDTH: Final = 200
+"""Characters of a line where the output goes to a file or a pipe: rich would wrap tables at 80."""
+
 SCORED: Final = "transfer"
 """The protocol whose scores TensorBoard shows."""
 
@@ -44,6 +47,8 @@ def run_evaluation(arguments: list[str]) -> None:
     device = _device(options.device)
     _check_writable(run.report)
     console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, _FILE_WIDTH)
     command = ["python", "evaluate.py", *arguments]
     if config.protocol == ALL:
         _all(run, device, command, console)
