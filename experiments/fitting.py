@@ -3,10 +3,13 @@
 import importlib
 import logging
 import warnings
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
 import lightning
+import yaml
+from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -25,6 +28,9 @@ DONE: Final = "model.ckpt"
 CONFIG: Final = "config.yaml"
 
 _TRAINER_DEFAULTS = {"default_root_dir": "runs/fit", "num_sanity_val_steps": 0, "log_every_n_steps": 10}
+
+# Callbacks of Lightning have enums as defaults of arguments that are text: a config holds that text.
+yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 _DESCRIPTION = (
     "Train, validate, test or predict with one model; or `pipeline --config FILE`: every missing stage of an "
@@ -86,8 +92,17 @@ class ModelCLI(LightningCLI):
         """
 
     def before_instantiate_classes(self) -> None:
-        """Check every checkpoint that the config names before anything is built."""
+        """Check the trainer's flags, and every checkpoint that the config names, before anything is built.
+
+        Raises:
+            ValueError: If a flag cannot be used, or there are no data.
+            OSError: If a checkpoint is missing, or the folder holds a fit already.
+        """
         config = self.config[self.subcommand]
+        _check_trainer(config.trainer)
+        if config.get("data") is None:
+            msg = f"{self.subcommand} needs data: give them by --data, for example --data data.MNIST"
+            raise ValueError(msg)
         for module in config.imports:
             _import(module)
         for path in _checkpoints(config.model.as_dict(), config.get("data")):
@@ -124,14 +139,16 @@ class ModelCLI(LightningCLI):
                 raise ValueError(msg)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
-        """Add TensorBoard and the checkpoint of each epoch's end to what the config asks for."""
+        """Add TensorBoard and the checkpoint of each epoch's end to what the config asks for; not to a bare trainer."""
         config = self.config_init[self.subcommand].trainer
         callbacks: list[Callback] = [PredictionFile()]
         if isinstance(self.datamodule, WhiteBoxData):
             callbacks.append(RoundMetrics())
-        if config.logger is None:
+        if config.barebones:
+            kwargs["log_every_n_steps"] = None  # whatever the default is: it logs nothing
+        elif config.logger is None:
             kwargs["logger"] = TensorBoardLogger(self.folder, name="", version="", default_hp_metric=False)
-        if self.subcommand == "fit" and config.enable_checkpointing is not False:
+        if self.subcommand == "fit" and config.enable_checkpointing is not False and not config.barebones:
             callbacks.append(
                 ModelCheckpoint(
                     self.folder,
@@ -209,6 +226,29 @@ class ModelCLI(LightningCLI):
         return path
 
 
+_PRECISIONS: Final = ("32-true", "16-mixed", "bf16-mixed")
+
+
+def _check_trainer(flags: Namespace) -> None:
+    """Refuse flags that Lightning takes and a fit cannot do with.
+
+    Raises:
+        ValueError: If weights would not be float32, there is no folder, or no batch in a step.
+    """
+    if str(flags.precision or 32) not in {*_PRECISIONS, *(name.partition("-")[0] for name in _PRECISIONS)}:
+        msg = (
+            f"trainer.precision must be one of {', '.join(_PRECISIONS)}, got {flags.precision}: images, attacks and "
+            "saved weights are float32"
+        )
+        raise ValueError(msg)
+    if flags.default_root_dir is None:
+        msg = "trainer.default_root_dir must be the folder of the fit's files, got null"
+        raise ValueError(msg)
+    if flags.accumulate_grad_batches < 1:
+        msg = f"trainer.accumulate_grad_batches must be at least 1, got {flags.accumulate_grad_batches}"
+        raise ValueError(msg)
+
+
 def _import(module: str) -> None:
     try:
         importlib.import_module(module)
@@ -225,6 +265,7 @@ def _ignore_intended() -> None:
         "Found .* module.* in eval mode at the start of training",  # frozen parts
         "The '.*_dataloader' does not have many workers",  # images lie in memory
         "The number of training batches .* is smaller than the logging interval",
+        "You are trying to `self.log\\(\\)` but `Trainer\\(barebones=True\\)`",
         "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning 2.6 on torch 2.15
     ):
         warnings.filterwarnings("ignore", message)
@@ -249,13 +290,25 @@ def _checkpoints(*sections: Any) -> list[str]:
 
 
 class ConfigCheck(ModelCLI):
-    """Parses and resolves a config as ModelCLI does; builds and runs nothing."""
+    """Parses and resolves a stage's config as ModelCLI does; builds and runs nothing."""
 
     def _set_seed(self) -> None:
         """Leave the random state alone."""
 
     def before_instantiate_classes(self) -> None:
-        """Check no paths: earlier stages may still be missing."""
+        """Check the trainer's flags, but no paths: earlier stages may still be missing.
+
+        Raises:
+            ValueError: If one cannot be used, or would leave no model to the stages that follow.
+        """
+        flags = self.config[self.subcommand].trainer
+        _check_trainer(flags)
+        if flags.fast_dev_run:
+            msg = (
+                "trainer.fast_dev_run leaves no model, and later stages need it: to try a pipeline quickly, use "
+                "--trainer.max_epochs 1 --trainer.limit_train_batches 2 and another --run"
+            )
+            raise ValueError(msg)
 
     def instantiate_classes(self) -> None:
         """Build nothing."""

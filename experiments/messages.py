@@ -1,20 +1,22 @@
 """Errors as a user sees them: one sentence on standard error, an exit status, no traceback."""
 
-import difflib
-import inspect
 import logging
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn, get_args
 
+import lightning
 import yaml
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from experiments.refusals import one_sentence
 
 WRONG_INPUT = 1
 WRONG_USAGE = 2
@@ -26,7 +28,19 @@ _TERMINATION = "terminated: what was finished is kept", TERMINATED
 
 
 class UsageError(Exception):
-    """The command line or a config is not what the parser accepts."""
+    """The command line or a config is not what the parser accepts.
+
+    Args:
+        message: What the parser says.
+        accepted: The options that it knows, as `trainer.max_epochs`.
+    """
+
+    def __init__(self, message: str, accepted: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.accepted = accepted
+
+
+_OF_EVERY_PARSER: Final = ("help", "print_config", "print_shtab")
 
 
 class Parser(LightningArgumentParser):
@@ -45,6 +59,27 @@ class Parser(LightningArgumentParser):
         action.sub_add_kwargs = {**getattr(action, "sub_add_kwargs", {}), "sub_configs": False}
         return added
 
+    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
+        """Check the values, also what jsonargparse lets pass: null where a type does not accept it, text for a section.
+
+        Raises:
+            TypeError: If a value is not of its type.
+            KeyError: If a key is unknown.
+        """
+        super().validate(namespace, *args, **kwargs)
+        typed = {action.dest: action for action in self._actions if hasattr(action, "_typehint")}
+        for group in set(self.groups or ()) - typed.keys():
+            if group in namespace and not isinstance(namespace[group], Namespace | dict):
+                msg = f'Parser key "{group}": Expected a {dict}. Got value: {namespace[group]}'
+                raise TypeError(msg)
+        for name, action in typed.items():
+            kind = action._typehint  # noqa: SLF001 - jsonargparse offers no other way to it
+            if name not in namespace or namespace[name] is not None or action.default is None or kind is Any:
+                continue
+            if type(None) not in get_args(kind):
+                msg = f'Parser key "{name}": Expected a {kind}. Got value: None'
+                raise TypeError(msg)
+
     def instantiate(self, *args: Any, **kwargs: Any) -> Any:
         """Build the classes that a config names; what one of them refuses is told as it told it.
 
@@ -60,8 +95,12 @@ class Parser(LightningArgumentParser):
             raise ValueError("; ".join(reasons)) from error
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the message as a UsageError."""
-        raise UsageError(message) from ex
+        """Raise the message as a UsageError, which knows the options of the parser, or of its subcommand's."""
+        named = re.match(r"Subcommand '([^']+)' ", message)
+        choices = next((action.choices for action in self._actions if named and isinstance(action.choices, dict)), {})
+        parser = choices.get(named[1], self) if named else self
+        options = [action.dest for action in parser._actions]  # noqa: SLF001 - argparse offers no list
+        raise UsageError(message, [name for name in options if name not in _OF_EVERY_PARSER]) from ex
 
 
 def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -> int:
@@ -83,7 +122,7 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
         message, status = _INTERRUPTION  # Lightning turned Ctrl-C into status 1
     except (KeyboardInterrupt, SIGTERMException) as signal:
         message, status = _TERMINATION if isinstance(signal, SIGTERMException) else _INTERRUPTION
-    except (UsageError, ValueError, TypeError, OSError, MisconfigurationException) as error:
+    except (UsageError, ValueError, TypeError, OSError, RuntimeError, ImportError, MisconfigurationException) as error:
         message, status = _told(error, arguments)
     else:
         return 0
@@ -110,8 +149,9 @@ def _hear_packages() -> None:
 def _told(error: Exception, arguments: list[str]) -> tuple[str, int]:
     """Return the sentence and the status of bad input; raise again what a bug raised."""
     if isinstance(error, UsageError):
-        configs = _configs(arguments)
-        sentence = _pipeline_file(arguments, configs) or one_sentence(str(error), list(configs.values()))
+        configs, accepted = _configs(arguments), error.accepted or getattr(error.__cause__, "accepted", ())
+        told = one_sentence(str(error), list(configs.values()), accepted)
+        sentence = _pipeline_file(arguments, configs) or told
         return f"error: {sentence}", WRONG_USAGE
     meant = _meant(error)
     if meant is None:
@@ -119,68 +159,6 @@ def _told(error: Exception, arguments: list[str]) -> tuple[str, int]:
     if os.environ.get("DEBUG"):
         traceback.print_exc()
     return f"error: {_of_exception(meant)}", WRONG_INPUT
-
-
-def one_sentence(message: str, configs: list[Any] | None = None) -> str:
-    """Return the parser's message on one line, with what is accepted where the parser does not say.
-
-    Args:
-        message: Of jsonargparse; may have many lines.
-        configs: The parsed YAML files of the command, to look a rejected key up.
-    """
-    rejected = re.search(
-        r"[Oo]ption '([^']+)'(?: is not accepted|$)|Key '([^']+)' is not expected", message, re.MULTILINE
-    )
-    if rejected:
-        key = (rejected[1] or rejected[2]).split(".")[-1]
-        return f"{_stage(message)}the key {key!r} is not accepted{_hint(key, configs or [])}"
-    message = re.sub(r"(arguments are required: )(?:\w+\.)?(\w+)$", r"\1--\2", message)
-    lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
-    value = next((line for line in lines if line.startswith("Given value: ")), None)
-    if value is None:
-        return " ".join(lines)
-    inner = [line for line in lines if re.match(r"(Problem|module|No module|Expected|does not|Not a|\w+ ?Error)", line)]
-    reasons = [line.lstrip("- ") for line in lines if line.startswith("- ") and "NoneType" not in line]
-    told = "; ".join(dict.fromkeys([*reasons, *inner])).replace(":; ", ": ") or lines[0]
-    if told.startswith(("Parser key", "the following arguments")):  # of a section: its whole value says nothing
-        return f"{lines[0].rstrip(':').removeprefix('Parser key ')}: {told.removeprefix('Parser key ')}"
-    return f"{lines[0].rstrip(':').removeprefix('Parser key ')}: {told}, got {value.removeprefix('Given value: ')}"
-
-
-def _stage(message: str) -> str:
-    """Return the stage of a pipeline that the message names at its beginning, if it does."""
-    found = re.match(r"stage [^ :]+: ", message)
-    return found[0] if found else ""
-
-
-def _hint(key: str, configs: list[Any]) -> str:
-    """Return what the class or section that holds the key accepts, if a config shows where it stands."""
-    for config in configs:
-        for names in _accepted_beside(key, config):
-            close = difflib.get_close_matches(key, names, 1)
-            meant = f"; did you mean {close[0]!r}" if close else ""
-            return f": here {', '.join(names)} are{meant}"
-    return "; see `--help`, and `--model.help CLASS` or `--data.help CLASS` for a class's arguments"
-
-
-def _accepted_beside(key: str, config: Any) -> list[list[str]]:
-    """Return the arguments of each class in the config whose `init_args` hold the key."""
-    if isinstance(config, list):
-        return [names for item in config for names in _accepted_beside(key, item)]
-    if not isinstance(config, dict):
-        return []
-    found = [names for item in config.values() for names in _accepted_beside(key, item)]
-    arguments = config.get("init_args")
-    if isinstance(arguments, dict) and key in arguments:
-        parameters = inspect.signature(_class(str(config.get("class_path")))).parameters
-        found.insert(0, [name for name in parameters if name != "self"])
-    return found
-
-
-def _class(path: str) -> Callable[..., Any]:
-    package, _, name = path.rpartition(".")
-    found: Callable[..., Any] = getattr(sys.modules.get(package), name, object)
-    return found
 
 
 def _configs(arguments: list[str]) -> dict[Path, Any]:
@@ -207,14 +185,29 @@ def _pipeline_file(arguments: list[str], configs: dict[Path, Any]) -> str | None
 
 def _meant(error: BaseException | None) -> BaseException | None:
     """Return the error that was raised on purpose, itself or beneath a library's; None if a bug raised it."""
+    if not isinstance(error, ValueError | TypeError | OSError | MisconfigurationException):
+        return error if _of_lightning(error) else None
     while error is not None:
         if isinstance(error, MisconfigurationException) or (isinstance(error, OSError) and error.filename):
             return error
-        frames = traceback.extract_tb(error.__traceback__)
-        if isinstance(error, ValueError | TypeError | OSError) and "site-packages" not in frames[-1].filename:
+        raised = traceback.extract_tb(error.__traceback__)[-1].filename
+        if isinstance(error, ValueError | TypeError | OSError) and "site-packages" not in raised:
+            return error
+        if _of_lightning(error):
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def _of_lightning(error: BaseException | None) -> bool:
+    """Tell whether Lightning refuses something: a flag of the trainer, a callback's metric, a package not installed."""
+    if not isinstance(error, ValueError | TypeError | RuntimeError | ImportError):
+        return False
+    raised = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return raised.is_relative_to(_LIGHTNING)
+
+
+_LIGHTNING: Final = Path(lightning.__file__).parent
 
 
 def _of_exception(error: BaseException) -> str:

@@ -1,13 +1,14 @@
 """The pipeline file: its keys, checked and built."""
 
 import re
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
 from attacks import Attack
 from data import ImageData
@@ -105,7 +106,8 @@ def read_settings(arguments: list[str]) -> Settings:
     """
     parser = _parser()
     arguments, overrides = _overrides(arguments)
-    config = parser.parse_args(arguments)
+    asked = [each for each in arguments if each.partition("=")[0] == _PRINT]
+    config = parser.parse_args([each for each in arguments if each not in asked])
     config.pop("config")
     config.run = str(Path(config.run))
     for name in _UNTYPED:
@@ -119,6 +121,8 @@ def read_settings(arguments: list[str]) -> Settings:
         sections["retrain"]["trainer"] = config.retrain.trainer
     for name in _UNTYPED:
         config[name] = sections[name]
+    if asked:
+        _print(parser, config, asked[-1].partition("=")[2])
     built = parser.instantiate(config)
     for attack in built.attacks.values():
         refuse_targeted(attack)
@@ -140,6 +144,20 @@ def read_settings(arguments: list[str]) -> Settings:
     )
 
 
+_PRINT: Final = "--print_config"
+
+
+def _print(parser: Parser, config: Namespace, flags: str) -> NoReturn:
+    """Print the config, which has the values given below untyped sections as well, and exit."""
+    known = {"skip_default", "skip_unset"}
+    given = set(flags.split(",")) - {""}
+    if given - known:
+        msg = f"{_PRINT} takes the flags {', '.join(sorted(known))}, got {', '.join(sorted(given - known))}"
+        raise UsageError(msg)
+    sys.stdout.write(parser.dump(config, **dict.fromkeys(known, False) | dict.fromkeys(given, True)))
+    raise SystemExit(0)
+
+
 _UNTYPED = ("trainer", "classifier", "saliency", "detectors")
 """Sections that are checked as `fit` configs, once the paths of earlier stages are filled in."""
 
@@ -151,6 +169,7 @@ def _overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
     remaining = iter(arguments)
     for argument in remaining:
         name, equals, value = argument.partition("=")
+        name = name.removesuffix("+")  # callbacks are added anyway
         if not name.startswith(tuple(f"--{section}." for section in _UNTYPED)):
             rest.append(argument)
             continue
@@ -173,11 +192,43 @@ def _value(name: str, text: str | None) -> Any:
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the first section with the second over it; dicts are merged, everything else is replaced."""
+    """Return the first section with the second over it.
+
+    Dicts are merged, callbacks are added unless they are null, and everything else is replaced.
+    """
     result = dict(first)
     for key, value in second.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merge(result[key], value) if both else value
+        if key == "callbacks" and value is not None:
+            result[key] = _added(callbacks_of(result), callbacks_of(second))
+        elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = merge(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def callbacks_of(trainer: Mapping[str, Any]) -> list[Any]:
+    """Return the callbacks of a trainer's section as a list of sections, each with the path of a class."""
+    given = trainer.get("callbacks") or []
+    each = given if isinstance(given, list) else [given]
+    return [{"class_path": one} if isinstance(one, str) else one for one in each]
+
+
+def _added(first: list[Any], second: list[Any]) -> list[Any]:
+    """Return both lists of callbacks, each callback once; arguments without a class are those of the one before.
+
+    Raises:
+        UsageError: If there is none before.
+    """
+    result = list(first)
+    for callback in second:
+        if isinstance(callback, Mapping) and "class_path" not in callback:
+            if not result:
+                msg = f"callbacks.{next(iter(callback), '')} belongs to no callback: name its class before, +=CLASS"
+                raise UsageError(msg)
+            result[-1] = merge(result[-1], {"init_args": callback})
+        elif callback not in result:
+            result.append(callback)
     return result
 
 
@@ -202,7 +253,8 @@ def _parser() -> Parser:
         "--trainer",
         type=dict | None,
         default={},
-        help="Trainer flags of every stage; an entry's own come over those of the file, the command line's over both.",
+        help="Trainer flags of every stage; an entry's own come over those of the file, the command line's over both. "
+        "Callbacks are added up, here, in an entry and by --trainer.callbacks+=CLASS; null: none.",
     )
     parser.add_subclass_arguments(ImageData, "data", help="The images.", required=True)
     entry = "with the keys model, data and trainer of a `fit` config"
@@ -249,9 +301,20 @@ def _check(sections: Mapping[str, Any]) -> None:
         msg = f"saliency needs all of {', '.join(SALIENCY_STAGES)}, got {', '.join(sections['saliency'])}"
         raise ValueError(msg)
     for name, entry in _entries(sections).items():
-        _known_keys(name, entry, ENTRY_KEYS)
-        if not isinstance(entry.get("model"), dict) or "class_path" not in entry["model"]:
-            msg = f"{name} needs a model with a class_path, for example model: {{class_path: detectors.SPD}}"
+        _check_entry(name, entry)
+
+
+def _check_entry(name: str, entry: Any) -> None:
+    """Refuse an entry of a stage that names no class, or has something else where a section belongs."""
+    _known_keys(name, entry, ENTRY_KEYS)
+    model = entry.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("class_path"), str):
+        msg = f"{name} needs a model with a class_path, for example model: {{class_path: detectors.SPD}}"
+        raise ValueError(msg)  # noqa: TRY004 - a value of the user's file
+    parts = {"model.init_args": model.get("init_args"), "data": entry.get("data"), "trainer": entry.get("trainer")}
+    for part, section in parts.items():
+        if section is not None and not isinstance(section, dict):
+            msg = f"{name}.{part} must hold keys with values, got {section!r}"
             raise ValueError(msg)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.fitting import DONE
 from experiments.retraining import ROUNDS
-from experiments.settings import SALIENCY_STAGES, Settings, merge
+from experiments.settings import SALIENCY_STAGES, Settings, callbacks_of, merge
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,10 @@ def _class(path: str) -> type:
 
 
 def _with_panel(entry: Mapping[str, Any], attack: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mask's entry with a panel of clean and adversarial maps for TensorBoard."""
+    """Return the mask's entry with a panel of clean and adversarial maps for TensorBoard, if it does not say null."""
     panel = {"class_path": "experiments.MapPanel", "init_args": {"attack": attack}}
-    given = (entry.get("trainer") or {}).get("callbacks")
-    return dict(entry) if given is not None else merge(entry, {"trainer": {"callbacks": [panel]}})
+    trainer = entry.get("trainer") or {}
+    named = [one.get("class_path") for one in callbacks_of(trainer) if isinstance(one, Mapping)]
+    if panel["class_path"] in named or trainer.get("callbacks", ()) is None:
+        return dict(entry)
+    return {**entry, "trainer": merge({"callbacks": [panel]}, trainer)}

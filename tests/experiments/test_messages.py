@@ -1,9 +1,15 @@
 """Errors become one sentence; those of a bug keep their traceback."""
 
+import copy
+
+import lightning
 import pytest
 import torch
+import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+import evaluate
+import train
 from experiments.messages import UsageError, guarded, one_sentence
 
 UNION = """Parser key "trainer.max_epochs":
@@ -24,7 +30,7 @@ def raising(error):
 
 
 def test_union_message_becomes_one_line_with_key_expectation_and_value():
-    assert one_sentence(UNION) == "\"trainer.max_epochs\": Expected a <class 'int'>, got x"
+    assert one_sentence(UNION) == "trainer.max_epochs: expected a whole number or null, got x"
 
 
 def test_rejected_key_is_explained_by_the_class_it_stands_under():
@@ -33,6 +39,124 @@ def test_rejected_key_is_explained_by_the_class_it_stands_under():
     assert told == (
         "the key 'stepsize' is not accepted: here targeted, epsilon, step_size, steps are; did you mean 'step_size'"
     )
+
+
+STOPPING = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "validation/loss"}}
+OPTIMISED = {"class_path": "attacks.OneOf", "init_args": {"attacks": [{"class_path": "attacks.BIM", "init_args": {}}]}}
+FIT = {
+    "model": {"class_path": "detectors.ID", "init_args": {"classifier": "no.ckpt"}},
+    "data": {
+        "class_path": "data.AdversarialData",
+        "init_args": {"images": {"class_path": "data.Digits"}, "classifier": "no.ckpt", "attack": OPTIMISED},
+    },
+    "trainer": {"max_epochs": 1, "callbacks": [STOPPING]},
+}
+ATTACK = "data.init_args.attack"
+MEMBER = f"{ATTACK}.init_args.attacks.0"
+SECTION = "the key {} is not accepted: here class_path, init_args are"
+
+
+def changed(path: str, value):
+    """Return the config of a fit with one value put at a path."""
+    config = copy.deepcopy(FIT)
+    *before, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    section = config
+    for part in before:
+        section = section[part]
+    section[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (
+            "model.class_path",
+            "detectors.JDS",
+            "model: class_path detectors.JDS names nothing; did you mean detectors.JSD",
+        ),
+        ("model.class_path", None, "class_path: expected text, the name of a class, got null"),
+        (
+            "model.class_path",
+            "torch.nn.Linear",
+            "model: Import path torch.nn.Linear does not correspond to a subclass of ",
+        ),
+        ("model", 7, "model: expected the class_path of a LightningModule or null, got 7"),
+        ("model.init_args", "text", "model: the init_args of detectors.ID must be its arguments by name"),
+        ("model.init_agrs", {}, SECTION.format("'init_agrs'") + "; did you mean 'init_args'"),
+        (
+            "model.init_args.classifier",
+            7,
+            "classifier in model: expected text or the class_path of a Classifier, got 7",
+        ),
+        (
+            "model.init_args.schedule",
+            "cyclic",
+            "schedule in model: expected one of 'constant', 'one-cycle', got cyclic",
+        ),
+        ("modle", {"class_path": "detectors.ID"}, "the key 'modle' is not accepted: here "),
+        (
+            "data.init_args.images.class_path",
+            "data.Digtis",
+            "images in data: class_path data.Digtis names nothing; did",
+        ),
+        (
+            "data.init_args.images.init_args",
+            {"batch_size": None},
+            "batch_size in data: expected a whole number, got null",
+        ),
+        (f"{ATTACK}.class_path", "attacks.OneOff", "attack in data: class_path attacks.OneOff names nothing; did you "),
+        (
+            f"{ATTACK}.init_args",
+            {"attcks": []},
+            "the key 'attcks' is not accepted: here targeted, attacks are; did you mean",
+        ),
+        (f"{MEMBER}.class_path", "attacks.BMI", "attacks in data: class_path attacks.BMI names nothing; did you mean "),
+        (f"{MEMBER}.init_args.stepsize", 1, "the key 'stepsize' is not accepted: here targeted, epsilon, step_size, "),
+        (f"{MEMBER}.init_args.steps", [3], "steps in data: expected a whole number, got [3]"),
+        ("trainer", None, "trainer: expected keys with values, got null"),
+        ("trainer.max_epcohs", 3, "the key 'max_epcohs' is not accepted; did you mean 'max_epochs'"),
+        (
+            "trainer.callbacks.0.class_path",
+            "torch.Nothing",
+            "trainer.callbacks: class_path torch.Nothing names nothing",
+        ),
+        ("trainer.callbacks.0.init_args.monitor", 7, "monitor in trainer.callbacks: expected text, got 7"),
+    ],
+)
+def test_a_mistake_in_a_config_is_one_short_sentence_that_names_it(tmp_path, monkeypatch, capsys, path, value, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(changed(path, value)))
+    assert train.main(["fit", "--config", "fit.yaml"]) == 2
+    sentence = capsys.readouterr().err
+    assert sentence.startswith(f"error: {told}")
+    assert sentence.count("\n") == 1
+    assert len(sentence) < 250
+    assert [entry.name for entry in tmp_path.iterdir()] == ["fit.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("methods", "told"),
+    [
+        ("{a: {class_path: saliency.Gradeint}}", "methods: class_path saliency.Gradeint names nothing; did you mean "),
+        (
+            "{a: {class_path: saliency.LIME, init_args: {samples: few}}}",
+            "samples in methods: expected a whole number, ",
+        ),
+        ("{a: 7}", "methods: expected the class_path of a SaliencyMethod, got 7"),
+        ("[saliency.LIME]", "methods: expected keys with values or null, got ['saliency.LIME']"),
+    ],
+)
+def test_a_mistake_in_an_option_of_a_protocol_is_told_alike(capsys, methods, told):
+    assert evaluate.main(["recover", "--run", "none", "--methods", methods]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {told}")
+
+
+def test_what_lightning_refuses_is_told(capsys):
+    assert guarded(lambda _: lightning.Trainer(accelerator="gpuu"), []) == 1
+    assert "invalid accelerator name" in capsys.readouterr().err
+    with pytest.raises(RuntimeError):
+        guarded(lambda _: torch.zeros(2) @ torch.zeros(3), [])
 
 
 def test_required_argument_is_told_as_it_is_typed():

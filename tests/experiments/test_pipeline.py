@@ -187,9 +187,50 @@ def test_two_runs_with_the_same_seed_give_the_same_weights(finished, run_pipelin
 
 def test_command_line_trainer_flags_hold_for_every_stage(tmp_path):
     path = pipeline_file(tmp_path, tmp_path / "run")
-    stages = plan(read_settings(["--config", str(path), "--trainer.max_epochs=9", "--trainer.precision", "64-true"]))
+    stages = plan(read_settings(["--config", str(path), "--trainer.max_epochs=9", "--trainer.precision", "bf16-mixed"]))
     assert {stage.config["trainer"]["max_epochs"] for stage in stages} == {9}
-    assert {stage.config["trainer"]["precision"] for stage in stages} == {"64-true"}
+    assert {stage.config["trainer"]["precision"] for stage in stages} == {"bf16-mixed"}
+
+
+CALLBACKS = "lightning.pytorch.callbacks"
+MONITOR = {"class_path": f"{CALLBACKS}.LearningRateMonitor"}
+STOPPING = {"class_path": f"{CALLBACKS}.EarlyStopping", "init_args": {"monitor": "validation/loss"}}
+
+
+def callbacks(path, *options):
+    """Return the callbacks of each stage by the stage's name."""
+    stages = plan(read_settings(["--config", str(path), *options]))
+    return {stage.name: stage.config["trainer"].get("callbacks") for stage in stages}
+
+
+def test_callbacks_of_every_stage_are_added_and_the_panel_of_the_mask_stays(tmp_path):
+    path = pipeline_file(tmp_path, tmp_path / "run")
+    added = f"--trainer.callbacks+={CALLBACKS}.LearningRateMonitor"
+    both = [added, f"--trainer.callbacks+={CALLBACKS}.EarlyStopping", "--trainer.callbacks.monitor", "validation/loss"]
+    plain, found = callbacks(path), callbacks(path, *both)
+    panel = plain.pop("saliency/mask")
+    assert [callback["class_path"] for callback in panel] == ["experiments.MapPanel"]
+    assert set(plain.values()) == {None}
+    assert found.pop("saliency/mask") == [MONITOR, STOPPING, *panel]
+    assert all(given == [MONITOR, STOPPING] for given in found.values())
+
+
+def test_callbacks_of_an_entry_come_beside_those_of_every_stage_unless_they_are_null(tmp_path):
+    path = pipeline_file(tmp_path, tmp_path / "run", trainer={"callbacks": MONITOR["class_path"]})
+    option = f"--detectors.spd.trainer.callbacks+={{class_path: {CALLBACKS}.EarlyStopping, init_args: {{}}}}"
+    found = callbacks(
+        path, option, "--detectors.id.trainer.callbacks", "null", "--saliency.mask.trainer.callbacks=null"
+    )
+    assert found["detectors/spd/fgsm/seed_0"] == [MONITOR, {**STOPPING, "init_args": {}}]
+    assert found["detectors/id/fgsm/seed_0"] is None
+    assert found["saliency/mask"] is None
+    assert found["saliency/encoder"] == [MONITOR]
+
+
+def test_arguments_of_a_callback_that_is_not_named_are_refused(tmp_path, capsys):
+    path = pipeline_file(tmp_path, tmp_path / "run")
+    assert train.main(["pipeline", "--config", str(path), "--trainer.callbacks.monitor", "validation/loss"]) == 2
+    assert "callbacks.monitor belongs to no callback" in capsys.readouterr().err
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
@@ -233,6 +274,22 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
         ({"saliency": {"encoder": {"model": {"class_path": "saliency.Encoder"}}}}, "saliency needs all of encoder"),
         ({"attacks": {"fgsm": {"class_path": "attacks.FGSM", "init_args": {"targeted": True}}}}, "untargeted attacks"),
         ({"classifier": {"model": {"class_path": "detectors.Classifier", "init_args": {"wdths": [4]}}}}, "'wdths'"),
+        ({"classifier": {"model": {"class_path": 3}}}, "classifier needs a model with a class_path"),
+        (
+            {"classifier": {"model": {"class_path": "detectors.Classifier", "init_args": "x"}}},
+            "classifier.model.init_args",
+        ),
+        (
+            {"detectors": {"id": {"model": {"class_path": "detectors.ID"}, "trainer": 7}}},
+            "detectors.id.trainer must hold",
+        ),
+        (
+            {"attacks": {"fgsm": {"class_path": "attacks.FGMS"}}},
+            "attacks: class_path attacks.FGMS names nothing; did you",
+        ),
+        ({"trainer": {"max_epcohs": 3}}, "stage classifier/seed_0: the key 'max_epcohs' is not accepted; did you mean"),
+        ({"trainer": {"fast_dev_run": True}}, "trainer.fast_dev_run leaves no model, and later stages need it"),
+        ({"trainer": {"precision": "64-true"}}, "trainer.precision must be one of 32-true, 16-mixed, bf16-mixed, got"),
     ],
 )
 def test_a_wrong_pipeline_file_is_told_in_one_sentence_before_anything_is_made(run_pipeline, capsys, changes, told):

@@ -332,7 +332,7 @@ def test_a_run_holds_its_retrained_detectors(finished, tmp_path, capsys):
         ({"detectors": ["id", "id"]}, "retrain.detectors must name different detectors"),
         ({"repeats": 0}, "retrain.repeats must be at least 1, got 0"),
         ({"batches": 0}, "retrain.batches must be at least 1, got 0"),
-        ({"repeats": "x"}, "\"repeats\": Expected a <class 'int'>. Got value: x"),
+        ({"repeats": "x"}, "repeats in retrain: expected a whole number, got x"),
         ({"attack": {"class_path": "attacks.SelectivePGD", "init_args": {"targeted": True}}}, "untargeted attacks"),
         ({"attack": {"class_path": "attacks.Nothing"}}, "attacks.Nothing"),
         ({"attck": 1}, "attck"),
