@@ -23,7 +23,7 @@ class ConvNet(Portable):
         std: Divided by, after that.
 
     Raises:
-        ValueError: If the input is too small for so many blocks.
+        ValueError: If the input is too small for so many blocks, or a size is below 1.
 
     Reference:
         Schut & Gal (2020), appendix A, and the authors' code; initialisation as there: convolutions
@@ -45,6 +45,9 @@ class ConvNet(Portable):
         self.mean = mean
         self.std = std
         channels, height, width = shape
+        if min([*shape, *widths], default=0) < 1:
+            msg = f"shape and widths must be whole numbers of at least 1, got {tuple(shape)} and {tuple(widths)}"
+            raise ValueError(msg)
         layers: list[nn.Module] = [Normalize(mean, std)]
         for block in widths:
             layers += [

@@ -132,8 +132,8 @@ class SaliencyModel(Trainable):
         return terms.total
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Log what the masks keep and destroy, beside two controls of equal area."""
-        self._measure(batch, batch_idx, "validation")
+        """Log what the masks keep and destroy, beside two controls of equal area; and the objective, without fakes."""
+        self.log("validation/loss", self._measure(batch, batch_idx, "validation"), sync_dist=True)
 
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Log what the masks keep and destroy, beside two controls of equal area."""
@@ -145,30 +145,37 @@ class SaliencyModel(Trainable):
         predictions = self.classifier(images).argmax(1)
         return {"labels": labels, "predictions": predictions, "maps": self.masks(images, predictions)}
 
-    def _measure(self, batch: tuple[Tensor, ...], batch_idx: int, stage: str) -> None:
+    def _measure(self, batch: tuple[Tensor, ...], batch_idx: int, stage: str) -> Tensor:
+        """Log the measures of a batch; return its objective."""
         images, labels, *_ = batch
         generator = seeded(0, batch_idx, device=self.device)
         masks = self.masks(images, labels)
         absent, _ = with_fakes(labels, self.classes, 1.0, generator)
         disc = central_disc(masks)
 
-        def right(mask: Tensor) -> Tensor:
-            return (self._judge(images, mask, generator).argmax(1) == labels).float()
+        def judge(mask: Tensor) -> Tensor:
+            return self._judge(images, mask, generator)
+
+        def right(logits: Tensor) -> Tensor:
+            return (logits.argmax(1) == labels).float()
+
+        kept, destroyed = judge(masks), judge(1 - masks)
 
         values = {
-            "kept_accuracy": right(masks),
-            "destroyed_accuracy": right(1 - masks),
+            "kept_accuracy": right(kept),
+            "destroyed_accuracy": right(destroyed),
             "area": masks.mean((1, 2, 3)),
             "absent_area": self.masks(images, absent).mean((1, 2, 3)),
-            "kept_accuracy_other_mask": right(masks.roll(1, 0)),
-            "kept_accuracy_disc": right(disc),
-            "destroyed_accuracy_disc": right(1 - disc),
+            "kept_accuracy_other_mask": right(judge(masks.roll(1, 0))),
+            "kept_accuracy_disc": right(judge(disc)),
+            "destroyed_accuracy_disc": right(judge(1 - disc)),
         }
         for name, value in values.items():
             metric = self.measures[name]
             alone = name == "kept_accuracy_other_mask" and len(images) == 1  # its own mask would be the other one
             metric.update(value, weight=0.0 if alone else 1.0)  # type: ignore[operator]
             self.log(f"{stage}/{name}", metric)  # type: ignore[arg-type]
+        return self._terms(masks, kept, destroyed, labels, torch.zeros_like(labels, dtype=torch.bool)).total
 
     def _judge(self, images: Tensor, masks: Tensor, generator: Generator) -> Tensor:
         """Return the black box's logits (N, K) on what the masks leave of the images."""

@@ -74,9 +74,9 @@ def log(
 ) -> Terms:
     r"""Return the objective as printed: :math:`\lambda_2 AV(M) - \log f_y(kept) + \lambda_3 f_y(destroyed)^{.3}`.
 
-    For a fake class kept and destroyed change places. Offered for comparison with `margin`: where the softmax
-    saturates, :math:`f^{.3}` has hardly any gradient. The weights of the paper could not be verified; the defaults are
-    a choice.
+    For a fake class kept and destroyed change places. Offered for comparison with `margin`: its masks on MNIST are
+    smaller, and destroy a little less, since :math:`f^{.3}` has hardly any gradient where the softmax saturates. The
+    weights of the paper could not be verified; the defaults are a choice.
 
     Args:
         masks: (N, 1, H, W) in [0, 1].

@@ -69,8 +69,11 @@ class Selector(Trainable):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Log how often existence is told right."""
-        self.validation_accuracy(*self._ask(batch, seeded(0, batch_idx, device=self.device)))
+        """Log the loss, and how often existence is told right."""
+        logits, exists = self._ask(batch, seeded(0, batch_idx, device=self.device))
+        self.validation_accuracy(logits, exists)
+        loss = functional.binary_cross_entropy_with_logits(logits, exists.float())
+        self.log("validation/loss", loss, sync_dist=True)
         self.log("validation/exists_accuracy", self.validation_accuracy)
 
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:

@@ -58,6 +58,12 @@ def test_normalize_subtracts_the_mean_and_divides_by_the_deviation_of_each_chann
     assert torch.allclose(normalised.flatten(), torch.tensor([0.0, 0.5, 2.0]))
 
 
+@pytest.mark.parametrize(("shape", "widths"), [((1, 28, 28), (-1,)), ((0, 28, 28), (4,)), ((1, -1, 28), (4,))])
+def test_sizes_below_one_are_refused(shape, widths):
+    with pytest.raises(ValueError, match="must be whole numbers of at least 1, got"):
+        ConvNet(shape, 2, widths)
+
+
 def test_normalize_takes_one_number_for_all_channels():
     images = torch.rand(2, 3, 4, 4)
     assert torch.allclose(Normalize((0.5,), (0.25,))(images), (images - 0.5) / 0.25)

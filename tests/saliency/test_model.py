@@ -5,8 +5,9 @@ from detectors import Classifier
 from saliency import Encoder, SaliencyModel, Selector
 from saliency.checkpoints import load, save
 from saliency.fill import compose
-from saliency.objective import OBJECTIVES, Weights
+from saliency.objective import OBJECTIVES, Weights, margin
 from saliency.selector import with_fakes
+from saliency.training import seeded
 from tests.saliency.helpers import awake, loader, loss_of, quadrants, same, short_trainer, snapshot
 
 SHAPE = (1, 12, 12)
@@ -153,6 +154,7 @@ def test_fit_lowers_the_loss_on_separable_images(tmp_path, monkeypatch):
 def test_evaluation_logs_every_measure_as_a_mean_over_images(run, trainer, images, labels, model):
     stage = {"validate": "validation", "test": "test"}[run]
     (logged,) = getattr(trainer, run)(model, loader(images, labels, batch_size=5), verbose=False)
+    assert logged.pop("validation/loss", 1) > 0
     assert set(logged) == {
         f"{stage}/{name}"
         for name in (
@@ -169,6 +171,20 @@ def test_evaluation_logs_every_measure_as_a_mean_over_images(run, trainer, image
         area = model.eval().masks(images, labels).mean().item()
     assert logged[f"{stage}/area"] == pytest.approx(area, abs=1e-4)
     assert all(0 <= value <= 1 for value in logged.values())
+
+
+def test_validation_loss_is_the_objective_of_the_true_classes(trainer, images, labels, model):
+    (logged,) = trainer.validate(model, loader(images, labels, batch_size=len(images)), verbose=False)
+    generator = seeded(0, 0, device="cpu")
+    with torch.no_grad():
+        masks = model.eval().masks(images, labels)
+        with_fakes(labels, model.classes, 1.0, generator)  # drawn before
+        kept, destroyed = (
+            model.classifier(compose(images, mask, model.fill, generator, model.blur_sigma))
+            for mask in (masks, 1 - masks)
+        )
+        expected = margin(masks, kept, destroyed, labels, torch.zeros(len(labels), dtype=torch.bool)).total
+    assert logged["validation/loss"] == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_an_image_alone_in_its_batch_has_no_other_mask(tmp_path, images, labels, model):
