@@ -9,6 +9,7 @@ from attacks.gradient import BIM, FGSM, MIM, PGD
 from attacks.jsma import JSMA, GreedyL0
 from attacks.localized import LocalizedBIM
 from attacks.one_of import OneOf
+from attacks.quantised import Quantised
 from attacks.warm_start import WarmCarliniWagnerL2
 from attacks.white_box.alternating import Alternating
 from attacks.white_box.ddn import JointDDN
@@ -37,6 +38,7 @@ __all__ = [
     "LocalizedBIM",
     "OneOf",
     "OrthogonalPGD",
+    "Quantised",
     "SelectivePGD",
     "Square",
     "Transfer",

@@ -27,12 +27,13 @@ class Left:
     depend on when it looks.
 
     Args:
-        problem: All of its images are left at first.
+        problem: Whose images they are.
+        rows: (n,), indices of those that are left at first; None: all.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, rows: Tensor | None = None) -> None:
         device = problem.images.device
-        self.rows = torch.arange(len(problem), device=device)
+        self.rows = torch.arange(len(problem), device=device) if rows is None else rows
         self._problem = problem
         self._done = torch.zeros(len(problem), dtype=torch.bool, device=device)
         self._interval = steps_between_looks(device)

@@ -40,7 +40,7 @@ def main() -> None:
     model.requires_grad_(requires_grad=False)  # libraries that call backward() would pay for gradients of weights
     known = comparisons(subject, options.batch) | front()
     rows, left_out = [], []
-    for name in options.only or [name for name in known if name not in {"front", "cw-1000"}]:
+    for name in options.only or [name for name in known if name not in {"front", "cw-1000", "rounding"}]:
         goals = (labels + 1) % subject.classes if name in TARGETED else labels
         task = Task(name, model, images, labels, goals, options.batch, options.rounds, options.limit, options.clock)
         for count, contenders in _parts(known[name], len(images), options):
@@ -113,8 +113,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--subject", choices=list(SUBJECTS), default="digits", help="digits needs no files")
     parser.add_argument("--root", type=Path, default=Path("datasets"), help="where the other data sets lie")
     parser.add_argument("--kept", type=Path, default=Path("runs/benchmarks"), help="where trained networks are kept")
-    known = ["fgsm", "bim", "mim", "pgd", "deepfool", "cw", "cw-1000", "jsma", "front"]
-    parser.add_argument("--only", nargs="+", choices=known, help="default: all but cw-1000 and front")
+    known = ["fgsm", "bim", "mim", "pgd", "deepfool", "cw", "cw-1000", "jsma", "rounding", "front"]
+    parser.add_argument("--only", nargs="+", choices=known, help="default: all but cw-1000, rounding and front")
     parser.add_argument(
         "--libraries", nargs="+", help="ours advertorch torchattacks foolbox art; default: all there are"
     )

@@ -14,11 +14,15 @@ from benchmarks.subjects import Subject
 Contenders = dict[str, Contender | None]
 TARGETED = ("jsma",)
 """Comparisons whose goal is the class after the label."""
+_EIGHT_BITS = 255
 
 
 def ours(attack: attacks.Attack, classes: int | None = None) -> Contender:
     """Return one of our attacks; with a number of classes, targeted at the class after the label."""
     return lambda model, images, labels: attack(model, images, labels if classes is None else (labels + 1) % classes)
+
+
+_FOOLBOX_DEEPFOOL = peers.foolbox("L2DeepFoolAttack", steps=50, candidates=10, overshoot=0.02)
 
 
 def comparisons(subject: Subject, batch: int) -> dict[str, Contenders]:
@@ -27,12 +31,13 @@ def comparisons(subject: Subject, batch: int) -> dict[str, Contenders]:
         "deepfool": {
             "ours": ours(attacks.DeepFool()),
             "torchattacks": peers.torchattacks("DeepFool", steps=50, overshoot=0.02),
-            "foolbox": peers.foolbox("L2DeepFoolAttack", steps=50, candidates=10, overshoot=0.02),
+            "foolbox": _FOOLBOX_DEEPFOOL,
             "art": peers.art("DeepFool", max_iter=50, epsilon=0.02, nb_grads=10, batch_size=batch, verbose=False),
         },
         "cw": _carlini_wagner(subject, batch, 200, 1e-2),
         "cw-1000": _carlini_wagner(subject, batch, 1000, 5e-3),
         "jsma": _jsma(subject, batch),
+        "rounding": _rounding(),
     }
 
 
@@ -141,6 +146,25 @@ def front() -> dict[str, Contenders]:
     }
     ddn = {"advertorch, DDN-40": peers.advertorch("DDNL2Attack", nb_iter=40)}
     return {"front": warm | folds | torches | ddn}
+
+
+def _rounding() -> Contenders:
+    """Return attacks of minimal norm as they are, rounded to 8 bits, and repaired where that undoes them."""
+    deepfool, warm = attacks.DeepFool(), attacks.WarmCarliniWagnerL2()
+    return {
+        "ours, DeepFool": ours(deepfool),
+        "ours, DeepFool, rounded": _rounded(ours(deepfool)),
+        "ours, DeepFool, Quantised": ours(attacks.Quantised(attack=deepfool)),
+        "ours, warm start": ours(warm),
+        "ours, warm start, rounded": _rounded(ours(warm)),
+        "ours, warm start, Quantised": ours(attacks.Quantised(attack=warm)),
+        "foolbox, DeepFool, rounded": _rounded(_FOOLBOX_DEEPFOOL),
+    }
+
+
+def _rounded(contender: Contender | None) -> Contender | None:
+    """Return an attack whose images are rounded to the levels of a file of 8 bits."""
+    return contender and (lambda *given: (contender(*given) * _EIGHT_BITS).round() / _EIGHT_BITS)
 
 
 def _pairwise(subject: Subject, contender: Contender | None) -> Contender | None:

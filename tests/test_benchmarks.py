@@ -96,6 +96,16 @@ def test_library_that_does_not_end_is_left_out(run):
     assert written["rows"] == []
 
 
+def test_rounded_images_are_those_of_a_file_and_repaired_ones_fool_as_before(run):
+    _, written = run("--only", "rounding", "--libraries", "ours", "--rounds", "1")
+    success = {row["contender"]: row["success"] for row in written["rows"]}
+    assert success["ours, DeepFool, Quantised"] == success["ours, DeepFool"] == 1
+    rounded = contenders.comparisons(SUBJECTS["digits"], 4)["rounding"]["ours, DeepFool, rounded"]
+    model, images = SUBJECTS["digits"].network().eval(), torch.rand(2, 1, 28, 28)
+    levels = 255 * rounded(model, images, model(images).argmax(1))
+    assert torch.equal(levels, levels.round())
+
+
 def test_matrices_of_pairs_that_fit_no_memory_are_refused():
     jsma = contenders.comparisons(SUBJECTS["assira"], 4)["jsma"]
     with pytest.raises(MemoryError, match=r"37,632 x 37,632 values for each image, 5\.7 GB each"):

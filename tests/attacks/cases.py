@@ -20,6 +20,7 @@ from attacks import (
     GreedyL0,
     LocalizedBIM,
     OneOf,
+    Quantised,
     WarmCarliniWagnerL2,
     norms,
 )
@@ -50,6 +51,9 @@ _MINIMAL = {
     "JSMA-down": JSMA(theta=-1.0, gamma=0.3),
     "GreedyL0": GreedyL0(),
     "LocalizedBIM": LocalizedBIM(step_size=0.05, steps=20, probability=0.76),  # of four classes: surely another one
+    "Quantised": Quantised(),
+    "Quantised-WarmCarliniWagnerL2": Quantised(attack=WarmCarliniWagnerL2(steps=10)),
+    "Quantised-coarse": Quantised(attack=DDN(steps=24, gamma=0.1), levels=16),
 }
 _ADVERTORCH = {
     "Advertorch-PGD": Advertorch(attack="LinfPGDAttack", parameters={**_ADVERTORCH_PGD, "rand_init": False}),
@@ -57,10 +61,16 @@ _ADVERTORCH = {
 }
 
 
+def targeted(attack):
+    """The attack, and the one that it runs, targeted."""
+    inner = {"attack": targeted(attack.attack)} if isinstance(attack, Quantised) else {}
+    return replace(attack, **inner, targeted=True)
+
+
 def _targeted(cases):
     """The attacks that have a targeted form, in it."""
-    forms = {name: attack for name, attack in cases.items() if not isinstance(attack, DeepFool)}
-    made = {f"{name}-targeted": replace(attack, targeted=True) for name, attack in forms.items()}
+    forms = {name: attack for name, attack in cases.items() if name not in {"DeepFool", "Quantised"}}
+    made = {f"{name}-targeted": targeted(attack) for name, attack in forms.items()}
     if "LocalizedBIM" in forms:  # more than half: surely the prediction
         made["LocalizedBIM-targeted"] = replace(made["LocalizedBIM-targeted"], probability=0.51)
     return made

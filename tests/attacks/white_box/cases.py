@@ -12,6 +12,7 @@ from attacks import (
     JointDDN,
     JointLoss,
     OrthogonalPGD,
+    Quantised,
     SelectivePGD,
     Square,
     Transfer,
@@ -81,6 +82,7 @@ _BALL = {
     "Alternating-budget": Alternating(epsilon=EPSILON),
     "Transfer": Transfer(attack=BIM(**_WALK), model=_OTHER["model"]),
     "Transfer-both": Transfer(attack=SelectivePGD(**_WALK), **_OTHER),
+    "Quantised": Quantised(attack=SelectivePGD(**_WALK)),
 }
 _FREE = {
     "Alternating": Alternating(),
@@ -91,15 +93,16 @@ _FREE = {
 
 def targeted(attack):
     """The attack, targeted."""
-    if isinstance(attack, Transfer):
+    if isinstance(attack, Transfer | Quantised):
         return replace(attack, attack=targeted(attack.attack), targeted=True)
     return replace(attack, targeted=True)
 
 
-_PLAIN = ("SelectivePGD", "OrthogonalPGD", "Joint", "JointLoss", "Square", "Alternating", "Transfer-both", "JointDDN")
+_PLAIN = ("SelectivePGD", "OrthogonalPGD", "Joint", "JointLoss", "Square", "Alternating", "JointDDN")
+_COMPOSED = ("Transfer-both", "Quantised")
 
 UNTARGETED = _BALL | _FREE
-TARGETED = {f"{name}-targeted": targeted(UNTARGETED[name]) for name in _PLAIN}
+TARGETED = {f"{name}-targeted": targeted(UNTARGETED[name]) for name in (*_PLAIN, *_COMPOSED)}
 ALL = UNTARGETED | TARGETED
 BALL = {name: attack for name, attack in ALL.items() if name.removesuffix("-targeted") in _BALL}
 # Attacks that give back the best point that they met, the image included
@@ -109,14 +112,14 @@ RANDOM = {name: ALL[name] for name in ("Joint-drawn", "Square")}
 
 def without_budget(attack):
     """The attack with epsilon 0."""
-    if isinstance(attack, Transfer):
+    if isinstance(attack, Transfer | Quantised):
         return replace(attack, attack=without_budget(attack.attack))
     return replace(attack, epsilon=0.0)
 
 
 def ball_of(attack):
     """The norm that an attack keeps to, and its budget."""
-    inner = attack.attack if isinstance(attack, Transfer) else attack
+    inner = attack.attack if isinstance(attack, Transfer | Quantised) else attack
     return getattr(inner, "norm", "linf"), inner.epsilon
 
 

@@ -1,0 +1,235 @@
+"""Any attack, on the grid of values that an image file holds."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from attacks.adapter import Advertorch
+from attacks.ball import Ball
+from attacks.base import Attack
+from attacks.checks import at_least
+from attacks.deepfool import DeepFool
+from attacks.loop import Left, column
+from attacks.margin import ahead, fooled
+from attacks.one_of import OneOf
+from attacks.problem import Problem
+from attacks.white_box.transfer import Transfer
+from attacks.white_box.walk import gradients_of
+
+_BEYOND = 1.1
+"""How much gain a step takes, as a multiple of what is missing to first order."""
+_STABLE = 1e-4
+"""Added to what is missing, so that a step is never empty."""
+_SLACK = 4
+"""Roundings of 1 by which a level may lie outside the ball: image plus epsilon is rounded as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantised(Attack):
+    r"""Round another attack's images to the grid :math:`k / (\text{levels} - 1)`, and repair those that this undoes.
+
+    A file of 8 bits holds 256 levels; rounded to them, many images of minimal norm lose their effect. Here every value
+    goes to the nearest level, in a ball to the nearest one inside it, and the model is asked. Where it is not fooled,
+    values move by one level each, those of largest first-order gain first, as few as make up for what is missing;
+    then it is asked again.
+
+    What an image file cannot hold is never returned as adversarial: an image that is not fooling on the grid comes back
+    as it was, also from attacks that return failures otherwise, as FGSM; and so does one that the attack did not
+    change, wrong already or given up. As it was means to the bit, though it may lie off the grid itself (a resized
+    image). Where the attack changed anything, all values inside the region are rounded; those outside stay off the grid
+    if they were. So with images off the grid the norm includes their own rounding, in L0 almost every value, and an
+    L-inf ball narrower than half a level may hold no level. A repair moves only values that the attack had changed.
+
+    With a detector, the first image that fools the model and is accepted (score of 0 or below) is returned; without
+    any, of those that fool it the one of lowest score. A repair takes gradients, also of `Square`'s images.
+
+    Args:
+        attack: What makes the images; DeepFool by default. It keeps to its ball: `epsilon` and `norm`, if it has them.
+        levels: Values from 0 to 1 that a file has, at least 2; 256 for 8 bits.
+        steps: Most repairs of an image, at least 0; 0 only rounds and looks. Beyond the attack's own passes,
+            an image costs one forward, and two forward and one backward for each repair.
+        targeted: As the attack.
+
+    Raises:
+        ValueError: If a number is out of its range, or only one of the two is targeted.
+        TypeError: If the attack is `OneOf`, `Transfer`, `Quantised` or `Advertorch`.
+
+    Reference:
+        Of this project. Rony et al., arXiv 1811.09600, quantise inside their walk instead.
+    """
+
+    attack: Attack = field(default_factory=DeepFool)
+    levels: int = 256
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        at_least(2, levels=self.levels)
+        at_least(0, steps=self.steps)
+        name = type(self.attack).__name__
+        if isinstance(self.attack, OneOf | Transfer | Quantised):
+            msg = f"Quantised rounds what one attack makes, but {name} runs others: put Quantised around those, inside"
+            raise TypeError(msg)
+        if isinstance(self.attack, Advertorch):
+            msg = "Quantised does not know in which ball an attack of advertorch stays: take one of this project"
+            raise TypeError(msg)
+        if self.attack.targeted != self.targeted:
+            msg = (
+                f"Quantised has targeted={self.targeted} and its {name} targeted={self.attack.targeted}: set both alike"
+            )
+            raise ValueError(msg)
+        object.__setattr__(self, "needs_detector", self.attack.needs_detector)
+
+    def perturb(self, problem: Problem) -> Tensor:
+        """Return adversarial images; see `Attack.perturb`."""
+        found = self.attack.perturb(problem).detach()
+        if problem.region is not None:
+            found = torch.where(problem.region, found, problem.images)
+        return _Rounding(problem, found, self).repaired(self.steps)
+
+
+def _ball(attack: Attack) -> Ball:
+    """Return where an attack stays; one of radius 1 holds all images."""
+    epsilon = getattr(attack, "epsilon", None)
+    return Ball(1.0 if epsilon is None else epsilon, getattr(attack, "norm", "linf"))
+
+
+class _Rounding:
+    """On which level the values of each image are, and the best image that was met there.
+
+    Args:
+        problem: Whose images are attacked.
+        found: (N, C, H, W), the attack's images; outside the region equal to the problem's.
+        attack: The hyper-parameters.
+    """
+
+    def __init__(self, problem: Problem, found: Tensor, attack: Quantised) -> None:
+        self.problem = problem
+        self.found = found
+        self.best = problem.images.clone()
+        self._targeted = attack.targeted
+        self._last = attack.levels - 1
+        self._ball = _ball(attack.attack)
+        self._rejection = problem.images.new_full((len(problem),), torch.inf)  # of the best: how far above 0 its score
+        self._every = torch.arange(len(problem), device=problem.images.device)
+        self._levels = self._nearest()
+
+    def repaired(self, steps: int) -> Tensor:
+        """Return the images (N, C, H, W) after at most so many steps."""
+        changed = (self.found != self.problem.images).flatten(1).any(1)
+        rows = (changed & self._fit()).nonzero().flatten()  # waits for a device, but once; as the next
+        if len(rows) == 0:
+            return self.best
+        done = torch.cat([self._settled(batch) for batch in self.problem.batches(rows)])
+        left = Left(self.problem, rows[~done])
+        for _ in range(steps):
+            if len(left) == 0:
+                return self.best
+            for batch in left.batches():
+                stuck = ~self._repair(batch)
+                left.leave(batch, stuck | self._settled(batch))
+            left.end_step()
+        return self.best
+
+    @torch.no_grad()
+    def _settled(self, rows: Tensor) -> Tensor:
+        """Ask the networks; return which images (n,) need no repair."""
+        return self._look(rows, self._points(rows))[2]
+
+    def _repair(self, rows: Tensor) -> Tensor:
+        """Move values of images by a level; return of which (n,) any."""
+        points = self._points(rows).requires_grad_()
+        goal, missing, _ = self._look(rows, points)
+        (gradient,) = gradients_of([goal], points)
+        return self._move(rows, gradient, _BEYOND * missing + _STABLE)
+
+    def _look(self, rows: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what is to be raised, what it lacks, and who needs no repair, (n,) each; keep what is better."""
+        part = self.problem[rows]
+        logits, scores = self._asked(part, points)
+        hit = fooled(logits.detach(), part.labels, targeted=self._targeted)
+        goal = torch.where(hit, -scores, ahead(logits, part.labels, targeted=self._targeted))
+        rejection = scores.detach().nan_to_num(torch.inf).clamp(0, torch.finfo(scores.dtype).max)
+        better = hit & (rejection < self._rejection[rows])
+        self.best[rows] = torch.where(column(better), points.detach(), self.best[rows])
+        self._rejection[rows] = torch.where(better, rejection, self._rejection[rows])
+        return goal, (-goal.detach()).clamp(min=0), hit & (rejection == 0)
+
+    def _asked(self, part: Problem, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (n, K) and scores (n,), 0 where there is no detector."""
+        if part.detector is not None:
+            return part.joint(points)
+        logits = part.model(points)
+        return logits, torch.zeros_like(logits[:, 0])
+
+    def _points(self, rows: Tensor) -> Tensor:
+        """Return the images (n, C, H, W) that the levels stand for."""
+        levels = self._levels[rows]
+        rounded = levels / torch.full_like(levels[:1, :1, :1, :1], self._last)  # a device multiplies by 1 / a number
+        part = self.problem[rows]
+        return rounded if part.region is None else torch.where(part.region, rounded, part.images)
+
+    def _move(self, rows: Tensor, gradient: Tensor, needed: Tensor) -> Tensor:
+        """Move by one level the values of largest gain, until it is what is needed (n,); return of whom (n,) any."""
+        images, levels = self.problem.images[rows], self._levels[rows]
+        low, high = self._bounds(images)
+        sign = self.problem[rows].within_region(gradient).sign()
+        beyond = (levels + sign < low) | (levels + sign > high) | (self.found[rows] == images)
+        sign = sign.masked_fill(beyond, 0)
+        cost = 2 * sign * (levels - images * self._last) + sign.abs()
+        taken = fewest((gradient * sign).flatten(1) / self._last, cost.flatten(1), needed, self._room(levels, rows))
+        self._levels[rows] = levels + sign * taken.view_as(sign)
+        return taken.any(1)
+
+    def _nearest(self) -> Tensor:
+        """Return the nearest levels (N, C, H, W); in an L2 ball, those towards the image where it has no room left."""
+        images, scaled = self.problem.images, self.found * self._last
+        low, high = self._bounds(images)
+        nearest = torch.minimum(torch.maximum(scaled.round(), low), high)
+        if self._ball.norm == "linf":
+            return nearest
+        towards = torch.where(self.found > images, scaled.floor(), scaled.ceil())
+        away = nearest - towards
+        cost = 2 * away * (towards - images * self._last) + away.abs()
+        gain, endless = (scaled - towards).abs() * away.abs(), torch.full_like(scaled[:, 0, 0, 0], torch.inf)
+        taken = fewest(gain.flatten(1), cost.flatten(1), endless, self._room(towards, self._every))
+        return towards + away * taken.view_as(away)
+
+    def _fit(self) -> Tensor:
+        """Return whether the levels lie in the ball, (N,)."""
+        low, high = self._bounds(self.problem.images)
+        missed = self.problem.within_region(low > high).flatten(1).any(1)
+        return ~missed & (self._room(self._levels, self._every) >= 0)
+
+    def _bounds(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the lowest and the highest level of each value in an L-inf ball; of 0 and 1 in another."""
+        radius = self._ball.epsilon if self._ball.norm == "linf" else 1.0
+        slack = _SLACK * torch.finfo(images.dtype).eps
+        low = ((images - radius - slack) * self._last).ceil()
+        high = ((images + radius + slack) * self._last).floor()
+        return low.clamp(min=0), high.clamp(max=self._last)
+
+    def _room(self, levels: Tensor, rows: Tensor) -> Tensor:
+        """Return by how much the squared length of the change may grow in an L2 ball, (n,), in levels."""
+        part = self.problem[rows]
+        length = part.within_region(levels - part.images * self._last).flatten(1).square().sum(1)
+        radius = self._ball.epsilon * self._last if self._ball.norm == "l2" else torch.inf
+        return radius**2 - length
+
+
+def fewest(gain: Tensor, cost: Tensor, needed: Tensor, room: Tensor) -> Tensor:
+    """Return which values to take, largest gain first, until they have what is needed.
+
+    Args:
+        gain: (N, m), at least 0.
+        cost: (N, m), of any sign.
+        needed: (N,), the least sum of gains.
+        room: (N,), the largest sum of costs.
+
+    Returns:
+        (N, m), 1 or 0, of the gains' type; none without gain.
+    """
+    gains, order = gain.sort(dim=1, descending=True, stable=True)
+    spent = cost.gather(1, order).cumsum(1)
+    taken = (gains > 0) & (gains.cumsum(1) - gains < needed[:, None]) & (spent <= room[:, None])
+    return torch.zeros_like(gain).scatter(1, order, taken.to(gain.dtype))
