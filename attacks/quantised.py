@@ -17,6 +17,8 @@ from attacks.problem import Problem
 from attacks.white_box.transfer import Transfer
 from attacks.white_box.walk import gradients_of
 
+_MOST_LEVELS = 2**16
+"""Those of a file of 16 bits; float32 tells them all apart."""
 _BEYOND = 1.1
 """How much gain a step takes, as a multiple of what is missing to first order."""
 _STABLE = 1e-4
@@ -42,18 +44,19 @@ class Quantised(Attack):
     L-inf ball narrower than half a level may hold no level. A repair moves only values that the attack had changed.
 
     With a detector, the first image that fools the model and is accepted (score of 0 or below) is returned; without
-    any, of those that fool it the one of lowest score. A repair takes gradients, also of `Square`'s images.
+    any, of those that fool it the one of lowest score. A repair takes gradients, also of `Square`'s images, and asks
+    for no more than that the model is fooled: a larger `confidence` or `probability` of the attack may be lost.
 
     Args:
         attack: What makes the images; DeepFool by default. It keeps to its ball: `epsilon` and `norm`, if it has them.
-        levels: Values from 0 to 1 that a file has, at least 2; 256 for 8 bits.
+        levels: Values from 0 to 1 that a file has, from 2 to 65,536; 256 for 8 bits.
         steps: Most repairs of an image, at least 0; 0 only rounds and looks. Beyond the attack's own passes,
             an image costs one forward, and two forward and one backward for each repair.
         targeted: As the attack.
 
     Raises:
         ValueError: If a number is out of its range, or only one of the two is targeted.
-        TypeError: If the attack is `OneOf`, `Transfer`, `Quantised` or `Advertorch`.
+        TypeError: If the attack is none, or `OneOf`, `Transfer`, `Quantised` or `Advertorch`.
 
     Reference:
         Of this project. Rony et al., arXiv 1811.09600, quantise inside their walk instead.
@@ -66,7 +69,13 @@ class Quantised(Attack):
     def __post_init__(self) -> None:
         at_least(2, levels=self.levels)
         at_least(0, steps=self.steps)
+        if self.levels > _MOST_LEVELS or int(self.steps) != self.steps:
+            msg = f"levels must be at most {_MOST_LEVELS} and steps a whole number, got {self.levels} and {self.steps}"
+            raise ValueError(msg)
         name = type(self.attack).__name__
+        if not isinstance(self.attack, Attack):
+            msg = f"Quantised needs an attack, got {self.attack!r}"
+            raise TypeError(msg)
         if isinstance(self.attack, OneOf | Transfer | Quantised):
             msg = f"Quantised rounds what one attack makes, but {name} runs others: put Quantised around those, inside"
             raise TypeError(msg)
@@ -189,6 +198,7 @@ class _Rounding:
         if self._ball.norm == "linf":
             return nearest
         towards = torch.where(self.found > images, scaled.floor(), scaled.ceil())
+        towards = torch.where(self.found == images, nearest, towards)  # unchanged, or outside the region
         away = nearest - towards
         cost = 2 * away * (towards - images * self._last) + away.abs()
         gain, endless = (scaled - towards).abs() * away.abs(), torch.full_like(scaled[:, 0, 0, 0], torch.inf)

@@ -78,6 +78,32 @@ def test_the_ball_of_the_attack_holds_the_levels_as_well(attack, net):
     assert (norm(result.images - images) <= attack.epsilon + 1e-6).all()
 
 
+@pytest.mark.parametrize("inside", [slice(None), slice(2, 8)])
+@pytest.mark.parametrize("levels", [16, 64, 256])
+def test_an_l2_ball_keeps_nearly_all_images_off_the_grid_and_all_that_rounding_keeps(levels, inside):
+    model, images = trained_net(60)  # not rounded
+    labels = model(images).argmax(1)
+    region = torch.zeros_like(images, dtype=torch.bool)
+    region[:, :, inside, inside] = True
+    attack = PGD(epsilon=0.6, step_size=0.15, steps=10, norm="l2")
+    found = attack.report(model, images, labels, region=region[:, :1])
+    plain = torch.where(region, rounded(found.images, levels), images)
+    kept = (model(plain).argmax(1) != labels) & (norms.l2(plain - images) <= attack.epsilon)
+    result = Quantised(attack=attack, levels=levels).report(model, images, labels, region=region[:, :1])
+    assert not (kept & ~result.success).any()
+    assert result.success.sum() > 0.95 * found.success.sum() > 30
+    assert (result.l2 <= attack.epsilon + 1e-6).all()
+    assert torch.equal(result.images[~region], images[~region])
+    narrow = PGD(epsilon=0.2, step_size=0.05, steps=4, norm="l2")  # at 16 levels no grid point of some images is in it
+    assert (Quantised(attack=narrow, levels=levels).report(model, images, labels).l2 <= 0.2 + 1e-6).all()
+
+
+@pytest.mark.parametrize("given", [{"steps": 2.5}, {"levels": 2**17}, {"attack": None}, {"attack": "attacks.DeepFool"}])
+def test_what_is_no_attack_and_no_whole_number_of_levels_or_steps_is_refused(given):
+    with pytest.raises((TypeError, ValueError), match=r"must be|needs an attack"):
+        Quantised(**given)
+
+
 @pytest.mark.parametrize("levels", [256, 65536])
 def test_levels_at_the_edge_of_the_ball_are_in_it(levels):
     model, images = linear_model((1, 5, 5), 2), rounded(0.1 + 0.8 * torch.rand(1, 1, 5, 5), levels)
