@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -200,13 +201,21 @@ def _meant(error: BaseException | None) -> BaseException | None:
 
 
 def _of_lightning(error: BaseException | None) -> bool:
-    """Tell whether Lightning refuses something: a flag of the trainer, a callback's metric, a package not installed."""
+    """Tell whether Lightning refuses something: a flag of the trainer, a callback's metric, a package not installed.
+
+    What it raises beneath a module or callback of the user's, or in calling one, is a bug there, not a refusal.
+    """
     if not isinstance(error, ValueError | TypeError | RuntimeError | ImportError):
         return False
-    raised = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    return raised.is_relative_to(_LIGHTNING)
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    if not files[-1].is_relative_to(_LIGHTNING) or "positional argument" in str(error):
+        return False
+    inside = next(number for number, file in enumerate(files) if file.is_relative_to(_LIGHTNING))
+    return all(file.name.startswith("<") or any(file.is_relative_to(each) for each in _OURS) for file in files[inside:])
 
 
+_OURS: Final = (Path(__file__).parent, Path(lightning.__file__).parents[1], Path(sysconfig.get_path("stdlib")))
+"""Where what is between the user's code and Lightning lies: these scripts' package, installed packages, Python's."""
 _LIGHTNING: Final = Path(lightning.__file__).parent
 
 

@@ -1,12 +1,14 @@
 """What jsonargparse says of a config that it does not accept, in one sentence."""
 
 import difflib
+import importlib.util
 import inspect
 import re
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Final
 
 
@@ -105,9 +107,19 @@ def _of_class(path: str, inner: _Refusal) -> _Refusal:
     if hasattr(module, name):
         no_section = "object has no attribute 'keys'" in inner.reason
         return _Refusal((), f"the init_args of {path} must be its arguments by name") if no_section else inner
+    if module is None and _exists(package):
+        return _Refusal((), f"class_path {path} cannot be imported: {inner.reason}")
     close = difflib.get_close_matches(name, getattr(module, "__all__", dir(module)), 1) if module else []
     meant = f"; did you mean {package}.{close[0]!s}" if close else f" ({inner.reason})"
     return _Refusal((), f"class_path {path} names nothing{meant}")
+
+
+def _exists(module: str) -> bool:
+    """Tell whether there is a module of that name, though importing it may fail."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 _WORDS: Final = {
@@ -151,10 +163,10 @@ def _of_rejected(option: str, keys: Sequence[str], configs: list[Any], accepted:
         beside = _below(accepted, parts[:depth])
         if beside and part not in beside:
             return f"the key {part!r} is not accepted{_meant_by(part, beside, '.'.join(parts[:depth]))}"
-    for config in configs:
-        for part in parts:
-            for names in _accepted_beside(part, config):
-                return f"the key {part!r} is not accepted{_meant_by(part, names)}"
+    together: Any = reduce(_over, configs, {})  # a file that is put over another one may leave the class_path to that
+    for part in parts:
+        for names in _accepted_beside(part, together):
+            return f"the key {part!r} is not accepted{_meant_by(part, names)}"
     wrong = f"{parts[0]!r} is not accepted in {keys[-1]}" if keys else f"{parts[-1]!r} is not accepted"
     return f"the key {wrong}; see `--help`, and `--model.help CLASS` or `--data.help CLASS` for a class's arguments"
 
@@ -166,7 +178,7 @@ def _below(options: Collection[str], parts: list[str]) -> list[str]:
     return list(dict.fromkeys(each[depth] for each in split if each[:depth] == parts and len(each) > depth))
 
 
-def _meant_by(key: str, names: list[str], section: str = "") -> str:
+def _meant_by(key: str, names: Sequence[str], section: str = "") -> str:
     """Return what is accepted in a key's place, and the nearest of it."""
     close = difflib.get_close_matches(key, names, 1)
     meant = f"; did you mean {close[0]!r}" if close else ""
@@ -177,7 +189,8 @@ def _meant_by(key: str, names: list[str], section: str = "") -> str:
 _LISTED: Final = 12
 """Names that are all told, even where one of them is near."""
 
-_CLASS_KEYS: Final = ["class_path", "init_args"]
+CLASS_KEYS: Final = ("class_path", "init_args", "dict_kwargs")
+"""Of a section that names a class."""
 
 
 def _wrong_sections(config: Any) -> list[str]:
@@ -186,8 +199,8 @@ def _wrong_sections(config: Any) -> list[str]:
         return [told for item in config for told in _wrong_sections(item)]
     if not isinstance(config, dict):
         return []
-    strange = [str(key) for key in config if key not in {*_CLASS_KEYS, "dict_kwargs"}]
-    found = [f"the key {key!r} is not accepted{_meant_by(key, _CLASS_KEYS)}" for key in strange]
+    strange = [str(key) for key in config if key not in CLASS_KEYS]
+    found = [f"the key {key!r} is not accepted{_meant_by(key, CLASS_KEYS[:2])}" for key in strange]
     found = found if len(strange) < len(config) else []
     if not isinstance(config.get("class_path", ""), str):
         found.append(f"class_path: expected text, the name of a class, got {_short(str(config['class_path']))}")
@@ -205,7 +218,14 @@ def _accepted_beside(key: str, config: Any) -> list[list[str]]:
     if isinstance(arguments, dict) and key in arguments:
         parameters = inspect.signature(_class(str(config.get("class_path")))).parameters
         found.insert(0, [name for name in parameters if name != "self"])
-    return [names for names in found if key not in names]
+    return [names for names in found if names and key not in names]
+
+
+def _over(first: Any, second: Any) -> Any:
+    """Return the first config with the second over it, as the parser puts them together."""
+    if not isinstance(first, dict) or not isinstance(second, dict):
+        return second
+    return first | {key: _over(first.get(key), value) for key, value in second.items()}
 
 
 def _class(path: str) -> Callable[..., Any]:

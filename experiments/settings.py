@@ -14,6 +14,7 @@ from attacks import Attack
 from data import ImageData
 from data.pairs import refuse_targeted
 from experiments.messages import Parser, UsageError
+from experiments.refusals import CLASS_KEYS
 from experiments.retraining import Retraining
 
 ENTRY_KEYS = ("model", "data", "trainer")
@@ -169,12 +170,16 @@ def _overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
     remaining = iter(arguments)
     for argument in remaining:
         name, equals, value = argument.partition("=")
-        name = name.removesuffix("+")  # callbacks are added anyway
         if not name.startswith(tuple(f"--{section}." for section in _UNTYPED)):
             rest.append(argument)
             continue
         nested = _value(name, value if equals else next(remaining, None))
-        for key in reversed(name.removeprefix("--").split(".")):
+        place = re.sub(r"\bcallbacks\+$", "callbacks", name.removeprefix("--")).split(".")
+        if "callbacks" in place:
+            end = place.index("callbacks") + 1
+            nested = _added(_at(found, place[:end]), place[end:], nested)
+            place = place[:end]
+        for key in reversed(place):
             nested = {key: nested}
         found = merge(found, nested)
     return rest, found
@@ -191,15 +196,47 @@ def _value(name: str, text: str | None) -> Any:
         raise UsageError(msg) from error
 
 
+def _at(section: Any, place: list[str]) -> Any:
+    """Return what stands at a place of nested dicts; None where there is nothing."""
+    for key in place:
+        section = section.get(key) if isinstance(section, Mapping) else None
+    return section
+
+
+def _added(callbacks: list[Any] | None, argument: list[str], value: Any) -> list[Any] | None:
+    """Return the callbacks of a command line with one more, or with an argument of the last one.
+
+    Args:
+        callbacks: Those before.
+        argument: The part of the option after `callbacks`: nothing or class_path for another callback.
+        value: Of the option.
+
+    Raises:
+        UsageError: If there is no callback whose argument it could be.
+    """
+    inner = [part for part in argument if part != "init_args"]
+    if inner in ([], ["class_path"]):
+        return None if value is None else [*(callbacks or []), *callbacks_of({"callbacks": value})]
+    if not callbacks:
+        msg = f"callbacks.{'.'.join(argument)} belongs to no callback: name its class before, +=CLASS"
+        raise UsageError(msg)
+    for key in reversed(inner):
+        value = {key: value}
+    return [*callbacks[:-1], merge(callbacks[-1], {"init_args": value})]
+
+
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Return the first section with the second over it.
 
-    Dicts are merged, callbacks are added unless they are null, and everything else is replaced.
+    Dicts are merged; callbacks are added unless they are null, and take the place of those of their class; everything
+    else is replaced.
     """
     result = dict(first)
     for key, value in second.items():
         if key == "callbacks" and value is not None:
-            result[key] = _added(callbacks_of(result), callbacks_of(second))
+            later = callbacks_of(second)
+            known = [_class_of(callback) for callback in later]
+            result[key] = [one for one in callbacks_of(result) if _class_of(one) not in known] + later
         elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
             result[key] = merge(result[key], value)
         else:
@@ -214,22 +251,8 @@ def callbacks_of(trainer: Mapping[str, Any]) -> list[Any]:
     return [{"class_path": one} if isinstance(one, str) else one for one in each]
 
 
-def _added(first: list[Any], second: list[Any]) -> list[Any]:
-    """Return both lists of callbacks, each callback once; arguments without a class are those of the one before.
-
-    Raises:
-        UsageError: If there is none before.
-    """
-    result = list(first)
-    for callback in second:
-        if isinstance(callback, Mapping) and "class_path" not in callback:
-            if not result:
-                msg = f"callbacks.{next(iter(callback), '')} belongs to no callback: name its class before, +=CLASS"
-                raise UsageError(msg)
-            result[-1] = merge(result[-1], {"init_args": callback})
-        elif callback not in result:
-            result.append(callback)
-    return result
+def _class_of(callback: Any) -> Any:
+    return callback.get("class_path") if isinstance(callback, Mapping) else callback
 
 
 def _parser() -> Parser:
@@ -254,7 +277,8 @@ def _parser() -> Parser:
         type=dict | None,
         default={},
         help="Trainer flags of every stage; an entry's own come over those of the file, the command line's over both. "
-        "Callbacks are added up, here, in an entry and by --trainer.callbacks+=CLASS; null: none.",
+        "Callbacks add up, here, in an entry and by --trainer.callbacks+=CLASS; a later one of the same class replaces "
+        "the earlier; null: none.",
     )
     parser.add_subclass_arguments(ImageData, "data", help="The images.", required=True)
     entry = "with the keys model, data and trainer of a `fit` config"
@@ -311,6 +335,7 @@ def _check_entry(name: str, entry: Any) -> None:
     if not isinstance(model, dict) or not isinstance(model.get("class_path"), str):
         msg = f"{name} needs a model with a class_path, for example model: {{class_path: detectors.SPD}}"
         raise ValueError(msg)  # noqa: TRY004 - a value of the user's file
+    _known_keys(f"{name}.model", model, CLASS_KEYS)
     parts = {"model.init_args": model.get("init_args"), "data": entry.get("data"), "trainer": entry.get("trainer")}
     for part, section in parts.items():
         if section is not None and not isinstance(section, dict):

@@ -10,7 +10,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import evaluate
 import train
-from experiments.messages import UsageError, guarded, one_sentence
+from detectors import Classifier
+from experiments.messages import UsageError, guarded
+from experiments.refusals import one_sentence
+from tests.saliency.helpers import loader, short_trainer
 
 UNION = """Parser key "trainer.max_epochs":
   Does not validate against any of the Union subtypes
@@ -198,3 +201,29 @@ def test_exit_statuses_pass_through():
     assert guarded(raising(SystemExit(0)), []) == 0
     assert guarded(raising(SystemExit(3)), []) == 3
     assert guarded(raising(SystemExit("stopped")), []) == 1
+
+
+def test_a_key_in_a_file_put_over_another_is_looked_up_in_the_class_of_that_one():
+    base = {"model": {"class_path": "detectors.SMD", "init_args": {"classifier": "a.ckpt"}}}
+    told = one_sentence("Option 'scal' is not accepted", [base, {"model": {"init_args": {"scal": "log-odds"}}}])
+    assert told.startswith("the key 'scal' is not accepted")
+    assert "did you mean 'scale'" in told
+    assert "here  are" not in one_sentence("Option 'scal' is not accepted", [{"model": {"init_args": {"scal": 1}}}])
+
+
+class _WrongSignature(Classifier):
+    def training_step(self, batch, batch_idx, more):
+        pass
+
+
+class _WrongUse(Classifier):
+    def training_step(self, *_):
+        self.log("x", torch.rand(3))
+
+
+@pytest.mark.parametrize("kind", [_WrongSignature, _WrongUse])
+def test_a_bug_of_a_users_module_keeps_its_traceback(kind, tmp_path):
+    trainer = short_trainer(tmp_path, 1)
+    batches = loader(torch.rand(4, 1, 12, 12), torch.arange(4))
+    with pytest.raises((TypeError, ValueError)):
+        guarded(lambda _: trainer.fit(kind((1, 12, 12), 4, widths=(4,)), batches), [])

@@ -211,8 +211,37 @@ def test_callbacks_of_every_stage_are_added_and_the_panel_of_the_mask_stays(tmp_
     panel = plain.pop("saliency/mask")
     assert [callback["class_path"] for callback in panel] == ["experiments.MapPanel"]
     assert set(plain.values()) == {None}
-    assert found.pop("saliency/mask") == [MONITOR, STOPPING, *panel]
+    assert found.pop("saliency/mask") == [*panel, MONITOR, STOPPING]
     assert all(given == [MONITOR, STOPPING] for given in found.values())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [f"--trainer.callbacks+={CALLBACKS}.EarlyStopping", "--trainer.callbacks.init_args.monitor", "train/loss"],
+        [f"--trainer.callbacks={CALLBACKS}.EarlyStopping", "--trainer.callbacks.monitor=train/loss"],
+        [
+            f"--trainer.callbacks.class_path={CALLBACKS}.EarlyStopping",
+            "--trainer.callbacks.init_args.monitor=train/loss",
+        ],
+        [f"--trainer.callbacks=[{{class_path: {CALLBACKS}.EarlyStopping, init_args: {{monitor: train/loss}}}}]"],
+    ],
+)
+def test_callbacks_may_be_spelled_as_for_one_fit(options, tmp_path):
+    found = callbacks(pipeline_file(tmp_path, tmp_path / "run"), *options)
+    stopping = {"class_path": f"{CALLBACKS}.EarlyStopping", "init_args": {"monitor": "train/loss"}}
+    assert found["classifier/seed_0"] == [stopping]
+    assert [each["class_path"] for each in found["saliency/mask"]] == ["experiments.MapPanel", stopping["class_path"]]
+
+
+def test_a_callback_of_an_entry_takes_the_place_of_that_of_its_class(tmp_path):
+    path = pipeline_file(tmp_path, tmp_path / "run", trainer={"callbacks": [MONITOR["class_path"]]})
+    option = (
+        f"--detectors.spd.trainer.callbacks={{class_path: {MONITOR['class_path']}, init_args: {{log_momentum: true}}}}"
+    )
+    found = callbacks(path, option)
+    assert found["detectors/spd/fgsm/seed_0"] == [{**MONITOR, "init_args": {"log_momentum": True}}]
+    assert found["detectors/id/fgsm/seed_0"] == [{"class_path": MONITOR["class_path"]}]
 
 
 def test_callbacks_of_an_entry_come_beside_those_of_every_stage_unless_they_are_null(tmp_path):
