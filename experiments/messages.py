@@ -144,7 +144,7 @@ def _hear_packages() -> None:
     logger = logging.getLogger("data")
     if not any(isinstance(handler, _Plain) for handler in logger.handlers):
         logger.addHandler(_Plain())
-        logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO)
 
 
 def _told(error: Exception, arguments: list[str]) -> tuple[str, int]:

@@ -52,7 +52,6 @@ _MINIMAL = {
     "GreedyL0": GreedyL0(),
     "LocalizedBIM": LocalizedBIM(step_size=0.05, steps=20, probability=0.76),  # of four classes: surely another one
     "Quantised": Quantised(),
-    "Quantised-WarmCarliniWagnerL2": Quantised(attack=WarmCarliniWagnerL2(steps=10)),
     "Quantised-coarse": Quantised(attack=DDN(steps=24, gamma=0.1), levels=16),
 }
 _ADVERTORCH = {
