@@ -22,7 +22,8 @@ def ours(attack: attacks.Attack, classes: int | None = None) -> Contender:
     return lambda model, images, labels: attack(model, images, labels if classes is None else (labels + 1) % classes)
 
 
-_FOOLBOX_DEEPFOOL = peers.foolbox("L2DeepFoolAttack", steps=50, candidates=10, overshoot=0.02)
+def _foolbox_deepfool() -> Contender | None:
+    return peers.foolbox("L2DeepFoolAttack", steps=50, candidates=10, overshoot=0.02)
 
 
 def comparisons(subject: Subject, batch: int) -> dict[str, Contenders]:
@@ -31,7 +32,7 @@ def comparisons(subject: Subject, batch: int) -> dict[str, Contenders]:
         "deepfool": {
             "ours": ours(attacks.DeepFool()),
             "torchattacks": peers.torchattacks("DeepFool", steps=50, overshoot=0.02),
-            "foolbox": _FOOLBOX_DEEPFOOL,
+            "foolbox": _foolbox_deepfool(),
             "art": peers.art("DeepFool", max_iter=50, epsilon=0.02, nb_grads=10, batch_size=batch, verbose=False),
         },
         "cw": _carlini_wagner(subject, batch, 200, 1e-2),
@@ -158,7 +159,7 @@ def _rounding() -> Contenders:
         "ours, warm start": ours(warm),
         "ours, warm start, rounded": _rounded(ours(warm)),
         "ours, warm start, Quantised": ours(attacks.Quantised(attack=warm)),
-        "foolbox, DeepFool, rounded": _rounded(_FOOLBOX_DEEPFOOL),
+        "foolbox, DeepFool, rounded": _rounded(_foolbox_deepfool()),
     }
 
 
