@@ -69,7 +69,7 @@ class Quantised(Attack):
     def __post_init__(self) -> None:
         at_least(2, levels=self.levels)
         at_least(0, steps=self.steps)
-        if self.levels > _MOST_LEVELS or int(self.steps) != self.steps:
+        if self.levels > _MOST_LEVELS or not isinstance(self.steps, int):
             msg = f"levels must be at most {_MOST_LEVELS} and steps a whole number, got {self.levels} and {self.steps}"
             raise ValueError(msg)
         name = type(self.attack).__name__

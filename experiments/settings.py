@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-import yaml
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
 from attacks import Attack
 from data import ImageData
 from data.pairs import refuse_targeted
 from experiments.messages import Parser, UsageError
+from experiments.overrides import UNTYPED, merge, overrides
 from experiments.refusals import CLASS_KEYS
 from experiments.retraining import Retraining
 
@@ -106,21 +106,21 @@ def read_settings(arguments: list[str]) -> Settings:
         ValueError: If names do not fit together.
     """
     parser = _parser()
-    arguments, overrides = _overrides(arguments)
+    arguments, given = overrides(arguments)
     asked = [each for each in arguments if each.partition("=")[0] == _PRINT]
     config = parser.parse_args([each for each in arguments if each not in asked])
     config.pop("config")
     config.run = str(Path(config.run))
-    for name in _UNTYPED:
-        config[name] = merge(config[name] or {}, overrides.get(name, {}))
+    for name in UNTYPED:
+        config[name] = merge(config[name] or {}, given.get(name, {}))
     sections = config.as_dict()
     _check(sections)
     for entry in _entries(sections).values():
-        entry["trainer"] = merge(entry.get("trainer") or {}, overrides.get("trainer", {}))
+        entry["trainer"] = merge(entry.get("trainer") or {}, given.get("trainer", {}))
     if config.retrain is not None:
-        config.retrain.trainer = merge(config.retrain.trainer or {}, overrides.get("trainer", {}))
+        config.retrain.trainer = merge(config.retrain.trainer or {}, given.get("trainer", {}))
         sections["retrain"]["trainer"] = config.retrain.trainer
-    for name in _UNTYPED:
+    for name in UNTYPED:
         config[name] = sections[name]
     if asked:
         _print(parser, config, asked[-1].partition("=")[2])
@@ -157,102 +157,6 @@ def _print(parser: Parser, config: Namespace, flags: str) -> NoReturn:
         raise UsageError(msg)
     sys.stdout.write(parser.dump(config, **dict.fromkeys(known, False) | dict.fromkeys(given, True)))
     raise SystemExit(0)
-
-
-_UNTYPED = ("trainer", "classifier", "saliency", "detectors")
-"""Sections that are checked as `fit` configs, once the paths of earlier stages are filled in."""
-
-
-def _overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
-    """Return the other arguments, and the values given below an untyped section, nested."""
-    rest: list[str] = []
-    found: dict[str, Any] = {}
-    remaining = iter(arguments)
-    for argument in remaining:
-        name, equals, value = argument.partition("=")
-        if not name.startswith(tuple(f"--{section}." for section in _UNTYPED)):
-            rest.append(argument)
-            continue
-        nested = _value(name, value if equals else next(remaining, None))
-        place = re.sub(r"\bcallbacks\+$", "callbacks", name.removeprefix("--")).split(".")
-        if "callbacks" in place:
-            end = place.index("callbacks") + 1
-            nested = _added(_at(found, place[:end]), place[end:], nested)
-            place = place[:end]
-        for key in reversed(place):
-            nested = {key: nested}
-        found = merge(found, nested)
-    return rest, found
-
-
-def _value(name: str, text: str | None) -> Any:
-    if text is None or text.startswith("--"):
-        msg = f"argument {name}: expected one value"
-        raise UsageError(msg)
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        msg = f"argument {name}: {text!r} is not YAML"
-        raise UsageError(msg) from error
-
-
-def _at(section: Any, place: list[str]) -> Any:
-    """Return what stands at a place of nested dicts; None where there is nothing."""
-    for key in place:
-        section = section.get(key) if isinstance(section, Mapping) else None
-    return section
-
-
-def _added(callbacks: list[Any] | None, argument: list[str], value: Any) -> list[Any] | None:
-    """Return the callbacks of a command line with one more, or with an argument of the last one.
-
-    Args:
-        callbacks: Those before.
-        argument: The part of the option after `callbacks`: nothing or class_path for another callback.
-        value: Of the option.
-
-    Raises:
-        UsageError: If there is no callback whose argument it could be.
-    """
-    inner = [part for part in argument if part != "init_args"]
-    if inner in ([], ["class_path"]):
-        return None if value is None else [*(callbacks or []), *callbacks_of({"callbacks": value})]
-    if not callbacks:
-        msg = f"callbacks.{'.'.join(argument)} belongs to no callback: name its class before, +=CLASS"
-        raise UsageError(msg)
-    for key in reversed(inner):
-        value = {key: value}
-    return [*callbacks[:-1], merge(callbacks[-1], {"init_args": value})]
-
-
-def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the first section with the second over it.
-
-    Dicts are merged; callbacks are added unless they are null, and take the place of those of their class; everything
-    else is replaced.
-    """
-    result = dict(first)
-    for key, value in second.items():
-        if key == "callbacks" and value is not None:
-            later = callbacks_of(second)
-            known = [_class_of(callback) for callback in later]
-            result[key] = [one for one in callbacks_of(result) if _class_of(one) not in known] + later
-        elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
-            result[key] = merge(result[key], value)
-        else:
-            result[key] = value
-    return result
-
-
-def callbacks_of(trainer: Mapping[str, Any]) -> list[Any]:
-    """Return the callbacks of a trainer's section as a list of sections, each with the path of a class."""
-    given = trainer.get("callbacks") or []
-    each = given if isinstance(given, list) else [given]
-    return [{"class_path": one} if isinstance(one, str) else one for one in each]
-
-
-def _class_of(callback: Any) -> Any:
-    return callback.get("class_path") if isinstance(callback, Mapping) else callback
 
 
 def _parser() -> Parser:

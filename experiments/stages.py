@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.fitting import DONE
+from experiments.overrides import callbacks_of, merge
 from experiments.retraining import ROUNDS
-from experiments.settings import SALIENCY_STAGES, Settings, callbacks_of, merge
+from experiments.settings import SALIENCY_STAGES, Settings
 
 
 @dataclass(frozen=True)

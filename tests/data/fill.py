@@ -1,6 +1,5 @@
-"""Fills a store, to be killed while at it: python -c 'from tests.data.fill import main; main()' FOLDER."""
+"""Fills a store, slowly enough to be killed while at it."""
 
-import sys
 import time
 
 import torch
@@ -34,10 +33,3 @@ def fill(folder, pause=PAUSE):
     sets = AdversarialSets(Store(folder), data, classifier, torch.device("cpu"), Progress(disable=True))
     sets.pairs("detector_train", Slow(epsilon=0.1, step_size=0.02, steps=5), LogitGradient(classifier, "sum"))
     return sets.tally
-
-
-def main():
-    """Say when all is imported, wait for a line, and fill the store that the command line names."""
-    print("ready", flush=True)  # noqa: T201 - the test waits for it
-    sys.stdin.readline()
-    print(fill(sys.argv[1]), flush=True)  # noqa: T201

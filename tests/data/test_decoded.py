@@ -1,7 +1,6 @@
 """Images are decoded once, kept, and refused when they are damaged."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import time
@@ -16,6 +15,7 @@ from data import ImageFolder
 from data import decoded as module
 from data.decoding import LazyPixels, UndecodableError
 from tests.data.pictures import write, write_classes
+from tests.forked import forked
 
 
 @pytest.fixture
@@ -251,10 +251,7 @@ def prepare(root, cache, log):
 
 
 def test_of_two_processes_one_decodes_and_the_other_waits(root, cache, tmp_path):
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=prepare, args=(root, str(cache), str(tmp_path / "log"))) for _ in range(2)]
-    for process in processes:
-        process.start()
+    processes = [forked(prepare, root, str(cache), str(tmp_path / "log")) for _ in range(2)]
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]

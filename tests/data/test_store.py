@@ -4,8 +4,6 @@ import os
 import pickle
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -14,6 +12,7 @@ from filelock import FileLock
 
 from data.store import SHARD_SIZE, Store
 from tests.data.fill import fill
+from tests.forked import FORK, forked
 
 COUNT = 2 * SHARD_SIZE + 7
 ABOUT = {"kind": "squares", "of": "positions"}
@@ -252,16 +251,9 @@ def test_a_missing_store_is_told(tmp_path):
 
 
 def start(folder):
-    """Return a process that fills a store as soon as `go` is called."""
-    command = [sys.executable, "-c", "from tests.data.fill import main; main()", str(folder)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def go(process):
-    process.stdin.write("\n")
-    process.stdin.flush()
+    """Return a process that fills a store, and the end of a pipe that tells how many shards it made."""
+    end, other = FORK.Pipe(duplex=False)
+    return forked(lambda: other.send(fill(folder).made)), end
 
 
 def test_killed_at_random_moments_it_goes_on_and_equals_the_uninterrupted_one(tmp_path):
@@ -269,14 +261,14 @@ def test_killed_at_random_moments_it_goes_on_and_equals_the_uninterrupted_one(tm
     whole, broken = files(tmp_path / "whole"), tmp_path / "broken"
     moments = random.Random(os.environ.get("PYTEST_SEED", "0"))  # noqa: S311 - no secret
     for _ in range(2):
-        process, count = start(broken), len(files(broken))
-        go(process)
+        (process, _), count = start(broken), len(files(broken))
         while len(files(broken)) == count:
             time.sleep(0.001)
         time.sleep(moments.uniform(0, 0.1))
         before = files(broken)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
         assert before.items() <= files(broken).items() <= whole.items()  # what was finished stays, and is right
     kept = len(files(broken))
     assert 0 < kept < len(whole)
@@ -286,12 +278,9 @@ def test_killed_at_random_moments_it_goes_on_and_equals_the_uninterrupted_one(tm
 
 
 def test_two_processes_share_the_work(tmp_path):
-    processes = [start(tmp_path / "shared") for _ in range(2)]
-    for process in processes:
-        go(process)
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
-    assert all(process.returncode == 0 for process in processes)
-    made = [int(output.split(" made")[0].split()[-1]) for output in outputs]
+    started = [start(tmp_path / "shared") for _ in range(2)]
+    assert all(end.poll(60) for _, end in started)
+    made = [end.recv() for _, end in started]
     assert sum(made) == len(files(tmp_path / "shared"))
     assert min(made) > 0
     fill(tmp_path / "alone", pause=0)

@@ -1,10 +1,7 @@
 """The pipeline: which stages run, what they leave, and how an interruption is survived."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,11 +9,13 @@ import pytest
 import torch
 import yaml
 
+import evaluate
 import train
 from detectors import ID, SPD, load
 from experiments.settings import read_settings
 from experiments.stages import plan
 from tests.experiments.conftest import pipeline_file
+from tests.forked import forked
 
 STAGES = [
     "classifier/seed_0",
@@ -145,17 +144,13 @@ def test_missing_data_leave_no_run_folder(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_users_own_detector_is_trained_and_evaluated(tmp_path):
+def test_a_users_own_detector_is_trained_and_evaluated(tmp_path, monkeypatch):
     (tmp_path / "own_detector.py").write_text(OWN_DETECTOR)
+    monkeypatch.syspath_prepend(tmp_path)
     own = {"own": {"model": {"class_path": "own_detector.Edges"}, "trainer": {"max_epochs": 1}}}
     path = pipeline_file(tmp_path, tmp_path / "run", detectors=own, saliency={})
-    root = Path(train.__file__).parent
-    search = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}", "OMP_NUM_THREADS": "1"}
-    for command in (
-        ["train.py", "pipeline", "--config", str(path)],
-        ["evaluate.py", "transfer", "--run", str(path.parent / "run")],
-    ):
-        subprocess.run([sys.executable, *command], cwd=root, env=search, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    assert train.main(["pipeline", "--config", str(path)]) == 0
+    assert evaluate.main(["transfer", "--run", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run/report/transfer.json").exists()
 
 
@@ -270,15 +265,13 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train.main(["pipeline", "--config", str(pipeline_file(tmp_path, whole, **changes))]) == 0
 
-    command = [sys.executable, "train.py", "pipeline", "--config", str(pipeline_file(tmp_path, killed, **changes))]
-    root = Path(train.__file__).parent
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as in this process: sums in another order differ in a bit
-    process = subprocess.Popen(command, cwd=root, env=one_thread, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+    process = forked(train.main, ["pipeline", "--config", str(pipeline_file(tmp_path, killed, **changes))])
     deadline = time.monotonic() + 60
-    while not (killed / stage / "last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
+    while not (killed / stage / "last.ckpt").exists() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the process ended before it was killed"
+    process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL, "the process ended before it was killed"
     assert (killed / stage / "last.ckpt").exists()
     assert not (killed / stage / "model.ckpt").exists()
 

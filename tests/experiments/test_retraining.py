@@ -25,6 +25,7 @@ from saliency import Encoder, SaliencyModel, Selector
 from saliency.checkpoints import save
 from tests.experiments.conftest import pipeline_file
 from tests.experiments.ranks import ends, started, stop
+from tests.forked import forked
 
 ALTERNATING = {"class_path": "attacks.Alternating", "init_args": {"step_size": 0.02, "epsilon": 0.1}}
 RETRAIN = {"attack": ALTERNATING, "detectors": ["id"], "repeats": 2, "batches": 2, "trainer": {"max_epochs": 1}}
@@ -210,7 +211,9 @@ def test_mixed_precision_retrains(parts):
 
 def test_killed_amid_a_round_it_goes_on_from_the_last_rounds_end_to_the_same_weights(parts):
     path = config(parts, "killed.yaml", callbacks=[("Kill", {"folder": str(parts)})])
-    assert start(path).wait(100) == -signal.SIGKILL
+    process = forked(train.main, ["fit", "--config", path])
+    process.join(100)
+    assert process.exitcode == -signal.SIGKILL
     assert (parts / "killed/last.ckpt").exists()
     assert not (parts / "killed/model.ckpt").exists()
     assert torch.load(parts / "killed/last.ckpt", weights_only=True)["epoch"] == 0
