@@ -76,7 +76,7 @@ def refused(reason: str) -> Contender:
 
 @cache
 def _library(name: str) -> Any:
-    logging.disable(logging.WARNING)
+    logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     try:
         return import_advertorch() if name == "advertorch" else importlib.import_module(name)
