@@ -1,4 +1,4 @@
-"""Grids of images and distributions, as PNG."""
+"""Grids of images and distributions, as PNG, and which images to show."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -45,6 +46,28 @@ class Panel:
     high: float = 1.0
     colours: str = "gray"
     warns: bool = False
+
+
+def chosen(labels: Tensor, before: Tensor, fooled: Tensor, count: int) -> Tensor:
+    """Return rows (n,) of images to show: the first that are right and can be fooled, of different classes.
+
+    Where there are not enough: further ones of the same classes, then right ones that no attack fools, then any.
+
+    Args:
+        labels: (M,), the true classes.
+        before: (M,), the predicted ones.
+        fooled: (M,) bool, whether an attack succeeds.
+        count: How many are wanted.
+    """
+    seen: dict[tuple[int, int], int] = {}
+    ranked = []
+    for row, (label, right, succeeds) in enumerate(
+        zip(labels.tolist(), (labels == before).tolist(), fooled.tolist(), strict=True)
+    ):
+        tier = 2 - int(right) - int(right and succeeds)
+        seen[tier, label] = seen.get((tier, label), 0) + 1
+        ranked.append((tier, seen[tier, label], row))
+    return torch.tensor([row for _, _, row in sorted(ranked)[:count]])
 
 
 def difference(change: Tensor, caption: str, most: float | None = None) -> Panel:

@@ -1,4 +1,4 @@
-"""Two samples of distances: which images they are taken on, and how they compare."""
+"""Samples of distances: which images they are taken on, how they spread, and how two of them compare."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +14,8 @@ NEGLIGIBLE: Final = (0.44, 0.56)
 
 CHANCE: Final = 0.5
 """P(X > Y) of two samples of one distribution."""
+
+QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 _ROWS: Final = 64
 """Resamples at a time."""
@@ -145,6 +147,15 @@ def superiority(x: Tensor, y: Tensor, resamples: int, seed: int = 0) -> Tensor:
         wins = of_x[rows].double() * (counted[:, below] + counted[:, up_to]) / 2
         found.append(wins.sum(1) / (len(x) * len(y)))
     return torch.cat(found)
+
+
+def spread_of(values: Tensor) -> dict[str, float | None]:
+    """Return mean and quantiles of values (n,), by name; None where there are none."""
+    if len(values) == 0:
+        return dict.fromkeys(("mean", *QUANTILES))
+    values = values.double().cpu()
+    found = values.quantile(values.new_tensor(list(QUANTILES.values()))).tolist()
+    return {"mean": values.mean().item(), **dict(zip(QUANTILES, found, strict=True))}
 
 
 def mean(values: Tensor) -> float | None:

@@ -12,8 +12,7 @@ from experiments.enhance.methods import ENHANCED, PLAIN
 from experiments.enhance.setting import Setting, carlini_wagner, fgsm_and_bim
 from experiments.explained import Explained
 from experiments.maps import relative
-from experiments.pictures import Panel, grid
-from experiments.protocols.gallery import chosen
+from experiments.pictures import Panel, chosen, grid
 
 _ROWS: Final = 2
 """Images of Figure 3, four versions each."""

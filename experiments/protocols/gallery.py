@@ -10,7 +10,7 @@ from torch import Tensor
 from attacks.guard import evaluation_mode
 from experiments.maps import Maps, capital, cosine, distance, maps_of, over, structure
 from experiments.measures import WORKING_RATE, limit
-from experiments.pictures import Panel, difference, grid
+from experiments.pictures import Panel, chosen, difference, grid
 from experiments.results import Flag, Result, Table
 from experiments.samples import Comparison, compare, draw, mean
 from experiments.scoring import scores
@@ -101,28 +101,6 @@ def gallery(study: Study) -> Result:
         figures={"": _overview(shown), **{attack: _picture(study, shown, attack) for attack in shown.twins}},
         flags=[_flag(study, shown)],
     )
-
-
-def chosen(labels: Tensor, before: Tensor, fooled: Tensor, count: int) -> Tensor:
-    """Return rows (n,) of images to show: the first that are right and can be fooled, of different classes.
-
-    Where there are not enough: further ones of the same classes, then right ones that no attack fools, then any.
-
-    Args:
-        labels: (M,), the true classes.
-        before: (M,), the predicted ones.
-        fooled: (M,) bool, whether an attack succeeds.
-        count: How many are wanted.
-    """
-    seen: dict[tuple[int, int], int] = {}
-    ranked = []
-    for row, (label, right, succeeds) in enumerate(
-        zip(labels.tolist(), (labels == before).tolist(), fooled.tolist(), strict=True)
-    ):
-        tier = 2 - int(right) - int(right and succeeds)
-        seen[tier, label] = seen.get((tier, label), 0) + 1
-        ranked.append((tier, seen[tier, label], row))
-    return torch.tensor([row for _, _, row in sorted(ranked)[:count]])
 
 
 def likeness(study: Study, maps: Maps, resamples: int) -> list[dict[str, Any]]:

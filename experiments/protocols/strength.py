@@ -12,6 +12,7 @@ from experiments.plots import boxes
 from experiments.protocols.strength_flags import strength_flags
 from experiments.protocols.strength_measured import Measured, measure_attack
 from experiments.results import Result, Table
+from experiments.samples import QUANTILES, spread_of
 from experiments.study import Study
 
 SUBSETS: Final = ("successful", "all")
@@ -24,8 +25,6 @@ NORMS: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
 }
 
 NAMES: Final = {"l0": "L0 (values changed)", "l2": "L2", "rms": "RMS", "linf": "L-inf"}
-
-QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 LARGE: Final = {"rms": 0.025, "linf": 0.5}
 """What the paper's Table 2 sets in bold: norms at least so large."""
@@ -94,15 +93,6 @@ def _row(measured: Measured, subset: str, norm: str) -> dict[str, Any]:
         "forward_passes": measured.cost.forward_passes,
         "backward_passes": measured.cost.backward_passes,
     }
-
-
-def spread_of(values: Tensor) -> dict[str, float | None]:
-    """Return mean and quantiles of values (n,), by name; None where there are none."""
-    if len(values) == 0:
-        return dict.fromkeys(("mean", *QUANTILES))
-    values = values.double().cpu()
-    found = values.quantile(values.new_tensor(list(QUANTILES.values()))).tolist()
-    return {"mean": values.mean().item(), **dict(zip(QUANTILES, found, strict=True))}
 
 
 def _overview(rows: Sequence[Mapping[str, Any]]) -> Table:

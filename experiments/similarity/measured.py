@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks import FGSM
 from experiments.explained import BATCH, Explained
-from experiments.protocols.gallery import chosen
+from experiments.pictures import chosen
 from experiments.similarity.versions import ANOTHER, CLEAN, FRESH, SECOND_SEED, Plan, Version, images_of
 from saliency import LIME
 from saliency.maps.reduction import reduce

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attacks import DDN, JointDDN, norms
 from experiments.measures import WORKING_RATE
-from experiments.protocols.strength import spread_of
+from experiments.samples import spread_of
 from experiments.white_box.measured import Attacker, Outcome
 from experiments.white_box.subjects import Subject
 

@@ -10,8 +10,8 @@ from rich.progress import Progress
 
 from experiments import results
 from experiments.maps import relative, strongest
-from experiments.pictures import Panel, grid
-from experiments.protocols.gallery import chosen, gallery, look
+from experiments.pictures import Panel, chosen, grid
+from experiments.protocols.gallery import gallery, look
 from experiments.run import Run
 from experiments.samples import Comparison
 from experiments.study import Study

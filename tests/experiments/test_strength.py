@@ -12,9 +12,10 @@ from attacks import BIM, FGSM, PGD, Attack, CarliniWagnerL2, DeepFool
 from experiments import results
 from experiments.attacked import AttackedSet
 from experiments.protocols import strength as module
-from experiments.protocols.strength import NORMS, QUANTILES, spread_of, strength
+from experiments.protocols.strength import NORMS, strength
 from experiments.protocols.strength_flags import is_linf, strength_flags, weaker
 from experiments.protocols.strength_measured import Cost, Measured, measure_attack
+from experiments.samples import QUANTILES, spread_of
 from tests.experiments.studies import copy_of, study_of
 
 
