@@ -74,8 +74,8 @@ def _refusal(message: str) -> _Refusal:
     if head.startswith("Does not validate against any of the Union"):
         return _of_union(body)
     leaf, got, value = message.partition(". Got value: ")
-    if leaf.startswith("Expected a dot import path string: "):
-        return _Refusal((), "expected the class_path of a class", leaf.partition(": ")[2])
+    if leaf.startswith(("Expected a dot import path string: ", "Unexpected import path format: ")):
+        return _Refusal((), "expected the class_path of a class, as my_module.MyClass", leaf.partition(": ")[2])
     plain = re.match(r"(?:Expected a|Not a valid subclass of) ", leaf)
     reason = f"expected {_expected(leaf[plain.end() :].partition(chr(10))[0])}" if plain else " ".join(leaf.split())
     return _Refusal((), reason, value.partition("\n")[0] if got else None, inside=bool(got) or plain is None)

@@ -79,6 +79,8 @@ def changed(path: str, value):
             "model: class_path detectors.JDS names nothing; did you mean detectors.JSD",
         ),
         ("model.class_path", None, "class_path: expected text, the name of a class, got null"),
+        ("model.class_path", "Net", "model: expected the class_path of a class, as my_module.MyClass, got Net"),
+        ("model.class_path", "my-nets.Net", "model: expected the class_path of a class, as my_module.MyClass, got my-"),
         (
             "model.class_path",
             "torch.nn.Linear",
@@ -136,6 +138,16 @@ def test_a_mistake_in_a_config_is_one_short_sentence_that_names_it(tmp_path, mon
     assert sentence.count("\n") == 1
     assert len(sentence) < 250
     assert [entry.name for entry in tmp_path.iterdir()] == ["fit.yaml"]
+
+
+def test_a_module_that_fails_on_import_is_told_with_its_reason(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_nets.py").write_text("import a_package_that_is_missing")
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(changed("model.class_path", "broken_nets.Net")))
+    assert train.main(["fit", "--config", str(tmp_path / "fit.yaml")]) == 2
+    told = capsys.readouterr().err
+    assert "model: class_path broken_nets.Net cannot be imported: " in told
+    assert "No module named 'a_package_that_is_missing'" in told
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,30 @@ def test_arguments_of_a_callback_that_is_not_named_are_refused(tmp_path, capsys)
     assert "callbacks.monitor belongs to no callback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--trainer.max_epochs"], "argument --trainer.max_epochs: expected one value"),
+        (["--trainer.max_epochs", "--seeds=[1]"], "argument --trainer.max_epochs: expected one value"),
+        (["--trainer.max_epochs", "{"], "argument --trainer.max_epochs: '{' is not YAML"),
+    ],
+)
+def test_an_option_below_a_section_needs_a_value(tmp_path, capsys, options, told):
+    assert train.main(["pipeline", "--config", str(pipeline_file(tmp_path, tmp_path / "run")), *options]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_two_arguments_of_the_last_callback_named_both_reach_it(tmp_path):
+    stopping = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=a", "--trainer.callbacks.mode=max"]
+    path = str(pipeline_file(tmp_path, tmp_path / "run"))
+    first, *_ = plan(read_settings(["--config", path, "--trainer.callbacks+=RichProgressBar", *stopping]))
+    arguments = {"monitor": "a", "mode": "max"}
+    assert first.config["trainer"]["callbacks"][-2:] == [
+        {"class_path": "RichProgressBar"},
+        {"class_path": "EarlyStopping", "init_args": arguments},
+    ]
+
+
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
     epochs = {"trainer": {"max_epochs": 12}}
     classifier = {"model": {"class_path": "detectors.Classifier", "init_args": {"widths": [4]}}, **epochs}
