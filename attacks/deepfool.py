@@ -16,9 +16,9 @@ _NEAR = 3
 """Rivals that every image's first step looks at; the others follow only where one of them could be nearer."""
 _FOLLOWED = 2
 """Rivals that later steps look at, at most."""
-_SPREAD = 1.3
+_SPREAD = 1.1
 """Later steps leave a rival out where it was this many times farther than the nearest."""
-_STEEPER = 1.5
+_STEEPER = 3
 """How many times as steep as the steepest of the near rivals a far one may be, to be looked at."""
 _STABLE = 1e-4
 """Added to a distance, as foolbox does, so that a step from the boundary still crosses it."""
@@ -50,9 +50,9 @@ class DeepFool(Attack):
 
     Differences:
         Not every candidate's gradient is taken at every step. The first looks at the three of highest logits, and at
-        the others where one of them could be nearer if it were 1.5 times as steep; later ones follow the two that were
-        nearest, and one where the other was 1.3 times as far. So a class of low logit is missed if it is more than
-        1.5 times as steep; on the benchmark's networks mean L2 equals foolbox's to 1e-3.
+        the others where one of them could be nearer if it were 3 times as steep; later ones follow the two that were
+        nearest, and one where the other was 1.1 times as far. So a class of low logit is missed if it is more than
+        3 times as steep; on the benchmark's networks mean L2 equals foolbox's to 2e-3.
     """
 
     overshoot: float = 0.02
