@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attacks.guard import check_images, evaluation_mode
 from detectors.calibration import threshold
 from detectors.classifier import Classifier
 from detectors.explanations import Explanation
@@ -36,6 +37,7 @@ class Detector(Trainable):
     Raises:
         FileNotFoundError: If the classifier's checkpoint does not exist.
         ValueError: If it holds something else.
+        TypeError: If a subclass has no `represent`.
     """
 
     calibration: Tensor
@@ -48,6 +50,9 @@ class Detector(Trainable):
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
     ) -> None:
+        if type(self).represent is Detector.represent:
+            msg = f"{type(self).__name__} has no represent(self, images, logits=None): it says what the network sees"
+            raise TypeError(msg)
         super().__init__()
         self.classifier = part(classifier, Classifier)
         self.shape, self.classes = self.classifier.shape, self.classifier.classes
@@ -62,7 +67,6 @@ class Detector(Trainable):
         self.test_metrics = nn.ModuleList()
         self.test_names: list[str] = []
 
-    @abstractmethod
     def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
         """Return what the network sees, differentiable in the images.
 
@@ -73,11 +77,32 @@ class Detector(Trainable):
         Returns:
             (N, channels, H, W).
         """
+        raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores (N,), higher = more adversarial, 0 = probability .5, of images (N, C, H, W) in [0, 1]."""
-        scores: Tensor = self.network(self.represent(images))
+        scores: Tensor = self.network(self._seen(images, self.represent(images)))
         return scores.squeeze(1)
+
+    @torch.no_grad()
+    def scores(self, images: Tensor) -> Tensor:
+        """Return scores (N,) as `forward` does, of images that are checked first, in eval mode, without a graph.
+
+        Args:
+            images: (N, C, H, W) in [0, 1], float32, on the detector's device.
+
+        Raises:
+            ValueError: If they are of another shape or type, not finite, or not in [0, 1].
+        """
+        check_images(images)
+        if images.shape[1:] != torch.Size(self.shape):
+            msg = (
+                f"{type(self).__name__} needs images (N, {', '.join(map(str, self.shape))}), got {tuple(images.shape)}"
+            )
+            raise ValueError(msg)
+        with evaluation_mode(self):
+            scores: Tensor = self(images)
+        return scores
 
     def judge(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Return the scores of a batch (images, ...) of a data module."""
@@ -92,8 +117,21 @@ class Detector(Trainable):
         logits = self.classifier(images)
         if type(self).forward is not Detector.forward or "logits" not in inspect.signature(self.represent).parameters:
             return logits, self(images)
-        scores: Tensor = self.network(self.represent(images, logits))
+        scores: Tensor = self.network(self._seen(images, self.represent(images, logits)))
         return logits, scores.squeeze(1)
+
+    def _seen(self, images: Tensor, representation: Tensor) -> Tensor:
+        """Return what `represent` returned, if it is what the network was built for."""
+        expected = (len(images), self.channels, *images.shape[2:])
+        if not isinstance(representation, Tensor) or representation.shape != expected:
+            shape = getattr(representation, "shape", None)
+            got = type(representation).__name__ if shape is None else f"shape {tuple(shape)}"
+            msg = (
+                f"{type(self).__name__}.represent must return a tensor of shape {expected} for images of shape "
+                f"{tuple(images.shape)}, with the channels that its constructor tells; it returned {got}"
+            )
+            raise ValueError(msg)
+        return representation
 
     def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return what `joint` returns, and scores of the parts that the score leans on: what an attack lowers as well.

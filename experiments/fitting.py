@@ -21,7 +21,7 @@ from experiments.predictions import PredictionFile
 from experiments.rounds import RoundMetrics
 from experiments.scoring import clean_scores
 from experiments.tables import write_text
-from saliency.checkpoints import Portable, load_weights, require, save
+from saliency.checkpoints import Portable, describe, load_weights, require, save
 
 LAST: Final = "last.ckpt"
 DONE: Final = "model.ckpt"
@@ -118,13 +118,14 @@ class ModelCLI(LightningCLI):
             require(config.ckpt_path)
 
     def after_instantiate_classes(self) -> None:
-        """Check that a checkpoint's weights fit the model, before Lightning loads them."""
+        """Check that the model can be saved, and that a checkpoint's weights fit it, before Lightning loads them."""
         if not isinstance(self.model, Portable):
             msg = (
                 f"{type(self.model).__name__} cannot be saved as a checkpoint of this project: derive it from "
                 "detectors.Detector, or from saliency.training.Trainable"
             )
             raise TypeError(msg)
+        describe(self.model)
         rate = getattr(self.model, "learning_rate", None)
         if rate is not None and not rate > 0:
             msg = f"learning_rate of {type(self.model).__name__} must be above 0, got {rate}"
@@ -174,7 +175,7 @@ class ModelCLI(LightningCLI):
         if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
             msg = (
                 f"the fit of {type(model).__name__} diverged: its weights are not finite, and no {DONE} was written; "
-                f"delete {self.folder} and use a lower learning_rate"
+                f"delete {self.folder} and use a lower learning_rate, or mend what gives values that are not finite"
             )
             raise ValueError(msg)
         if isinstance(model, Detector) and isinstance(data, PairData):

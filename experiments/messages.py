@@ -186,18 +186,32 @@ def _pipeline_file(arguments: list[str], configs: dict[Path, Any]) -> str | None
 
 def _meant(error: BaseException | None) -> BaseException | None:
     """Return the error that was raised on purpose, itself or beneath a library's; None if a bug raised it."""
-    if not isinstance(error, ValueError | TypeError | OSError | MisconfigurationException):
+    if not isinstance(error, ValueError | TypeError | OSError | RuntimeError | MisconfigurationException):
         return error if _of_lightning(error) else None
     while error is not None:
         if isinstance(error, MisconfigurationException) or (isinstance(error, OSError) and error.filename):
             return error
-        raised = traceback.extract_tb(error.__traceback__)[-1].filename
-        if isinstance(error, ValueError | TypeError | OSError) and "site-packages" not in raised:
+        if isinstance(error, ValueError | TypeError | OSError | RuntimeError) and _on_purpose(error):
             return error
         if _of_lightning(error):
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def _on_purpose(error: BaseException) -> bool:
+    """Tell whether a statement of these packages, of Python's, or a `raise` of a user's module raised an error.
+
+    Of a RuntimeError, only a `raise` in these packages: an attack of the user's that breaks its promise.
+    """
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    if "site-packages" in frame.filename:
+        return False
+    file, raised = Path(frame.filename), re.search(r"\braise\b", frame.line or "") is not None
+    ours = any(file.is_relative_to(folder) for folder in _PACKAGES)
+    if isinstance(error, RuntimeError):
+        return ours and raised
+    return ours or raised or file.is_relative_to(_PYTHON) or frame.filename.startswith("<")
 
 
 def _of_lightning(error: BaseException | None) -> bool:
@@ -214,7 +228,11 @@ def _of_lightning(error: BaseException | None) -> bool:
     return all(file.name.startswith("<") or any(file.is_relative_to(each) for each in _OURS) for file in files[inside:])
 
 
-_OURS: Final = (Path(__file__).parent, Path(lightning.__file__).parents[1], Path(sysconfig.get_path("stdlib")))
+_PYTHON: Final = Path(sysconfig.get_path("stdlib"))
+_PACKAGES: Final = tuple(
+    Path(__file__).parents[1] / name for name in ("attacks", "saliency", "detectors", "data", "experiments")
+)
+_OURS: Final = (Path(__file__).parent, Path(lightning.__file__).parents[1], _PYTHON)
 """Where what is between the user's code and Lightning lies: these scripts' package, installed packages, Python's."""
 _LIGHTNING: Final = Path(lightning.__file__).parent
 

@@ -18,6 +18,7 @@ from experiments.run import SETTINGS
 from experiments.settings import Settings, read_settings
 from experiments.stages import Stage, plan
 from experiments.tables import read_yaml, write_text
+from experiments.weights_record import check_weights, keep_weights
 
 
 def run_pipeline(arguments: list[str]) -> None:
@@ -58,6 +59,7 @@ def _run(settings: Settings, stages: list[Stage], console: Console) -> None:
         console.print(f"{title}: {'goes on from its last epoch' if resumed else 'training'}", highlight=False)
         start = time.perf_counter()
         Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
+        keep_weights(stage)
         console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
     console.print(
         f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {settings.run}", highlight=False, soft_wrap=True
@@ -76,7 +78,7 @@ def write_settings(settings: Settings) -> None:
 
 
 def _check_all(stages: list[Stage]) -> None:
-    """Parse every stage's config, and compare it with the one that a stage was started with."""
+    """Parse every stage's config; compare it, and the weights that it names, with what a stage was started with."""
     for stage in stages:
         planned = _without_root(yaml.safe_load(_resolved(stage)), stage)
         path = stage.folder / CONFIG
@@ -90,6 +92,7 @@ def _check_all(stages: list[Stage]) -> None:
                 "folder and those of the stages after it"
             )
             raise ValueError(msg)
+        check_weights(stage)
 
 
 def _difference(stage: Stage, started: dict[str, Any], planned: Any) -> Difference | None:

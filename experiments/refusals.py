@@ -108,7 +108,8 @@ def _of_class(path: str, inner: _Refusal) -> _Refusal:
         no_section = "object has no attribute 'keys'" in inner.reason
         return _Refusal((), f"the init_args of {path} must be its arguments by name") if no_section else inner
     if module is None and _exists(package):
-        return _Refusal((), f"class_path {path} cannot be imported: {inner.reason}")
+        frozen = "; attacks need @dataclass(frozen=True)" if "non-frozen dataclass" in inner.reason else ""
+        return _Refusal((), f"class_path {path} cannot be imported: {inner.reason}{frozen}")
     close = difflib.get_close_matches(name, getattr(module, "__all__", dir(module)), 1) if module else []
     meant = f"; did you mean {package}.{close[0]!s}" if close else f" ({inner.reason})"
     return _Refusal((), f"class_path {path} names nothing{meant}")

@@ -87,8 +87,18 @@ class Study:
 
     @cached_property
     def second(self) -> Classifier | None:
-        """A classifier of the same family and another seed; None if the run has none."""
-        return self.run.second().to(self.device) if self.run.second_path().is_file() else None
+        """A classifier of the same family and another seed; None if the run has none, or the attacked one once more."""
+        if not self.run.second_path().is_file():
+            return None
+        second = self.run.second().to(self.device)
+        weights, others = self.classifier.state_dict(), second.state_dict()
+        if weights.keys() == others.keys() and all(torch.equal(weights[name], others[name]) for name in weights):
+            self.progress.console.print(
+                "the second classifier is the attacked one once more (both read the same weights): what needs another "
+                "one is left out"
+            )
+            return None
+        return second
 
     @cached_property
     def saliency(self) -> SaliencyModel | None:

@@ -42,9 +42,16 @@ class Portable(nn.Module):
         """Return the constructor's arguments, read back from the attributes of the same names.
 
         Raises:
-            AttributeError: If an argument is not kept under its name.
+            TypeError: If an argument is not kept under its name.
         """
         names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        for name in names:
+            if not hasattr(self, name):
+                msg = (
+                    f"{type(self).__name__} does not keep its argument {name}, which a checkpoint must hold: set "
+                    f"self.{name} = {name} in its constructor"
+                )
+                raise TypeError(msg)
         return {name: getattr(self, name) for name in names}
 
 

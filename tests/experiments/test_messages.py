@@ -1,6 +1,7 @@
 """Errors become one sentence; those of a bug keep their traceback."""
 
 import copy
+import sys
 
 import lightning
 import pytest
@@ -13,6 +14,7 @@ import train
 from detectors import Classifier
 from experiments.messages import UsageError, guarded
 from experiments.refusals import one_sentence
+from saliency.checkpoints import Portable, save
 from tests.saliency.helpers import loader, short_trainer
 
 UNION = """Parser key "trainer.max_epochs":
@@ -239,3 +241,54 @@ def test_a_bug_of_a_users_module_keeps_its_traceback(kind, tmp_path):
     batches = loader(torch.rand(4, 1, 12, 12), torch.arange(4))
     with pytest.raises((TypeError, ValueError)):
         guarded(lambda _: trainer.fit(kind((1, 12, 12), 4, widths=(4,)), batches), [])
+
+
+OWN = """
+from detectors import Detector
+
+class Own(Detector):
+    def __init__(self, classifier, gain=1.0):
+        super().__init__(classifier, channels=1)
+        {kept}
+
+    def represent(self, images, logits=None):
+        {returned}
+"""
+
+
+def fit_own(tmp_path, monkeypatch, kept, returned):
+    """Fit a detector of a user's own; return the exit status."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_mistakes", raising=False)
+    Portable._known.pop("Own", None)  # as in a process of its own
+    (tmp_path / "own_mistakes.py").write_text(OWN.format(kept=kept, returned=returned))
+    save(Classifier((1, 28, 28), 10, widths=(4,)), "classifier.ckpt")
+    model = {"class_path": "own_mistakes.Own", "init_args": {"classifier": "classifier.ckpt"}}
+    images = {"class_path": "data.Digits", "init_args": {"train_limit": 200, "test_limit": 20}}
+    attack = {"class_path": "attacks.FGSM"}
+    pairs = {"images": images, "classifier": "classifier.ckpt", "attack": attack}
+    data = {"class_path": "data.AdversarialData", "init_args": pairs}
+    trainer = {"accelerator": "cpu", "max_epochs": 1, "enable_progress_bar": False, "default_root_dir": "fit"}
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump({"model": model, "data": data, "trainer": trainer}))
+    return train.main(["fit", "--config", "fit.yaml"])
+
+
+def test_an_argument_that_is_not_kept_is_told_before_the_first_epoch(tmp_path, monkeypatch, capsys):
+    assert fit_own(tmp_path, monkeypatch, "self._gain = gain", "return images") == 1
+    assert capsys.readouterr().err.startswith(
+        "error: Own does not keep its argument gain, which a checkpoint must hold"
+    )
+    assert not (tmp_path / "fit").exists()
+
+
+def test_a_wrong_representation_is_one_sentence(tmp_path, monkeypatch, capsys):
+    assert fit_own(tmp_path, monkeypatch, "self.gain = gain", "return images.repeat(1, 2, 1, 1)") == 1
+    assert capsys.readouterr().err.startswith("error: Own.represent must return a tensor of shape ")
+
+
+def test_what_a_users_module_raises_is_told_and_what_fails_in_it_keeps_its_traceback(tmp_path, monkeypatch, capsys):
+    assert fit_own(tmp_path, monkeypatch, "self.gain = gain", "raise ValueError('too dark')") == 1
+    assert capsys.readouterr().err == "error: too dark\n"
+    with pytest.raises(TypeError, match="has no len"):
+        fit_own(tmp_path, monkeypatch, "self.gain = gain", "return len(3)")

@@ -384,7 +384,7 @@ def test_an_argument_that_is_not_plain_is_refused_when_saving(value, tmp_path):
 
 
 def test_an_argument_that_is_not_kept_as_an_attribute_is_refused_when_saving(tmp_path):
-    with pytest.raises(AttributeError, match="number"):
+    with pytest.raises(TypeError, match="does not keep its argument number"):
         save(CheckpointTestForgetful(), tmp_path / "model.ckpt")
 
 
