@@ -33,6 +33,13 @@ def import_advertorch() -> ModuleType:
 _ALWAYS_TARGETED = ("JSMA", "JacobianSaliencyMapAttack", "LBFGSAttack")
 """LBFGSAttack takes `targeted`, but untargeted its loss and gradient disagree, and it fools nothing."""
 
+_UNFIT = {
+    "Attack": "is the base class of all",
+    "ChooseBestAttack": "only chooses among other attacks",
+    "FastFeatureAttack": "needs a guide image in place of labels",
+}
+"""What has `perturb` and makes no images of images and labels."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Advertorch(Attack):
@@ -45,11 +52,17 @@ class Advertorch(Attack):
 
     Raises:
         ValueError: If advertorch has no such attack, the attack no such argument, or the argument is not the
-            caller's to give; or if an attack that only has a targeted form (JSMA, LBFGS) is not `targeted`.
+            caller's to give; if an attack that only has a targeted form here (JSMA, LBFGS) is not `targeted`, or one
+            that has none (FAB) is; or if it takes no labels (Attack, ChooseBestAttack, FastFeatureAttack).
 
     Works on today's torch (tested): GradientSignAttack, LinfPGDAttack, L2PGDAttack, MomentumIterativeAttack,
     SparseL1DescentAttack, DDNL2Attack, ElasticNetL1Attack, LinfSPSAAttack in both forms; LinfFABAttack and L2FABAttack
     untargeted; LBFGSAttack targeted.
+
+    Does not work, by faults of advertorch 0.2.3 (tested): SinglePixelAttack and LocalSearchAttack on images that are
+    not square, and SinglePixelAttack with `max_pixels` (100) above their number of pixels (IndexError);
+    L2MomentumIterativeAttack where a gradient has values of 0 (0 / 0 makes them NaN, which is refused); on float64
+    images FAB, ElasticNetL1Attack, CarliniWagnerL2Attack, SpatialTransformAttack and LBFGSAttack (RuntimeError).
 
     Differences:
         What advertorch does per batch stays so: some of its attacks let neighbours in a batch matter. Its random
@@ -61,6 +74,9 @@ class Advertorch(Attack):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", deepcopy(self.parameters))  # the caller's dict may change later
+        if self.attack in _UNFIT:
+            msg = f"advertorch's {self.attack} {_UNFIT[self.attack]}: name one of {', '.join(_known())}"
+            raise ValueError(msg)
         accepted = inspect.signature(self._class()).parameters
         ours = sorted(set(self.parameters) & {"predict", "clip_min", "clip_max", "targeted"})
         if ours:
@@ -94,10 +110,15 @@ class Advertorch(Attack):
     def _class(self) -> type:
         found = getattr(import_advertorch(), self.attack, None)
         if not inspect.isclass(found) or not hasattr(found, "perturb"):
-            known = [name for name, item in vars(import_advertorch()).items() if hasattr(item, "perturb")]
-            msg = f"advertorch has no attack {self.attack!r}; it has {', '.join(sorted(known))}"
+            msg = f"advertorch has no attack {self.attack!r}; it has {', '.join(_known())}"
             raise ValueError(msg)
         return found
+
+
+def _known() -> list[str]:
+    """Return the names of advertorch's attacks that make images of images and labels."""
+    known = {name for name, item in vars(import_advertorch()).items() if hasattr(item, "perturb")}
+    return sorted(known - set(_UNFIT))
 
 
 @contextmanager

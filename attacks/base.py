@@ -8,7 +8,15 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attacks import norms
-from attacks.guard import check_images, check_labels, check_region, evaluation_mode, gradients, guarded
+from attacks.guard import (
+    check_images,
+    check_labels,
+    check_region,
+    check_tensors,
+    evaluation_mode,
+    gradients,
+    guarded,
+)
 from attacks.problem import Counted, Passes, Problem, predictions, seed_of
 
 
@@ -18,7 +26,8 @@ class AttackResult:
 
     Attributes:
         images: (N, C, H, W) in [0, 1], the adversarial images.
-        success: (N,) bool, recomputed: the prediction differs from the label (targeted: equals the target).
+        success: (N,) bool, recomputed: the prediction differs from the label (targeted: equals the target); False where
+            a logit is NaN.
         l0: (N,) number of values changed.
         l2: (N,) Euclidean length of the change.
         rms: (N,) L2 over the square root of the number of values.
@@ -79,9 +88,11 @@ class Attack(ABC):
             (N, C, H, W) in [0, 1], detached, of the images' dtype and device; outside the region equal to the bit.
 
         Raises:
-            ValueError: If the images, labels or region do not fit, or a detector or target is missing.
+            ValueError: If the images, labels or region do not fit, a detector or target is missing, or the model gives
+                anything but logits of two classes or more.
             TypeError: If `targeted` is no truth value.
-            RuntimeError: If the attack's images leave [0, 1] or are not finite, or the model needs other images.
+            RuntimeError: If the attack's images are no tensor like the images, leave [0, 1] or are not finite, or the
+                model needs other images.
         """
         return self._attack(model, images, labels, detector, region, generator, passes=None)
 
@@ -96,6 +107,7 @@ class Attack(ABC):
         generator: Generator | None = None,
     ) -> AttackResult:
         """Attack as `__call__` does, and measure the result per image; same arguments, same errors."""
+        check_tensors(images=images)
         with torch.inference_mode(mode=False):
             passes = Passes(images)
         adversarial = self._attack(model, images, labels, detector, region, generator, passes)
@@ -103,12 +115,12 @@ class Attack(ABC):
         asked = detector if self.needs_detector else None
         with evaluation_mode(model, asked), gradients(images.device):
             reference = predictions(Problem(model, images)) if labels is None else labels.to(images.device)
-            predicted = predictions(Problem(model, adversarial))
+            success = _reached(Problem(model, adversarial, reference), targeted=self.targeted)
             scores = None if asked is None else _scores(asked, Problem(model, adversarial))
         perturbation = adversarial - images
         return AttackResult(
             images=adversarial,
-            success=(predicted == reference) if self.targeted else (predicted != reference),
+            success=success,
             l0=norms.l0(perturbation),
             l2=norms.l2(perturbation),
             rms=norms.rms(perturbation),
@@ -159,7 +171,7 @@ class Attack(ABC):
         with (
             evaluation_mode(model, detector),
             gradients(images.device),
-            guarded(model, detector if self.needs_detector else None) as safe,
+            guarded(model, detector if self.needs_detector else None, classes=2) as safe,
         ):
             # cloned inside: a tensor of inference mode cannot be recorded; in one layout, whatever the caller's
             originals = images.detach().clone(memory_format=torch.contiguous_format)
@@ -167,12 +179,26 @@ class Attack(ABC):
             given = None if labels is None else labels.detach().to(images.device, torch.long, copy=True)
             chosen = predictions(Problem(counted, originals)) if given is None else given
             problem = Problem(counted, originals, chosen, safe.detector, mask, seed_of(generator))
-            safe.expect(chosen)
-            adversarial = self.perturb(problem).detach().clone()
+            if given is not None:
+                safe.expect(given)
+            found = self.perturb(problem)
+            safe.settle(originals[:1])
+            _check_tensor(self, found, originals)
+            adversarial = found.detach().clone()
             if mask is not None:
                 adversarial = torch.where(mask, adversarial, originals)
-            _check_result(self, adversarial, originals)
+            _check_values(self, adversarial)
         return adversarial
+
+
+@torch.no_grad()
+def _reached(problem: Problem, *, targeted: bool) -> Tensor:
+    """Return whether the predictions have left the labels, or reached them (N,); NaN is no prediction."""
+    found = [torch.zeros(0, dtype=torch.bool, device=problem.images.device)]
+    for part in problem.chunks():
+        logits = part.model(part.images)
+        found.append(((logits.argmax(1) == part.labels) == targeted) & ~logits.isnan().any(1))
+    return torch.cat(found)
 
 
 @torch.no_grad()
@@ -180,14 +206,25 @@ def _scores(detector: nn.Module, problem: Problem) -> Tensor:
     return torch.cat([problem.images.new_zeros(0), *(detector(part.images) for part in problem.chunks())])
 
 
-def _check_result(attack: Attack, adversarial: Tensor, images: Tensor) -> None:
-    if adversarial.shape != images.shape or adversarial.dtype != images.dtype:
-        msg = (
-            f"{type(attack).__name__}.perturb returned {adversarial.dtype} of shape {tuple(adversarial.shape)} "
-            f"for images of {images.dtype} and shape {tuple(images.shape)}"
-        )
-        raise RuntimeError(msg)
+def _check_tensor(attack: Attack, found: object, images: Tensor) -> None:
+    if not isinstance(found, Tensor):
+        got = "None" if found is None else f"a {type(found).__name__}"
+    elif found.shape != images.shape or found.dtype != images.dtype:
+        got = f"{found.dtype} of shape {tuple(found.shape)}"
+    else:
+        return
+    msg = (
+        f"{type(attack).__name__}.perturb returned {got}: it must return a tensor of {images.dtype} and of the images' "
+        f"shape {tuple(images.shape)}, with values in [0, 1]"
+    )
+    raise RuntimeError(msg)
+
+
+def _check_values(attack: Attack, adversarial: Tensor) -> None:
     low, high = adversarial.aminmax()
     if not (low >= 0 and high <= 1):
-        msg = f"{type(attack).__name__}.perturb returned values from {low.item():g} to {high.item():g}, not in [0, 1]"
+        name, advice = type(attack).__name__, "clamp them to [0, 1]"
+        if low.isnan():
+            advice = "look for a division by 0 or for logits that are not finite"
+        msg = f"{name}.perturb returned values from {low.item():g} to {high.item():g}, not in [0, 1]: {advice}"
         raise RuntimeError(msg)

@@ -1,6 +1,7 @@
 """Checks of hyper-parameters, so that each refusal is worded once."""
 
 from math import isfinite
+from numbers import Integral, Real
 
 
 def at_least(minimum: float, **values: float) -> None:
@@ -15,7 +16,7 @@ def at_least(minimum: float, **values: float) -> None:
     """
     for name, value in values.items():
         number(**{name: value})
-        if isinstance(minimum, int) and minimum > 0 and not isinstance(value, int):
+        if isinstance(minimum, int) and minimum > 0 and not isinstance(value, Integral):
             msg = f"{name} must be a whole number, got {value!r}"
             raise ValueError(msg)
         if not (isfinite(value) and value >= minimum):
@@ -34,7 +35,7 @@ def number(**values: object) -> None:
         TypeError: Naming the hyper-parameter and what it is.
     """
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, Real):
             msg = f"{name} must be a number, got {value!r}"
             raise TypeError(msg)
 

@@ -125,6 +125,7 @@ class MIM(_Walk):
     Reference:
         Dong et al., "Boosting Adversarial Attacks with Momentum", arXiv 1710.06081, algorithm 1. The gradient is
         divided by its mean absolute value, as in cleverhans; the paper's L1 norm gives the same signs.
+        advertorch divides by the L1 norm or 1e-6, if that is more: it differs where a gradient is shorter.
     """
 
     step_size: float = 0.06
@@ -204,5 +205,6 @@ class PGD(_Walk):
         """Return the loss that the attack raises and whether the goal is reached, (N,) each."""
         logits = problem.model(adversarial)
         loss = functional.cross_entropy(logits, problem.labels, reduction="none")
-        hit = logits.argmax(1) == problem.labels
-        return (-loss, hit) if self.targeted else (loss, ~hit)
+        reached = ((logits.argmax(1) == problem.labels) == self.targeted) & ~logits.isnan().any(1)
+        loss = -loss if self.targeted else loss
+        return loss.masked_fill(loss.isnan(), -torch.inf), reached

@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 _DIMENSIONS = 4
 """Of a batch of images: (N, C, H, W)."""
+_LOGITS = 2
+"""Dimensions of logits: (N, K)."""
 
 
 @contextmanager
@@ -87,14 +90,16 @@ class Guarded(nn.Module):
         detector: Gives scores (N,). One whose attribute `classifier` is the model may offer `joint(images)`, logits and
             scores from one pass through it, and `surrogates(images)`: these two, and a dict of differentiable scores
             (N,) of the parts that its score leans on, higher = more adversarial.
+        classes: K at least.
     """
 
-    def __init__(self, model: nn.Module, layout: Layout, detector: nn.Module | None = None) -> None:
+    def __init__(self, model: nn.Module, layout: Layout, detector: nn.Module | None = None, classes: int = 1) -> None:
         super().__init__()
         self.training = False  # the model's own mode is `evaluation_mode`'s matter
         self.model = model
         self.detector = detector
         self._layout = layout
+        self._classes = classes
         self._largest_label: int | None = None
         self._shares = detector is not None and getattr(detector, "classifier", None) is model
 
@@ -109,28 +114,35 @@ class Guarded(nn.Module):
         """
         self._largest_label = int(labels.max())
 
+    @torch.no_grad()
+    def settle(self, images: Tensor) -> None:
+        """Ask the model about images (N, C, H, W) if labels are expected that no pass has checked."""
+        if self._largest_label is not None:
+            self(images)
+
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (N, K) of images (N, C, H, W)."""
         logits: Tensor = self._safely(self.model, images)
         self._check(logits)
-        return logits
+        return _fitted(logits, images)
 
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (N, K) and the detector's scores (N,), from one pass through the model if it offers that."""
         logits, scores = self._safely(self._joint, images)
         self._check(logits, scores)
-        return logits, scores
+        return _fitted(logits, images), _fitted(scores, images)
 
     def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return logits (N, K), scores (N,), and scores (N,) of the detector's parts by name; none if it names none."""
         logits, scores, parts = self._safely(self._surrogates, images)
         self._check(logits, scores, *parts.values())
-        return logits, scores, parts
+        fitted = {name: _fitted(part, images) for name, part in parts.items()}
+        return _fitted(logits, images), _fitted(scores, images), fitted
 
     def representation_step(self, images: Tensor, step_size: float) -> Tensor:
         """Return what the detector's method of that name does: the change (N, C, H, W) or (N, 1, H, W) of a step."""
         change: Tensor = self._safely(lambda points: self.detector.representation_step(points, step_size), images)  # type: ignore[union-attr, operator]
-        return change
+        return change.to(images.dtype)
 
     def _joint(self, images: Tensor) -> Any:
         offered = getattr(self.detector, "joint", None)
@@ -155,6 +167,14 @@ class Guarded(nn.Module):
             return function(images)
 
     def _check(self, logits: Tensor, *scores: Tensor) -> None:
+        is_tensor = isinstance(logits, Tensor)
+        if not is_tensor or logits.ndim != _LOGITS or logits.shape[1] < self._classes:
+            got = f"shape {tuple(logits.shape)}" if is_tensor else f"a {type(logits).__name__}"
+            msg = (
+                f"a model must give a tensor of logits (N, K) of {self._classes} classes or more, got {got} from "
+                f"{type(self.model).__name__}: wrap it in a module that does"
+            )
+            raise ValueError(msg)
         if self._largest_label is not None and self._largest_label >= logits.shape[1]:
             msg = f"labels must be below the model's {logits.shape[1]} classes, got {self._largest_label}"
             raise ValueError(msg)
@@ -168,19 +188,45 @@ class Guarded(nn.Module):
                 raise ValueError(msg)
 
 
+def _fitted(found: Tensor, images: Tensor) -> Tensor:
+    """Return outputs (N, ...) in the images' type; where they have no graph, in the images', with gradients of 0."""
+    found = found.to(images.dtype)
+    if found.requires_grad or not (images.requires_grad and torch.is_grad_enabled()):
+        return found
+    return found + 0 * images.flatten(1).sum(1).view(-1, *[1] * (found.ndim - 1))
+
+
 @contextmanager
-def guarded(model: nn.Module, detector: nn.Module | None = None) -> Iterator[Guarded]:
+def guarded(model: nn.Module, detector: nn.Module | None = None, classes: int = 1) -> Iterator[Guarded]:
     """Yield the model, with the detector, behind a guard, and put their weights back as they were in any case.
 
     Args:
         model: Gives logits (N, K).
         detector: Gives scores (N,); None: there is none.
+        classes: K at least.
     """
     layout = Layout(model, detector)
     try:
-        yield Guarded(model, layout, detector)
+        yield Guarded(model, layout, detector, classes)
     finally:
         layout.undo()
+
+
+def check_tensors(**values: object) -> None:
+    """Refuse what is no tensor, such as arrays of numpy and lists.
+
+    Args:
+        values: The values by the names of their arguments.
+
+    Raises:
+        ValueError: Naming the argument and what it is.
+    """
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            is_array = isinstance(value, np.ndarray)
+            kind, remedy = ("numpy array", "from_numpy") if is_array else (type(value).__name__, "tensor")
+            msg = f"{name} must be a tensor, got a {kind}: use torch.{remedy}"
+            raise ValueError(msg)  # noqa: TRY004 - as all that does not fit
 
 
 def check_images(images: Tensor) -> None:
@@ -192,6 +238,7 @@ def check_images(images: Tensor) -> None:
     Raises:
         ValueError: If it is not; says what was received.
     """
+    check_tensors(images=images)
     if images.ndim != _DIMENSIONS or images.dtype not in {torch.float32, torch.float64}:
         msg = (
             f"images must be a float32 (or float64) tensor (N, C, H, W), got {images.dtype} of shape "
@@ -219,6 +266,7 @@ def check_labels(labels: Tensor, images: Tensor) -> None:
     Raises:
         ValueError: If the shape or the type is another one.
     """
+    check_tensors(labels=labels)
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         msg = f"labels must be integers of shape ({len(images)},), got {labels.dtype} of shape {tuple(labels.shape)}"
         raise ValueError(msg)
@@ -240,6 +288,7 @@ def check_region(region: Tensor, images: Tensor) -> Tensor:
     Raises:
         ValueError: If the shape or a value is another one.
     """
+    check_tensors(region=region)
     count, _, height, width = images.shape
     if region.ndim != _DIMENSIONS or region.shape[1:] != (1, height, width) or region.shape[0] not in {1, count}:
         msg = f"region must have shape ({count}, 1, {height}, {width}), got {tuple(region.shape)}"

@@ -115,6 +115,10 @@ class JSMA(_FewValues):
         Papernot et al., "The Limitations of Deep Learning in Adversarial Settings", arXiv 1511.07528v1, algorithms 2
         and 3 on logits; a step costs one pass forward and two backward. Off the CPU an image may have to wait some such
         steps for the search of its pair, so that the host need not wait for the device: see `likely_pair`.
+
+    Differences:
+        torchattacks picks the same pixels. advertorch's may also pick values that are saturated already, so it is equal
+        only on images without values near the end of the range.
     """
 
     theta: float = 1.0

@@ -1,6 +1,6 @@
 """Several attacks in one set: each image meets one of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from attacks.problem import Problem
 class OneOf(Attack):
     """Each image is attacked by one of several attacks, drawn with equal chances.
 
-    A detector trained on it has seen all of them: with all attacks but one, that one is left out of training.
+    A detector trained on it has seen all of them: with all attacks but one, that one is left out of training. One that
+    is drawn from another draws for itself.
 
     Args:
         attacks: Those that are drawn from, at least one; none of them goes against a detector.
@@ -47,5 +48,8 @@ class OneOf(Attack):
         for number, attack in enumerate(self.attacks):
             rows = (drawn == number).nonzero().flatten()
             if len(rows):
-                adversarial[rows] = attack.perturb(problem[rows]).detach()
+                part = problem[rows]
+                if isinstance(attack, OneOf):  # with the same seed it would draw the same number once more
+                    part = replace(part, seed=part.seed + 1)
+                adversarial[rows] = attack.perturb(part).detach()
         return adversarial

@@ -70,8 +70,9 @@ class Problem:
         return max(4, budget // pixels)
 
     def _bounds(self, images: int) -> Iterator[tuple[int, int]]:
-        count = max(1, -(-images // self.together()))
-        return pairwise(images * i // count for i in range(count + 1))  # of nearly equal size: a small rest is slow
+        count = -(-images // self.together())
+        # of nearly equal size: a small rest is slow; of no images none: no network is asked about nothing
+        return pairwise(images * i // max(1, count) for i in range(count + 1))
 
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (N, K) and the detector's scores (N,) of images; only where the attack `needs_detector`."""

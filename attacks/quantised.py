@@ -1,6 +1,7 @@
 """Any attack, on the grid of values that an image file holds."""
 
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ class Quantised(Attack):
     def __post_init__(self) -> None:
         at_least(2, levels=self.levels)
         at_least(0, steps=self.steps)
-        if self.levels > _MOST_LEVELS or not isinstance(self.steps, int):
+        if self.levels > _MOST_LEVELS or not isinstance(self.steps, Integral):
             msg = f"levels must be at most {_MOST_LEVELS} and steps a whole number, got {self.levels} and {self.steps}"
             raise ValueError(msg)
         name = type(self.attack).__name__

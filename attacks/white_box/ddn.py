@@ -53,7 +53,7 @@ class _JointGoal(Goal):
         logits, scores = self.problem.joint(points)
         resistance, hit = self.stand(logits)
         values = scores.detach()
-        self._scale = torch.maximum(self._scale, values.abs())
+        self._scale = torch.fmax(self._scale, values.abs())  # passes over NaN
         accepted = (values <= -_SURE * self._scale) | (values == 0)  # exactly 0: the detector counts
         reached = hit & accepted
         self._at_detector = torch.where(reached, self._at_detector, hit)

@@ -10,8 +10,8 @@ from attacks.problem import Problem
 class Kept:
     """The best point of each image: misclassified with the lowest score; before that, nearest to being misclassified.
 
-    One image for every false-positive rate, so that success at 5 %, at 50 % and the ROC speak of the same one. The
-    first point that is offered is kept in any case.
+    One image for every false-positive rate, so that success at 5 %, at 50 % and the ROC speak of the same one. A score
+    or lead of NaN is worse than any other.
 
     Args:
         problem: Whose images are attacked.
@@ -41,6 +41,7 @@ class Kept:
         points, logits, scores = points.detach(), logits.detach(), scores.detach()
         hit = fooled(logits, self._labels, targeted=self._targeted)
         value = torch.where(hit, -scores, ahead(logits, self._labels, targeted=self._targeted))
+        value = value.masked_fill(value.isnan(), -torch.inf)
         lead = value >= self.value if self._ties else value > self.value
         better = (hit & ~self.fooled) | ((hit == self.fooled) & lead)
         self.points = torch.where(better.view(-1, 1, 1, 1), points, self.points)

@@ -13,8 +13,8 @@ from attacks.problem import Problem
 class Transfer(Attack):
     """Another attack, run on another classifier and detector: those of another seed, or a guess at them.
 
-    Labels are the attacked model's: without any, its own predictions. It is not asked for anything else, and the
-    attacked detector for nothing.
+    Labels are the attacked model's: without any, its own predictions. With some, it is asked about one image, which is
+    not counted, to see whether it has them. It is not asked for anything else, and the attacked detector for nothing.
 
     Args:
         attack: What makes the images.

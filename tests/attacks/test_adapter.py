@@ -9,7 +9,7 @@ import torch
 
 from attacks import Advertorch, norms
 from attacks.adapter import import_advertorch
-from tests.attacks.cases import goals
+from tests.attacks.cases import goals, linear_model
 
 PGD = {"eps": 0.1, "eps_iter": 0.03, "nb_iter": 4}
 CARLINI_WAGNER = {"max_iterations": 30, "binary_search_steps": 2, "learning_rate": 0.05, "initial_const": 10.0}
@@ -45,6 +45,19 @@ def test_gradients_are_cleared_as_torch_1_did():
 @pytest.mark.parametrize("name", ["LinfPGD", "nothing", "attacks", "Label", "__name__"])
 def test_unknown_attack_is_refused_with_the_names_that_exist(name):
     with pytest.raises(ValueError, match=rf"no attack '{name}'; it has .*CarliniWagnerL2Attack.*LinfPGDAttack"):
+        Advertorch(attack=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Attack", "is the base class of all"),
+        ("ChooseBestAttack", "only chooses among other attacks"),
+        ("FastFeatureAttack", "needs a guide image in place of labels"),
+    ],
+)
+def test_attack_that_makes_no_images_of_labels_is_refused_with_those_that_do(name, reason):
+    with pytest.raises(ValueError, match=rf"^advertorch's {name} {reason}: name one of CarliniWagnerL2Attack, .*"):
         Advertorch(attack=name)
 
 
@@ -220,6 +233,33 @@ def test_lbfgs_reaches_targets(classifier, images):
     result = attack.report(classifier, images, goals(attack, classifier, images))
     assert result.success.sum() >= 6
     assert (result.l2 < 3).all()
+
+
+@QUIET
+@pytest.mark.parametrize(
+    ("name", "parameters", "shape", "dtype", "error"),
+    [
+        ("SinglePixelAttack", {}, (1, 8, 8), torch.float32, IndexError),
+        ("SinglePixelAttack", {"max_pixels": 48}, (1, 6, 8), torch.float32, IndexError),
+        ("LocalSearchAttack", {}, (1, 6, 8), torch.float32, IndexError),
+        *[
+            (name, {}, (1, 8, 8), torch.float64, RuntimeError)
+            for name in ("LinfFABAttack", "ElasticNetL1Attack", "CarliniWagnerL2Attack", "SpatialTransformAttack")
+        ],
+    ],
+)
+def test_what_the_docstring_calls_broken_is(name, parameters, shape, dtype, error):
+    model = linear_model(shape, 4, dtype)
+    torch.nn.init.zeros_(model[1].weight)  # no image is fooling, so that the search goes to its end
+    with pytest.raises(error):
+        Advertorch(attack=name, parameters=parameters)(model, torch.rand(4, *shape, dtype=dtype))
+
+
+def test_l2_momentum_is_nan_where_the_gradient_is_0(linear, images):
+    with torch.no_grad():
+        linear[1].weight[:, 0] = 0
+    with pytest.raises(RuntimeError, match=r"from nan to nan, not in .*: look for a division by 0"):
+        Advertorch(attack="L2MomentumIterativeAttack")(linear, images)
 
 
 @pytest.mark.parametrize("name", ["FABAttack", "LinfFABAttack", "L2FABAttack", "L1FABAttack"])

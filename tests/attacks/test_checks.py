@@ -3,6 +3,7 @@
 from math import inf, nan
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from attacks.checks import above_zero, at_least, one_of, untargeted
@@ -25,6 +26,15 @@ def test_what_is_no_number_is_refused_by_name(value):
     for check in (lambda: at_least(1, steps=value), lambda: at_least(0, steps=value), lambda: above_zero(steps=value)):
         with pytest.raises(TypeError, match=rf"^steps must be a number, got {value!r}$"):
             check()
+
+
+def test_numbers_of_numpy_are_numbers():
+    at_least(1, steps=np.int64(3))
+    above_zero(epsilon=np.float32(0.1))
+    with pytest.raises(ValueError, match=r"^steps must be a whole number, got "):
+        at_least(1, steps=np.float32(3))
+    with pytest.raises(TypeError, match=r"^steps must be a number, got "):
+        at_least(1, steps=np.bool_(1))
 
 
 @pytest.mark.parametrize("value", [-1e-9, inf, nan])

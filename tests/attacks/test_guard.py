@@ -10,7 +10,8 @@ from torch import nn
 
 from attacks import BIM, FGSM, JSMA, Advertorch, Attack, DeepFool
 from attacks.guard import guarded
-from tests.attacks.cases import ALL, each
+from tests.attacks.cases import ALL, UNTARGETED, each
+from tests.attacks.white_box import cases as white_box
 
 ATTACK = FGSM(epsilon=0.1)
 
@@ -205,6 +206,74 @@ def test_scripted_model_is_attacked_as_the_plain_one(classifier, images, labels)
     assert BIM()(torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(144, 4))), images).shape == images.shape
 
 
+class Answering(nn.Module):
+    """A model that does something to the answers of another one."""
+
+    def __init__(self, model, change):
+        super().__init__()
+        self.model = model
+        self.change = change
+
+    def forward(self, images):
+        """Return the answers, changed."""
+        return self.change(self.model(images))
+
+
+OURS_AND_MIXED = {name: attack for name, attack in UNTARGETED.items() if not name.startswith("Advertorch")}
+
+
+@each(OURS_AND_MIXED)
+def test_logits_of_another_type_are_cast_to_the_images(attack, linear, images):
+    labels = linear(images).argmax(1)
+    assert torch.equal(attack(Answering(linear, torch.Tensor.double), images, labels), attack(linear, images, labels))
+
+
+@each(white_box.UNTARGETED)
+def test_scores_of_another_type_are_cast_to_the_images(attack, classifier, images):
+    detector, labels = white_box.Casting(1, seed=3), classifier(images).argmax(1)
+    double = Answering(detector, torch.Tensor.double)
+    expected = attack(classifier, images, labels, detector=detector)
+    assert torch.equal(attack(classifier, images, labels, detector=double), expected)
+
+
+@each(ALL)
+def test_model_that_does_not_look_at_the_images_is_attacked(attack, linear, images):
+    blind = Answering(linear, lambda logits: torch.zeros_like(logits, requires_grad=False) + torch.arange(4.0))
+    adversarial = attack(blind, images, torch.full((8,), 0 if attack.targeted else 3))
+    assert adversarial.shape == images.shape
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda logits: logits[:, :1], r"of 2 classes or more, got shape \(\d, 1\) from Answering"),
+        (lambda logits: logits[:, 0], r"got shape \(\d,\) from Answering"),
+        (lambda logits: (logits, logits), r"got a tuple from Answering"),
+    ],
+    ids=["one class", "no classes", "tuple"],
+)
+@each(ALL)
+def test_model_without_logits_of_two_classes_is_refused(attack, change, told, linear, images):
+    model = Answering(linear, change)
+    with pytest.raises(ValueError, match=told):
+        attack(model, images, torch.zeros(8, dtype=torch.long))
+    if not attack.targeted:
+        with pytest.raises(ValueError, match=told):
+            attack.report(model, images)
+
+
+@pytest.mark.parametrize("call", [ATTACK, ATTACK.report], ids=["call", "report"])
+def test_what_is_no_tensor_is_refused_by_name(call, linear, images, labels):
+    with pytest.raises(ValueError, match=r"^images must be a tensor, got a numpy array: use torch.from_numpy$"):
+        call(linear, images.numpy(), labels)
+    with pytest.raises(ValueError, match=r"^images must be a tensor, got a list: use torch.tensor$"):
+        call(linear, images.tolist(), labels)
+    with pytest.raises(ValueError, match=r"^labels must be a tensor, got a numpy array: use torch.from_numpy$"):
+        call(linear, images, labels.numpy())
+    with pytest.raises(ValueError, match=r"^region must be a tensor, got a list: use torch.tensor$"):
+        call(linear, images, labels, region=[1])
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_refused(dtype, linear, images):
     with pytest.raises(ValueError, match=f"float32 .or float64. tensor .*got {dtype}"):
@@ -249,15 +318,20 @@ def test_call_of_an_attack_puts_the_layout_back(fails, mixed, images, labels):
     assert inside[0] != before
 
 
+NEEDED = r"it must return a tensor of torch.float32 and of the images' shape \(8, 1, 12, 12\), with values in \[0, 1\]"
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda batch: batch + 0.5, r"values from 0\.5 to 1\.5, not in \[0, 1\]"),
-        (lambda batch: batch * float("nan"), r"values from nan"),
-        (lambda batch: batch[:4], r"shape \(4, 1, 12, 12\)"),
-        (torch.Tensor.double, r"returned torch.float64"),
+        (lambda batch: batch + 0.5, r"values from 0\.5 to 1\.5, not in \[0, 1\]: clamp them to \[0, 1\]$"),
+        (lambda batch: batch * float("nan"), r"values from nan .*: look for a division by 0"),
+        (lambda batch: batch[:4], rf"shape \(4, 1, 12, 12\): {NEEDED}"),
+        (torch.Tensor.double, rf"returned torch.float64 .*: {NEEDED}"),
+        (torch.Tensor.numpy, rf"Scripted.perturb returned a ndarray: {NEEDED}"),
+        ([].extend, rf"Scripted.perturb returned None: {NEEDED}"),
     ],
-    ids=["out of range", "NaN", "shape", "dtype"],
+    ids=["out of range", "NaN", "shape", "dtype", "numpy", "None"],
 )
 def test_bad_result_of_an_attack_is_refused(answer, message, classifier, images):
     with pytest.raises(RuntimeError, match=message):

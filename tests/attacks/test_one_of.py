@@ -15,6 +15,18 @@ def test_each_image_meets_one_of_the_attacks(classifier):
     assert 15 < by[0].sum() < 45
 
 
+def test_nested_ones_draw_for_themselves(classifier):
+    images = torch.rand(200, 1, 12, 12)
+    leaves = [FGSM(epsilon=epsilon) for epsilon in (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08)]
+    pairs = [OneOf(attacks=leaves[i : i + 2]) for i in range(0, 8, 2)]
+    nested = OneOf(attacks=(OneOf(attacks=pairs[:2]), OneOf(attacks=pairs[2:])))
+    drawn = nested(classifier, images)
+    by = torch.stack([(drawn == leaf(classifier, images)).flatten(1).all(1) for leaf in leaves])
+    assert torch.equal(by.sum(0), torch.ones(200, dtype=torch.long))
+    assert (by.sum(1) > 10).all()
+    assert torch.equal(nested(classifier, images[50:60]), drawn[50:60])
+
+
 def test_lists_of_configs_become_tuples_so_that_it_can_be_compared_and_hashed():
     assert hash(OneOf(attacks=[WEAK])) == hash(OneOf(attacks=(WEAK,)))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 from hypothesis import strategies
@@ -285,6 +286,10 @@ def test_a_score_that_rounding_lifts_above_the_threshold_is_repaired():
 def test_what_cannot_be_rounded_is_refused(arguments, error, told):
     with pytest.raises(error, match=told):
         Quantised(**arguments)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    assert Quantised(levels=np.int64(16), steps=np.int64(2)) == Quantised(levels=16, steps=2)
 
 
 def test_it_goes_inside_attacks_that_run_others(net):

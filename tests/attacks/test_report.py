@@ -1,11 +1,13 @@
 """What `report` measures is measured on the returned images, and its counts are exact."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from attacks import BIM, FGSM
+from attacks import BIM, FGSM, PGD, SelectivePGD
 from tests.attacks.cases import ALL, PASSES, TARGETED, UNTARGETED, each, goals, linear_model
 
 NORMS = {
@@ -56,6 +58,21 @@ def test_targeted_success_means_that_the_prediction_is_the_target(attack, linear
     result = attack.report(linear, images, labels)
     assert torch.equal(result.success, linear(result.images).argmax(1) == labels)
     assert result.success.any()
+
+
+class Broken(nn.Module):
+    """A model whose logits are not numbers."""
+
+    def forward(self, images):
+        """Return logits."""
+        return torch.full((len(images), 4), torch.nan) + images.flatten(1)[:, :4]
+
+
+@pytest.mark.parametrize("attack", [FGSM(epsilon=0), PGD(epsilon=0.1, restarts=2, steps=2)], ids=["FGSM", "PGD"])
+def test_nan_is_no_prediction_and_no_success(attack, images):
+    for targeted in (False, True):
+        labels = torch.full((8,), 0 if targeted else 1)
+        assert not replace(attack, targeted=targeted).report(Broken(), images, labels).success.any()
 
 
 def test_image_that_was_wrong_before_counts_as_success_against_its_label(linear, images):
@@ -165,6 +182,21 @@ def test_report_of_an_empty_batch_is_empty(attack, classifier):
     result = attack.report(classifier, torch.empty(0, 1, 12, 12), torch.empty(0, dtype=torch.long))
     assert result.scores is None
     assert [len(tensor) for tensor in vars(result).values() if tensor is not None] == [0] * 8
+
+
+class Dividing(nn.Module):
+    """A network that fails on no images."""
+
+    def forward(self, images):
+        """Return logits."""
+        return images.reshape(len(images), -1)[:, :4]
+
+
+def test_report_of_an_empty_batch_asks_no_network():
+    attack = SelectivePGD(epsilon=0.1, steps=1)
+    for labels in (None, torch.empty(0, dtype=torch.long)):
+        result = attack.report(Dividing(), torch.empty(0, 1, 12, 12), labels, detector=Dividing())
+        assert [len(tensor) for tensor in vars(result).values()] == [0] * 9
 
 
 def fields_of(first, second):

@@ -39,6 +39,14 @@ def test_attacked_networks_are_asked_for_predictions_only(classifier, other, ima
     assert result.scores is None
 
 
+def test_label_that_the_attacked_model_lacks_is_refused_though_the_other_one_has_it(classifier, images):
+    attack = Transfer(attack=BIM(epsilon=0.1, targeted=True), model=Casting(CLASSES + 1, seed=1), targeted=True)
+    labels = torch.full((8,), CLASSES)
+    for call in (attack, attack.report):
+        with pytest.raises(ValueError, match=rf"labels must be below the model's {CLASSES} classes, got {CLASSES}"):
+            call(classifier, images, labels)
+
+
 def test_detector_of_the_call_is_left_alone(classifier, other, images):
     class Loud(nn.Module):
         def forward(self, images):
