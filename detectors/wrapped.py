@@ -79,7 +79,10 @@ def _imported(path: str) -> type[nn.Module]:
     """Return the class that a checkpoint names; never imports anything."""
     found = _found(path)
     if not _is_network(found):
-        msg = f"the network {path} is not known here: import the module that defines it first, or name it by --imports"
+        msg = (
+            f"the network {path} is not known here: import the module that defines it first (for `train.py fit`, "
+            "validate, test and predict by --imports [MODULE])"
+        )
         raise ValueError(msg)
     return found
 

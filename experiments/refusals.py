@@ -20,6 +20,10 @@ def one_sentence(message: str, configs: list[Any] | None = None, accepted: Colle
         configs: The parsed YAML files of the command, to look a rejected key up.
         accepted: The options of the parser that told it, as `trainer.max_epochs`.
     """
+    choice = re.search(r"invalid choice: '([^']+)' \(choose from (.+)\)", message)
+    if choice:
+        close = difflib.get_close_matches(choice[1], [name.strip(" '") for name in choice[2].split(",")], 1)
+        return message + (f"; did you mean {close[0]}" if close else "")
     stage = re.match(r"stage [^ :]+: ", message)
     told = message[stage.end() :] if stage else message
     refusal = _refusal(told)

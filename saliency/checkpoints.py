@@ -237,8 +237,8 @@ def _build(architecture: Any, path: Path) -> Portable:
     name = str(architecture["class"])
     if name not in Portable._known:  # noqa: SLF001 - the registry of this module
         msg = (
-            f"{path} holds a {name}, which is not known here: import the module that defines it first, or name it by "
-            "--imports"
+            f"{path} holds a {name}, which is not known here: import the module that defines it first (for `train.py "
+            "fit`, validate, test and predict by --imports [MODULE])"
         )
         raise ValueError(msg)
     arguments = {key: _unpack(value, path) for key, value in architecture["arguments"].items()}

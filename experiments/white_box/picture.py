@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from experiments.plots import COLOURS, MARKERS, png
 from experiments.white_box.rows import WORST, mean_of, of
@@ -81,6 +81,8 @@ def _curves(axis: Axes, records: Sequence[Mapping[str, Any]], across: str) -> No
     if across == "steps":
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_xticks(sorted({each["at"] for each in records}))
     axis.set_ylim(-0.03, 1.03)
     axis.set_xlabel({"steps": "steps of the attack", "epsilon": "epsilon (L-inf budget)"}[across])
     axis.set_ylabel("SR@5")

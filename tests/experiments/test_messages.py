@@ -176,6 +176,14 @@ def test_what_lightning_refuses_is_told(capsys):
         guarded(lambda _: torch.zeros(2) @ torch.zeros(3), [])
 
 
+@pytest.mark.parametrize(("command", "meant"), [("white_box", "white-box"), ("transfr", "transfer"), ("xyz", None)])
+def test_the_nearest_protocol_is_told(command, meant, capsys):
+    assert evaluate.main([command]) == 2
+    told = capsys.readouterr().err
+    assert f"invalid choice: '{command}'" in told
+    assert told.endswith(f"; did you mean {meant}\n") == (meant is not None)
+
+
 def test_required_argument_is_told_as_it_is_typed():
     assert one_sentence("the following arguments are required: transfer.run").endswith("required: --run")
 
