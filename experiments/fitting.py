@@ -135,9 +135,11 @@ class ModelCLI(LightningCLI):
             self._start()
         else:
             load_weights(self.model, ckpt_path)
-            if self.subcommand == "fit" and Path(ckpt_path).name == DONE:
-                msg = f"{ckpt_path} is a finished model without its optimiser: a fit goes on from a {LAST}"
-                raise ValueError(msg)
+            if self.subcommand == "fit":
+                if Path(ckpt_path).name == DONE:
+                    msg = f"{ckpt_path} is a finished model without its optimiser: a fit goes on from a {LAST}"
+                    raise ValueError(msg)
+                self._refuse_diverged()
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Add TensorBoard and the checkpoint of each epoch's end to what the config asks for; not to a bare trainer."""
@@ -172,12 +174,7 @@ class ModelCLI(LightningCLI):
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         model, data = self.model, self.datamodule
-        if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
-            msg = (
-                f"the fit of {type(model).__name__} diverged: its weights are not finite, and no {DONE} was written; "
-                f"delete {self.folder} and use a lower learning_rate, or mend what gives values that are not finite"
-            )
-            raise ValueError(msg)
+        self._refuse_diverged()
         if isinstance(model, Detector) and isinstance(data, PairData):
             device = self.trainer.strategy.root_device
             model.calibrate(clean_scores(model.to(device), data.calibration_dataloader(), device))
@@ -192,6 +189,14 @@ class ModelCLI(LightningCLI):
             config.pop(key, None)
         text: str = self._parser(self.subcommand).dump(config, skip_unset=False)
         return text
+
+    def _refuse_diverged(self) -> None:
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+            msg = (
+                f"the fit of {type(self.model).__name__} diverged: its weights are not finite; delete {self.folder} "
+                "and use a lower learning_rate, or mend what gives values that are not finite"
+            )
+            raise ValueError(msg)
 
     def _start(self) -> None:
         """Begin with the weights of another checkpoint, if the config names one; its thresholds hold no longer."""

@@ -179,6 +179,10 @@ def test_a_fit_that_diverged_leaves_no_finished_model(fit, told, tmp_path, monke
     assert fit() == 1
     assert "diverged: its weights are not finite" in told()
     assert not list(tmp_path.rglob("model.ckpt"))
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert fit("--ckpt_path", "out/last.ckpt", "--trainer.max_epochs", "9") == 1
+    assert "diverged: its weights are not finite; delete out and " in told()
 
 
 def test_ctrl_c_during_a_fit_is_told(fit, capsys, tmp_path, monkeypatch):
