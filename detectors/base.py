@@ -67,6 +67,7 @@ class Detector(Trainable):
         self.test_metrics = nn.ModuleList()
         self.test_names: list[str] = []
 
+    @abstractmethod
     def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
         """Return what the network sees, differentiable in the images.
 
@@ -77,7 +78,6 @@ class Detector(Trainable):
         Returns:
             (N, channels, H, W).
         """
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores (N,), higher = more adversarial, 0 = probability .5, of images (N, C, H, W) in [0, 1]."""
