@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from torch import Tensor
 from data.decoding import UndecodableError, decode_all
 from data.files import Files
 from data.fingerprints import content_digest
-from data.shards import replace
+from saliency.files import UnwrittenError, leftovers, replacing, write_text
 
 FORMAT: Final = 1
 """Goes up when files are decoded otherwise, so that older decoded files are not used."""
@@ -59,8 +58,7 @@ class DecodedFile:
         self.shape = shape
         self.folder = folder
         key = files.digest(FORMAT, str(files.root), shape)
-        endings = ("pixels", "part", "json", "lock")
-        self.pixels, self.part, self.about, self.lock = (folder / f"{key}.{ending}" for ending in endings)
+        self.pixels, self.about, self.lock = (folder / f"{key}.{ending}" for ending in ("pixels", "json", "lock"))
 
     @property
     def needed(self) -> int:
@@ -76,7 +74,7 @@ class DecodedFile:
         folder = self.folder.resolve()
         there = next(each for each in (folder, *folder.parents) if each.exists())
         try:
-            written = self.part.stat().st_size  # by a process that decodes just now, or was killed
+            written = sum(part.stat().st_size for part in leftovers(self.pixels))
         except OSError:
             written = 0
         return self.is_complete() or self.needed <= shutil.disk_usage(there).free + written
@@ -98,23 +96,19 @@ class DecodedFile:
 
     def _decode(self) -> None:
         unreadable = set()
-        try:
-            with self.part.open("wb") as file:  # always this name: what a killed process left is overwritten
-                for name, image in self._images():
-                    if isinstance(image, UndecodableError):
-                        unreadable.add(name)
-                    else:
-                        file.write(image)
-                file.flush()
-                os.fsync(file.fileno())
+        for left in leftovers(self.pixels):  # of a process that was killed: its lock is ours now
+            left.unlink()
+        with replacing(self.pixels) as file:
+            for name, image in self._images():
+                if isinstance(image, UndecodableError):
+                    unreadable.add(name)
+                else:
+                    file.write(image)
             labels = torch.tensor(self.files.without(unreadable).labels)
-            self.part.replace(self.pixels)
-        finally:
-            self.part.unlink(missing_ok=True)
         shape = (len(labels), *self.shape)
         digest = content_digest(_mapped(self.pixels, shape), labels)
         about = {"folder": str(self.files.root), "shape": shape, "digest": digest}
-        replace(self.about, json.dumps(about | {"unreadable": sorted(unreadable)}, indent=1).encode())
+        write_text(self.about, json.dumps(about | {"unreadable": sorted(unreadable)}, indent=1))
         if unreadable:
             msg = (
                 f"{len(unreadable)} of {len(self.files.names)} image files in {self.files.root} cannot be decoded and "
@@ -168,10 +162,11 @@ def _told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # what to do is said already
+        reason = error.reason if isinstance(error, UnwrittenError) else error.strerror
+        if reason is None:  # what to do is said already
             raise
         msg = (
-            f"decoded images cannot be kept in {folder.resolve()} ({error.strerror}): give a folder that can be "
+            f"decoded images cannot be kept in {folder.resolve()} ({reason}): give a folder that can be "
             "written as --data.cache (--data.images.cache for a detector), or null to decode them in every epoch"
         )
-        raise type(error)(msg) from error
+        raise OSError(msg) from error

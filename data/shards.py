@@ -2,14 +2,14 @@
 
 import hashlib
 import io
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
+
+from saliency.files import write_bytes
 
 FORMAT: Final = 1
 """Version of the file's layout; a higher one is refused."""
@@ -37,30 +37,7 @@ def write_shard(path: Path, key: str, number: int, tensors: Mapping[str, Tensor]
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "key": key, "shard": number, "tensors": kept}, buffer)
     buffer.write(_seal(hashlib.blake2b(buffer.getbuffer(), digest_size=32)))
-    replace(path, buffer.getbuffer())
-
-
-def replace(path: Path, contents: bytes | memoryview) -> None:
-    """Write a file so that it is there with all its contents, or not at all.
-
-    Raises:
-        OSError: If it cannot be written; names the file.
-    """
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        msg = (
-            f"{path} could not be written ({error.strerror or error}): make room, get permission, or see whether its "
-            "folder was deleted; then run again"
-        )
-        raise OSError(msg) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, buffer.getbuffer())
 
 
 def read_shard(path: Path, key: str, number: int, length: int) -> dict[str, Tensor]:

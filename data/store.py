@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.identity import digest
-from data.shards import FORMAT, read_shard, replace, write_shard
+from data.shards import FORMAT, read_shard, write_shard
+from saliency.files import leftovers, write_text
 
 SHARD_SIZE: Final = 256
 """Images per file; what a killed process loses at most."""
@@ -220,7 +221,7 @@ class Store:
             msg = f"{folder} could not be made ({error.strerror or error}): give another store, or null for none"
             raise OSError(msg) from error
         if not path.exists():
-            replace(path, json.dumps({"key": key, **about}, indent=2, sort_keys=True).encode())
+            write_text(path, json.dumps({"key": key, **about}, indent=2, sort_keys=True))
         elif _read_about(path).get("key") != key:
             msg = f"{path} is damaged or belongs to another set: restore it, or delete {folder} to have it made anew"
             raise ValueError(msg)
@@ -242,7 +243,7 @@ def _make_if_free(folder: Path, key: str, number: int, rows: slice, make: Make) 
     try:
         if path.exists():
             return False
-        for left in folder.glob(f"{path.name}.*.tmp"):  # of a process that was killed: its lock is ours now
+        for left in leftovers(path):  # of a process that was killed: its lock is ours now
             left.unlink()
         write_shard(path, key, number, make(rows))
     finally:

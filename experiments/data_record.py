@@ -7,7 +7,8 @@ import yaml
 
 from data import ImageData
 from data.identity import of_tensor
-from experiments.tables import read_yaml, write_text
+from experiments.tables import read_yaml
+from saliency.files import write_text
 
 RECORD: Final = "data.yaml"
 

@@ -18,6 +18,7 @@ from experiments.results import Result
 from experiments.run import Run
 from experiments.study import Study
 from experiments.summaries import write_pictures, write_scores
+from saliency.files import write_text
 
 ALL: Final = "all"
 
@@ -150,5 +151,5 @@ def _device(name: str) -> torch.device:
 def _check_writable(folder: Path) -> None:
     """Fail before the work, not after it."""
     probe = folder / ".probe"
-    tables.write_text(probe, "")
+    write_text(probe, "")
     probe.unlink()

@@ -20,8 +20,8 @@ from experiments.messages import Parser
 from experiments.predictions import PredictionFile
 from experiments.rounds import RoundMetrics
 from experiments.scoring import clean_scores
-from experiments.tables import write_text
 from saliency.checkpoints import Portable, describe, load_weights, require, save
+from saliency.files import write_text
 
 LAST: Final = "last.ckpt"
 DONE: Final = "model.ckpt"

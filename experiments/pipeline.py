@@ -17,8 +17,9 @@ from experiments.messages import UsageError
 from experiments.run import SETTINGS
 from experiments.settings import Settings, read_settings
 from experiments.stages import Stage, plan
-from experiments.tables import read_yaml, write_text
+from experiments.tables import read_yaml
 from experiments.weights_record import check_weights, keep_weights
+from saliency.files import write_text
 
 
 def run_pipeline(arguments: list[str]) -> None:

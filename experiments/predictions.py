@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 
+from saliency.files import replacing
+
 
 class PredictionFile(BasePredictionWriter):
     """Writes every batch's predictions, joined, to `predictions.npz` in the trainer's root folder."""
@@ -28,9 +30,7 @@ class PredictionFile(BasePredictionWriter):
             return
         rank = f"_rank{trainer.global_rank}" if trainer.world_size > 1 else ""
         path = Path(trainer.default_root_dir) / f"predictions{rank}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: torch.cat([batch[name] for batch in predictions]).cpu().numpy() for name in predictions[0]}
-        temporary = path.with_name(f".{path.name}.tmp.npz")
-        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
+        with replacing(path) as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         lightning.pytorch.utilities.rank_zero_info(f"predictions: {path} ({', '.join(arrays)})")

@@ -11,6 +11,7 @@ from experiments.claims import Claim, judge
 from experiments.protocols.registry import ABOUT_MAPS, LONG, PROTOCOLS
 from experiments.repeated.runs import outdated
 from experiments.run import Run
+from saliency.files import write_text
 
 
 def write_report(run: Run) -> Path:
@@ -29,9 +30,9 @@ def write_report(run: Run) -> Path:
         msg = f"{paths[TOGETHER]} is of an older version: delete it, and evaluate again"
         raise ValueError(msg)
     claims = judge(found) if any(not name.startswith(ABOUT_MAPS) for name in found) else []
-    tables.write_text(run.report / "report.md", _as_markdown(run, found, claims))
+    write_text(run.report / "report.md", _as_markdown(run, found, claims))
     page = run.report / "report.html"
-    tables.write_text(page, _as_html(run, found, claims))
+    write_text(page, _as_html(run, found, claims))
     return page
 
 

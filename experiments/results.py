@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import tables
+from saliency.files import write_bytes, write_text
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def write(result: Result, folder: Path) -> None:
     """Write `<protocol>.{json,csv,md,png}`, each atomically; the JSON, by which a result counts as done, comes last."""
     files = {file_of(result.protocol, name): picture for name, picture in result.figures.items()}
     for name, picture in files.items():
-        tables.write_bytes(folder / name, picture)
+        write_bytes(folder / name, picture)
     told = {
         "title": result.title,
         "question": result.question,
@@ -83,11 +84,11 @@ def write(result: Result, folder: Path) -> None:
         "figures": list(files),
         "flags": [asdict(flag) for flag in result.flags],
     }
-    tables.write_text(folder / f"{result.protocol}.csv", tables.as_csv(result.rows))
-    tables.write_text(folder / f"{result.protocol}.md", as_markdown(told, result.meta))
+    write_text(folder / f"{result.protocol}.csv", tables.as_csv(result.rows))
+    write_text(folder / f"{result.protocol}.md", as_markdown(told, result.meta))
     contents = {"meta": result.meta, "rows": list(result.rows), "report": told}
     text = json.dumps(contents, indent=2, allow_nan=False) + "\n"
-    tables.write_text(folder / f"{result.protocol}.json", text)
+    write_text(folder / f"{result.protocol}.json", text)
 
 
 def file_of(protocol: str, figure: str) -> str:

@@ -1,9 +1,8 @@
-"""Tables on disk and on the console."""
+"""Tables as text; YAML files of this project."""
 
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,6 @@ from typing import Any
 import yaml
 
 Row = Mapping[str, Any]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file atomically; its folder is made."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, contents: bytes) -> None:
-    """Write a file atomically; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(contents)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def as_json(meta: Mapping[str, Any], rows: Sequence[Row]) -> str:

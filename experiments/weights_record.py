@@ -8,7 +8,8 @@ import yaml
 
 from experiments.provenance import digest
 from experiments.stages import Stage
-from experiments.tables import read_yaml, write_text
+from experiments.tables import read_yaml
+from saliency.files import write_text
 
 RECORD: Final = "weights.yaml"
 

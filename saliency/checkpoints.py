@@ -5,7 +5,6 @@ resolved from a file, so that loading a stranger's checkpoint runs none of their
 """
 
 import inspect
-import os
 import zipfile
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -13,6 +12,8 @@ from typing import Any, ClassVar, TypeVar
 import lightning
 import torch
 from torch import nn
+
+from saliency.files import write_tensors
 
 FORMAT = 1
 _PLAIN = (bool, int, float, str, type(None))
@@ -73,9 +74,6 @@ def save(module: Portable, path: str | Path, **extra: Any) -> None:
         path: The file; its folder is made.
         extra: Plain values to keep beside, for example the epoch.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     weights = module.state_dict()
     for name, tensor in weights.items():  # in place: layers' versions, which some need, are an attribute of the dict
         weights[name] = tensor.detach().cpu()
@@ -86,11 +84,7 @@ def save(module: Portable, path: str | Path, **extra: Any) -> None:
         "pytorch-lightning_version": lightning.__version__,
         **{name: pack(value, name) for name, value in extra.items()},
     }
-    try:
-        torch.save(contents, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_tensors(Path(path), contents)
 
 
 def load(path: str | Path, expected: type[_M] | None = None) -> _M:

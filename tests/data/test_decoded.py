@@ -202,7 +202,7 @@ def test_without_room_images_are_decoded_anew_and_that_is_told(root, cache, monk
 
 def test_what_another_process_has_written_already_counts_as_room(root, cache, monkeypatch):
     folder(root, cache).prepare_data()
-    path = only(cache, "pixels").rename(only(cache, "pixels").with_suffix(".part"))
+    path = only(cache, "pixels").rename(f"{only(cache, 'pixels')}.0.tmp")
     path.write_bytes(path.read_bytes()[:280])
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=17000))
     assert isinstance(folder(root, cache).split("test").pixels, torch.Tensor)

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import shards
-from data.shards import FORMAT, read_shard, replace, write_shard
+from data.shards import FORMAT, read_shard, write_shard
 
 KEY = "a" * 32
 TENSORS = {
@@ -127,21 +127,7 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_nothing(tmp_path, monkeypa
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(shards.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"s\.pt could not be written \(No space left on device\): make room"):
         write_shard(tmp_path / "s.pt", KEY, 0, TENSORS)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_is_none_is_told(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match=r"Not a directory"):
-        replace(tmp_path / "file" / "s.pt", b"")
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
-    replace(tmp_path / "about.json", b"old")
-    monkeypatch.setattr(shards.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
-    with pytest.raises(OSError, match="Input/output error"):
-        replace(tmp_path / "about.json", b"new")
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("about.json", b"old")]

@@ -3,7 +3,6 @@
 import json
 import math
 import zlib
-from pathlib import Path
 
 import pytest
 import torch
@@ -27,22 +26,6 @@ def test_csv_has_an_empty_cell_for_null():
 
 def test_markdown_has_three_decimals_and_a_dash_for_null():
     assert tables.as_markdown(["a", "b"], [[0.12345, None]]) == "| a | b |\n| --- | --- |\n| 0.123 | - |\n"
-
-
-def test_writing_is_atomic(tmp_path, monkeypatch):
-    path = tmp_path / "folder" / "table.md"
-    tables.write_text(path, "old")
-
-    def fail(self, contents):
-        with self.open("wb") as file:
-            file.write(contents[:2])
-        raise OSError(28, "No space left on device", str(self))
-
-    monkeypatch.setattr(Path, "write_bytes", fail)
-    with pytest.raises(OSError, match="No space left"):
-        tables.write_text(path, "new")
-    assert path.read_text() == "old"
-    assert [file.name for file in path.parent.iterdir()] == ["table.md"]
 
 
 def test_heat_map_is_a_png_that_depends_on_the_numbers():

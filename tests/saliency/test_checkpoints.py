@@ -344,7 +344,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
     before = path.read_bytes()
 
     def broken(_, file):
-        Path(file).write_bytes(b"half")
+        file.write(b"half")
         msg = "disk full"
         raise OSError(msg)
 

@@ -1,0 +1,83 @@
+"""The one way in which files are written: beside their target, flushed to disk, then renamed."""
+
+import io
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+
+class UnwrittenError(OSError):
+    """A file could not be written; what was there before is there still.
+
+    Args:
+        path: Of the file.
+        reason: The system's words.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"{path} could not be written ({reason}): make room, get permission, or see whether its folder was "
+            "deleted; then run again"
+        )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to write into; at the end it takes the place of the file at the path.
+
+    After an exception, or on a full disk, the file at the path is what it was before, and nothing is left beside it.
+
+    Args:
+        path: Of the file; its folder is made.
+
+    Raises:
+        UnwrittenError: If it cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        of_another_file = error.filename not in {None, str(temporary), str(path), str(path.parent)}
+        if error.errno is None or of_another_file:
+            raise
+        raise UnwrittenError(path, error.strerror or str(error)) from error
+    finally:
+        with suppress(OSError):  # it was renamed, or its folder is gone
+            temporary.unlink()
+
+
+def write_bytes(path: Path, contents: bytes | memoryview) -> None:
+    """Write a whole file; see `replacing`."""
+    with replacing(path) as file:
+        file.write(contents)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file as UTF-8; see `replacing`."""
+    write_bytes(path, text.encode())
+
+
+def write_tensors(path: Path, contents: Any) -> None:
+    """Write a file of torch; see `replacing`.
+
+    It is made in memory first: torch reports a full disk in words of its own.
+    """
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
+    write_bytes(path, buffer.getbuffer())
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Return the unfinished files beside a file: of a process that writes it now, or was killed while it did."""
+    return list(path.parent.glob(f"{path.name}.*.tmp"))
