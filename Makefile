@@ -1,11 +1,12 @@
-# `make demo` trains and evaluates on bundled data; `make test` checks the code. Both make .venv first.
+# `make demo` trains and evaluates on bundled data; `make test` checks the code. Both make .venv first, with the versions
+# in constraints.txt, which `make lock` writes anew; `make versions` tries the oldest, the locked and the newest ones.
 PYTHON ?= python3
 BIN := .venv/bin
 
 # Threads that wait without spinning: on a machine that others use as well, spinning costs many times what it gains.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install demo test
+.PHONY: install demo test lock versions
 .DEFAULT_GOAL := install
 
 install: .venv/installed
@@ -20,15 +21,22 @@ test: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto
 
+lock: .venv/installed-dev
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate \
+		--custom-compile-command "make lock" --output-file constraints.txt pyproject.toml
+
+versions: .venv/installed-dev
+	$(BIN)/python -m tests.versions
+
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; give one with: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/installed: pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --editable .
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
-.venv/installed-dev: pyproject.toml | .venv/installed
-	$(BIN)/pip install --quiet --editable '.[dev]'
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@

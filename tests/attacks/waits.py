@@ -18,12 +18,19 @@ _SIZED_BY_VALUES = {
 _READ_BY_THE_HOST = {_aten._local_scalar_dense, _aten.item, _aten.is_nonzero, _aten.equal}
 _COPIED = {_aten.lift_fresh}  # of torch.tensor(...), from the host's memory
 _INDEXED = {_aten.index, _aten.index_put, _aten.index_put_, _aten._index_put_impl_}
+_WRITING = {_aten.lift_fresh: 0, _aten.index_put: 2, _aten.index_put_: 2, _aten._index_put_impl_: 2}
+"""Operations that may write a number, and the place of what they write among their arguments.
+
+Which of them torch runs for `x[mask] = 1.0` depends on its version; some run masked_fill_ instead.
+"""
 _BY_MASK = {torch.bool, torch.uint8}
 
 
 def waits(operation, arguments, options):
     """Whether the host waits for a device in an operation (an overload), or copies to it or from it."""
     packet = operation.overloadpacket
+    if packet in _WRITING and arguments[_WRITING[packet]].ndim == 0:  # a number of Python's: a kernel takes it along
+        return False
     if packet in _INDEXED:  # by a mask: the places are counted first
         return any(index is not None and index.dtype in _BY_MASK for index in arguments[1])
     if packet is _aten._to_copy:
