@@ -65,9 +65,13 @@ def test_pipeline_file_plans_stages_whose_configs_are_accepted(path):
     retrained = 0 if settings.retrain is None else len(settings.retrain.detectors or settings.detectors)
     trained = len(settings.detectors) * len(settings.train_on)
     assert len(stages) == len(first) + 1 + (trained + retrained) * len(settings.seeds)
+    checked: dict[str, set[str]] = {"model": set(), "data": set()}
     for stage in stages:
-        if stage.config["seed_everything"] != settings.seeds[0]:
-            continue  # seeds differ in nothing else
+        parts = {name: str(stage.config[name]) for name in checked}
+        if all(part in checked[name] for name, part in parts.items()):
+            continue  # each model and each kind of data once, not each with each
+        for name, part in parts.items():
+            checked[name].add(part)
         resolved = yaml.safe_load(ConfigCheck({"subcommand": "fit", "fit": stage.config}).resolved())
         assert resolved["trainer"]["default_root_dir"] == str(stage.folder)
 
