@@ -49,15 +49,6 @@ def numpy_state():
     return words.tolist(), rest
 
 
-def run(attack, model, images, labels, *, fails):
-    """Attack; with `fails`, through a model that raises at its first call, and survive that."""
-    if not fails:
-        return attack(model, images, labels)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        attack(Failing(model, working_calls=0), images, labels)
-    return None
-
-
 @pytest.fixture
 def labels(attack, classifier, images):
     """Labels for which every image has to move."""
@@ -122,15 +113,6 @@ def test_two_classes_and_one_channel_do(attack):
         assert ((loss[0] < loss[1]) == attack.targeted).all()
 
 
-@each(ALL)
-def test_result_is_detached_and_images_that_require_gradients_get_none(attack, classifier, images, labels):
-    images.requires_grad_()
-    adversarial = attack(classifier, images, labels)
-    assert not adversarial.requires_grad
-    assert images.grad is None
-    assert images.requires_grad
-
-
 @pytest.mark.parametrize("scale", [0.0, 1e6])
 @each(ALL)
 def test_constant_and_saturated_classifiers_give_finite_images(attack, scale, linear, images):
@@ -192,79 +174,84 @@ def test_images_that_have_their_target_already_are_returned_as_they_are(attack, 
     assert torch.equal(attack(linear, images, labels)[4:], images[4:])
 
 
-@each(ALL)
-def test_images_labels_and_region_of_the_caller_are_not_changed(attack, classifier, images, labels):
-    region = torch.ones(8, 1, 12, 12)
-    copies = [tensor.clone() for tensor in (images, labels, region)]
-    adversarial = attack(classifier, images, labels, region=region)
-    assert all(torch.equal(tensor, before) for tensor, before in zip((images, labels, region), copies, strict=True))
-    assert adversarial.data_ptr() != images.data_ptr()
-
-
 @pytest.mark.parametrize("fails", [False, True])
 @each(ALL)
-def test_parameters_keep_no_gradient_and_their_flags(attack, fails, mixed, images, labels):
-    flags = [parameter.requires_grad for parameter in mixed.parameters()]
-    run(attack, mixed, images, labels, fails=fails)
-    assert [parameter.requires_grad for parameter in mixed.parameters()] == flags
-    assert len(set(flags)) == 2
-    assert all(parameter.grad is None for parameter in mixed.parameters())
-
-
-@each(ALL)
-def test_gradients_that_parameters_hold_already_are_kept(attack, classifier, images, labels):
-    for parameter in classifier.parameters():
-        parameter.grad = torch.full_like(parameter, 7.0)
-    attack(classifier, images, labels)
-    assert all((parameter.grad == 7).all() for parameter in classifier.parameters())
-
-
-@each(ALL)
-def test_weights_and_running_statistics_are_not_changed(attack, mixed, images, labels):
-    before = copy.deepcopy(mixed.state_dict())
-    attack(mixed, images, labels)
-    after = mixed.state_dict()
-    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
-
-
-@pytest.mark.parametrize("fails", [False, True])
-@each(ALL)
-def test_train_flags_are_put_back_module_by_module(attack, fails, mixed, images, labels):
-    flags = [part.training for part in mixed.modules()]
-    run(attack, mixed, images, labels, fails=fails)
-    assert [part.training for part in mixed.modules()] == flags
-    assert set(flags) == {True, False}
-
-
-@each(ALL)
-def test_training_model_is_attacked_in_eval_mode(attack, mixed, images, labels):
-    adversarial = attack(mixed, images, labels)
-    assert torch.equal(adversarial, attack(mixed.eval(), images, labels))
-
-
-@pytest.mark.parametrize("fails", [False, True])
-@each(ALL)
-def test_global_random_state_of_torch_and_numpy_is_not_changed(attack, fails, classifier, images, labels):
-    before = torch.get_rng_state(), numpy_state()
-    run(attack, classifier, images, labels, fails=fails)
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert numpy_state() == before[1]
-
-
-@each(ALL)
-def test_other_devices_are_not_seeded(attack, classifier, images, labels, monkeypatch):
+def test_nothing_of_the_callers_is_changed(attack, fails, mixed, images, labels, monkeypatch):
     seeded = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)  # torch.manual_seed calls it, CUDA or not
-    attack(classifier, images, labels)
-    assert seeded == []
+    given = images.requires_grad_(), labels, torch.ones(8, 1, 12, 12)
+    parameters = list(mixed.parameters())
+    for parameter in parameters[::2]:
+        parameter.grad = torch.full_like(parameter, 7.0)
+
+    def state():
+        return {
+            "images, labels, region": [tensor.tolist() for tensor in given],
+            "gradients": [None if each.grad is None else each.grad.tolist() for each in (images, *parameters)],
+            "what requires gradients": [tensor.requires_grad for tensor in (images, *parameters)],
+            "weights and statistics": {name: tensor.tolist() for name, tensor in mixed.state_dict().items()},
+            "storage": [parameter.data_ptr() for parameter in parameters],
+            "modes": [part.training for part in mixed.modules()],
+            "random state": (torch.get_rng_state().tolist(), numpy_state()),
+            "seeded devices": list(seeded),
+            "modes of torch": (torch.is_inference_mode_enabled(), torch.is_grad_enabled()),
+        }
+
+    before = state()
+    if fails:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            attack(Failing(mixed, working_calls=0), images, labels, region=given[2])
+    else:
+        adversarial = attack(mixed, images, labels, region=given[2])
+        assert not adversarial.requires_grad
+        assert adversarial.data_ptr() != images.data_ptr()
+    assert [name for name, value in state().items() if value != before[name]] == []
+    assert set(before["modes"]) == set(before["what requires gradients"]) == {True, False}
 
 
 @each(ALL)
 def test_gradient_mode_is_put_back_after_an_exception(attack, classifier, images, labels):
     with torch.inference_mode():
-        run(attack, classifier, images.clone(), labels, fails=True)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            attack(Failing(classifier, working_calls=0), images.clone(), labels)
         assert torch.is_inference_mode_enabled()
         assert not torch.is_grad_enabled()
+
+
+@each(ALL)
+def test_other_forms_of_the_same_call_give_the_same_images(attack, mixed, images, labels):
+    expected = attack(mixed, images, labels)
+    with torch.inference_mode():
+        inside = images.clone(), labels.clone()
+    everywhere, seed = torch.ones(1, 1, 12, 12), torch.Generator().manual_seed
+    forms = {
+        "again": lambda: attack(mixed, images, labels),
+        "in eval mode": lambda: attack(mixed.eval(), images, labels),
+        "labels of another type": lambda: attack(mixed, images, labels.int()),
+        "everywhere": lambda: attack(mixed, images, labels, region=everywhere),
+        "everywhere, by image": lambda: attack(mixed, images, labels, region=everywhere.expand(8, 1, 12, 12)),
+        "tensors of inference mode": lambda: attack(mixed, *inside, region=everywhere),
+    }
+    found = {}
+    for name, form in forms.items():
+        torch.rand(3)  # whatever the caller draws in between
+        found[name] = form()
+    for name, context in CONTEXTS.items():
+        with context():
+            found[name] = attack(mixed, images.clone(), labels.clone())
+    assert [name for name, adversarial in found.items() if not torch.equal(adversarial, expected)] == []
+    assert [name for name, adversarial in found.items() if adversarial.is_inference()] == []  # one can train on them
+    drawn = [attack(mixed, images, labels, generator=seed(7)) for _ in range(2)]
+    assert torch.equal(*drawn)
+
+
+@each(ALL)
+def test_one_region_serves_all_images(attack, classifier, images, labels):
+    region = torch.zeros(1, 1, 12, 12)
+    region[..., :6] = 1
+    adversarial = attack(classifier, images, labels, region=region)
+    assert torch.equal(adversarial, attack(classifier, images, labels, region=region.expand(8, 1, 12, 12)))
+    assert torch.equal(adversarial[..., 6:], images[..., 6:])
 
 
 @each(APART)
@@ -297,12 +284,6 @@ def test_micro_batches_give_what_one_batch_gives(attack, classifier, images, lab
     torch.testing.assert_close(adversarial, expected, rtol=0, atol=1e-6)
 
 
-@each(ALL)
-def test_generators_with_the_same_seed_give_the_same_images(attack, classifier, images, labels):
-    first, again = (attack(classifier, images, labels, generator=torch.Generator().manual_seed(7)) for _ in range(2))
-    assert torch.equal(first, again)
-
-
 @each(RANDOM)
 def test_generators_with_other_seeds_give_other_images(attack, classifier, images, labels):
     first, other = (
@@ -317,22 +298,6 @@ def test_attacks_without_chance_do_not_mind_the_generator(attack, classifier, im
     assert torch.equal(attack(classifier, images, labels, generator=torch.Generator().manual_seed(8)), first)
 
 
-@each(ALL)
-def test_same_call_gives_the_same_images(attack, classifier, images, labels):
-    first = attack(classifier, images, labels)
-    torch.rand(3)  # whatever the caller draws in between
-    assert torch.equal(attack(classifier, images, labels), first)
-
-
-@pytest.mark.parametrize("context", CONTEXTS)
-@each(UNTARGETED)
-def test_result_is_the_same_inside_other_modes(attack, context, classifier, images, labels):
-    outside = attack(classifier, images, labels)
-    with CONTEXTS[context]():
-        inside = attack(classifier, images, labels)
-    assert torch.equal(inside, outside)
-
-
 @each(UNTARGETED)
 def test_own_predictions_under_autocast_are_those_of_full_precision(attack, classifier, images):
     outside = attack(classifier, images)
@@ -340,20 +305,6 @@ def test_own_predictions_under_autocast_are_those_of_full_precision(attack, clas
         assert classifier(images).dtype == torch.bfloat16  # outside the attack autocast is on
         inside = attack(classifier, images)
     assert torch.equal(inside, outside)
-
-
-@each(ALL)
-def test_tensors_of_inference_mode_are_accepted(attack, classifier, images, labels):
-    with torch.inference_mode():
-        made_inside = images.clone(), labels.clone()
-        region = torch.ones(8, 1, 12, 12)
-        inside = attack(classifier, *made_inside, region=region)
-    assert made_inside[0].is_inference()
-    outside = attack(classifier, *made_inside, region=region)
-    expected = attack(classifier, images, labels)
-    assert torch.equal(inside, expected)
-    assert torch.equal(outside, expected)
-    assert not inside.is_inference()  # so that a detector can train on it
 
 
 @each(ALL)
@@ -377,21 +328,6 @@ def test_region_of_any_type_does(attack, dtype, classifier, images, labels):
     assert torch.equal(attack(classifier, images, labels, region=region.to(dtype)), expected)
 
 
-@each(ALL)
-def test_one_region_serves_all_images(attack, classifier, images, labels):
-    region = torch.zeros(1, 1, 12, 12)
-    region[..., :6] = 1
-    adversarial = attack(classifier, images, labels, region=region)
-    assert torch.equal(adversarial, attack(classifier, images, labels, region=region.expand(8, 1, 12, 12)))
-    assert torch.equal(adversarial[..., 6:], images[..., 6:])
-
-
-@each(ALL)
-def test_full_region_is_no_region(attack, classifier, images, labels):
-    everywhere = torch.ones(8, 1, 12, 12)
-    assert torch.equal(attack(classifier, images, labels, region=everywhere), attack(classifier, images, labels))
-
-
 @each(OURS)
 def test_empty_region_gives_the_images(attack, classifier, images, labels):
     assert torch.equal(attack(classifier, images, labels, region=torch.zeros(8, 1, 12, 12)), images)
@@ -408,11 +344,6 @@ def test_no_labels_means_the_models_own_predictions(attack, mixed, images):
 def test_targeted_without_targets_is_refused(attack, classifier, images):
     with pytest.raises(ValueError, match=r"targeted=True.*needs the targets as labels"):
         attack(classifier, images)
-
-
-@each(ALL)
-def test_labels_of_another_integer_type_do(attack, classifier, images, labels):
-    assert torch.equal(attack(classifier, images, labels.int()), attack(classifier, images, labels))
 
 
 @each(ALL)
