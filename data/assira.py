@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.file_data import FileData
-from data.files import Files, class_folders, collect, image_files
+from data.files import Files, class_folders, collect, image_files, visible
 
 Labelled = list[tuple[str, int]]
 
@@ -73,6 +73,6 @@ def _pets(folder: Path) -> Labelled:
     if not folder.is_dir():
         return []
     named = [
-        (path, re.fullmatch(r"(cat|dog)\.\d+\.jpe?g", path.name, re.IGNORECASE)) for path in sorted(folder.iterdir())
+        (entry.path, re.fullmatch(r"(cat|dog)\.\d+\.jpe?g", entry.name, re.IGNORECASE)) for entry in visible(folder)
     ]
-    return [(str(path), ASSIRA.class_names.index(match[1].lower())) for path, match in named if match]
+    return [(path, ASSIRA.class_names.index(match[1].lower())) for path, match in named if match]

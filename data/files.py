@@ -3,15 +3,26 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extension, make_dataset
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
 EXTENSIONS: tuple[str, ...] = (*IMG_EXTENSIONS, ".gif")
+
+_OF_SYSTEMS: Final = frozenset(
+    {
+        *("__macosx", "icon\r"),  # macOS
+        *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
+        *("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),  # network storage
+        *("lost+found", "__pycache__"),
+    }
+)
+"""Names in lower case of what systems put into a user's folders; others of theirs begin with a dot."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +89,52 @@ class Files:
         return digest.hexdigest()
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of that name is hidden, or a system's own: no image or class of a data set.
+
+    Thumbnails, checkpoints of notebooks and resource forks are copies of images, which must not get into other splits.
+    """
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
+
+
+def visible(folder: str | Path) -> list[os.DirEntry[str]]:
+    """Return what a folder holds, sorted by name, without what is hidden.
+
+    Raises:
+        OSError: If the folder cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+
+
 def class_folders(folder: Path) -> list[str]:
     """Return the sorted names of the sub-folders that can be classes; empty if there is no such folder.
 
-    Hidden ones and those that systems and notebooks leave (`__MACOSX`) are none.
+    Hidden ones and those of systems are none; see `is_hidden`.
     """
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+    return [entry.name for entry in visible(folder) if entry.is_dir()] if folder.is_dir() else []
+
+
+def images_below(folder: str | Path) -> Iterator[tuple[str, str]]:
+    """Yield path and real path of every image file in a folder, also in folders below it, in a fixed order.
+
+    Links are followed; a folder that several of them lead to is read once.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+    waiting, seen = [str(folder)], set()
+    while waiting:
+        where = heappop(waiting)  # in the order of their paths
+        real = os.path.realpath(where)
+        if real in seen:
+            continue
+        seen.add(real)
+        for entry in visible(where):
+            if entry.is_dir():
+                heappush(waiting, entry.path)
+            elif is_image(entry.name):
+                yield entry.path, os.path.realpath(entry.path) if entry.is_symlink() else f"{real}{os.sep}{entry.name}"
 
 
 def image_files(folder: Path, labels: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -95,10 +144,10 @@ def image_files(folder: Path, labels: Mapping[str, int]) -> list[tuple[str, int]
         folder: Holds the class folders.
         labels: The label of each class folder's name.
     """
-    found: list[tuple[str, int]] = make_dataset(str(folder), dict(labels), is_valid_file=is_image, allow_empty=True)
+    found = [(each, label) for name, label in sorted(labels.items()) for each in images_below(folder / name)]
     once: dict[str, tuple[str, int]] = {}
-    for path, label in found:  # links may lead to the same file twice, and so into two splits
-        once.setdefault(os.path.realpath(path), (path, label))
+    for (path, real), label in found:  # links may lead to the same file twice, and so into two splits
+        once.setdefault(real, (path, label))
     return list(once.values())
 
 
@@ -126,9 +175,9 @@ def collect(
     )
 
 
-def is_image(path: str) -> bool:
-    """Whether a file is an image by the ending of its name, and not hidden."""
-    return has_file_allowed_extension(path, EXTENSIONS) and not path.rpartition(os.sep)[2].startswith(".")
+def is_image(name: str) -> bool:
+    """Whether a file is an image by the ending of its name."""
+    return name.lower().endswith(EXTENSIONS)
 
 
 def _start(root: Path) -> str:

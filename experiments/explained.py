@@ -12,7 +12,7 @@ from torch.nn import functional
 from attacks import Attack
 from attacks.guard import evaluation_mode
 from data.decoding import LazyPixels
-from data.files import is_image
+from data.files import images_below
 from experiments.own import check_classifier, name_of, own_classifier
 from experiments.results import Flag
 from experiments.study import Study
@@ -258,7 +258,7 @@ def read_photographs(folder: Path, size: int, count: int) -> Tensor:
     """Return the images of a folder, (n, 3, size, size) in [0, 1], scaled and cut to their centre.
 
     Args:
-        folder: Whatever in it, or below it, is an image file.
+        folder: Whatever in it, or below it, is an image file and not hidden.
         size: Side in pixels.
         count: At most so many, drawn with a fixed seed.
 
@@ -266,7 +266,7 @@ def read_photographs(folder: Path, size: int, count: int) -> Tensor:
         FileNotFoundError: If the folder does not exist or holds no image.
         ValueError: If one cannot be decoded; names it.
     """
-    files = sorted(str(path) for path in folder.rglob("*") if is_image(path.name))
+    files = sorted(path for path, _ in images_below(folder)) if folder.is_dir() else []
     if not files:
         lacks = "holds no image" if folder.is_dir() else "does not exist"
         msg = f"the folder of photographs {folder} {lacks}: give one with .jpg, .png or other image files"

@@ -120,6 +120,13 @@ def test_test_images_are_enlarged_before_anything_else(finished):
     assert "learnt" not in found.methods
 
 
+def test_hidden_photographs_are_left_out(photographs):
+    for name in ("@eaDir/a.jpg", "more/.ipynb_checkpoints/c.png", "._a.jpg"):
+        (photographs / name).parent.mkdir(exist_ok=True)
+        (photographs / name).write_bytes((photographs / "a.jpg").read_bytes())
+    assert len(read_photographs(photographs, 16, 100)) == 3
+
+
 def test_a_folder_without_photographs_is_refused(finished, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere does not exist: give one with \.jpg"):
         explained(study_of(finished, photographs=str(tmp_path / "nowhere")))
