@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import warnings
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
@@ -98,13 +100,24 @@ def is_hidden(name: str) -> bool:
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """Return what a folder holds, sorted by name, without what is hidden.
+    """Return the files and folders in a folder, sorted by name, without what is hidden.
+
+    What is neither, a link that leads nowhere or a pipe, is left out, and told.
 
     Raises:
         OSError: If the folder cannot be read.
     """
-    with os.scandir(folder) as entries:
-        return sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+        usable = [entry for entry in found if _is_usable(entry)]
+    except OSError as error:
+        msg = f"{error.filename} cannot be read ({error.strerror}): get permission, or take it out of the data set"
+        raise type(error)(msg) from error
+    if len(usable) < len(found):
+        lost = next(entry.path for entry in found if entry not in usable)
+        _tell(f"{folder} has links that lead nowhere, or entries that are no files", len(found) - len(usable), lost)
+    return usable
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -118,12 +131,12 @@ def class_folders(folder: Path) -> list[str]:
 def images_below(folder: str | Path) -> Iterator[tuple[str, str]]:
     """Yield path and real path of every image file in a folder, also in folders below it, in a fixed order.
 
-    Links are followed; a folder that several of them lead to is read once.
+    Links are followed, but not to folders above; a folder that several of them lead to is read once.
 
     Raises:
         OSError: If a folder cannot be read.
     """
-    waiting, seen = [str(folder)], set()
+    waiting, seen = [str(folder)], {str(above) for above in Path(folder).resolve().parents}
     while waiting:
         where = heappop(waiting)  # in the order of their paths
         real = os.path.realpath(where)
@@ -140,14 +153,31 @@ def images_below(folder: str | Path) -> Iterator[tuple[str, str]]:
 def image_files(folder: Path, labels: Mapping[str, int]) -> list[tuple[str, int]]:
     """Return path and label of every image file in the class folders, also in folders below them, in a fixed order.
 
+    A file that links lead to counts once for each class. One that lies in a class folder counts for that class alone:
+    links to it from other classes are left out, and told.
+
     Args:
         folder: Holds the class folders.
         labels: The label of each class folder's name.
+
+    Raises:
+        OSError: If a folder cannot be read.
     """
-    found = [(each, label) for name, label in sorted(labels.items()) for each in images_below(folder / name)]
-    once: dict[str, tuple[str, int]] = {}
-    for (path, real), label in found:  # links may lead to the same file twice, and so into two splits
-        once.setdefault(real, (path, label))
+    listed = [(path, real, name) for name in sorted(labels) for path, real in images_below(folder / name)]
+    homes = {name: os.path.realpath(folder / name) + os.sep for name in labels}
+    classes = defaultdict(set)
+    for _, real, name in listed:
+        classes[real].add(name)
+    once: dict[tuple[str, str], tuple[str, int]] = {}
+    astray = []
+    for path, real, name in listed:
+        owners = {each for each in classes[real] if real.startswith(homes[each])}
+        if owners and name not in owners:
+            astray.append(path)
+        else:
+            once.setdefault((real, name), (path, labels[name]))
+    if astray:
+        _tell(f"{folder} has links that lead to images of another class", len(astray), astray[0])
     return list(once.values())
 
 
@@ -178,6 +208,16 @@ def collect(
 def is_image(name: str) -> bool:
     """Whether a file is an image by the ending of its name."""
     return name.lower().endswith(EXTENSIONS)
+
+
+def _is_usable(entry: os.DirEntry[str]) -> bool:
+    if entry.is_symlink():  # entry.is_file() raises an error if links lead in circles
+        return os.path.isdir(entry.path) or os.path.isfile(entry.path)  # noqa: PTH112, PTH113 - a `Path` costs more
+    return entry.is_dir() or entry.is_file()
+
+
+def _tell(what: str, count: int, first: str) -> None:
+    warnings.warn(f"{what}: {count} left out, the first is {first}", stacklevel=3)
 
 
 def _start(root: Path) -> str:
