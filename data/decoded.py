@@ -21,8 +21,8 @@ from data.files import Files
 from data.fingerprints import content_digest
 from saliency.files import UnwrittenError, leftovers, replacing, write_text
 
-FORMAT: Final = 1
-"""Goes up when files are decoded otherwise, so that older decoded files are not used."""
+FORMAT: Final = 2
+"""Goes up when files are decoded or described otherwise, so that older decoded files are not used."""
 
 _AT_ONCE: Final = 256
 
@@ -34,11 +34,13 @@ class Decoded(NamedTuple):
         pixels: (M, C, H, W) uint8, mapped; what is written to it does not reach the file.
         files: The M files that could be decoded.
         digest: `content_digest` of pixels and labels.
+        copies: `Files.copies` of these.
     """
 
     pixels: Tensor
     files: Files
     digest: str
+    copies: dict[str, str]
 
 
 class DecodedFile:
@@ -104,10 +106,12 @@ class DecodedFile:
                     unreadable.add(name)
                 else:
                     file.write(image)
-            labels = torch.tensor(self.files.without(unreadable).labels)
+            kept = self.files.without(unreadable)
+            copies = kept.copies()
+        labels = torch.tensor(kept.labels)
         shape = (len(labels), *self.shape)
         digest = content_digest(_mapped(self.pixels, shape), labels)
-        about = {"folder": str(self.files.root), "shape": shape, "digest": digest}
+        about = {"folder": str(self.files.root), "shape": shape, "digest": digest, "copies": copies}
         write_text(self.about, json.dumps(about | {"unreadable": sorted(unreadable)}, indent=1))
         if unreadable:
             msg = (
@@ -131,7 +135,10 @@ class DecodedFile:
         try:
             about = json.loads(self.about.read_text())
             files = self.files.without(set(about["unreadable"]))
-            digest = about["digest"]
+            digest, copies = about["digest"], dict(about["copies"])
+            if not {*copies, *copies.values()} <= {*files.names}:
+                msg = "it names other files"
+                raise ValueError(msg)  # noqa: TRY301 - one sentence for all
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(self.about, f"it is not what was written: {error}", self.pixels) from error
         shape = (len(files.names), *self.shape)
@@ -140,7 +147,7 @@ class DecodedFile:
             raise _damaged(self.pixels, f"it has {found} bytes instead of {expected}", self.about)
         if _digest(self.pixels, self.pixels.stat().st_mtime_ns, shape, files.labels) != digest:
             raise _damaged(self.pixels, "its bytes are not those that were written", self.about)
-        return Decoded(_mapped(self.pixels, shape), files, digest)
+        return Decoded(_mapped(self.pixels, shape), files, digest, copies)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:

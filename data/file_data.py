@@ -2,6 +2,7 @@
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -22,6 +23,10 @@ class FileData(ImageData):
     several processes one decodes and the others wait. Those that cannot be decoded are left out, and told. Without a
     cache, or where the disk has no room for it, the loader's workers decode anew in each epoch, and a file that cannot
     be decoded is an error.
+
+    Copies, files of the same bytes, fall into one split, and are told. Where the set has test images of its own, these
+    stay as they are, so that results can be compared with those of others: training images that are also test images
+    are left out.
 
     Args:
         root: Folder that the images lie in.
@@ -76,10 +81,13 @@ class FileData(ImageData):
         decoded = self._decoded(files)
         pixels: Pixels
         if decoded is not None and decoded.fits():
-            pixels, files, self._fingerprint = decoded.open()
+            pixels, files, self._fingerprint, copies = decoded.open()
         else:
             files = self._told(files, decoded)
             pixels, self._fingerprint = LazyPixels(files.paths, self.shape), files.digest(self.shape)
+            copies = files.copies()
+        if copies:
+            self._originals = _originals(files, copies)
         is_test = None if files.is_test is None else torch.tensor(files.is_test)
         return pixels, torch.tensor(files.labels), is_test
 
@@ -103,3 +111,18 @@ class FileData(ImageData):
         if told:
             warnings.warn("; ".join(told), stacklevel=2)
         return files.without(empty)
+
+
+def _originals(files: Files, copies: Mapping[str, str]) -> Tensor:
+    """Return (M,), by position, the position of the file that it is a copy of, or its own; tell of the copies."""
+    places = {name: place for place, name in enumerate(files.names)}
+    originals = [places[copies.get(name, name)] for name in files.names]
+    others = sum(files.labels[place] != files.labels[original] for place, original in enumerate(originals))
+    name, original = next(iter(copies.items()))
+    msg = (
+        f"{len(copies)} image files in {files.root} are copies of others ({others} of them with another class), the "
+        f"first is {name}, a copy of {original}: copies stay in one split, and training images that are also among the "
+        "set's own test images are left out"
+    )
+    warnings.warn(msg, stacklevel=3)
+    return torch.tensor(originals)

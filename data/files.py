@@ -5,7 +5,8 @@ import json
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import compress
@@ -25,6 +26,9 @@ _OF_SYSTEMS: Final = frozenset(
     }
 )
 """Names in lower case of what systems put into a user's folders; others of theirs begin with a dot."""
+
+_BLOCK: Final = 4096
+"""Bytes that are read of files of the same size before one is read as a whole."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,24 @@ class Files:
 
     def empty(self) -> set[str]:
         """Return the names of files of no bytes."""
-        return {name for name, path in zip(self.names, self.paths, strict=True) if os.stat(path).st_size == 0}  # noqa: PTH116 - as above
+        return {name for name, path in zip(self.names, self.paths, strict=True) if _size(path) == 0}
+
+    def copies(self) -> dict[str, str]:
+        """Return the name of each file that has the bytes of an earlier one, with the name of the first of them.
+
+        Raises:
+            OSError: If a file cannot be read.
+        """
+        groups = [list(zip(self.names, self.paths, strict=True))]
+        for content in (_size, _start_of, _digest):  # the cheapest first: few files are read as a whole
+            groups = [alike for group in groups for alike in _alike(group, content)]
+        return {name: group[0][0] for group in groups for name, _ in group[1:]}
 
     def digest(self, *about: Any) -> str:
         """Return a hex digest of names, labels, sizes and times of modification, and of what else is given."""
         digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=16)
         for name, label, path in zip(self.names, self.labels, self.paths, strict=True):
-            status = os.stat(path)  # noqa: PTH116 - as above
+            status = os.stat(path)  # noqa: PTH116 - a `Path` costs more
             digest.update(f"{name}\0{label} {status.st_size} {status.st_mtime_ns}\0".encode())
         return digest.hexdigest()
 
@@ -107,13 +122,9 @@ def visible(folder: str | Path) -> list[os.DirEntry[str]]:
     Raises:
         OSError: If the folder cannot be read.
     """
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
-        usable = [entry for entry in found if _is_usable(entry)]
-    except OSError as error:
-        msg = f"{error.filename} cannot be read ({error.strerror}): get permission, or take it out of the data set"
-        raise type(error)(msg) from error
+    with _reading(folder), os.scandir(folder) as entries:
+        found = sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+    usable = [entry for entry in found if _is_usable(entry)]
     if len(usable) < len(found):
         lost = next(entry.path for entry in found if entry not in usable)
         _tell(f"{folder} has links that lead nowhere, or entries that are no files", len(found) - len(usable), lost)
@@ -208,6 +219,40 @@ def collect(
 def is_image(name: str) -> bool:
     """Whether a file is an image by the ending of its name."""
     return name.lower().endswith(EXTENSIONS)
+
+
+@contextmanager
+def _reading(path: str | Path) -> Iterator[None]:
+    """Say what to do where the system refuses to read."""
+    try:
+        yield
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror}): get permission, or take it out of the data set"
+        raise type(error)(msg) from error
+
+
+def _alike(
+    files: Sequence[tuple[str, str]], content: Callable[[str], int | bytes]
+) -> Iterator[list[tuple[str, str]]]:
+    """Yield those of the files (name, path) whose content is the same, at least two each."""
+    groups = defaultdict(list)
+    for name, path in files:
+        groups[content(path)].append((name, path))
+    return (group for group in groups.values() if len(group) > 1)
+
+
+def _size(path: str) -> int:
+    return os.stat(path).st_size  # noqa: PTH116 - a `Path` costs more
+
+
+def _start_of(path: str) -> bytes:
+    with _reading(path), open(path, "rb") as file:  # noqa: PTH123 - a `Path` costs more
+        return file.read(_BLOCK)
+
+
+def _digest(path: str) -> bytes:
+    with _reading(path), open(path, "rb") as file:  # noqa: PTH123 - a `Path` costs more
+        return hashlib.file_digest(file, "blake2b").digest()
 
 
 def _is_usable(entry: os.DirEntry[str]) -> bool:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from data.batches import Images, ImageSet, Pixels, as_it_is
 from data.cores import cores
 from data.fingerprints import content_digest
-from data.splits import SHARES, TEST_SHARE, Splits, divide, shuffled, with_validation
+from data.splits import SHARES, TEST_SHARE, Splits, divide, shuffled, with_copies_together, with_validation
 
 TrainSplit = Literal["classifier_train", "detector_train"]
 
@@ -25,6 +25,9 @@ class ImageData(lightning.LightningDataModule):
     The splits are classifier_train (classifier, saliency model), detector_train, calibration (clean images for the
     thresholds) and test. A tenth of each training split is held out for validation. They depend on `split_seed`
     alone, so that every seed of training sees the same ones. A subclass has `shape`, `classes` and `read`.
+
+    Copies of an image are kept in one split by data sets of files (`FileData`). Sets that come as arrays, as those of
+    torchvision and the digits, are divided as they are: they are standard sets, and their test images are fixed.
 
     Args:
         root: Folder that data sets lie in, or are downloaded to.
@@ -74,6 +77,7 @@ class ImageData(lightning.LightningDataModule):
         self.train_split: TrainSplit = "classifier_train"
         self._sets: dict[str, ImageSet] = {}
         self._fingerprint: str | None = None
+        self._originals: Tensor | None = None
 
     @abstractmethod
     def read(self) -> tuple[Pixels, Tensor, Tensor | None]:
@@ -165,11 +169,16 @@ class ImageData(lightning.LightningDataModule):
 
     def _divide(self, count: int, is_test: Tensor | None) -> dict[str, Tensor]:
         order = shuffled(count, self.split_seed)
+        originals = self._originals
+        if originals is not None:
+            order = with_copies_together(order, originals)
         if is_test is None:
-            parts = divide(order, {"train": 1 - TEST_SHARE, "test": TEST_SHARE})
+            parts = divide(order, {"train": 1 - TEST_SHARE, "test": TEST_SHARE}, originals)
             train, test = parts["train"], parts["test"]
         else:
             train, test = order[~is_test[order]], order[is_test[order]]
+            if originals is not None:
+                train = train[~torch.isin(originals[train], originals[test])]
         if len(test) == 0:
             msg = (
                 f"{type(self).__name__} has a place for test images of its own, but none that can be used: add some, "
@@ -178,9 +187,9 @@ class ImageData(lightning.LightningDataModule):
             raise ValueError(msg)
         train, test = train[: self.train_limit], test[: self.test_limit]
         if self.splits == "disjoint":
-            parts = divide(train, SHARES)
+            parts = divide(train, SHARES, originals)
         else:
             calibration = SHARES["calibration"]
-            parts = divide(train, {"classifier_train": 1 - calibration, "calibration": calibration})
+            parts = divide(train, {"classifier_train": 1 - calibration, "calibration": calibration}, originals)
             parts["detector_train"] = parts["classifier_train"]
-        return with_validation(parts) | {"test": test}
+        return with_validation(parts, originals) | {"test": test}

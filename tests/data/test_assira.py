@@ -22,10 +22,10 @@ def make(tmp_path):
     return made
 
 
-def photos(folder, names=("Cat", "Dog"), count=10):
+def photos(folder, names=("Cat", "Dog"), count=10, first=0):
     for label, name in enumerate(names):
         for number in range(count):
-            write(folder / name / f"{number}.jpg", seed=100 * label + number, size=PHOTO)
+            write(folder / name / f"{number}.jpg", seed=first + 100 * label + number, size=PHOTO)
 
 
 def kaggle(folder, count=10):
@@ -69,7 +69,7 @@ def test_all_layouts_hold_the_same_images(make, tmp_path):
 @pytest.mark.parametrize("names", [("cat", "dog"), ("Cat", "Dog")])
 def test_own_test_images_are_the_test_split(names, make, tmp_path):
     photos(tmp_path / "train", names)
-    photos(tmp_path / "test", names, count=3)
+    photos(tmp_path / "test", names, count=3, first=50)
     data = make(tmp_path)
     assert sorted(data.split("test").positions.tolist()) == list(range(20, 26))
     assert sorted(data.split("test").labels.tolist()) == [0] * 3 + [1] * 3

@@ -1,5 +1,7 @@
 """Any folder of images: its layouts, its classes, and what is refused."""
 
+import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -142,7 +144,7 @@ def test_class_without_images_is_refused(make, tmp_path):
 def test_splits_are_disjoint_and_complete(with_test, cached, make, tmp_path):
     write_classes(tmp_path / "x" / "train")
     if with_test:
-        write_classes(tmp_path / "x" / "test", count=5)
+        write_classes(tmp_path / "x" / "test", count=5, first=100)
     options = {} if cached else {"cache": None}
     assert all_positions(make(tmp_path / "x", **options)) == list(range(50 if with_test else 40))
 
@@ -176,3 +178,91 @@ def test_a_test_folder_without_a_usable_image_is_refused(make, tmp_path):
         (tmp_path / "x" / "test" / name).mkdir(parents=True)
     with pytest.raises(ValueError, match="has a place for test images of its own, but none that can be used: add some"):
         make(tmp_path / "x").setup()
+
+
+def splits_of(data):
+    """Return the names of the splits that each file is in; files by their place in the listing."""
+    data.setup()
+    found = {}
+    for name, part in data._sets.items():
+        for position in part.positions.tolist():
+            found.setdefault(data.find().names[position], set()).add(name)
+    return found
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("splits", ["disjoint", "paper"])
+def test_copies_of_an_image_stay_in_one_split_and_are_told(splits, cached, make, tmp_path):
+    root = Path(write_classes(tmp_path / "x"))
+    for number in range(10):
+        for name in ("a", "b"):
+            contents = (root / name / f"{number:02}.png").read_bytes()
+            for copy in range(3):
+                (root / name / f"copy {number} {copy}.png").write_bytes(contents)
+    (root / "b" / "wrong.png").write_bytes((root / "a" / "00.png").read_bytes())
+    data = make(root, splits=splits, **({} if cached else {"cache": None}))
+    told = (
+        rf"^61 image files in {root} are copies of others \(1 of them with another class\), the first is "
+        r"a/copy 0 0\.png, a copy of a/00\.png: copies stay in one split"
+    )
+    with pytest.warns(UserWarning, match=told):
+        found = splits_of(data)
+    assert len(found) == 101
+    for number in range(10):
+        for name in ("a", "b"):
+            copies = [found[f"{name}/copy {number} {copy}.png"] for copy in range(3)]
+            assert copies == [found[f"{name}/{number:02}.png"]] * 3
+    assert found["b/wrong.png"] == found["a/00.png"]
+    assert len(data.split("test")) == pytest.approx(20, abs=4)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_training_images_that_are_test_images_too_are_left_out(cached, make, tmp_path):
+    root = tmp_path / "x"
+    write_classes(root / "train")
+    write_classes(root / "test", count=3, first=100)
+    for copied, of in {"train/b/copy.png": "test/b/01.png", "test/b/copy.png": "train/b/03.png"}.items():
+        (root / copied).write_bytes((root / of).read_bytes())
+    (root / "train" / "a" / "link.png").symlink_to(root / "test" / "a" / "00.png")
+    (root / "test" / "b" / "twice.png").write_bytes((root / "test" / "b" / "02.png").read_bytes())
+    data = make(root, **({} if cached else {"cache": None}))
+    with pytest.warns(UserWarning, match=r"^4 image files .* training images that are also among the set's own test"):
+        found = splits_of(data)
+    tested = sorted(name for name, splits in found.items() if splits == {"test"})
+    assert tested == [
+        *(f"test/a/{number:02}.png" for number in range(3)),
+        *(f"test/b/{name}.png" for name in ("00", "01", "02", "copy", "twice")),
+    ]
+    assert len(found) == len(tested) + 39
+    assert not {"train/b/copy.png", "train/b/03.png", "train/a/link.png"} & found.keys()
+    assert splits_of(make(root, test_limit=1)).keys() & {"train/b/03.png"} == set()
+
+
+def test_without_copies_splits_are_as_ever_and_nothing_is_told(make, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = make(write_classes(tmp_path / "x"))
+        data.setup()
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0)).tolist()
+    parts = [data.split(name).positions.tolist() for name in data._sets]
+    assert dict(zip(data._sets, parts, strict=True)) == {
+        "classifier_train": order[:13],
+        "classifier_train_validation": order[13:14],
+        "detector_train": order[14:26],
+        "detector_train_validation": order[26:27],
+        "calibration": order[27:32],
+        "test": order[32:],
+    }
+
+
+def test_a_damaged_record_of_copies_is_refused(make, tmp_path):
+    root = Path(write_classes(tmp_path / "x"))
+    (root / "a" / "copy.png").write_bytes((root / "a" / "00.png").read_bytes())
+    make(root).prepare_data()
+    (about,) = (tmp_path / "cache").glob("*.json")
+    contents = json.loads(about.read_text())
+    assert contents["copies"] == {"a/copy.png": "a/00.png"}
+    for wrong in ({"a/copy.png": "a/other.png"}, {"a/copy.png": 3}, ["a/copy.png"], None, 5, [["a/copy.png", ["a"]]]):
+        about.write_text(json.dumps(contents | {"copies": wrong}))
+        with pytest.raises(ValueError, match=rf"{about.name} are damaged \(it is not what was written"):
+            make(root).setup()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import strategies
 
-from data.splits import SHARES, divide, shuffled, with_validation
+from data.splits import SHARES, divide, shuffled, with_copies_together, with_validation
 
 properties = hypothesis.settings(max_examples=80, deadline=None, derandomize=True, database=None)
 
@@ -61,6 +61,24 @@ def test_shuffled_positions_are_a_permutation_that_the_seed_decides(count, seed)
 
 def test_other_seeds_give_other_orders():
     assert not torch.equal(shuffled(100, 0), shuffled(100, 1))
+
+
+@properties
+@hypothesis.given(count=strategies.integers(400, 3000), parts=shares(), seed=strategies.integers(0, 99))
+def test_copies_are_never_divided_and_images_without_copies_stay_where_they_were(count, parts, seed):
+    order = shuffled(count, seed)
+    assert torch.equal(with_copies_together(order, torch.arange(count)), order)
+    originals = torch.arange(count)
+    copies = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: count // 4]
+    originals[copies] = copies[: len(copies) // 3].repeat(4)[: len(copies)]
+    together = with_copies_together(order, originals)
+    divided = divide(together, parts, originals)
+    assert torch.equal(torch.cat(list(divided.values())).sort().values, torch.arange(count))
+    contents = [set(originals[part].tolist()) for part in divided.values()]
+    assert sum(map(len, contents)) == len(set(originals.tolist()))
+    assert all(abs(len(divided[name]) - share * count) <= 4 for name, share in parts.items())
+    seen = dict.fromkeys(originals[order].tolist())
+    assert list(dict.fromkeys(originals[together].tolist())) == list(seen)
 
 
 @properties
