@@ -27,17 +27,39 @@ FORMAT: Final = 2
 _AT_ONCE: Final = 256
 
 
+class MappedPixels:
+    """Images of a file of bytes that is mapped into memory.
+
+    Args:
+        path: Of the file.
+        shape: (M, C, H, W).
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.path = path
+        self.shape = shape
+        self._mapped = torch.from_file(str(path), shared=False, size=math.prod(shape), dtype=torch.uint8).view(shape)
+
+    def __getitem__(self, positions: Tensor, /) -> Tensor:
+        """Return the images (n, C, H, W) uint8 at positions (n,) int64."""
+        return self._mapped[positions]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a started worker map the file itself."""
+        return type(self), (self.path, self.shape)
+
+
 class Decoded(NamedTuple):
     """What a decoded file holds.
 
     Attributes:
-        pixels: (M, C, H, W) uint8, mapped; what is written to it does not reach the file.
+        pixels: (M, C, H, W) uint8.
         files: The M files that could be decoded.
         digest: `content_digest` of pixels and labels.
         copies: `Files.copies` of these.
     """
 
-    pixels: Tensor
+    pixels: MappedPixels
     files: Files
     digest: str
     copies: dict[str, str]
@@ -110,7 +132,7 @@ class DecodedFile:
             copies = kept.copies()
         labels = torch.tensor(kept.labels)
         shape = (len(labels), *self.shape)
-        digest = content_digest(_mapped(self.pixels, shape), labels)
+        digest = content_digest(MappedPixels(self.pixels, shape), labels)
         about = {"folder": str(self.files.root), "shape": shape, "digest": digest, "copies": copies}
         write_text(self.about, json.dumps(about | {"unreadable": sorted(unreadable)}, indent=1))
         if unreadable:
@@ -147,16 +169,12 @@ class DecodedFile:
             raise _damaged(self.pixels, f"it has {found} bytes instead of {expected}", self.about)
         if _digest(self.pixels, self.pixels.stat().st_mtime_ns, shape, files.labels) != digest:
             raise _damaged(self.pixels, "its bytes are not those that were written", self.about)
-        return Decoded(_mapped(self.pixels, shape), files, digest, copies)
-
-
-def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
-    return torch.from_file(str(path), shared=False, size=math.prod(shape), dtype=torch.uint8).view(shape)
+        return Decoded(MappedPixels(self.pixels, shape), files, digest, copies)
 
 
 @lru_cache(maxsize=8)  # a pipeline opens the same file in every stage
 def _digest(path: Path, changed: int, shape: tuple[int, ...], labels: tuple[int, ...]) -> str:  # noqa: ARG001
-    return content_digest(_mapped(path, shape), torch.tensor(labels))
+    return content_digest(MappedPixels(path, shape), torch.tensor(labels))
 
 
 def _damaged(path: Path, how: str, other: Path) -> ValueError:

@@ -231,9 +231,7 @@ def _reading(path: str | Path) -> Iterator[None]:
         raise type(error)(msg) from error
 
 
-def _alike(
-    files: Sequence[tuple[str, str]], content: Callable[[str], int | bytes]
-) -> Iterator[list[tuple[str, str]]]:
+def _alike(files: Sequence[tuple[str, str]], content: Callable[[str], int | bytes]) -> Iterator[list[tuple[str, str]]]:
     """Yield those of the files (name, path) whose content is the same, at least two each."""
     groups = defaultdict(list)
     for name, path in files:

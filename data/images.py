@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from data.batches import Images, ImageSet, Pixels, as_it_is
 from data.cores import cores
+from data.decoded import MappedPixels
 from data.fingerprints import content_digest
 from data.splits import SHARES, TEST_SHARE, Splits, divide, shuffled, with_copies_together, with_validation
 
@@ -154,7 +155,7 @@ class ImageData(lightning.LightningDataModule):
             sampler = DistributedSampler(data, processes, rank, shuffle=shuffle, seed=seed)
         workers = self.workers
         if workers is None:
-            decodes = not isinstance(self.split(split).pixels, Tensor)
+            decodes = not isinstance(self.split(split).pixels, Tensor | MappedPixels)
             workers = min(_MOST_WORKERS, cores()) if decodes else 0
         return DataLoader(
             dataset=data,
