@@ -10,7 +10,6 @@ where its number is the larger one.
 """
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import torch
 from torch.nn import functional
 
 from data import ImageFolder, Images
+from data.cores import cores
 from detectors import Classifier
 
 
@@ -35,7 +35,7 @@ def main() -> None:
         decoding = time.perf_counter() - start
         count = len(kept.read()[1])
         print(f"{count} images {kept.shape} of {kept.classes} classes, {torch.get_num_threads()} threads, ", end="")
-        print(f"{len(os.sched_getaffinity(0))} cores\n")
+        print(f"{cores()} cores\n")
         print("| what | workers | images/s |\n|---|---|---|")
         _print("first pass: decode all files and keep them", "-", count / decoding)
         for workers in options.workers:

@@ -57,7 +57,8 @@ def test_what_a_started_worker_gets_reads_the_same_images(data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("images", ["kept", "anew", "memory"], indirect=True)
+@pytest.mark.parametrize("images", ["kept", "memory"], indirect=True)
+@pytest.mark.parametrize("data", ["alone", "stored"], indirect=True)
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_started_workers_load_the_same_images(method, data):
     alone = list(loader_of(data))
