@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -119,28 +119,35 @@ class DecodedFile:
         return self._read()
 
     def _decode(self) -> None:
-        unreadable = set()
+        unreadable: dict[str, str] = {}
         for left in leftovers(self.pixels):  # of a process that was killed: its lock is ours now
             left.unlink()
         with replacing(self.pixels) as file:
             for name, image in self._images():
                 if isinstance(image, UndecodableError):
-                    unreadable.add(name)
+                    unreadable[name] = str(image)
                 else:
                     file.write(image)
-            kept = self.files.without(unreadable)
+            kept = self._without(unreadable)
             copies = kept.copies()
         labels = torch.tensor(kept.labels)
         shape = (len(labels), *self.shape)
         digest = content_digest(MappedPixels(self.pixels, shape), labels)
         about = {"folder": str(self.files.root), "shape": shape, "digest": digest, "copies": copies}
-        write_text(self.about, json.dumps(about | {"unreadable": sorted(unreadable)}, indent=1))
+        write_text(self.about, json.dumps(about | {"unreadable": unreadable}, indent=1))
         if unreadable:
             msg = (
                 f"{len(unreadable)} of {len(self.files.names)} image files in {self.files.root} cannot be decoded and "
-                f"are left out, the first is {min(unreadable)}: {self.about} names them all"
+                f"are left out, the first is {min(unreadable)}: {self.about} names all, and why"
             )
             warnings.warn(msg, stacklevel=2)
+
+    def _without(self, unreadable: Mapping[str, str]) -> Files:
+        try:
+            return self.files.without(unreadable)
+        except ValueError as error:  # a class has no image left
+            msg = f"{error}; {next(iter(unreadable.values()))}"
+            raise ValueError(msg) from error
 
     def _images(self) -> Iterator[tuple[str, Any]]:
         """Yield each file's name and image, or why there is none, under a progress bar."""

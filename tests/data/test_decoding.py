@@ -1,5 +1,8 @@
 """Files of every kind become bytes of one shape; those that cannot are named."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -109,6 +112,146 @@ def test_transparent_parts_lie_on_white(mode, tmp_path):
     options = {"transparency": 0} if mode == "P" else {}
     (Image.new("P", (20, 16)) if mode == "P" else image.convert(mode)).save(tmp_path / "x.png", **options)
     assert decode(str(tmp_path / "x.png"), SHAPE).min() == 255
+
+
+def write_png(path, depth, colour, rows, transparent=()):
+    """Write a PNG of any depth; rows of samples, the colour that is transparent as samples."""
+
+    def chunk(kind, contents):
+        checksum = struct.pack(">I", zlib.crc32(kind + contents))
+        return struct.pack(">I", len(contents)) + kind + contents + checksum
+
+    def packed(samples):
+        bits = "".join(f"{sample:0{depth}b}" for sample in samples)
+        bits += "0" * (-len(bits) % 8)
+        return b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+    header = struct.pack(">IIBBBBB", len(rows[0]) // channels, len(rows), depth, colour, 0, 0, 0)
+    declared = chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)) if transparent else b""
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(map(packed, rows))))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + declared + pixels + chunk(b"IEND", b""))
+    return str(path)
+
+
+GREY, RGB, GREY_ALPHA, RGBA = 0, 2, 4, 6
+
+
+@pytest.mark.parametrize(
+    ("depth", "samples", "transparent", "expected"),
+    [
+        (1, [0, 1], (1,), [0, 255]),
+        (1, [0, 1], (0,), [255, 255]),
+        (2, [0, 1, 2, 3], (), [0, 85, 170, 255]),
+        (2, [0, 1, 2, 3], (1,), [0, 255, 170, 255]),
+        (4, [0, 1, 5, 15], (5,), [0, 17, 255, 255]),
+        (8, [0, 1, 100, 255], (100,), [0, 1, 255, 255]),
+        (16, [0, 257, 25700, 25701, 65535], (25700,), [0, 1, 255, 100, 255]),
+        (16, [128, 129, 65000], (0,), [0, 1, 253]),  # rounded, 257 to a level
+    ],
+)
+def test_a_grey_that_a_png_declares_transparent_lies_on_white(depth, samples, transparent, expected, tmp_path):
+    path = write_png(tmp_path / "x.png", depth, GREY, [samples], transparent)
+    assert decode(path, (1, 1, len(expected)))[0, 0].tolist() == expected
+    assert decode(path, (3, 1, len(expected)))[:, 0].tolist() == [expected] * 3
+
+
+@pytest.mark.parametrize(
+    ("depth", "scale", "transparent"),
+    [(8, 1, (10, 20, 30)), (16, 257, (2570, 5140, 7710)), (16, 256, (2560, 5120, 7680))],
+)
+def test_a_colour_that_a_png_declares_transparent_lies_on_white(depth, scale, transparent, tmp_path):
+    samples = [value * scale for value in (10, 20, 30, 10, 20, 31)]
+    path = write_png(tmp_path / "x.png", depth, RGB, [samples], transparent)
+    assert decode(path, (3, 1, 2))[:, 0].T.tolist() == [[255, 255, 255], [10, 20, 31]]
+
+
+def test_alpha_of_16_bits_blends_with_white(tmp_path):
+    grey = [0, 65535, 25700, 32768, 0, 0]  # opaque black, half grey, invisible black
+    path = write_png(tmp_path / "x.png", 16, GREY_ALPHA, [grey])
+    assert decode(path, (1, 1, 3))[0, 0].tolist() == pytest.approx([0, (100 + 255) / 2, 255], abs=1)
+    colours = [65535, 0, 0, 65535, 0, 0, 65535, 16384, 0, 0, 0, 0]
+    path = write_png(tmp_path / "x.png", 16, RGBA, [colours])
+    expected = [[255, 0, 0], [191, 191, 255], [255, 255, 255]]
+    assert np.abs(decode(path, (3, 1, 3))[:, 0].T - np.array(expected)).max() <= 1
+
+
+def write_tiff(path, pixels, bits=16, photometric=1, sample_format=1, alpha=None):
+    """Write samples (H, W) or (H, W, 2) as a TIFF; photometric 0: white is 0; alpha 1: multiplied into the grey."""
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    contents = pixels.tobytes()
+    if bits == 12:
+        digits = "".join(f"{value:012b}" for value in pixels.reshape(-1).tolist())
+        contents = int(digits, 2).to_bytes(len(digits) // 8, "big")
+    lists = 8 + len(contents)  # where values lie that do not fit into a tag
+    each = [(258, bits), (339, sample_format)]
+    tags = [
+        (256, 4, 1, pixels.shape[1]),
+        (257, 4, 1, pixels.shape[0]),
+        (259, 3, 1, 1),
+        (262, 3, 1, photometric),
+    ]
+    tags += [(273, 4, 1, 8), (277, 3, 1, channels), (278, 4, 1, len(pixels)), (279, 4, 1, len(contents))]
+    tags += [(tag, 3, channels, value | value << 16 if channels == 2 else value) for tag, value in each]
+    tags += [(338, 3, 1, alpha)] if alpha else []
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, lists) + contents + directory + bytes(4))
+    return str(path)
+
+
+SIXTEEN = np.array([[0, 257], [25700, 65535]], np.uint16)
+
+
+def test_tiffs_of_16_and_12_bits_are_scaled(tmp_path):
+    path = tmp_path / "x.tiff"
+    assert decode(write_tiff(path, SIXTEEN), (1, 2, 2))[0].tolist() == [[0, 1], [100, 255]]
+    inverted = write_tiff(path, SIXTEEN, photometric=0)
+    assert decode(inverted, (1, 2, 2))[0].tolist() == [[255, 254], [155, 0]]
+    twelve = np.array([[0, 16], [2048, 4095]])
+    assert decode(write_tiff(path, twelve, 12), (1, 2, 2))[0].tolist() == [[0, 1], [128, 255]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sample_format"),
+    [(np.uint32, 1), (np.int32, 2), (np.int16, 2), (np.int8, 2), (np.float32, 3)],
+)
+def test_numbers_of_unknown_range_are_refused(kind, sample_format, tmp_path):
+    pixels = np.array([[0, 1], [100, 127]], kind)
+    path = write_tiff(tmp_path / "x.tiff", pixels, 8 * pixels.itemsize, sample_format=sample_format)
+    with pytest.raises(
+        UndecodableError, match=r"\(its pixels are floating-point, 32-bit or signed numbers, of unknown"
+    ):
+        decode(path, SHAPE)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_alpha_of_tiffs_blends_with_white(channels, tmp_path):
+    pixels = np.array([[[50, 128], [0, 0], [9, 255]]], np.uint8)
+    for alpha, first in {1: 50 + 127, 2: 25 + 127}.items():
+        path = write_tiff(tmp_path / "x.tiff", pixels, 8, alpha=alpha)
+        image = decode(path, (channels, 1, 3))
+        assert image[:, 0].tolist() == [pytest.approx([first, 255, 9], abs=1)] * channels
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(3, [200, 30, 60]), (1, [84.2])])  # .299 R + .587 G + .114 B
+@pytest.mark.parametrize("mode", ["YCbCr", "LAB", "CMYK", "PA", "RGBX"])
+def test_tiffs_of_other_colour_spaces_have_the_right_colours(mode, channels, expected, tmp_path):
+    if mode == "PA":
+        image = Image.new("PA", (20, 16), (7, 255))
+        image.putpalette([0] * 21 + [200, 30, 60] + [0] * 744)
+    else:
+        image = Image.new("RGB", (20, 16), (200, 30, 60)).convert(mode)
+    image.save(tmp_path / "x.tiff")
+    assert decode(str(tmp_path / "x.tiff"), (channels, 16, 20))[:, 3, 4].tolist() == pytest.approx(expected, abs=2)
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp", "png", "tiff"])
+def test_of_several_frames_the_first_is_taken(ending, tmp_path):
+    first, second = (Image.new("RGB", (20, 16), colour) for colour in ((250, 0, 0), (0, 0, 250)))
+    options = {} if ending == "tiff" else {"duration": 100}
+    first.save(tmp_path / f"x.{ending}", save_all=True, append_images=[second], **options)
+    image = decode(str(tmp_path / f"x.{ending}"), SHAPE)
+    assert image.mean((1, 2)).tolist() == pytest.approx([250, 0, 0], abs=4)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])
