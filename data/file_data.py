@@ -14,6 +14,7 @@ from data.decoding import LazyPixels
 from data.files import Files
 from data.images import ImageData
 from data.splits import Splits
+from saliency.files import expanded
 
 
 class FileData(ImageData):
@@ -51,7 +52,7 @@ class FileData(ImageData):
         split_seed: int = 0,
     ) -> None:
         super().__init__(root, batch_size, workers, splits, train_limit, test_limit, split_seed)
-        self.cache = cache
+        self.cache = cache and expanded(cache)
 
     @abstractmethod
     def find(self) -> Files:

@@ -14,6 +14,7 @@ from data.cores import cores
 from data.decoded import MappedPixels
 from data.fingerprints import content_digest
 from data.splits import SHARES, TEST_SHARE, Splits, divide, shuffled, with_copies_together, with_validation
+from saliency.files import expanded
 
 TrainSplit = Literal["classifier_train", "detector_train"]
 
@@ -68,7 +69,7 @@ class ImageData(lightning.LightningDataModule):
             if value is not None and value < 1:
                 msg = f"{name} must be at least 1, got {value}"
                 raise ValueError(msg)
-        self.root = root
+        self.root = expanded(root)
         self.batch_size = batch_size
         self.workers = workers
         self.splits = splits

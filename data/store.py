@@ -17,7 +17,7 @@ from torch import Tensor
 
 from data.identity import digest
 from data.shards import FORMAT, read_shard, write_shard
-from saliency.files import leftovers, write_text
+from saliency.files import expanded, leftovers, write_text
 
 SHARD_SIZE: Final = 256
 """Images per file; what a killed process loses at most."""
@@ -133,7 +133,7 @@ class Store:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(expanded(folder))
 
     def complete(
         self, about: Mapping[str, Any], count: int, make: Make, tell: Callable[[int], None] = lambda _: None

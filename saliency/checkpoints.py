@@ -13,7 +13,7 @@ import lightning
 import torch
 from torch import nn
 
-from saliency.files import write_tensors
+from saliency.files import expanded, write_tensors
 
 FORMAT = 1
 _PLAIN = (bool, int, float, str, type(None))
@@ -131,7 +131,7 @@ def require(path: str | Path) -> Path:
     Raises:
         FileNotFoundError: If it does not; says which command makes it.
     """
-    path = Path(path)
+    path = Path(expanded(path))
     if not path.is_file():
         msg = (
             f"there is no checkpoint {path}: make it with `python train.py pipeline --config configs/<data set>.yaml` "

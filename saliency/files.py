@@ -1,4 +1,4 @@
-"""The one way in which files are written: beside their target, flushed to disk, then renamed."""
+"""The one way in which files are written: beside their target, flushed to disk, then renamed; and paths in the home."""
 
 import io
 import os
@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+
+
+def expanded(path: str | Path) -> str:
+    """Return a path whose leading ~ is replaced by the user's home; that of an unknown user stays as it is."""
+    return os.path.expanduser(path)  # noqa: PTH111 - `Path` raises an error of its own for an unknown user
 
 
 class UnwrittenError(OSError):
