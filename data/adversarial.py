@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from attacks import Attack
 from data.batches import Images, Pairs
+from data.files import shown
 from data.images import ImageData
 from data.pair_data import PairData
 from data.pairs import make_pairs
@@ -120,7 +121,7 @@ class AdversarialData(PairData):
             for split, attack in wanted:
                 self._stored[split, id(attack)] = sets.pairs(split, attack, self._explanation())
         if first and wanted:
-            _log.info("%s: %s (%.1f s)", store.folder, sets.tally, time.perf_counter() - start)
+            _log.info("%s: %s (%.1f s)", shown(str(store.folder)), sets.tally, time.perf_counter() - start)
 
     def _explanation(self) -> Explanation | None:
         """Return what the detector at hand sees beside the image."""

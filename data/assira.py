@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.file_data import FileData
-from data.files import Files, class_folders, collect, image_files, visible
+from data.files import Files, class_folders, collect, image_files, shown, visible
 
 Labelled = list[tuple[str, int]]
 
@@ -46,7 +46,7 @@ class ASSIRA(FileData):
             pets = _pets(folder)
             if pets:
                 return collect(folder, pets, None, self.class_names)
-        msg = (
+        msg = shown(
             f"ASSIRA is not in {Path(self.root).resolve()}, nor in assira/ or ASSIRA/ there: looked for "
             "PetImages/{Cat,Dog}, {train,test}/{cat,dog}, and cat.0.jpg, dog.0.jpg, ... directly or in train/; get "
             "Kaggle's 'Dogs vs. Cats' or Microsoft's 'Kaggle Cats and Dogs Dataset', unpack it, and give its folder as "

@@ -10,14 +10,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import torch
 from filelock import FileLock
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from torch import Tensor
 
 from data.decoding import UndecodableError, decode_all
-from data.files import Files
+from data.files import Files, shown
 from data.fingerprints import content_digest
 from saliency.files import UnwrittenError, leftovers, replacing, write_text
 
@@ -38,7 +40,7 @@ class MappedPixels:
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.path = path
         self.shape = shape
-        self._mapped = torch.from_file(str(path), shared=False, size=math.prod(shape), dtype=torch.uint8).view(shape)
+        self._mapped = torch.from_numpy(np.memmap(path, np.uint8, "c", shape=shape))  # torch opens UTF-8 names only
 
     def __getitem__(self, positions: Tensor, /) -> Tensor:
         """Return the images (n, C, H, W) uint8 at positions (n,) int64."""
@@ -140,7 +142,7 @@ class DecodedFile:
                 f"{len(unreadable)} of {len(self.files.names)} image files in {self.files.root} cannot be decoded and "
                 f"are left out, the first is {min(unreadable)}: {self.about} names all, and why"
             )
-            warnings.warn(msg, stacklevel=2)
+            warnings.warn(shown(msg), stacklevel=2)
 
     def _without(self, unreadable: Mapping[str, str]) -> Files:
         try:
@@ -154,7 +156,7 @@ class DecodedFile:
         names, paths = self.files.names, self.files.paths
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task(f"decoding {self.files.root}", total=len(names))
+            task = progress.add_task(escape(shown(f"decoding {self.files.root}")), total=len(names))
             for start in range(0, len(names), _AT_ONCE):
                 chunk = slice(start, start + _AT_ONCE)
                 yield from zip(names[chunk], decode_all(paths[chunk], self.shape), strict=True)
@@ -185,7 +187,8 @@ def _digest(path: Path, changed: int, shape: tuple[int, ...], labels: tuple[int,
 
 
 def _damaged(path: Path, how: str, other: Path) -> ValueError:
-    return ValueError(f"the decoded images in {path} are damaged ({how}): delete it and {other.name}, and run again")
+    msg = f"the decoded images in {path} are damaged ({how}): delete it and {other.name}, and run again"
+    return ValueError(shown(msg))
 
 
 @contextmanager
@@ -197,7 +200,7 @@ def _told(folder: Path) -> Iterator[None]:
         reason = error.reason if isinstance(error, UnwrittenError) else error.strerror
         if reason is None:  # what to do is said already
             raise
-        msg = (
+        msg = shown(
             f"decoded images cannot be kept in {folder.resolve()} ({reason}): give a folder that can be "
             "written as --data.cache (--data.images.cache for a detector), or null to decode them in every epoch"
         )

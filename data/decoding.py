@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from data.cores import cores
+from data.files import shown
 
 Channels = Literal[1, 3]
 
@@ -69,9 +70,9 @@ def decode(path: str, shape: tuple[int, int, int]) -> Bytes:
             raise
         if isinstance(error, OSError) and error.errno is not None:  # the system's, not a decoder's
             msg = f"{path} cannot be read ({error.strerror}): get permission, or take it out of the folder"
-            raise type(error)(msg) from error
+            raise type(error)(shown(msg)) from error
         msg = f"{path} cannot be decoded ({error}): repair it or take it out of the folder"
-        raise UndecodableError(msg) from error
+        raise UndecodableError(shown(msg)) from error
     return np.ascontiguousarray(np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1))
 
 

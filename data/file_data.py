@@ -11,7 +11,7 @@ from torch import Tensor
 from data.batches import Pixels
 from data.decoded import DecodedFile
 from data.decoding import LazyPixels
-from data.files import Files
+from data.files import Files, shown
 from data.images import ImageData
 from data.splits import Splits
 from saliency.files import expanded
@@ -110,7 +110,7 @@ class FileData(ImageData):
                 f"{min(empty)}"
             )
         if told:
-            warnings.warn("; ".join(told), stacklevel=2)
+            warnings.warn(shown("; ".join(told)), stacklevel=2)
         return files.without(empty)
 
 
@@ -125,5 +125,5 @@ def _originals(files: Files, copies: Mapping[str, str]) -> Tensor:
         f"first is {name}, a copy of {original}: copies stay in one split, and training images that are also among the "
         "set's own test images are left out"
     )
-    warnings.warn(msg, stacklevel=3)
+    warnings.warn(shown(msg), stacklevel=3)
     return torch.tensor(originals)

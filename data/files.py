@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import unicodedata
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -26,6 +27,9 @@ _OF_SYSTEMS: Final = frozenset(
     }
 )
 """Names in lower case of what systems put into a user's folders; others of theirs begin with a dot."""
+
+_UNPRINTABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Categories of Unicode: control characters, surrogates, separators of lines and paragraphs."""
 
 _BLOCK: Final = 4096
 """Bytes that are read of files of the same size before one is read as a whole."""
@@ -56,7 +60,7 @@ class Files:
         present = set(self.labels)
         missing = [name for label, name in enumerate(self.class_names) if label not in present]
         if missing:
-            msg = (
+            msg = shown(
                 f"{self.root} has no usable image of the class {', '.join(missing)}: add images that can be "
                 f"decoded ({', '.join(EXTENSIONS)}), or take the class away"
             )
@@ -102,8 +106,18 @@ class Files:
         digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=16)
         for name, label, path in zip(self.names, self.labels, self.paths, strict=True):
             status = os.stat(path)  # noqa: PTH116 - a `Path` costs more
-            digest.update(f"{name}\0{label} {status.st_size} {status.st_mtime_ns}\0".encode())
+            digest.update(os.fsencode(name) + f"\0{label} {status.st_size} {status.st_mtime_ns}\0".encode())
         return digest.hexdigest()
+
+
+def shown(text: str) -> str:
+    """Return a name, or a sentence with one, as it can be printed and written anywhere: one line of valid Unicode.
+
+    Control characters, and bytes of names that are no UTF-8, become escapes.
+    """
+    return "".join(
+        each.encode("unicode_escape").decode() if unicodedata.category(each) in _UNPRINTABLE else each for each in text
+    )
 
 
 def is_hidden(name: str) -> bool:
@@ -228,7 +242,7 @@ def _reading(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         msg = f"{path} cannot be read ({error.strerror}): get permission, or take it out of the data set"
-        raise type(error)(msg) from error
+        raise type(error)(shown(msg)) from error
 
 
 def _alike(files: Sequence[tuple[str, str]], content: Callable[[str], int | bytes]) -> Iterator[list[tuple[str, str]]]:
@@ -260,7 +274,7 @@ def _is_usable(entry: os.DirEntry[str]) -> bool:
 
 
 def _tell(what: str, count: int, first: str) -> None:
-    warnings.warn(f"{what}: {count} left out, the first is {first}", stacklevel=3)
+    warnings.warn(shown(f"{what}: {count} left out, the first is {first}"), stacklevel=3)
 
 
 def _start(root: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from data.decoding import Channels
 from data.file_data import FileData
-from data.files import Files, class_folders, collect, image_files
+from data.files import Files, class_folders, collect, image_files, is_image, shown, visible
 from data.splits import Splits
 
 _TRAINS = ("train", "training")
@@ -66,49 +66,58 @@ class ImageFolder(FileData):
         """The number of class folders."""
         return len(self.class_names)
 
-    @cached_property
+    @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the class folders, by label.
+        """The names of the class folders, by label, as they can be printed.
 
         Raises:
             FileNotFoundError: If there is no such folder, or it holds no class folders.
             ValueError: If there is one class only, or the test images have others.
         """
+        return tuple(shown(name) for name in self._folders)
+
+    def find(self) -> Files:
+        """Return the image files of all classes."""
+        train, test = self._parts()
+        labels = {name: label for label, name in enumerate(self._folders)}
+        tests = None if test is None else image_files(test, labels)
+        return collect(Path(self.root).resolve(), image_files(train, labels), tests, self._folders)
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        """The class folders, by label."""
         train, test = self._parts()
         names = class_folders(train)
         if not names:
-            msg = f"{train} has no sub-folders: one per class is needed, there or in train/ and test/"
+            loose = sum(is_image(entry.name) for entry in visible(train))
+            msg = shown(
+                f"{train} has {loose} images and no sub-folders: move the images of each class into a sub-folder of "
+                "its own, there or in train/ and test/"
+            )
             raise FileNotFoundError(msg)
         if {name.lower() for name in names} <= {*_TRAINS, *_TESTS}:
             msg = f"{train} has {', '.join(names)} without classes in them: one sub-folder per class is needed there"
-            raise ValueError(msg)
+            raise ValueError(shown(msg))
         if len(names) == 1:
-            msg = (
+            msg = shown(
                 f"{train} has one sub-folder, {names[0]}, but a class per sub-folder and at least two are "
                 "needed: give the folder right above the classes, or above train/, as --data.root"
             )
             raise ValueError(msg)
         if test is not None and class_folders(test) != names:
             others = sorted({*names}.symmetric_difference(class_folders(test)))
-            msg = (
+            msg = shown(
                 f"{train} and {test.name}/ must have the same classes, but {', '.join(others)} "
                 f"{'is' if len(others) == 1 else 'are'} in one of them only: add or remove the folder"
             )
             raise ValueError(msg)
-        return tuple(names)
-
-    def find(self) -> Files:
-        """Return the image files of all classes."""
-        train, test = self._parts()
-        labels = {name: label for label, name in enumerate(self.class_names)}
-        tests = None if test is None else image_files(test, labels)
-        return collect(Path(self.root).resolve(), image_files(train, labels), tests, self.class_names)
+        return names
 
     def _parts(self) -> tuple[Path, Path | None]:
         """Return the folder of the training classes, and that of the test classes if there is one."""
         root = Path(self.root).resolve()
         if not root.is_dir():
-            msg = (
+            msg = shown(
                 f"there is no folder {root}: give the one that holds a sub-folder per class, or train/, as "
                 "--data.root (--data.images.root for a detector)"
             )

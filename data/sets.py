@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from rich.markup import escape
 from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -181,7 +182,7 @@ class AdversarialSets:
             ]
             return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
 
-        task = self.progress.add_task(f"{about['kind']}, {about['attack']}, {split}", total=len(images))
+        task = self.progress.add_task(escape(f"{about['kind']}, {about['attack']}, {split}"), total=len(images))
         stored, made = self.store.complete(about, len(images), make, lambda count: self.progress.advance(task, count))
         self.progress.remove_task(task)
         self.tally.add(stored, made)

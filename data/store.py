@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.files import shown
 from data.identity import digest
 from data.shards import FORMAT, read_shard, write_shard
 from saliency.files import expanded, leftovers, write_text
@@ -215,6 +216,11 @@ class Store:
 
     def _prepare(self, folder: Path, key: str, about: Mapping[str, Any]) -> None:
         path = folder / ABOUT
+        if os.fsencode(folder).decode(errors="replace") != str(folder):
+            msg = shown(
+                f"torch cannot map files in {folder}, whose name is no UTF-8: give another store, or null for none"
+            )
+            raise ValueError(msg)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -11,6 +11,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from data.files import shown
 from data.images import ImageData
 from data.splits import Splits
 
@@ -74,7 +75,7 @@ class TorchvisionData(ImageData):
         except (RuntimeError, URLError, OSError) as error:
             folder = getattr(kind, "base_folder", f"{kind.__name__}/raw" if hasattr(kind, "raw_folder") else "")
             reason = " ".join(str(error).split())
-            msg = (
+            msg = shown(
                 f"{self.name} is not in {Path(self.root).resolve() / folder}, or not all of it, and downloading it "
                 f"failed ({reason}): put its files there as torchvision names them, or give the folder above as "
                 "--data.root (--data.images.root for a detector)"

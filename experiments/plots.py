@@ -8,6 +8,7 @@ from typing import Final
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from experiments.bootstrap import Interval
@@ -221,5 +222,7 @@ def _log(axis: Axes) -> None:
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG, the same bytes for the same figure."""
     buffer = io.BytesIO()
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # names of classes and attacks may hold dollars
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     return buffer.getvalue()

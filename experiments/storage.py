@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from data.files import shown
 from data.store import Entry, Store
 from experiments.messages import Parser, UsageError
 
@@ -41,12 +42,15 @@ def run_store(arguments: list[str]) -> None:
         gone += [entry for entry in store.entries() if entry.used < limit and entry not in gone]
     for entry in gone:
         store.remove(entry)
-        console.print(f"deleted {entry.name}, {_size(entry.size)}", highlight=False)
+        console.print(f"deleted {entry.name}, {_size(entry.size)}", highlight=False, markup=False)
     entries = store.entries()
     for entry in entries:
-        console.print(_lines(entry), highlight=False, soft_wrap=True)
+        console.print(_lines(entry), highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"{store.folder}: {len(entries)} sets, {_size(sum(e.size for e in entries))}", highlight=False, soft_wrap=True
+        shown(f"{store.folder}: {len(entries)} sets, {_size(sum(e.size for e in entries))}"),
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
 
 

@@ -32,7 +32,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 def as_markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return a table of Markdown; see `cell` for how values are written."""
-    lines = [header, ["---"] * len(header), *([cell(value) for value in row] for row in rows)]
+    lines = [header, ["---"] * len(header), *([cell(value).replace("|", "\\|") for value in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

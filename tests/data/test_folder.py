@@ -112,7 +112,9 @@ def test_missing_folder_is_refused_with_its_path(make, tmp_path):
 
 def test_folder_without_class_folders_is_refused(make, tmp_path):
     write(tmp_path / "x" / "1.png")
-    with pytest.raises(FileNotFoundError, match=r"/x has no sub-folders: one per class is needed"):
+    with pytest.raises(
+        FileNotFoundError, match=r"/x has 1 images and no sub-folders: move the images of each class into"
+    ):
         make(tmp_path / "x").setup()
 
 

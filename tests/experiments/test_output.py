@@ -28,6 +28,15 @@ def test_markdown_has_three_decimals_and_a_dash_for_null():
     assert tables.as_markdown(["a", "b"], [[0.12345, None]]) == "| a | b |\n| --- | --- |\n| 0.123 | - |\n"
 
 
+def test_markdown_keeps_bars_in_their_cell():
+    assert tables.as_markdown(["a"], [["cat|dog"]]) == "| a |\n| --- |\n| cat\\|dog |\n"
+
+
+def test_dollars_in_names_are_no_formulas():
+    first, second = (heat_maps("title", {name: {"$a$": {"$b_$": 0.9}}}) for name in ("$x^$", "$y^$"))
+    assert first != second
+
+
 def test_heat_map_is_a_png_that_depends_on_the_numbers():
     first = heat_maps("title", {"spd": {"fgsm": {"fgsm": 0.9, "bim": None}}})
     second = heat_maps("title", {"spd": {"fgsm": {"fgsm": 0.6, "bim": None}}})

@@ -94,6 +94,13 @@ def test_list_names_every_set(store, capsys):
         assert entry.name in told
 
 
+def test_a_store_is_named_as_it_can_be_printed(tmp_path, capsys):
+    folder = tmp_path / "[bold] [" / "x]\udcff\n"
+    folder.mkdir(parents=True)
+    assert train.main(["store", str(folder)]) == 0
+    assert capsys.readouterr().out == rf"{tmp_path}/[bold] [/x]\udcff\n: 0 sets, 0 B" + "\n"
+
+
 def test_prune_deletes_what_it_is_told(store, capsys):
     entries = Store(store).entries()
     first, second = entries[0].name, entries[1].name
