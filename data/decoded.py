@@ -165,9 +165,9 @@ class DecodedFile:
     def _read(self) -> Decoded:
         try:
             about = json.loads(self.about.read_text())
-            files = self.files.without(set(about["unreadable"]))
-            digest, copies = about["digest"], dict(about["copies"])
-            if not {*copies, *copies.values()} <= {*files.names}:
+            unreadable, digest, copies = set(about["unreadable"]), about["digest"], dict(about["copies"])
+            files = self.files.without(unreadable)
+            if not (unreadable <= {*self.files.names} and {*copies, *copies.values()} <= {*files.names}):
                 msg = "it names other files"
                 raise ValueError(msg)  # noqa: TRY301 - one sentence for all
         except (ValueError, KeyError, TypeError) as error:

@@ -54,18 +54,41 @@ def read_shard(path: Path, key: str, number: int, length: int) -> dict[str, Tens
         ValueError: If it is damaged, of a newer format, or belongs elsewhere; names it.
     """
     _verify(path)
-    contents: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    contents = _contents(path)
     if contents["format"] > FORMAT:
         msg = (
             f"{path} has format {contents['format']}, this version reads up to {FORMAT}: upgrade the project, or give "
             "another store"
         )
         raise ValueError(msg)
-    tensors: dict[str, Tensor] = contents["tensors"]
-    if (contents["key"], contents["shard"]) != (key, number) or any(len(each) != length for each in tensors.values()):
+    tensors: Any = contents.get("tensors")
+    if not isinstance(tensors, dict) or not tensors or not all(map(_is_readable, tensors.values())):
+        raise _no_shard(path)
+    if (contents.get("key"), contents.get("shard")) != (key, number) or any(len(e) != length for e in tensors.values()):
         msg = f"{path} belongs to another set or place: move it away, and its images will be made anew"
         raise ValueError(msg)
     return tensors
+
+
+def _contents(path: Path) -> dict[str, Any]:
+    try:
+        contents: Any = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # arbitrary bytes fail in arbitrary ways
+        raise _no_shard(path) from error
+    if not isinstance(contents, dict) or not isinstance(contents.get("format"), int):
+        raise _no_shard(path)
+    return contents
+
+
+def _is_readable(tensor: Any) -> bool:
+    """Whether it is a tensor whose rows numpy can copy."""
+    return type(tensor) is Tensor and tensor.ndim > 0 and tensor.layout is torch.strided
+
+
+def _no_shard(path: Path) -> ValueError:
+    return ValueError(f"{path} is no shard, though it is sealed as one: move it away, and its images will be made anew")
 
 
 def _verify(path: Path) -> None:

@@ -61,6 +61,14 @@ class StoredSet:
             read_shard(_shard(folder, number), key, number, rows.stop - rows.start)
             for number, rows in enumerate(_slices(count))
         ]
+        first, *others = map(_kinds, self._shards)
+        for number, kinds in enumerate(others, 1):
+            if kinds != first:
+                msg = (
+                    f"{_shard(folder, number)} holds {kinds}, but the set's first shard {first}: delete {folder} to "
+                    "have it made anew"
+                )
+                raise ValueError(msg)
         self._arrays: dict[str, list[NDArray[Any]]] = {}
 
     def __len__(self) -> int:
@@ -81,7 +89,13 @@ class StoredSet:
 
         Returns:
             (n, ...).
+
+        Raises:
+            ValueError: If there is no tensor of that name.
         """
+        if name not in self._shards[0]:
+            msg = f"{self.folder} holds {', '.join(self._shards[0])}, not {name}: delete it to have it made anew"
+            raise ValueError(msg)
         sample = self._shards[0][name]
         result = torch.empty((len(rows), *sample.shape[1:]), dtype=sample.dtype)
         if name not in self._arrays:  # numpy copies a row in a fraction of the time that torch takes
@@ -258,6 +272,11 @@ def _make_if_free(folder: Path, key: str, number: int, rows: slice, make: Make) 
     return True
 
 
+def _kinds(shard: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the type and the shape of a row of each tensor."""
+    return {name: f"{tensor.dtype} {tuple(tensor.shape[1:])}" for name, tensor in sorted(shard.items())}
+
+
 def _slices(count: int) -> Iterator[slice]:
     for start in range(0, count, SHARD_SIZE):
         yield slice(start, min(start + SHARD_SIZE, count))
@@ -271,7 +290,7 @@ def _read_about(path: Path) -> dict[str, Any]:
     """Return what a set depends on; empty if the file cannot be read."""
     try:
         about = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return about if isinstance(about, dict) else {}
 
@@ -285,7 +304,7 @@ def _entry(folder: Path) -> Entry:
         folder=folder,
         about=(depends if isinstance(depends, dict) else {}) | {"images": images},
         shards=len(files),
-        wanted=len(list(_slices(images))) if isinstance(images, int) else 0,
+        wanted=-(-images // SHARD_SIZE) if isinstance(images, int) else 0,
         size=sum(file.stat().st_size for file in files),
         used=(folder / ABOUT).stat().st_mtime,
     )

@@ -134,6 +134,29 @@ def test_damaged_description_is_refused_by_name(text, root, cache):
         folder(root, cache).setup()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"unreadable": 5},
+        {"unreadable": "abc"},
+        {"unreadable": [["a"]]},
+        {"unreadable": ["c/00.png"]},
+        {"unreadable": {}},
+    ],
+    ids=repr,
+)
+def test_a_description_of_another_shape_is_refused(wrong, root, cache):
+    (Path(root) / "b" / "03.png").write_bytes(b"broken")
+    with pytest.warns(UserWarning, match="cannot be decoded"):
+        folder(root, cache).prepare_data()
+    path = only(cache, "json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
+    with pytest.raises(
+        ValueError, match=r"are damaged \((it is not what was written|it has 16848 bytes instead of 17280)"
+    ):
+        folder(root, cache).setup()
+
+
 @pytest.mark.parametrize("lost", ["json", "pixels"])
 def test_half_of_a_decoded_set_is_made_again(lost, root, cache):
     folder(root, cache).prepare_data()

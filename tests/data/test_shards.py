@@ -1,6 +1,7 @@
 """One file of a stored set: kept to the bit, refused when it is not what it should be."""
 
 import errno
+import hashlib
 import io
 import os
 from pathlib import Path
@@ -72,14 +73,17 @@ def test_bytes_after_the_end_are_noticed():
 
 def sealed(**changes):
     """Return a shard's bytes, some of its contents changed, correctly sealed."""
-    import hashlib  # noqa: PLC0415
+    return saved({"format": FORMAT, "key": KEY, "shard": 4, "tensors": TENSORS} | changes)
 
+
+def saved(contents):
     buffer = io.BytesIO()
-    contents = {"format": FORMAT, "key": KEY, "shard": 4, "tensors": TENSORS} | changes
     torch.save(contents, buffer)
-    return bytearray(
-        buffer.getvalue() + b"blake2b " + hashlib.blake2b(buffer.getvalue(), digest_size=32).hexdigest().encode()
-    )
+    return bytearray(seal(buffer.getvalue()))
+
+
+def seal(contents):
+    return contents + b"blake2b " + hashlib.blake2b(contents, digest_size=32).hexdigest().encode()
 
 
 def check_refused(contents, message):
@@ -111,6 +115,31 @@ def test_other_files_are_refused(contents):
 )
 def test_sound_shards_of_other_formats_sets_and_places_are_refused(changes, message):
     check_refused(bytes(sealed(**changes)), message)
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        *(seal(b""), seal(b"hello"), seal(b"PK\x03\x04" * 100)),
+        *map(saved, ([], 5, "text", torch.ones(3), {}, {"format": "1"}, {"format": FORMAT}, {1: 2})),
+        sealed(tensors=[torch.ones(3)]),
+        sealed(tensors={}),
+        sealed(tensors={"images": [1, 2, 3]}),
+        sealed(tensors={"images": torch.tensor(3.0)}),
+        sealed(tensors={"images": torch.ones(3, 2).to_sparse()}),
+        sealed(tensors={"images": torch.nn.Parameter(torch.ones(3))}),
+        sealed(tensors={"images": None}),
+    ],
+)
+def test_sealed_files_that_are_no_shards_are_refused(contents):
+    check_refused(bytes(contents), "is no shard, though it is sealed as one: move it away")
+
+
+@pytest.mark.parametrize("missing", ["key", "shard"])
+def test_a_sealed_shard_without_its_place_is_refused(missing):
+    contents = {"format": FORMAT, "key": KEY, "shard": 4, "tensors": TENSORS}
+    del contents[missing]
+    check_refused(bytes(saved(contents)), "belongs to another set or place")
 
 
 def test_a_file_changed_after_it_was_read_is_checked_again(path):

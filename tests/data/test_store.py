@@ -1,5 +1,6 @@
 """The store: sets made once, by whichever process comes, and found again."""
 
+import json
 import os
 import pickle
 import random
@@ -10,6 +11,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+from data.shards import write_shard
 from data.store import SHARD_SIZE, Store
 from tests.data.fill import fill
 from tests.forked import FORK, forked
@@ -142,6 +144,31 @@ def test_a_shard_of_another_set_is_refused(store, make):
         store.complete({**ABOUT, "of": "others"}, COUNT, make)
 
 
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"values": torch.zeros(256)},
+        {"values": torch.zeros(256), "rows": torch.zeros(256)},
+        {"values": torch.zeros(256, 2), "rows": torch.zeros(256, dtype=torch.long)},
+    ],
+)
+def test_shards_of_one_set_must_hold_the_same(tensors, store, make):
+    stored, _ = store.complete(ABOUT, COUNT, make)
+    write_shard(stored.folder / "shard_00001.pt", stored.key, 1, tensors)
+    with pytest.raises(
+        ValueError, match=r"shard_00001\.pt holds .*, but the set's first shard .*: delete .* made anew"
+    ):
+        store.complete(ABOUT, COUNT, make)
+
+
+def test_a_tensor_that_a_set_lacks_is_told(store, make):
+    stored, _ = store.complete(ABOUT, COUNT, make)
+    with pytest.raises(
+        ValueError, match=rf"{stored.folder} holds values, rows, not images: delete it to have it made anew"
+    ):
+        stored.read("images", torch.arange(3))
+
+
 def test_folders_that_are_no_sets_are_left_alone(store, make):
     stored, _ = store.complete(ABOUT, COUNT, make)
     for name in ("precious", "squares-notakey", "squares-0123456789ab-more"):
@@ -159,7 +186,7 @@ def test_what_a_set_depends_on_never_mixes_with_what_the_store_adds(store, make)
     assert len(keys) == 2
 
 
-@pytest.mark.parametrize("contents", ["", "{", "[]", '{"key": "other"}', "\0\1\2"])
+@pytest.mark.parametrize("contents", ["", "{", "[]", '{"key": "other"}', "\0\1\2", '{"key": ["x"]}', "[" * 100000])
 def test_a_damaged_description_is_refused(store, make, contents):
     stored, _ = store.complete(ABOUT, COUNT, make)
     (stored.folder / "about.json").write_text(contents)
@@ -218,9 +245,15 @@ def test_list_shows_sets_with_those_used_last_first(store, make):
     assert store.entries()[0].folder == first.folder
 
 
+def test_list_does_not_count_to_the_images_that_a_description_claims(store, make):
+    stored, _ = store.complete(ABOUT, COUNT, make)
+    (stored.folder / "about.json").write_text(json.dumps({"images": 10**30}))
+    assert store.entries()[0].wanted == -(-(10**30) // 256)
+
+
 def test_list_survives_a_damaged_description(store, make):
     stored, _ = store.complete(ABOUT, COUNT, make)
-    for contents in ("{", '{"images": "many"}'):
+    for contents in ("{", '{"images": "many"}', "[" * 100000, '{"images": [3]}', '{"depends_on": 5}', "null"):
         (stored.folder / "about.json").write_text(contents)
         (entry,) = store.entries()
         assert (entry.shards, entry.wanted) == (3, 0)
