@@ -23,7 +23,7 @@ class FileData(ImageData):
     Files are decoded once, in parallel threads, into a file of bytes in `cache` that is mapped into memory: of
     several processes one decodes and the others wait. Those that cannot be decoded are left out, and told. Without a
     cache, or where the disk has no room for it, the loader's workers decode anew in each epoch, and a file that cannot
-    be decoded is an error.
+    be decoded is an error. Hidden files and folders, and those of systems, are not read (`data.files.is_hidden`).
 
     Copies, files of the same bytes, fall into one split, and are told. Where the set has test images of its own, these
     stay as they are, so that results can be compared with those of others: training images that are also test images

@@ -46,7 +46,10 @@ def divide(positions: Tensor, shares: Mapping[str, float], originals: Tensor | N
     parts = {name: positions[start:end] for name, start, end in zip(shares, edges, edges[1:], strict=False)}
     empty = [name for name, part in parts.items() if len(part) == 0]
     if empty:
-        msg = f"{len(positions)} images are too few for the splits {', '.join(shares)}: {', '.join(empty)} is empty"
+        msg = (
+            f"{len(positions)} images are too few for the splits {', '.join(shares)}: {', '.join(empty)} is empty; add "
+            "images, of which copies do not count"
+        )
         raise ValueError(msg)
     return parts
 

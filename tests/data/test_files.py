@@ -9,7 +9,7 @@ import pytest
 from torchvision.datasets.folder import make_dataset
 
 from data import ASSIRA
-from data.files import class_folders, image_files, images_below, is_hidden, is_image
+from data.files import Files, class_folders, image_files, images_below, is_hidden, is_image
 from tests.data.pictures import write
 
 SYSTEMS = [
@@ -121,6 +121,20 @@ def test_links_that_lead_nowhere_and_what_is_no_file_are_told(tmp_path):
     (tmp_path / "b").symlink_to(tmp_path / "nowhere")
     with pytest.warns(UserWarning, match=rf"{told}1 left out, the first is \S+/b$"):
         assert class_folders(tmp_path) == ["a"]
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    def refuse(path, _):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    names = tuple(write(tmp_path / f"{number}.bmp", seed=number).name for number in range(2))  # of the same size
+    files = Files(tmp_path, names, (0, 0), None, ("a",))
+    assert files.copies() == {}
+    monkeypatch.setattr("data.files.open", refuse, raising=False)
+    with pytest.raises(
+        PermissionError, match=r"/0\.bmp cannot be read \(Permission denied\): get permission, or take it"
+    ):
+        files.copies()
 
 
 def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):

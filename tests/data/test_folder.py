@@ -98,6 +98,22 @@ def test_size_of_another_kind_is_refused(size, make, tmp_path):
         make(tmp_path, size=size)
 
 
+def test_a_class_with_one_image_is_in_one_split(make, tmp_path):
+    root = Path(write_classes(tmp_path / "x", ("a",), count=30))
+    write(root / "b" / "1.PNG", seed=500)
+    data = make(root)
+    assert len(all_positions(data)) == 31
+    assert sum((part.labels == 1).sum().item() for part in data._sets.values()) == 1
+
+
+def test_too_few_different_images_are_refused(make, tmp_path):
+    for name in ("a", "b"):
+        for number in range(20):
+            write(tmp_path / "x" / name / f"{number}.png")
+    with pytest.warns(UserWarning, match="^39 image files"), pytest.raises(ValueError, match="copies do not count"):
+        make(tmp_path / "x").setup()
+
+
 def test_other_channels_are_refused(make, tmp_path):
     with pytest.raises(ValueError, match=r"channels must be 1 \(grey\) or 3 \(RGB\), got 4"):
         make(tmp_path, channels=4)

@@ -43,7 +43,7 @@ def test_shares_that_are_not_positive_and_sum_to_1_are_refused(wrong):
 
 
 def test_too_few_images_are_refused_with_the_name_of_the_empty_part():
-    with pytest.raises(ValueError, match=r"3 images are too few for the splits .*: calibration is empty"):
+    with pytest.raises(ValueError, match=r"3 images are too few for the splits .*: calibration is empty; add"):
         divide(torch.arange(3), SHARES)
 
 
