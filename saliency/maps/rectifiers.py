@@ -1,7 +1,8 @@
-"""Every ReLU of a network as a module of its own, so that hooks see all of them."""
+"""The rectifiers of a network with the backward pass of guided backpropagation, whatever form they have."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Any, Final
 
 import torch
@@ -9,88 +10,100 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-_IN_PLACE: Final = frozenset({torch.relu_, Tensor.relu_, torch.clamp_, Tensor.clamp_, torch.clip_, Tensor.clip_})
-_BELOW_IN_PLACE: Final = frozenset({torch.clamp_min_, Tensor.clamp_min_})
-_RECTIFIERS: Final = frozenset({functional.relu, torch.relu, Tensor.relu, torch.relu_, Tensor.relu_})
-_CLAMPS: Final = frozenset(
-    {torch.clamp, Tensor.clamp, torch.clip, Tensor.clip, torch.clamp_, Tensor.clamp_, torch.clip_, Tensor.clip_}
+_MAXIMA: Final = (torch.maximum, Tensor.maximum, torch.fmax, Tensor.fmax, torch.max, Tensor.max)
+_CLAMPS: Final = tuple(
+    getattr(where, name) for where in (torch, Tensor) for name in ("clamp", "clip", "clamp_", "clip_")
 )
-_BELOW: Final = frozenset({torch.clamp_min, Tensor.clamp_min, torch.maximum, Tensor.maximum}) | _BELOW_IN_PLACE
+_CLAMPS_BELOW: Final = (torch.clamp_min, Tensor.clamp_min, torch.clamp_min_, Tensor.clamp_min_)
+_RELUS: Final = (functional.relu, torch.relu, Tensor.relu, torch.relu_, Tensor.relu_)
+_THRESHOLDS: Final = (functional.threshold, functional.threshold_, torch.threshold)  # type: ignore[attr-defined]
+_HARDTANHS: Final = (functional.hardtanh, functional.hardtanh_)
+
+_BOUNDS: Final[dict[Any, Callable[..., tuple[Any, Any]]]] = {
+    **dict.fromkeys(_RELUS, lambda: (0, None)),
+    functional.relu6: lambda: (0, 6),
+    **dict.fromkeys(_HARDTANHS, lambda min_val=-1.0, max_val=1.0: (min_val, max_val)),
+    **dict.fromkeys(_CLAMPS, lambda min=None, max=None: (min, max)),  # noqa: A006 - torch's names
+    **dict.fromkeys(_CLAMPS_BELOW, lambda min: (min, None)),  # noqa: A006
+    **dict.fromkeys(_MAXIMA, lambda other=None, *_, **__: (other if isinstance(other, Tensor) else None, None)),
+    **dict.fromkeys(_THRESHOLDS, lambda threshold, value: (threshold if threshold == value else None, None)),
+}
+"""Between which bounds a function cuts its first argument, by the other arguments; None: no bound."""
+
 _OTHERS: Final = frozenset(
     {
-        functional.relu6,
-        functional.hardtanh,
         functional.leaky_relu,
+        functional.leaky_relu_,
         functional.rrelu,
+        functional.rrelu_,
         functional.prelu,
+        Tensor.prelu,
         functional.elu,
+        functional.elu_,
         functional.celu,
+        functional.celu_,
         functional.selu,
+        functional.selu_,
         functional.gelu,
         functional.silu,
         functional.mish,
         functional.softplus,
         functional.hardswish,
-        functional.threshold,
+        *_HARDTANHS,
+        *_THRESHOLDS,
     }
 )
-"""Rectifiers that are no ReLU, for which guided backpropagation says nothing."""
+"""Activations that rectify in another way, for which guided backpropagation says nothing."""
 
 
-class SeparateReLUs(nn.Module):
-    """A view of a model in which each call of a ReLU goes through a module of its own, made for that call.
+class GuidedRectifiers(TorchFunctionMode):
+    """While it is active, rectifiers let a gradient back only where it is above 0 and the input between the bounds.
 
-    Hooks on ReLU modules (Captum's guided backpropagation) miss functional ReLUs, which are in torchvision's
-    Inception, GoogLeNet and DenseNet, and mistake one module that is called twice, as in ResNet. Here the relu and
-    clamp functions of torch with a minimum of 0 and `maximum` with 0, in place or not, are diverted while the model
-    runs, if what they rectify depends on the image. Only these modules are children of the view: hooks never touch the
-    model itself.
-
-    Args:
-        model: Gives logits (N, K); runs in Python: what torch.jit scripted is not seen, nor a ReLU written with other
-            functions (`where`).
-        images: (1, C, H, W), to count the calls on.
+    A rectifier is a call of torch's that gives max(x, 0), or min(max(x, 0), b) with b above 0, of an x that requires
+    gradients: relu, relu6, hardtanh, clamp, clip, threshold, `maximum` with 0, as functions, methods or modules, in
+    place or not. What torch.jit scripted is not seen, nor what is written with other functions (`where`).
 
     Attributes:
-        others: Names of rectifiers that are no ReLU, as gelu, which the image passes.
+        found: Whether a rectifier was called.
+        others: Names of activations, as gelu, that were called and rectify in another way.
     """
 
-    def __init__(self, model: nn.Module, images: Tensor) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        calls: list[nn.ReLU] = []
+        self.found = False
+        self.others: set[str] = set()
 
-        def counted(values: Tensor) -> Tensor:
-            calls.append(nn.ReLU())
-            return functional.relu(values)
+    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Replace one call, or let it pass."""
+        kwargs = kwargs or {}
+        if func in _MAXIMA and args[1:] and isinstance(args[1], Tensor) and args[1].requires_grad:
+            args = args[::-1] if not args[0].requires_grad else args
+        values = args[0] if args else kwargs.get("input")
+        if not isinstance(values, Tensor) or not values.requires_grad:
+            return func(*args, **kwargs)
+        high = _upper_bound(func, args, kwargs)
+        if high is None:
+            if func in _OTHERS:
+                self.others.add(func.__name__.strip("_"))
+            return func(*args, **kwargs)
+        self.found = True
+        rectified = _Guided.apply(values, high)
+        in_place = func.__name__.endswith("_") or kwargs.get("inplace")
+        return values.copy_(rectified) if in_place else rectified
 
-        mode = _Diverted(counted)
-        with frozen(model), torch.enable_grad(), mode:
-            model(images.detach().clone().requires_grad_())
-        self.rectifiers = nn.ModuleList(calls)
-        self.others = sorted(mode.others)
-        self._run: Callable[[Tensor], Tensor] = model.__call__
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the model's logits (N, K); while the model is `frozen` and the images require gradients.
+class _Guided(torch.autograd.Function):
+    """Cuts values between 0 and an upper bound; keeps the mask only, as the values may be overwritten."""
 
-        Raises:
-            ValueError: If the model calls more ReLUs than it did on the first image.
-        """
-        left = iter(self.rectifiers)
+    @staticmethod
+    def forward(context: Any, values: Tensor, high: Any) -> Tensor:
+        context.save_for_backward((values > 0) & (values < high))
+        return values.clamp(min=0).clamp(max=high)
 
-        def separate(values: Tensor) -> Tensor:
-            module = next(left, None)
-            if module is None:
-                msg = (
-                    "the network calls more ReLUs on some images than on others: guided backpropagation is not "
-                    "defined for it"
-                )
-                raise ValueError(msg)
-            rectified: Tensor = module(values)
-            return rectified
-
-        with _Diverted(separate):
-            return self._run(images)
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (mask,) = context.saved_tensors
+        return gradient.clamp(min=0) * mask, None
 
 
 @contextmanager
@@ -110,56 +123,21 @@ def frozen(model: nn.Module) -> Iterator[None]:
             weight.requires_grad = True
 
 
-class _Diverted(TorchFunctionMode):
-    """While it is active, calls of a ReLU go to a function; what that calls itself is not diverted again.
-
-    Attributes:
-        others: Names of other rectifiers that were called.
-    """
-
-    def __init__(self, rectify: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self._rectify = rectify
-        self.others: set[str] = set()
-
-    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Divert one call, or let it pass."""
-        kwargs = kwargs or {}
-        values = args[0] if args else kwargs.get("input")
-        if not isinstance(values, Tensor) or not values.requires_grad:
-            return func(*args, **kwargs)
-        if func in _OTHERS and not _is_threshold_of_zero(func, args, kwargs):
-            self.others.add(func.__name__.strip("_"))
-        elif _is_relu(func, args, kwargs):
-            rectified = self._rectify(values)
-            asked = func in {functional.relu, functional.threshold} and (
-                kwargs.get("inplace") or args[1:][-1:] == (True,)
-            )
-            return values.copy_(rectified) if asked or func in _IN_PLACE | _BELOW_IN_PLACE else rectified
-        return func(*args, **kwargs)
+def _upper_bound(func: Any, args: Any, kwargs: Any) -> Any:
+    """Return where a call that cuts its input at 0 cuts it above, infinity: nowhere; None if it is no such call."""
+    if func not in _BOUNDS:
+        return None
+    named = {name: value for name, value in kwargs.items() if name not in {"input", "inplace"}}
+    low, high = _BOUNDS[func](*args[1:], **named)
+    if not _holds(low, lambda bound: bound == 0):
+        return None
+    if high is None:
+        return inf
+    return high if _holds(high, lambda bound: bound > 0) else None
 
 
-def _is_relu(func: Any, args: Any, kwargs: Any) -> bool:
-    """Whether a call computes max(x, 0)."""
-    if func in _RECTIFIERS or _is_threshold_of_zero(func, args, kwargs):
-        return True
-    bounds = [*args[1:], *(value for name, value in kwargs.items() if name != "input")]
-    if func in _BELOW:
-        return len(bounds) == 1 and _is_zero(bounds[0])
-    if func not in _CLAMPS:
-        return False
-    low = args[1] if args[1:] else kwargs.get("min")
-    high = args[2] if args[2:] else kwargs.get("max")
-    return _is_zero(low) and (high is None or high == torch.inf)
-
-
-def _is_threshold_of_zero(func: Any, args: Any, kwargs: Any) -> bool:
-    """Whether a call is `threshold(x, 0, 0)`."""
-    given = dict(zip(("input", "threshold", "value"), args, strict=False)) | kwargs
-    return func is functional.threshold and _is_zero(given.get("threshold")) and _is_zero(given.get("value"))
-
-
-def _is_zero(bound: Any) -> bool:
+def _holds(bound: Any, condition: Callable[[Any], Any]) -> bool:
+    """Whether a condition holds for a bound, a number or a tensor that takes no gradient."""
     if isinstance(bound, Tensor):
-        return not bound.requires_grad and not bound.any()
-    return isinstance(bound, int | float) and bound == 0
+        return not bound.requires_grad and bool(condition(bound).all())
+    return isinstance(bound, int | float) and bool(condition(bound))
