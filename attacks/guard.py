@@ -83,6 +83,7 @@ class Guarded(nn.Module):
     """A model, and a detector beside it, whose first outputs are checked, and which do without `Layout` if they must.
 
     `x.view(len(x), -1)` after a convolution fails on channels-last activations; such a model goes on in its own layout.
+    A network that writes on its images, as `Normalize(inplace=True)` does, is refused: what follows would use others.
 
     Args:
         model: Gives logits (N, K).
@@ -141,7 +142,7 @@ class Guarded(nn.Module):
 
     def representation_step(self, images: Tensor, step_size: float) -> Tensor:
         """Return what the detector's method of that name does: the change (N, C, H, W) or (N, 1, H, W) of a step."""
-        change: Tensor = self._safely(lambda points: self.detector.representation_step(points, step_size), images)  # type: ignore[union-attr, operator]
+        change: Tensor = self._safely(self.detector.representation_step, images, step_size)  # type: ignore[union-attr, arg-type]
         return change.to(images.dtype)
 
     def _joint(self, images: Tensor) -> Any:
@@ -158,13 +159,27 @@ class Guarded(nn.Module):
             raise ValueError(msg)
         return self.detector(images)
 
-    def _safely(self, function: Callable[[Tensor], Any], images: Tensor) -> Any:
+    def _safely(self, function: Callable[..., Any], images: Tensor, *rest: Any) -> Any:
+        """Call a function of images, once more in another layout if it fails in this one; refuse one that writes."""
+        version = images._version  # noqa: SLF001 - torch's count of writes
         try:
-            return function(images)
-        except RuntimeError:
+            found = function(images, *rest)
+        except RuntimeError as error:
+            if "leaf Variable" in str(error):  # torch lets nobody write on images that take a gradient
+                raise self._writes() from error
             if not self._layout.in_rows():
                 raise
-            return function(images)
+            found = function(images, *rest)
+        if images._version != version:  # noqa: SLF001
+            raise self._writes()
+        return found
+
+    def _writes(self) -> ValueError:
+        names = " or ".join(type(each).__name__ for each in (self.model, self.detector) if each is not None)
+        return ValueError(
+            f"{names} writes on the images that it is given: set inplace=False in its first layers, or let it begin "
+            "with images.clone()"
+        )
 
     def _check(self, logits: Tensor, *scores: Tensor) -> None:
         is_tensor = isinstance(logits, Tensor)

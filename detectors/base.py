@@ -101,7 +101,7 @@ class Detector(Trainable):
             )
             raise ValueError(msg)
         with evaluation_mode(self):
-            scores: Tensor = self(images)
+            scores: Tensor = self(images.clone())  # on which a network may write
         return scores
 
     def judge(self, batch: tuple[Tensor, ...]) -> Tensor:

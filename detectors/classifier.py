@@ -49,19 +49,23 @@ class Classifier(ImageClassifier):
         self.mean = mean
         self.std = std
         self.network = ConvNet(shape, classes, widths, mean, std) if network is None else network
-        _check(self.network, shape, classes)
+        self._writes = _check(self.network, shape, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, K) of images (N, C, H, W) in [0, 1]."""
-        logits: Tensor = self.network(images)
+        """Return logits (N, K) of images (N, C, H, W) in [0, 1]; a network that writes on these gets a copy."""
+        logits: Tensor = self.network(images.clone() if self._writes else images)
         return logits
 
 
-def _check(network: nn.Module, shape: Sequence[int], classes: int) -> None:
-    """Refuse a network that does not give logits of such images, before anything is trained."""
+def _check(network: nn.Module, shape: Sequence[int], classes: int) -> bool:
+    """Refuse a network that does not give logits of such images, before anything is trained.
+
+    Returns:
+        Whether it writes on the images.
+    """
     name, images = type(network).__name__, f"images {tuple(shape)}"
     try:
-        logits = _probe(network, shape)
+        logits, writes = _probe(network, shape)
     except Exception as error:
         hint = "; if they are too small, set its option size" if getattr(network, "size", 0) is None else ""
         msg = f"{name} does not take {images} ({_first_line(error)}): use a network made for them{hint}"
@@ -76,19 +80,26 @@ def _check(network: nn.Module, shape: Sequence[int], classes: int) -> None:
     if not logits.isfinite().all():
         msg = f"{name} gives logits that are not finite for an image of zeros: check its weights and normalisation"
         raise ValueError(msg)
+    return writes
 
 
 @torch.no_grad()
-def _probe(network: nn.Module, shape: Sequence[int]) -> Tensor:
-    """Return the output of one image of zeros in eval mode; the mode of every module is as before afterwards."""
+def _probe(network: nn.Module, shape: Sequence[int]) -> tuple[Tensor, bool]:
+    """Return the output of one image of zeros in eval mode, and whether the image was written on.
+
+    The mode of every module is as before afterwards.
+    """
     like = next(chain(network.parameters(), network.buffers()), torch.empty(0))
     before = {module: module.training for module in network.modules()}
+    with torch.inference_mode(mode=False):
+        image = like.new_zeros(1, *shape)
+        version = image._version  # noqa: SLF001 - torch's count of writes
     try:
-        logits: Tensor = network.eval()(like.new_zeros(1, *shape))
+        logits: Tensor = network.eval()(image)
     finally:
         for module, training in before.items():
             module.training = training
-    return logits
+    return logits, image._version > version  # noqa: SLF001
 
 
 def _first_line(error: Exception) -> str:

@@ -31,7 +31,7 @@ def jacobian(model: nn.Module, images: Tensor, readout: Readout = "sum", logits:
         if not differentiable:
             images, logits = images.detach().clone().requires_grad_(), None
         if logits is None or not logits.requires_grad:
-            logits = model(images)
+            logits = model(images.clone())  # on which a network may write
         (gradient,) = torch.autograd.grad(_read(logits, readout).sum(), images, create_graph=differentiable)
     return gradient
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import settings
 from torch import nn
+from torch.nn import functional
 
 from attacks import FGSM
 from detectors import Classifier
@@ -40,6 +41,33 @@ def labels():
 def linear():
     """A linear classifier, whose minimal perturbations are known in closed form."""
     return nn.Sequential(nn.Flatten(), nn.Linear(SHAPE[1] * SHAPE[2], CLASSES))
+
+
+class Awkward(nn.Module):
+    """A network as people write them: it writes on its input if asked to, and flattens by `view` or `reshape`."""
+
+    def __init__(self, *, writes, flatten) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(SHAPE[0], 3, 3)
+        self.second = nn.Conv2d(3, 4, 3)
+        self.last = nn.Linear(64, CLASSES)
+        self.writes = writes
+        self.flatten = flatten
+
+    def forward(self, images):
+        """Return logits (N, K)."""
+        images = images.sub_(0.3).div_(0.4) if self.writes else (images - 0.3) / 0.4
+        values = functional.max_pool2d(functional.relu(self.second(functional.relu(self.first(images)))), 2)
+        return self.last(self.flatten(values, (len(values), 64)))
+
+
+@pytest.fixture
+def twins():
+    """A classifier of a network that writes and views, and one of the same weights that does neither, in double."""
+    kinds = {"writes": True, "flatten": torch.Tensor.view}, {"writes": False, "flatten": torch.Tensor.reshape}
+    awkward, plain = (Classifier(SHAPE, CLASSES, network=Awkward(**kind)).double().eval() for kind in kinds)
+    plain.load_state_dict(awkward.state_dict())
+    return awkward, plain
 
 
 @pytest.fixture

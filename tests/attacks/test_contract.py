@@ -376,6 +376,30 @@ def test_images_in_channels_last_give_the_same(attack, images):
     torch.testing.assert_close(result, attack(model, images, labels), rtol=0, atol=1e-6)
 
 
+@each(ALL)
+def test_classifier_whose_network_writes_on_its_input_and_flattens_by_view_is_attacked_as_any_other(
+    attack, twins, images
+):
+    awkward, plain = twins
+    images = images.double()
+    labels, before = goals(attack, plain, images), images.clone()
+    result, expected = (attack.report(model, images, labels) for model in (awkward, plain))
+    assert torch.equal(images, before)
+    torch.testing.assert_close(result.images, expected.images, rtol=0, atol=1e-6)
+    assert torch.equal(result.success, expected.success)
+    assert torch.equal(result.forward_passes, expected.forward_passes)
+    assert torch.equal(result.backward_passes, expected.backward_passes)
+
+
+@each(ALL)
+def test_network_that_writes_on_its_input_is_refused(attack, twins, images):
+    images, before = images.double(), images.double()
+    for labels in (goals(attack, twins[1], images), None)[: 1 + (not attack.targeted)]:
+        with pytest.raises(ValueError, match="Awkward writes on the images that it is given: set inplace=False"):
+            attack.report(twins[0].network, images, labels)
+    assert torch.equal(images, before)
+
+
 SIDES = strategies.integers(1, 4)
 VALUES = strategies.sampled_from([0.0, 1e-3, 0.3, 0.5, 0.999, 1.0])
 

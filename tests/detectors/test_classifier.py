@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from detectors import Classifier, ConvNet
+from detectors import JSD, Classifier, ConvNet
 from saliency.checkpoints import Portable
 
 SHAPE = (1, 12, 12)
@@ -82,3 +82,24 @@ def test_making_a_classifier_draws_nothing_beyond_its_weights():
     torch.manual_seed(0)
     ConvNet(SHAPE, 4, (4,))
     assert torch.equal(torch.get_rng_state(), after)
+
+
+def test_a_network_that_writes_on_its_input_gets_a_copy(twins, images):
+    awkward, plain = (classifier.float() for classifier in twins)
+    before = images.clone()
+    with torch.inference_mode():
+        assert torch.equal(awkward(images), plain(images))
+    assert torch.equal(images, before)
+    detectors = [JSD(classifier, widths=(4,)).eval() for classifier in (awkward, plain)]
+    detectors[1].load_state_dict(detectors[0].state_dict())
+    for function in ("__call__", "scores", "represent"):
+        found, expected = (getattr(detector, function)(images) for detector in detectors)
+        assert torch.allclose(found, expected, atol=1e-6)
+    assert torch.equal(images, before)
+
+
+def test_a_network_that_only_reads_its_input_gets_no_copy(twins, images):
+    seen = []
+    twins[1].network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    twins[1].float()(images)
+    assert seen[-1] is images

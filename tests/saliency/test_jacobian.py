@@ -119,3 +119,12 @@ def test_frozen_networks_are_differentiated_as_well(images):
     model = _network(nn.Softplus())
     expected = jacobian(model, images)
     assert torch.equal(jacobian(model.requires_grad_(requires_grad=False), images), expected)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_a_network_that_writes_on_its_input_has_the_jacobian_of_any_other(requires_grad, twins, images):
+    images = images.double().requires_grad_(requires_grad)
+    before = images.detach().clone()
+    found, expected = (jacobian(model.network, images, "predicted") for model in twins)
+    assert torch.allclose(found, expected)
+    assert torch.equal(images, before)

@@ -17,6 +17,7 @@ from tests.attacks.white_box.cases import (
     RANDOM,
     TARGETED,
     UNTARGETED,
+    Casting,
     FailingDetector,
     Watcher,
     ball_of,
@@ -249,6 +250,22 @@ def test_constant_and_saturated_networks_give_finite_images(attack, scale, linea
     assert adversarial.isfinite().all()
     assert adversarial.min() >= 0
     assert adversarial.max() <= 1
+
+
+@each({name: attack for name, attack in UNTARGETED.items() if attack.needs_detector})
+def test_network_or_detector_that_writes_on_its_input_is_refused(attack, twins, images):
+    class Writing(Casting):
+        def forward(self, batch):
+            return super().forward(batch.sub_(0.5))
+
+    images, before = images.double(), images.double()
+    labels = goals(attack, twins[1], images)
+    pairs = [(twins[0].network, Casting(1, seed=3)), (twins[1], Writing(1, seed=3))]
+    for model, detector in pairs:
+        names = f"{type(model).__name__} or {type(detector).__name__}"
+        with pytest.raises(ValueError, match=f"{names} writes on the images that it is given: set inplace=False"):
+            attack(model, images, labels, detector=detector)
+    assert torch.equal(images, before)
 
 
 def test_attacks_are_checked_when_they_are_made():
