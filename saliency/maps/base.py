@@ -73,10 +73,13 @@ class SaliencyMethod(ABC):
             return images.detach().clone()
         with evaluation_mode(model), gradients(images.device), guarded(model) as safe, _quiet():
             originals = images.detach().clone(memory_format=torch.contiguous_format)
-            whole = Problem(safe, originals, seed=seed_of(generator))
-            chosen = predictions(whole) if targets is None else targets.detach().to(images.device, torch.long)
-            safe.expect(chosen)
-            whole = Problem(safe, originals, chosen, seed=whole.seed)
+            if targets is None:
+                chosen = predictions(Problem(safe, originals))
+            else:
+                chosen = targets.detach().to(images.device, torch.long)
+                safe.expect(chosen)
+                safe.settle(originals[:2])  # a pass may be repeated in another layout, so before a method sets hooks
+            whole = Problem(safe, originals, chosen, seed=seed_of(generator))
             maps = torch.cat([self.attribute(part).detach().to(images.dtype) for part in whole.chunks()])
         if not maps.isfinite().all():
             msg = f"{type(self).__name__} gives maps that are not finite: check the model's logits and weights"

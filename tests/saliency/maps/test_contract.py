@@ -144,6 +144,28 @@ def test_values_that_are_not_finite_are_refused(method, images):
             method(Broken(), images)
 
 
+@EACH
+@pytest.mark.parametrize("given", [False, True], ids=["predicted classes", "given targets"])
+def test_a_classifier_whose_network_writes_on_its_input_and_flattens_by_view_is_explained_as_any_other(
+    method, given, twins, images
+):
+    images, before = images.double(), images.double().clone()
+    targets = torch.arange(8) % CLASSES if given else None
+    found, expected = (method.attributions(model, images, targets) for model in twins)
+    assert torch.equal(images, before)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-9)
+    assert expected.abs().max() > 1e-3
+
+
+@EACH
+def test_a_network_that_writes_on_its_input_is_refused(method, twins, images):
+    images, before = images.double(), images.double()
+    for targets in (None, torch.arange(8) % CLASSES):
+        with pytest.raises(ValueError, match="Awkward writes on the images that it is given: set inplace=False"):
+            method(twins[0].network, images, targets)
+    assert torch.equal(images, before)
+
+
 def test_the_learnt_model_is_a_method_among_others(saliency, classifier, images, targets):
     method = Learnt(saliency=saliency.train())
     with torch.no_grad():
