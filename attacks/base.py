@@ -89,10 +89,14 @@ class Attack(ABC):
 
         Raises:
             ValueError: If the images, labels or region do not fit, a detector or target is missing, or the model gives
-                anything but logits of two classes or more.
+                anything but logits of two classes or more, writes on its images, gives NaN for all of them, or passes
+                no gradient though the attack needs one.
             TypeError: If `targeted` is no truth value.
             RuntimeError: If the attack's images are no tensor like the images, leave [0, 1] or are not finite, or the
                 model needs other images.
+
+        Warns:
+            UserWarning: Of what would pass for robustness; see `attacks.outputs.FirstOutputs`.
         """
         return self._attack(model, images, labels, detector, region, generator, passes=None)
 

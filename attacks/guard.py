@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attacks.outputs import FirstOutputs
+
 _DIMENSIONS = 4
 """Of a batch of images: (N, C, H, W)."""
 _LOGITS = 2
@@ -100,6 +102,7 @@ class Guarded(nn.Module):
         self.model = model
         self.detector = detector
         self._layout = layout
+        self._outputs = FirstOutputs(model, detector)
         self._classes = classes
         self._largest_label: int | None = None
         self._shares = detector is not None and getattr(detector, "classifier", None) is model
@@ -125,18 +128,21 @@ class Guarded(nn.Module):
         """Return the logits (N, K) of images (N, C, H, W)."""
         logits: Tensor = self._safely(self.model, images)
         self._check(logits)
+        self._outputs.look(images, logits, None)
         return _fitted(logits, images)
 
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (N, K) and the detector's scores (N,), from one pass through the model if it offers that."""
         logits, scores = self._safely(self._joint, images)
         self._check(logits, scores)
+        self._outputs.look(images, logits, scores)
         return _fitted(logits, images), _fitted(scores, images)
 
     def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return logits (N, K), scores (N,), and scores (N,) of the detector's parts by name; none if it names none."""
         logits, scores, parts = self._safely(self._surrogates, images)
         self._check(logits, scores, *parts.values())
+        self._outputs.look(images, logits, scores)
         fitted = {name: _fitted(part, images) for name, part in parts.items()}
         return _fitted(logits, images), _fitted(scores, images), fitted
 
@@ -144,6 +150,10 @@ class Guarded(nn.Module):
         """Return what the detector's method of that name does: the change (N, C, H, W) or (N, 1, H, W) of a step."""
         change: Tensor = self._safely(self.detector.representation_step, images, step_size)  # type: ignore[union-attr, arg-type]
         return change.to(images.dtype)
+
+    def conclude(self) -> None:
+        """Warn of gradients that were exactly 0; after the call."""
+        self._outputs.conclude()
 
     def _joint(self, images: Tensor) -> Any:
         offered = getattr(self.detector, "joint", None)
@@ -222,7 +232,9 @@ def guarded(model: nn.Module, detector: nn.Module | None = None, classes: int = 
     """
     layout = Layout(model, detector)
     try:
-        yield Guarded(model, layout, detector, classes)
+        safe = Guarded(model, layout, detector, classes)
+        yield safe
+        safe.conclude()
     finally:
         layout.undo()
 

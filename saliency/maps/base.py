@@ -63,8 +63,12 @@ class SaliencyMethod(ABC):
             images' dtype and device. An image's map does not depend on its neighbours in the batch.
 
         Raises:
-            ValueError: If images or targets do not fit, or the method is not defined for this model.
+            ValueError: If images or targets do not fit, the method is not defined for this model, or the model writes
+                on its images, gives NaN for all of them, or passes no gradient though the method needs one.
             RuntimeError: If the result is not finite.
+
+        Warns:
+            UserWarning: If the model gives probabilities, some NaN, or gradients that are all 0.
         """
         check_images(images)
         if targets is not None:

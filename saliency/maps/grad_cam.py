@@ -27,7 +27,8 @@ class GradCAM(SaliencyMethod):
             height and a width, before any pooling, with its ReLU where that is a module. It must be called once.
 
     Raises:
-        ValueError: At the call, if there is no such layer, it gives no maps, or attention follows it.
+        ValueError: At the call, if there is no such layer, it gives no maps, attention follows it, or the network
+            passes no gradient.
 
     Reference:
         Selvaraju et al., "Grad-CAM", arXiv 1610.02391. By Captum, enlarged to the image bilinearly.
@@ -48,6 +49,11 @@ class GradCAM(SaliencyMethod):
         try:
             maps = explained.attribute(problem.images, problem.labels, relu_attributions=True)
         except (AssertionError, RuntimeError) as error:
+            if "does not require grad" in str(error):
+                msg = (
+                    "no gradient leads from the logits to a layer (no_grad in the network?): use LIME, which needs none"
+                )
+                raise ValueError(msg) from error
             if self.layer is None or "out of memory" in str(error):
                 raise
             msg = f"layer {name!r} gives no maps that the logits depend on: give the name of a convolution"

@@ -61,18 +61,24 @@ def test_targeted_success_means_that_the_prediction_is_the_target(attack, linear
 
 
 class Broken(nn.Module):
-    """A model whose logits are not numbers."""
+    """A model whose logits are not numbers for images with a bright corner."""
 
     def forward(self, images):
         """Return logits."""
-        return torch.full((len(images), 4), torch.nan) + images.flatten(1)[:, :4]
+        logits = images.flatten(1)[:, 1:5]
+        return torch.where(images[:, :1, 0, 0] > 0.5, torch.nan, 1) * logits
 
 
 @pytest.mark.parametrize("attack", [FGSM(epsilon=0), PGD(epsilon=0.1, restarts=2, steps=2)], ids=["FGSM", "PGD"])
-def test_nan_is_no_prediction_and_no_success(attack, images):
+def test_nan_is_no_prediction_and_no_success_and_is_told(attack, images):
+    broken = torch.arange(8) < 3
+    images[:, 0, 0, 0] = broken.float()
     for targeted in (False, True):
         labels = torch.full((8,), 0 if targeted else 1)
-        assert not replace(attack, targeted=targeted).report(Broken(), images, labels).success.any()
+        with pytest.warns(UserWarning, match="logits of Broken are NaN for 3 of 8 images"):
+            result = replace(attack, targeted=targeted).report(Broken(), images, labels)
+        assert not result.success[broken].any()
+        assert targeted or result.success[~broken].any()
 
 
 def test_image_that_was_wrong_before_counts_as_success_against_its_label(linear, images):

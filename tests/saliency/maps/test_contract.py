@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from saliency import Learnt, Random
+from saliency import LIME, Gradient, Learnt, Random
 from saliency.maps import reduce
 from tests.conftest import CLASSES
 from tests.saliency.maps.cases import EACH, METHODS, SEEDED, Constant, hooks_of
@@ -164,6 +164,28 @@ def test_a_network_that_writes_on_its_input_is_refused(method, twins, images):
         with pytest.raises(ValueError, match="Awkward writes on the images that it is given: set inplace=False"):
             method(twins[0].network, images, targets)
     assert torch.equal(images, before)
+
+
+class Silent(Constant):
+    @torch.no_grad()
+    def forward(self, images):
+        return super().forward(images)
+
+
+@EACH
+def test_a_network_without_a_gradient_is_refused_unless_the_method_needs_none(method, images, labels):
+    if isinstance(method, LIME | Random):
+        assert method(Silent(), images, labels).isfinite().all()
+    else:
+        with pytest.raises(ValueError, match=r"no gradient leads from the logits .* LIME"):
+            method(Silent(), images, labels)
+
+
+def test_probabilities_and_gradients_of_zero_are_told(images, labels):
+    with pytest.warns(UserWarning, match="the gradient of the logits of Constant is exactly 0 for every image"):
+        Gradient()(Constant(), images, labels)
+    with pytest.warns(UserWarning, match="Sequential gives probabilities"):
+        Gradient()(nn.Sequential(nn.Flatten(), nn.Linear(144, 4), nn.Softmax(1)), images, labels)
 
 
 def test_the_learnt_model_is_a_method_among_others(saliency, classifier, images, targets):

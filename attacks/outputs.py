@@ -1,0 +1,107 @@
+"""What the first outputs of a network tell: whether they are logits, and whether a gradient leads to the images."""
+
+import warnings
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+_SUM_OF_PROBABILITIES = 1e-3
+"""By how much the sum of rounded probabilities may differ from 1."""
+
+
+class FirstOutputs:
+    """Looks at the first logits and scores of a call, and says once what would pass for robustness.
+
+    Logits are refused where they are NaN for every image, and where no gradient leads from them to the images though an
+    attack or a map asks for one. A warning tells of other NaN, of probabilities in place of logits, of scores without a
+    gradient (the attack goes on: a detector may hide it on purpose), and of gradients that are exactly 0 for every
+    image, as where something is rounded.
+
+    Args:
+        model: Gives logits.
+        detector: Gives scores; None: there is none.
+    """
+
+    def __init__(self, model: nn.Module, detector: nn.Module | None) -> None:
+        self._names = {"logits": type(model).__name__, "scores": type(detector).__name__}
+        self._checked: set[str] = set()
+        self._traced: dict[str, tuple[Tensor, Tensor]] = {}  # whether a gradient was asked for, and came: 0-dim. bool
+
+    def look(self, images: Tensor, logits: Tensor, scores: Tensor | None) -> None:
+        """Look at the outputs of a pass; only the first ones of each kind cost anything.
+
+        Args:
+            images: (N, C, H, W).
+            logits: (N, K).
+            scores: (N,).
+
+        Raises:
+            ValueError: If the logits cannot be used.
+        """
+        for kind, values in (("logits", logits), ("scores", scores)):
+            if values is None or len(values) == 0:
+                continue
+            if kind not in self._checked:
+                self._checked.add(kind)
+                self._check(kind, values.detach().view(len(values), -1))
+            if kind not in self._traced and images.requires_grad and torch.is_grad_enabled():
+                self._traced[kind] = self._trace(kind, values, images)
+
+    def conclude(self) -> None:
+        """Warn of gradients that were 0; the host waits for a device here."""
+        for kind, (asked, came) in self._traced.items():
+            if asked & ~came:
+                msg = (
+                    f"the gradient of the {kind} of {self._names[kind]} is exactly 0 for every image (does it round "
+                    "its input?): that gradients find nothing there is no sign of robustness"
+                )
+                warnings.warn(msg, stacklevel=2)
+
+    def _check(self, kind: str, rows: Tensor) -> None:
+        sums = (rows.sum(1) - 1).abs() < _SUM_OF_PROBABILITIES
+        likely = ((rows >= 0).all() & sums.all()).to(torch.long)
+        broken, probabilities = torch.stack([rows.isnan().any(1).sum(), likely]).tolist()
+        name = self._names[kind]
+        if broken == len(rows) and kind == "logits":
+            msg = f"the logits of {name} are NaN for every image: check its weights and its normalisation"
+            raise ValueError(msg)
+        if broken:
+            counted = "not fooled" if kind == "logits" else "rejected"
+            msg = f"the {kind} of {name} are NaN for {broken} of {len(rows)} images: these count as {counted}"
+            warnings.warn(msg, stacklevel=2)
+        if probabilities and kind == "logits":
+            msg = f"{name} gives probabilities, rows that sum to 1, in place of logits: leave out its softmax"
+            warnings.warn(msg, stacklevel=2)
+
+    def _trace(self, kind: str, values: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where it is noted whether a gradient was asked for, and whether it came."""
+        asked, came = (torch.zeros((), dtype=torch.bool, device=images.device) for _ in range(2))
+        told = f"no gradient leads from the {kind} of {self._names[kind]} to the images (no_grad, detach, bytes in it?)"
+        if _leads(values, images):
+            values.register_hook(partial(_note, asked))  # type: ignore[no-untyped-call]
+            images.register_hook(partial(_note, came))  # type: ignore[no-untyped-call]
+        elif kind == "logits":
+            msg = f"{told}: let it pass one, or use a method that needs none, as Square and LIME"
+            raise ValueError(msg)
+        else:
+            warnings.warn(f"{told}: gradients only work against the model; Square needs none", stacklevel=2)
+        return asked, came
+
+
+def _note(noted: Tensor, gradient: Tensor) -> None:
+    noted.logical_or_(gradient.detach().any())
+
+
+def _leads(output: Tensor, images: Tensor) -> bool:
+    """Return whether the graph of an output holds the images."""
+    goal = torch.autograd.graph.get_gradient_edge(images).node
+    left, known = [output.grad_fn], set()
+    while left:
+        node = left.pop()
+        if node is goal:
+            return True
+        if node is not None and node not in known:
+            known.add(node)
+            left.extend(following for following, _ in node.next_functions)
+    return False
