@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.base import Attack
+from attacks.checks import lengths
 from attacks.problem import Problem
 
 
@@ -52,8 +53,9 @@ class Advertorch(Attack):
 
     Raises:
         ValueError: If advertorch has no such attack, the attack no such argument, or the argument is not the
-            caller's to give; if an attack that only has a targeted form here (JSMA, LBFGS) is not `targeted`, or one
-            that has none (FAB) is; or if it takes no labels (Attack, ChooseBestAttack, FastFeatureAttack).
+            caller's to give; if an L-inf length (eps, eps_iter) is above 1; if an attack that only has a targeted form
+            here (JSMA, LBFGS) is not `targeted`, or one that has none (FAB) is; or if it takes no labels (Attack,
+            ChooseBestAttack, FastFeatureAttack).
 
     Works on today's torch (tested): GradientSignAttack, LinfPGDAttack, L2PGDAttack, MomentumIterativeAttack,
     SparseL1DescentAttack, DDNL2Attack, ElasticNetL1Attack, LinfSPSAAttack in both forms; LinfFABAttack and L2FABAttack
@@ -86,6 +88,9 @@ class Advertorch(Attack):
         if unknown:
             msg = f"advertorch's {self.attack} takes {', '.join(accepted)}; got {', '.join(unknown)}"
             raise ValueError(msg)
+        if _is_linf(self.attack, {name: each.default for name, each in accepted.items()} | self.parameters):
+            given = {name: self.parameters.get(name) for name in ("eps", "eps_iter")}
+            lengths("linf", **{name: each for name, each in given.items() if isinstance(each, int | float)})
         always_targeted = self.attack in _ALWAYS_TARGETED
         if always_targeted and not self.targeted:
             msg = f"advertorch's {self.attack} always takes its labels as targets: set targeted=True and pass targets"
@@ -113,6 +118,12 @@ class Advertorch(Attack):
             msg = f"advertorch has no attack {self.attack!r}; it has {', '.join(_known())}"
             raise ValueError(msg)
         return found
+
+
+def _is_linf(attack: str, arguments: dict[str, Any]) -> bool:
+    """Tell whether lengths of an attack of advertorch with such arguments are of the L-inf norm."""
+    by_name = attack.startswith("Linf") or attack in {"GradientSignAttack", "FGSM"}
+    return by_name or arguments.get("ord") == np.inf or arguments.get("norm") == "Linf"
 
 
 def _known() -> list[str]:

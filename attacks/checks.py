@@ -56,6 +56,23 @@ def above_zero(**values: float) -> None:
             raise ValueError(msg)
 
 
+def lengths(norm: str, **values: float) -> None:
+    """Refuse lengths below 0 and, in the L-inf norm, above 1: values of images lie in [0, 1].
+
+    Args:
+        norm: linf or another one, where a length may be more.
+        values: The lengths by the names of their hyper-parameters.
+
+    Raises:
+        ValueError: Naming the hyper-parameter, what it must be and what it is.
+    """
+    at_least(0, **values)
+    for name, value in values.items():
+        if norm == "linf" and value > 1:
+            msg = f"{name} must be at most 1, for images are in [0, 1]: write 8/255 for 8 grey levels; got {value}"
+            raise ValueError(msg)
+
+
 def one_of(accepted: tuple[str, ...], **values: str) -> None:
     """Refuse words that are not accepted.
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from attacks.ball import NORMS, Ball
 from attacks.base import Attack
-from attacks.checks import at_least, one_of
+from attacks.checks import at_least, lengths, one_of
 from attacks.problem import Problem
 
 
@@ -32,7 +32,8 @@ class _Walk(Attack):
     def __post_init__(self) -> None:
         plan = self._plan()
         at_least(1, steps=plan.steps)
-        at_least(0, epsilon=self.epsilon, step_size=plan.step_size, decay=plan.decay or 0)
+        at_least(0, decay=plan.decay or 0)
+        lengths(plan.norm, epsilon=self.epsilon, step_size=plan.step_size)
 
     @abstractmethod
     def _plan(self) -> _Plan:
@@ -70,11 +71,11 @@ class FGSM(_Walk):
     r"""Fast gradient sign method: one step :math:`x + \epsilon\,\mathrm{sign}(\nabla_x L)`.
 
     Args:
-        epsilon: L-inf budget, at least 0; the default .3 is cleverhans', for MNIST.
+        epsilon: L-inf budget, in [0, 1]; the default .3 is cleverhans', for MNIST.
         targeted: Whether labels are targets to reach.
 
     Raises:
-        ValueError: If epsilon is negative or not finite.
+        ValueError: If epsilon is out of its range.
 
     Reference:
         Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples", arXiv 1412.6572, section 4.
@@ -89,8 +90,8 @@ class BIM(_Walk):
     """Basic iterative method: signed steps from the image itself, each clipped to the ball; labels stay fixed.
 
     Args:
-        epsilon: L-inf budget, at least 0; the default .3 is cleverhans', for MNIST.
-        step_size: L-inf length of a step, at least 0.
+        epsilon: L-inf budget, in [0, 1]; the default .3 is cleverhans', for MNIST.
+        step_size: L-inf length of a step, in [0, 1].
         steps: Number of steps, at least 1.
         targeted: Whether labels are targets to reach.
 
@@ -113,8 +114,8 @@ class MIM(_Walk):
     r"""Momentum iterative method: signed steps along :math:`g \leftarrow \mu g + \nabla L / \overline{|\nabla L|}`.
 
     Args:
-        epsilon: L-inf budget, at least 0; the default .3 is cleverhans', for MNIST.
-        step_size: L-inf length of a step, at least 0.
+        epsilon: L-inf budget, in [0, 1]; the default .3 is cleverhans', for MNIST.
+        step_size: L-inf length of a step, in [0, 1].
         steps: Number of steps, at least 1.
         decay: Weight of the past gradients, at least 0.
         targeted: Whether labels are targets to reach.
@@ -144,8 +145,8 @@ class PGD(_Walk):
     highest cross entropy (targeted: of lowest).
 
     Args:
-        epsilon: Budget, at least 0, in the norm chosen; the default .3 is Madry et al.'s, for MNIST.
-        step_size: Length of a step in that norm, at least 0.
+        epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1); the default .3 is Madry et al.'s, for MNIST.
+        step_size: Length of a step in that norm, at least 0 (L-inf: at most 1).
         steps: Number of steps, at least 1.
         restarts: Number of random starts, at least 1.
         norm: "linf" or "l2".

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from attacks.base import Attack
-from attacks.checks import at_least
+from attacks.checks import at_least, lengths
 from attacks.loop import Left, column
 from attacks.norms import project_linf
 from attacks.problem import Problem
@@ -22,8 +22,8 @@ class LocalizedBIM(Attack):
     in time is returned as it was. Without a region the whole image may change.
 
     Args:
-        epsilon: L-inf budget, at least 0; the default 1 is none.
-        step_size: L-inf length of a step, at least 0.
+        epsilon: L-inf budget, in [0, 1]; the default 1 is none.
+        step_size: L-inf length of a step, in [0, 1].
         steps: Most steps, at least 1.
         probability: What the goal's probability must reach, in (0, 1).
         targeted: Whether labels are targets to reach, as in the paper.
@@ -42,7 +42,7 @@ class LocalizedBIM(Attack):
     probability: float = 0.99
 
     def __post_init__(self) -> None:
-        at_least(0, epsilon=self.epsilon, step_size=self.step_size)
+        lengths("linf", epsilon=self.epsilon, step_size=self.step_size)
         at_least(1, steps=self.steps)
         if not 0 < self.probability < 1:
             msg = f"probability must be above 0 and below 1, got {self.probability}"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack
-from attacks.checks import at_least, one_of
+from attacks.checks import at_least, lengths, one_of
 from attacks.margin import fooled, log_odds
 from attacks.norms import project_linf
 from attacks.problem import Problem
@@ -25,14 +25,14 @@ class Alternating(Attack):
     entropy, taken from the log-odds, which do not vanish where the softmax saturates.
 
     Args:
-        step_size: L-inf length of each of the two steps; .005 in the authors' code for CIFAR-10.
+        step_size: L-inf length of each of the two steps, in [0, 1]; .005 in the authors' code for CIFAR-10.
         steps: Iterations T, at least 1; 5 in the paper.
         update: accumulate: each step starts where the last one ended; literal: each starts at the image, as the
             equations are printed, so that the detector's step overwrites the classifier's.
         through_saliency: Whether the detector's step goes along its gradient with respect to the image, through
             everything that it looks at. False: the authors' code, a step of the representation with the map held
             constant; only for detectors with `representation_step`.
-        epsilon: L-inf budget of the whole, at least 0; None: none, as in the paper, so only [0, 1].
+        epsilon: L-inf budget of the whole, in [0, 1]; None: none, as in the paper, so only [0, 1].
         targeted: Whether labels are targets to reach.
 
     Raises:
@@ -55,7 +55,7 @@ class Alternating(Attack):
     def __post_init__(self) -> None:
         one_of(UPDATES, update=self.update)
         at_least(1, steps=self.steps)
-        at_least(0, step_size=self.step_size, epsilon=0 if self.epsilon is None else self.epsilon)
+        lengths("linf", step_size=self.step_size, epsilon=0 if self.epsilon is None else self.epsilon)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

@@ -20,7 +20,7 @@ class Joint(Walk):
     backward passes a step. In the L2 norm the directions have unit length instead of signs.
 
     Args:
-        epsilon: Budget, at least 0, in the norm chosen.
+        epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1).
         step_size: The length a of the first step; None: a tenth of epsilon, or more if steps are few.
         steps: Number of steps, at least 1.
         restarts: Number of walks, at least 1; the first begins at the image, the others at random points.
@@ -82,7 +82,7 @@ class JointLoss(Walk):
     once both have happened, their geometric mean follows. Kept is the misclassified point of lowest score.
 
     Args:
-        epsilon: Budget, at least 0, in the norm chosen.
+        epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1).
         step_size: Length of the first step in that norm; None: a tenth of epsilon, or more if steps are few.
         steps: Number of steps of a walk, at least 1.
         restarts: Number of searches, at least 1; the first begins at the image, the others at random points.

@@ -71,7 +71,7 @@ class SelectivePGD(_Projected):
     of lowest score, the last one included; so the result is for every threshold.
 
     Args:
-        epsilon: Budget, at least 0, in the norm chosen.
+        epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1).
         step_size: Length of the first step in that norm; None: a tenth of epsilon, or more if steps are few.
         steps: Number of steps, at least 1.
         restarts: Number of walks, at least 1; the first begins at the image, the others at random points.
@@ -102,7 +102,7 @@ class OrthogonalPGD(_Projected):
     the L-inf norm the sign is taken afterwards, so that the step is orthogonal no longer. Two backward passes a step.
 
     Args:
-        epsilon: Budget, at least 0, in the norm chosen.
+        epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1).
         step_size: Length of the first step in that norm; None: a tenth of epsilon, or more if steps are few.
         steps: Number of steps, at least 1.
         restarts: Number of walks, at least 1; the first begins at the image, the others at random points.

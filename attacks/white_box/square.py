@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from attacks.base import Attack
-from attacks.checks import at_least
+from attacks.checks import at_least, lengths
 from attacks.problem import Problem
 from attacks.white_box.kept import Kept
 
@@ -28,7 +28,7 @@ class Square(Attack):
     gradient is asked for.
 
     Args:
-        epsilon: L-inf budget, at least 0.
+        epsilon: L-inf budget, in [0, 1].
         queries: Passes of each image, at least 2: the image, the stripes, then squares.
         share: The squares' share of the image at first, in (0, 1]; halved nine times on the way.
         targeted: Whether labels are targets to reach.
@@ -49,7 +49,7 @@ class Square(Attack):
     share: float = 0.8
 
     def __post_init__(self) -> None:
-        at_least(0, epsilon=self.epsilon)
+        lengths("linf", epsilon=self.epsilon)
         at_least(2, queries=self.queries)
         at_least(0, share=self.share)
         if not 0 < self.share <= 1:

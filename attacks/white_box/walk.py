@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks.ball import NORMS, Ball
 from attacks.base import Attack
-from attacks.checks import at_least, one_of
+from attacks.checks import at_least, lengths, one_of
 from attacks.problem import Problem
 from attacks.white_box.kept import Kept
 
@@ -38,7 +38,7 @@ class Walk(Attack):
         one_of(NORMS, norm=self.norm)
         one_of(SCHEDULES, schedule=self.schedule)
         at_least(1, steps=self.steps, restarts=self.restarts)
-        at_least(0, epsilon=self.epsilon, step_size=0 if self.step_size is None else self.step_size)
+        lengths(self.norm, epsilon=self.epsilon, step_size=0 if self.step_size is None else self.step_size)
 
     def length(self, step: int) -> float:
         """Return the length of a step, counted from 0.

@@ -6,7 +6,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from attacks.checks import above_zero, at_least, one_of, untargeted
+from attacks import (
+    BIM,
+    FGSM,
+    MIM,
+    PGD,
+    Advertorch,
+    Alternating,
+    Joint,
+    JointLoss,
+    LocalizedBIM,
+    OrthogonalPGD,
+    SelectivePGD,
+    Square,
+)
+from attacks.checks import above_zero, at_least, lengths, one_of, untargeted
 
 
 @pytest.mark.parametrize("value", [0, -1])
@@ -63,6 +77,15 @@ def test_numbers_above_0_are_accepted():
     above_zero(learning_rate=1e-300, constant=7)
 
 
+@pytest.mark.parametrize("value", [1.001, 8])
+def test_lengths_above_the_range_of_images_are_refused_in_the_norm_that_cannot_have_them(value):
+    with pytest.raises(ValueError, match=rf"^epsilon must be at most 1, .*: write 8/255 for 8 .* levels; got {value}$"):
+        lengths("linf", step_size=1, epsilon=value)
+    lengths("l2", epsilon=value)
+    with pytest.raises(ValueError, match="epsilon must be finite and at least 0"):
+        lengths("l2", epsilon=-value)
+
+
 @pytest.mark.parametrize("value", ["l1", "Linf", "", None])
 def test_other_words_are_refused_with_those_that_are_accepted(value):
     with pytest.raises(ValueError, match=rf"^norm must be linf or l2, got {value!r}$"):
@@ -78,3 +101,43 @@ def test_targeted_is_refused_with_the_name_of_the_attack():
         untargeted(SimpleNamespace(targeted=True))
     untargeted(SimpleNamespace(targeted=False))
     untargeted(SimpleNamespace())
+
+
+IN_A_BALL = (FGSM, BIM, MIM, PGD, LocalizedBIM, Square, Alternating, Joint, JointLoss, SelectivePGD, OrthogonalPGD)
+WITH_A_NORM = (PGD, Joint, JointLoss, SelectivePGD, OrthogonalPGD)
+
+
+@pytest.mark.parametrize("attack", IN_A_BALL)
+def test_every_attack_in_a_ball_refuses_an_epsilon_or_step_size_in_grey_levels(attack):
+    for name in ("epsilon", "step_size")[: 1 if attack in {FGSM, Square} else 2]:
+        with pytest.raises(ValueError, match=f"{name} must be at most 1, .*; got 8"):
+            attack(**{name: 8})
+
+
+@pytest.mark.parametrize("attack", WITH_A_NORM)
+def test_attacks_in_the_l2_norm_may_go_farther(attack):
+    assert attack(epsilon=3.0, step_size=2.0, norm="l2").epsilon == 3
+
+
+@pytest.mark.parametrize(
+    ("attack", "parameters", "name"),
+    [
+        ("LinfPGDAttack", {"eps": 8}, "eps"),
+        ("LinfPGDAttack", {"eps": 0.3, "eps_iter": 2.0}, "eps_iter"),
+        ("GradientSignAttack", {"eps": 8}, "eps"),
+        ("LinfFABAttack", {"eps": 8}, "eps"),
+        ("FABAttack", {"eps": 8}, "eps"),
+        ("PGDAttack", {"eps": 8}, "eps"),
+        ("MomentumIterativeAttack", {"eps": 8, "ord": np.inf}, "eps"),
+    ],
+)
+def test_attacks_of_advertorch_refuse_them_as_well(attack, parameters, name):
+    with pytest.raises(ValueError, match=f"^{name} must be at most 1, "):
+        Advertorch(attack=attack, parameters=parameters)
+
+
+def test_attacks_of_advertorch_in_other_norms_may_go_farther():
+    others = {"L2PGDAttack": {}, "SparseL1DescentAttack": {}, "PGDAttack": {"ord": 2}, "L2FABAttack": {}}
+    for attack, more in others.items():
+        assert Advertorch(attack=attack, parameters={"eps": 8, **more}).parameters["eps"] == 8
+    assert Advertorch(attack="LinfFABAttack", parameters={"eps": None}).parameters == {"eps": None}
