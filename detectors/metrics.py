@@ -1,9 +1,12 @@
 """How well scores tell adversarial images from clean ones."""
 
+from typing import Any
+
 import torch
 import torchmetrics
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_roc
+from torchmetrics.utilities import dim_zero_cat
 
 
 def probabilities(scores: Tensor) -> Tensor:
@@ -19,51 +22,88 @@ def probabilities(scores: Tensor) -> Tensor:
     return 0.5 + 0.5 * scores / (1 + scores.abs())
 
 
-def auroc(clean: Tensor, adversarial: Tensor) -> float:
-    """Return the chance that an adversarial image scores higher than a clean one, ties counted half."""
-    return binary_auroc(*_joined(clean, adversarial)).item()
+def auroc(clean: Tensor, adversarial: Tensor) -> float | None:
+    """Return the chance that an adversarial image scores higher than a clean one, ties counted half.
+
+    Args:
+        clean: (n,) scores of clean images.
+        adversarial: (m,) scores of adversarial images.
+
+    Returns:
+        In [0, 1]; None if either has no scores, or a score is NaN. So do the other functions here.
+    """
+    joined = _joined(clean, adversarial)
+    return None if joined is None else binary_auroc(*joined).item()
 
 
-def average_precision(clean: Tensor, adversarial: Tensor) -> float:
+def average_precision(clean: Tensor, adversarial: Tensor) -> float | None:
     """Return the area under precision over recall, adversarial being the positive class."""
-    return binary_average_precision(*_joined(clean, adversarial)).item()
+    joined = _joined(clean, adversarial)
+    return None if joined is None else binary_average_precision(*joined).item()
 
 
-def roc(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
+def roc(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor] | None:
     """Return the false- and the true-positive rates (k,) at every threshold, from (0, 0) to (1, 1)."""
-    false_positive_rate, true_positive_rate, _ = binary_roc(*_joined(clean, adversarial))
-    return false_positive_rate, true_positive_rate
+    joined = _joined(clean, adversarial)
+    return None if joined is None else binary_roc(*joined)[:2]
 
 
-def fpr_at_tpr(clean: Tensor, adversarial: Tensor, tpr: float = 0.95) -> float:
+def fpr_at_tpr(clean: Tensor, adversarial: Tensor, tpr: float = 0.95) -> float | None:
     """Return the smallest false-positive rate at which at least `tpr` of the adversarial images are found."""
-    false_positive_rate, true_positive_rate = roc(clean, adversarial)
-    return false_positive_rate[true_positive_rate >= tpr - 1e-9].min().item()
+    rates = roc(clean, adversarial)
+    return None if rates is None else rates[0][rates[1] >= tpr - 1e-9].min().item()
 
 
-def balanced_accuracy(clean: Tensor, adversarial: Tensor, threshold: float = 0.0) -> float:
+def balanced_accuracy(clean: Tensor, adversarial: Tensor, threshold: float = 0.0) -> float | None:
     """Return the mean of the shares told right of both kinds; score 0 is probability .5, the paper's threshold."""
-    return (rate_above(adversarial, threshold) + 1 - rate_above(clean, threshold)) / 2
+    false, true = rate_above(clean, threshold), rate_above(adversarial, threshold)
+    return None if false is None or true is None else (true + 1 - false) / 2
 
 
-def rate_above(scores: Tensor, threshold: float) -> float:
-    """Return the share of the scores above the threshold."""
-    return (scores > threshold).double().mean().item()
+def rate_above(scores: Tensor, threshold: float) -> float | None:
+    """Return the share of the scores (n,) above the threshold."""
+    return (scores > threshold).double().mean().item() if _known(scores) else None
 
 
 def training_metrics() -> torchmetrics.MetricCollection:
-    """Return what a detector logs while it trains and under `train.py test`; takes probabilities and 0/1 targets."""
-    classification = torchmetrics.classification
+    """Return what a detector logs while it trains and under `train.py test`; takes probabilities and 0/1 targets.
+
+    An area of images of one kind, or of a score that is NaN, is NaN.
+    """
     return torchmetrics.MetricCollection(
         {
-            "accuracy": classification.BinaryAccuracy(),
-            "auroc": classification.BinaryAUROC(),
-            "average_precision": classification.BinaryAveragePrecision(),
+            "accuracy": torchmetrics.classification.BinaryAccuracy(),
+            "auroc": _AUROC(),
+            "average_precision": _AveragePrecision(),
         }
     )
 
 
-def _joined(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ranks in (0, 1), which keep the order of any finite scores exactly, and 0/1 targets."""
+class _AUROC(torchmetrics.classification.BinaryAUROC):
+    def compute(self) -> Tensor:  # type: ignore[override]
+        """Return the area, or NaN."""
+        return _of_both_kinds(self, super().compute())
+
+
+class _AveragePrecision(torchmetrics.classification.BinaryAveragePrecision):
+    def compute(self) -> Tensor:  # type: ignore[override]
+        """Return the area, or NaN."""
+        return _of_both_kinds(self, super().compute())
+
+
+def _of_both_kinds(metric: Any, value: Tensor) -> Tensor:
+    scores, targets = dim_zero_cat(metric.preds), dim_zero_cat(metric.target)
+    known = (targets == 0).any() & (targets == 1).any() & ~scores.isnan().any()
+    return value.where(known, torch.nan)
+
+
+def _known(scores: Tensor) -> bool:
+    return len(scores) > 0 and not bool(scores.isnan().any())
+
+
+def _joined(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return ranks in (0, 1), which keep the order of any scores exactly, and 0/1 targets; None as above."""
+    if not (_known(clean) and _known(adversarial)):
+        return None
     _, ranks = torch.unique(torch.cat([clean, adversarial]), return_inverse=True)
     return (ranks + 1) / (len(ranks) + 1), torch.cat([torch.zeros(len(clean)), torch.ones(len(adversarial))]).long()

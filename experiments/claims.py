@@ -169,6 +169,7 @@ def _follows_size(found: Found) -> Judged:
     every = [row for row in found["transfer"]["rows"] if row["subset"] == "all"]
     attacks = {row["tested_on"] for row in every}
     learnt = [row for row in every if row["trained_on"] in attacks]  # not those trained on all attacks but one
+    learnt = [row for row in learnt if row["auroc"] is not None]
     results = []
     for norm in ("l2", "linf"):
         sizes = {

@@ -24,16 +24,13 @@ SMALLEST_CALIBRATION: Final = {0.01: 1000}
 
 
 def measure(contender: Contender, clean: Tensor, adversarial: Tensor) -> dict[str, float | None]:
-    """Return the metrics of the scores of pairs; all null if there are none.
+    """Return the metrics of the scores of pairs; null where they are not defined, as of no pairs.
 
     Args:
         contender: Its calibration scores give the thresholds.
         clean: (n,) scores of clean images.
         adversarial: (n,) scores of their twins.
     """
-    names = ("accuracy", "auroc", "average_precision", *RATES, "fpr_at_95_tpr")
-    if len(clean) == 0:
-        return dict.fromkeys(names)
     learnt = contender.trained_on is not None
     return {
         "accuracy": metrics.balanced_accuracy(clean, adversarial) if learnt else None,
@@ -54,7 +51,7 @@ def limit(contender: Contender, rate: float = WORKING_RATE) -> float | None:
 def rate_flagged(contender: Contender, scores: Tensor, rate: float = WORKING_RATE) -> float | None:
     """Return the share of scores above the threshold at a false-positive rate; None without threshold or scores."""
     found = limit(contender, rate)
-    return None if found is None or len(scores) == 0 else metrics.rate_above(scores, found)
+    return None if found is None else metrics.rate_above(scores, found)
 
 
 def accepted(contender: Contender, scores: Tensor, rate: float = WORKING_RATE) -> Tensor:

@@ -25,6 +25,9 @@ FOLDER: Final = "tensorboard"
 
 _FREE: Final = "training-free"
 
+Curve = tuple[Tensor, Tensor]
+"""False- and true-positive rates (k,)."""
+
 
 def write_scores(study: Study) -> Path:
     """Write ROC curves (a picture per attack, all pairs) and histograms of scores (of clean and attacked images).
@@ -102,13 +105,14 @@ def _name(contender: Contender) -> str:
     return f"{contender.name}_on_{contender.trained_on}_seed_{contender.seed}"
 
 
-def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str, tuple[Tensor, Tensor]]) -> bytes:
+def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str, Curve | None]) -> bytes:
     """Return a PNG: an axis per trained detector with a line per attack and seed of its training, one for the others.
 
     Args:
         title: Over all.
         contenders: The detectors.
-        curves: See `detectors.metrics.roc`; by the detector's name, attack and seed of training.
+        curves: See `detectors.metrics.roc`; by the detector's name, attack and seed of training. Those that are
+            None are left out.
     """
     groups: dict[str, list[Contender]] = {}
     for each in contenders:
@@ -124,14 +128,15 @@ def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str,
     return png(figure)
 
 
-def _draw(
-    axis: Axes, members: Sequence[Contender], curves: Mapping[str, tuple[Tensor, Tensor]], title: str | None
-) -> None:
+def _draw(axis: Axes, members: Sequence[Contender], curves: Mapping[str, Curve | None], title: str | None) -> None:
     labels = list(dict.fromkeys(each.trained_on or each.name for each in members))
     drawn = set()
     for each in members:
         label = each.trained_on or each.name
-        false, true = curves[_name(each)]
+        curve = curves[_name(each)]
+        if curve is None:
+            continue
+        false, true = curve
         shown = "_" if label in drawn else label  # matplotlib leaves such a label out of the legend
         drawn.add(label)
         axis.step(

@@ -9,6 +9,7 @@ from detectors import ID, metrics
 from experiments.results import Table
 from experiments.scoring import scores
 from experiments.study import Contender, Study
+from experiments.tables import cell
 
 REPEATS: Final = 10
 """Permutations, and untrained networks."""
@@ -32,7 +33,7 @@ def control_table(study: Study, field: list[Contender]) -> Table:
     for name in study.progress.track(study.attacks, description="controls"):
         under = study.under(name)
         twins = under.adversarial[:LIMIT]
-        constant.append(f"{metrics.auroc(torch.zeros(len(clean)), torch.zeros(len(clean))):.3f}")
+        constant.append(cell(metrics.auroc(torch.zeros(len(clean)), torch.zeros(len(clean)))))
         first, second = (study.images.scores(field[0].module, each)[:LIMIT] for each in (None, under))
         permuted.append(_range([_permuted(first, second, seed) for seed in range(REPEATS)]))
         found = [scores(each, twins, study.device) for each in untrained]
@@ -56,15 +57,16 @@ def _untrained(study: Study) -> list[ID]:
     return found
 
 
-def _permuted(clean: Tensor, adversarial: Tensor, seed: int) -> float:
+def _permuted(clean: Tensor, adversarial: Tensor, seed: int) -> float | None:
     """Return the AUROC where half of the pairs, at random, have changed places."""
     generator = torch.Generator().manual_seed(seed)
     swapped = torch.randint(0, 2, clean.shape, generator=generator).bool()
     return metrics.auroc(torch.where(swapped, adversarial, clean), torch.where(swapped, clean, adversarial))
 
 
-def _range(values: list[float]) -> str:
-    return f"{min(values):.3f} to {max(values):.3f}"
+def _range(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{min(known):.3f} to {max(known):.3f}" if known else cell(None)
 
 
 def _name(contender: Contender) -> str:

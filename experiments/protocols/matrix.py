@@ -46,6 +46,8 @@ class Cell:
 
 
 Where = Callable[[Cell], bool]
+Area = tuple[float, Tensor]
+"""An AUROC, and that of each resample (R,)."""
 
 
 class Matrix:
@@ -59,8 +61,8 @@ class Matrix:
     def __init__(self, study: Study, resampling: Resampling) -> None:
         self.study = study
         self.resampling = resampling
-        self._aurocs: dict[Cell, list[tuple[float, Tensor]]] = {}
-        self._against_noise: dict[Cell, list[tuple[float, Tensor]]] = {}
+        self._aurocs: dict[Cell, list[Area]] = {}
+        self._against_noise: dict[Cell, list[Area]] = {}
         self._evaded: dict[tuple[str, str | None, int | None], Tensor] = {}
 
     def rows(self, contender: Contender, under: AttackedSet) -> Iterator[dict[str, Any]]:
@@ -69,18 +71,16 @@ class Matrix:
         clean = images.scores(contender.module)
         found = {name: images.scores(contender.module, under, name) for name in ("adversarial", "rounded", "noise")}
         adversarial = found["adversarial"]
-        value, replicates = metrics.auroc(clean, adversarial), self.resampling.auroc(clean, adversarial)
-        ends = interval(value, replicates)
+        area = self._area(clean, adversarial)
+        ends = None if area is None else interval(*area)
         if left_out(contender.trained_on, self.study.attacks) is None:  # contrasts are between those of one attack
-            self._aurocs.setdefault(_cell(contender, under), []).append((value, replicates))
-            noise = metrics.auroc(found["noise"], adversarial), self.resampling.auroc(found["noise"], adversarial)
-            self._against_noise.setdefault(_cell(contender, under), []).append(noise)
+            _keep(self._aurocs, _cell(contender, under), area)
+            _keep(self._against_noise, _cell(contender, under), self._area(found["noise"], adversarial))
         evaded = under.subsets["successful"] & accepted(contender, adversarial)
         self._note(contender, evaded)
         right = _right(under)
         for subset in SUBSETS:
             chosen, whole = under.subsets[subset], subset == "all"
-            some = bool(chosen.any())
             yield {
                 "detector": contender.name,
                 "trained_on": contender.trained_on,
@@ -91,11 +91,11 @@ class Matrix:
                 **measure(contender, clean[chosen], adversarial[chosen]),
                 "realised_fpr": rate_flagged(contender, clean),
                 "attack_success_rate": under.success_rate,
-                "auroc_low": ends.low if whole else None,
-                "auroc_high": ends.high if whole else None,
-                "auroc_against_noise": metrics.auroc(found["noise"][chosen], adversarial[chosen]) if some else None,
+                "auroc_low": ends.low if whole and ends else None,
+                "auroc_high": ends.high if whole and ends else None,
+                "auroc_against_noise": metrics.auroc(found["noise"][chosen], adversarial[chosen]),
                 "noise_flagged": rate_flagged(contender, found["noise"][chosen]),
-                "auroc_rounded": metrics.auroc(clean[chosen], found["rounded"][chosen]) if some else None,
+                "auroc_rounded": metrics.auroc(clean[chosen], found["rounded"][chosen]),
                 "success_at_5_fpr": evaded.sum().item() / right if right and whole else None,
             }
 
@@ -108,8 +108,7 @@ class Matrix:
             clean: (M,) its scores of the clean images.
             adversarial: (M,) those of their twins.
         """
-        found = metrics.auroc(clean, adversarial), self.resampling.auroc(clean, adversarial)
-        self._aurocs.setdefault(_cell(contender, under), []).append(found)
+        _keep(self._aurocs, _cell(contender, under), self._area(clean, adversarial))
 
     def worst(self) -> dict[tuple[str, str | None], list[float]]:
         """Return, for each detector and seed, the share of images on which at least one attack evades it."""
@@ -170,7 +169,12 @@ class Matrix:
         """Return the names of all detectors that were measured."""
         return list(dict.fromkeys(cell.detector for cell in self._aurocs))
 
-    def _over_seeds(self, found: list[tuple[float, Tensor]]) -> tuple[float, Tensor]:
+    def _area(self, clean: Tensor, adversarial: Tensor) -> Area | None:
+        """Return the AUROC and that of each resample; None if it is not defined."""
+        value = metrics.auroc(clean, adversarial)
+        return None if value is None else (value, self.resampling.auroc(clean, adversarial))
+
+    def _over_seeds(self, found: list[Area]) -> Area:
         mean = sum(value for value, _ in found) / len(found)
         return mean, self.resampling.over_seeds([replicates for _, replicates in found])
 
@@ -179,9 +183,12 @@ class Matrix:
         self._evaded[key] = self._evaded[key] | evaded if key in self._evaded else evaded
 
 
-def _contrast(
-    name: str, first: list[tuple[float, Tensor]], second: list[tuple[float, Tensor]]
-) -> dict[str, Any] | None:
+def _keep(areas: dict[Cell, list[Area]], cell: Cell, area: Area | None) -> None:
+    if area is not None:
+        areas.setdefault(cell, []).append(area)
+
+
+def _contrast(name: str, first: list[Area], second: list[Area]) -> dict[str, Any] | None:
     if not first or not second:
         return None
     values = [sum(value for value, _ in group) / len(group) for group in (first, second)]

@@ -127,7 +127,6 @@ def _rows(
     change = under.adversarial - images.clean
     for subset in SUBSETS:
         chosen = under.subsets[subset]
-        some = bool(chosen.any())
         yield {
             "detector": contender.name,
             "trained_on": contender.trained_on,
@@ -137,10 +136,8 @@ def _rows(
             "subset": subset,
             "n": int(chosen.sum()),
             **measure(contender, clean[chosen], found["adversarial"][chosen]),
-            "auroc_against_noise": metrics.auroc(found["noise"][chosen], found["adversarial"][chosen])
-            if some
-            else None,
-            "auroc_rounded": metrics.auroc(clean[chosen], found["rounded"][chosen]) if some else None,
+            "auroc_against_noise": metrics.auroc(found["noise"][chosen], found["adversarial"][chosen]),
+            "auroc_rounded": metrics.auroc(clean[chosen], found["rounded"][chosen]),
             "median_l2": _median(norms.l2(change[chosen])),
             "median_rms": _median(norms.rms(change[chosen])),
             "attack_success_rate": under.success_rate,

@@ -32,8 +32,10 @@ def _zero(rows: Sequence[Mapping[str, Any]]) -> Flag:
     found = [row for row in rows if row["epsilon"] == 0 and row["subset"] == "all"]
     if not found:
         return Flag(name, None, "Epsilon 0 is not among the sizes.")
-    wrong = [row for row in found if row["median_l2"] or row["attack_success_rate"] or row["auroc"] != _CHANCE]
-    told = ", ".join(f"{row['detector']} on {row['attack']} {row['auroc']:.6f}" for row in wrong)
+    wrong = [
+        row for row in found if row["median_l2"] or row["attack_success_rate"] or row["auroc"] not in {None, _CHANCE}
+    ]
+    told = ", ".join(f"{row['detector']} on {row['attack']} {_precisely(row['auroc'])}" for row in wrong)
     return Flag(
         name,
         bool(wrong),
@@ -41,6 +43,10 @@ def _zero(rows: Sequence[Mapping[str, Any]]) -> Flag:
         if wrong
         else f"At epsilon 0 no image changed and the AUROC is exactly .5 in all {len(found)} cases.",
     )
+
+
+def _precisely(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6f}"
 
 
 def _growth(rows: Sequence[Mapping[str, Any]]) -> Flag:

@@ -97,7 +97,13 @@ def _finding(rows: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
     unseen: dict[str, list[float]] = {}
     noisy: dict[str, list[float]] = {}
     for row in rows:
-        if row["subset"] == "all" and row["trained_on"] != row["tested_on"] and row["trained_on"] in one_attack:
+        defined = row["auroc"] is not None and row["auroc_against_noise"] is not None
+        if (
+            row["subset"] == "all"
+            and defined
+            and row["trained_on"] != row["tested_on"]
+            and row["trained_on"] in one_attack
+        ):
             unseen.setdefault(row["detector"], []).append(row["auroc"])
             noisy.setdefault(row["detector"], []).append(row["auroc_against_noise"])
     if not unseen:

@@ -134,7 +134,8 @@ def flags(rows: Rows, study: Study) -> list[Flag]:
 
 
 def _mistakes_noise(row: Mapping[str, Any]) -> bool:
-    return bool(row["auroc"] >= 0.75 and row["auroc_against_noise"] < 0.6)  # noqa: PLR2004 - said in the flag
+    clean, noise = row["auroc"], row["auroc_against_noise"]
+    return None not in {clean, noise} and bool(clean >= 0.75 and noise < 0.6)  # noqa: PLR2004 - said in the flag
 
 
 def _note(meta: Mapping[str, Any], value: str) -> str:

@@ -47,10 +47,11 @@ class Estimates:
             attacked: (n,), of the same images.
         """
         known = ~(reference.isnan() | attacked.isnan())
-        if not known.any():
-            return None
         scores = -reference[known], -attacked[known]
-        return interval(metrics.auroc(*scores), Resampling(int(known.sum()), self._resamples).auroc(*scores))
+        value = metrics.auroc(*scores)
+        if value is None:
+            return None
+        return interval(value, Resampling(int(known.sum()), self._resamples).auroc(*scores))
 
     def auroc_difference(self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Interval | None:
         """Return the first AUROC minus the second, on the images where both are defined.
@@ -60,11 +61,11 @@ class Estimates:
             second: See `auroc`.
         """
         known = ~torch.stack([*first, *second]).isnan().any(0)
-        if not known.any():
-            return None
-        drawn = Resampling(int(known.sum()), self._resamples)
         scores = [tuple(-each[known] for each in pair) for pair in (first, second)]
         one, two = (metrics.auroc(*pair) for pair in scores)
+        if one is None or two is None:
+            return None
+        drawn = Resampling(int(known.sum()), self._resamples)
         one_drawn, two_drawn = (drawn.auroc(*pair) for pair in scores)
         return interval(one - two, one_drawn - two_drawn)
 

@@ -92,7 +92,7 @@ class Outcome:
         return int((self.right_before & self.wrong).sum()) / count if count else None
 
     @cached_property
-    def detector_accuracy(self) -> float:
+    def detector_accuracy(self) -> float | None:
         """The paper's: balanced, at probability .5."""
         return metrics.balanced_accuracy(self.clean_scores, self.scores)
 

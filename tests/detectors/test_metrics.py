@@ -12,6 +12,7 @@ from detectors.metrics import (
     fpr_at_tpr,
     probabilities,
     rate_above,
+    roc,
     training_metrics,
 )
 
@@ -148,3 +149,42 @@ def test_training_metrics_over_batches_equal_those_of_all_scores(pair):
         "average_precision": pytest.approx(average_precision(clean, adversarial), abs=1e-6),
         "accuracy": pytest.approx(right, abs=1e-6),
     }
+
+
+SCORES, NONE = torch.tensor([0.0, 1.0, 2.0]), torch.empty(0)
+BROKEN = torch.tensor([0.0, torch.nan, 2.0])
+UNDEFINED = {
+    "no clean": (NONE, SCORES),
+    "no adversarial": (SCORES, NONE),
+    "none": (NONE, NONE),
+    "NaN of a clean one": (BROKEN, SCORES),
+    "NaN of an adversarial one": (SCORES, BROKEN),
+}
+
+
+@pytest.mark.parametrize("pair", UNDEFINED.values(), ids=UNDEFINED)
+@pytest.mark.parametrize("metric", [auroc, average_precision, fpr_at_tpr, balanced_accuracy, roc])
+def test_of_one_kind_or_of_nan_nothing_is_known(metric, pair):
+    assert metric(*pair) is None
+
+
+def test_no_rate_of_no_scores_or_of_nan():
+    assert rate_above(NONE, 0.0) is None
+    assert rate_above(BROKEN, 0.0) is None
+
+
+def test_infinite_scores_have_an_order():
+    assert auroc(torch.tensor([-torch.inf, 0.0]), torch.tensor([1.0, torch.inf])) == 1
+    assert rate_above(torch.tensor([-torch.inf, torch.inf]), 0.0) == 0.5
+
+
+@pytest.mark.filterwarnings("ignore:No (positive|negative) samples")
+@pytest.mark.parametrize("pair", [pair for name, pair in UNDEFINED.items() if name != "none"])
+def test_training_metrics_of_one_kind_or_of_nan_are_nan(pair):
+    clean, adversarial = pair
+    metrics = training_metrics()
+    targets = torch.cat([torch.zeros(len(clean)), torch.ones(len(adversarial))]).long()
+    metrics.update(probabilities(torch.cat(pair)), targets)
+    values = metrics.compute()
+    assert values["auroc"].isnan()
+    assert values["average_precision"].isnan()

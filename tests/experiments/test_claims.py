@@ -162,6 +162,8 @@ def test_detection_follows_size_by_rank(slope, expected):
     assert verdict("11", found) == expected
     few = transfer(rows=detection[:3]) | {"strength": {"meta": {}, "rows": sizes}}
     assert verdict("11", few) == "not decided"
+    unknown = [row | {"auroc": None} for row in detection]
+    assert verdict("11", transfer(rows=detection + unknown) | {"strength": {"meta": {}, "rows": sizes}}) == expected
     left_out = [row | {"trained_on": "all-but-f", "auroc": 1.5 - row["auroc"]} for row in detection]
     with_them = transfer(rows=detection + 3 * left_out) | {"strength": {"meta": {}, "rows": sizes}}
     assert verdict("11", with_them) == expected

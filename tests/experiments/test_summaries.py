@@ -7,12 +7,14 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from detectors import metrics
 from experiments.pictures import Panel, grid
 from experiments.results import Result
-from experiments.summaries import write_pictures, write_scores
+from experiments.study import Contender
+from experiments.summaries import roc_curves, write_pictures, write_scores
 from tests.experiments.stand_ins import stand_in
 
 PICTURE = grid("title", ["a"], [("row", [Panel(torch.rand(1, 4, 4))])])
@@ -83,3 +85,10 @@ def test_the_area_under_the_curve_is_the_auroc():
     false, true = metrics.roc(clean, adversarial)
     assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
     assert torch.trapezoid(true, false).item() == pytest.approx(metrics.auroc(clean, adversarial), abs=1e-6)
+
+
+def test_a_curve_that_is_not_known_is_left_out():
+    known, unknown = (Contender(name, None, None, nn.Identity(), torch.empty(0)) for name in ("one", "other"))
+    curve = metrics.roc(torch.zeros(2), torch.ones(2))
+    shown = roc_curves("ROC", [known, unknown], {"one": curve, "other": None})
+    assert shown == roc_curves("ROC", [known], {"one": curve})

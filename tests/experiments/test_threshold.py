@@ -215,6 +215,12 @@ def test_flags_on_success_rates():
     assert _zero(rates(0.0, 0.5)[1:]).raised is None
 
 
+def test_an_area_that_is_not_known_raises_no_flag_and_breaks_none():
+    assert _zero([each | {"auroc": None} for each in rates(0.0)]).raised is False
+    assert "id on fgsm -" in _zero([each | {"auroc": None} for each in rates(0.1)]).sentence
+    assert _noise([each | {"auroc": None} for each in rates(0.0, 0.5)]).raised is False
+
+
 def test_a_detector_of_noise_is_flagged():
     found = [each | {"auroc": 0.9} for each in rates(0.0, 0.5)]
     assert _noise(found).raised is True

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,8 +16,13 @@ import train
 from attacks import FGSM
 from data.pairs import make_pairs
 from detectors import ID, load
+from experiments.bootstrap import Resampling
 from experiments.means import summary
 from experiments.measures import measure
+from experiments.protocols.controls import _range
+from experiments.protocols.matrix import Matrix
+from experiments.protocols.transfer import _finding
+from experiments.protocols.transfer_tables import _mistakes_noise
 from experiments.scoring import scores
 from experiments.study import Contender
 
@@ -176,6 +182,35 @@ def test_a_constant_score_measures_as_chance():
     assert found["tpr_at_5_fpr"] == 0
     assert found["tpr_at_1_fpr"] == 0
     assert found["fpr_at_95_tpr"] == 1
+
+
+def test_of_no_pairs_or_nan_nothing_is_known():
+    contender = Contender("id", "fgsm", 0, nn.Identity(), torch.zeros(2000))
+    assert set(measure(contender, torch.empty(0), torch.empty(0)).values()) == {None}
+    broken = torch.full((50,), torch.nan)
+    assert set(measure(contender, broken, broken).values()) == {None}
+
+
+def test_cells_that_are_not_known_are_left_out_of_the_matrix():
+    matrix = Matrix(None, Resampling(3, resamples=20))
+    contender, under = Contender("id", "fgsm", 0, nn.Identity(), torch.zeros(0)), SimpleNamespace(name="bim")
+    matrix.add(contender, under, torch.zeros(3), torch.full((3,), torch.nan))
+    assert matrix.detectors() == []
+    assert matrix.between("none", lambda _: True, lambda _: True) is None
+    matrix.add(contender, under, torch.zeros(3), torch.ones(3))
+    assert matrix.above("one", lambda _: True, 0.5)["value"] == 0.5
+
+
+def test_the_sentence_and_the_flag_pass_over_what_is_not_known():
+    row = {"detector": "id", "trained_on": "a", "tested_on": "b", "subset": "all"}
+    known, unknown = ({"auroc": value, "auroc_against_noise": value} for value in (0.75, None))
+    both = [row | known, row | unknown, row | {"tested_on": "a"} | known]
+    assert "was not trained on: id 0.750. Against noise" in _finding(both, [])
+    assert _finding([row | unknown], []).startswith("Nothing can be said")
+    assert not _mistakes_noise(unknown)
+    assert _mistakes_noise({"auroc": 0.9, "auroc_against_noise": 0.5})
+    assert _range([None, 0.5, 0.25]) == "0.250 to 0.500"
+    assert _range([None]) == "-"
 
 
 def test_summary_is_the_mean_over_seeds_and_skips_nulls():
