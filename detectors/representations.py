@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from detectors.base import Detector, ExplainingDetector
 from detectors.baselines import odds_against
@@ -93,6 +94,11 @@ class JSD(ExplainingDetector):
     def combine(self, images: Tensor, explanation: Tensor) -> Tensor:
         """Return image and Jacobian, (N, 2C, H, W)."""
         return torch.cat([images, explanation], 1)
+
+    def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (N, K) and scores (N,); with attention whose Jacobian can be differentiated."""
+        with sdpa_kernel(SDPBackend.MATH):
+            return super().joint(images)
 
     def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return logits, scores, and as `softplus` the score with the Jacobian of a softplus classifier.

@@ -1,9 +1,11 @@
 """The gradient of a classifier's logits with respect to the image, JSD's saliency map."""
 
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Readout = Literal["sum", "predicted", "margin"]
 
@@ -17,10 +19,14 @@ def jacobian(model: nn.Module, images: Tensor, readout: Readout = "sum", logits:
             networks of ReLU and max pooling its derivative is exactly zero almost everywhere).
         readout: sum: :math:`\sum_k z_k`, as the paper's authors coded it; predicted: :math:`z_c` of the predicted
             class c; margin: :math:`z_c` minus the runner-up.
-        logits: The model's logits on exactly these images, if they are known and recorded their gradient.
+        logits: The model's logits on exactly these images, if they are known and recorded their gradient. Attention in
+            them needs `SDPBackend.MATH` if the result shall be differentiated: other kernels have no second derivative.
 
     Returns:
         (N, C, H, W), detached unless the images require gradients.
+
+    Raises:
+        ValueError: If no gradient leads from the logits to the images.
 
     Reference:
         Zhang et al., "Detecting Adversarial Perturbations with Saliency", arXiv 1803.08773; logits in place of the
@@ -31,8 +37,15 @@ def jacobian(model: nn.Module, images: Tensor, readout: Readout = "sum", logits:
         if not differentiable:
             images, logits = images.detach().clone().requires_grad_(), None
         if logits is None or not logits.requires_grad:
-            logits = model(images.clone())  # on which a network may write
-        (gradient,) = torch.autograd.grad(_read(logits, readout).sum(), images, create_graph=differentiable)
+            with sdpa_kernel(SDPBackend.MATH) if differentiable else nullcontext():
+                logits = model(images.clone())  # on which a network may write
+        gradient: Tensor | None = None
+        if logits.requires_grad:
+            value = _read(logits, readout).sum()
+            (gradient,) = torch.autograd.grad(value, images, create_graph=differentiable, allow_unused=True)
+    if gradient is None:
+        msg = "no gradient leads from the logits to the images (no_grad, detach in the network?): there is no Jacobian"
+        raise ValueError(msg)
     return gradient
 
 

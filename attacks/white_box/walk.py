@@ -87,11 +87,27 @@ def gradients_of(losses: Sequence[Tensor], images: Tensor) -> list[Tensor]:
     Args:
         losses: Of the same pass, (N,) each, one value per image.
         images: (N, C, H, W) that require gradients.
+
+    Raises:
+        ValueError: If a detector looks at a gradient of the model, and an operation of this has no second derivative.
     """
     found = []
     for number, loss in enumerate(losses, 1):
         gradient: Tensor | None = None
         if loss.requires_grad:
-            (gradient,) = torch.autograd.grad(loss.sum(), images, retain_graph=number < len(losses), allow_unused=True)
+            gradient = _gradient(loss.sum(), images, retain_graph=number < len(losses))
         found.append(torch.zeros_like(images) if gradient is None else gradient.nan_to_num(0, 0, 0))
     return found
+
+
+def _gradient(loss: Tensor, images: Tensor, *, retain_graph: bool) -> Tensor | None:
+    try:
+        return torch.autograd.grad(loss, images, retain_graph=retain_graph, allow_unused=True)[0]
+    except RuntimeError as error:
+        if "derivative for" not in str(error):
+            raise
+        msg = (
+            f"the detector looks at a gradient of the model that cannot be differentiated again ({error}): attack it "
+            "with Square, which needs no gradient, or replace that layer of the model"
+        )
+        raise ValueError(msg) from error

@@ -128,3 +128,11 @@ def test_a_network_that_writes_on_its_input_has_the_jacobian_of_any_other(requir
     found, expected = (jacobian(model.network, images, "predicted") for model in twins)
     assert torch.allclose(found, expected)
     assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("learns", [False, True])
+def test_a_network_that_passes_no_gradient_has_no_jacobian(requires_grad, learns, linear, images):
+    linear.requires_grad_(learns)
+    with pytest.raises(ValueError, match=r"no gradient leads from the logits to the images .* there is no Jacobian"):
+        jacobian(lambda batch: linear(batch.detach()), images.requires_grad_(requires_grad))

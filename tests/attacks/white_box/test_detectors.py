@@ -5,9 +5,10 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from attacks import Alternating, Joint, JointDDN, OrthogonalPGD, SelectivePGD, Square
-from detectors import ID, Thresholded
+from attacks import Alternating, Joint, JointDDN, JointLoss, OrthogonalPGD, Quantised, SelectivePGD, Square
+from detectors import ID, JSD, Classifier, Thresholded
 from saliency.jacobian import jacobian
 from saliency.smooth import softplus_twin
 from tests.detectors.helpers import TRAINED, build, world
@@ -247,3 +248,71 @@ def test_softplus_twin_replaces_an_activation_that_is_used_twice():
     shared = nn.ReLU()
     twin = softplus_twin(nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared))
     assert [type(layer) for layer in twin] == [nn.Linear, nn.Softplus] * 2
+
+
+class Attention(nn.Module):
+    """A block of a vision transformer, whose attention is a function or a module."""
+
+    def __init__(self, *, module):
+        super().__init__()
+        self.patches, self.values, self.last = nn.Conv2d(1, 8, 4, 4), nn.Linear(8, 24), nn.Linear(8, 4)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True) if module else None
+
+    def forward(self, images):
+        """Return logits."""
+        patches = self.patches(images).flatten(2).transpose(1, 2)
+        if self.attention is not None:
+            seen, _ = self.attention(patches, patches, patches, need_weights=False)
+        else:
+            parts = [part.unflatten(2, (2, 4)).transpose(1, 2) for part in self.values(patches).chunk(3, 2)]
+            seen = functional.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
+        return self.last(functional.gelu(4 * (patches + seen)).mean(1))
+
+
+def jsd_of(network):
+    classifier = Classifier((1, 12, 12), 4, network=network.eval(), widths=(4,)).eval()
+    return classifier, JSD(classifier).eval()
+
+
+@pytest.mark.parametrize("module", [False, True])
+def test_jacobian_of_attention_is_differentiated(module, grey):
+    classifier, detector = jsd_of(Attention(module=module))
+    assert SelectivePGD(**WALK).report(classifier, grey.images, detector=detector).images.isfinite().all()
+    detector, images = detector.double(), grey.images[:4].double()
+    direction = torch.randn(images.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    ends = [detector(images + side * 1e-6 * direction) for side in (1, -1)]
+    for scores in (detector, lambda batch: detector.joint(batch)[1]):
+        slope = (gradient(scores, images) * direction).sum((1, 2, 3))
+        torch.testing.assert_close(slope, (ends[0] - ends[1]) / 2e-6, rtol=1e-4, atol=1e-7)
+    through = gradient(detector, images) - gradient(with_detached_map(detector), images)
+    assert through.flatten(1).any(1).all()
+
+
+BY_GRADIENT = {
+    "SelectivePGD": SelectivePGD(**WALK),
+    "OrthogonalPGD": OrthogonalPGD(**WALK),
+    "Joint": Joint(**WALK),
+    "JointLoss": JointLoss(**WALK),
+    "Alternating": Alternating(),
+    "JointDDN": JointDDN(steps=3),
+    "Quantised": Quantised(attack=SelectivePGD(**WALK)),
+}
+
+
+@pytest.mark.parametrize("name", BY_GRADIENT)
+def test_a_jacobian_that_cannot_be_differentiated_is_told(name, grey):
+    layers = nn.Conv2d(1, 3, 3), nn.Hardsigmoid(), nn.Flatten(), nn.Linear(300, 4)
+    classifier, detector = jsd_of(nn.Sequential(*layers))
+    rejecting = Thresholded(detector, -10.0)
+    wrong = (classifier(grey.images).argmax(1) + 1) % 4  # so that attacks go on against the detector
+    with pytest.raises(ValueError, match=r"cannot be differentiated again \(derivative for .*hardsigmoid.* Square"):
+        BY_GRADIENT[name](classifier, grey.images, wrong, detector=rejecting)
+
+
+def test_what_needs_no_second_derivative_works_with_such_a_jacobian(grey):
+    classifier, detector = jsd_of(nn.Sequential(nn.Conv2d(1, 3, 3), nn.Hardsigmoid(), nn.Flatten(), nn.Linear(300, 4)))
+    result = Square(epsilon=0.1, queries=5).report(classifier, grey.images, detector=detector)
+    assert result.scores.isfinite().all()
+    detector.represent(grey.images).sum()
+    detector.train()(grey.images).sum().backward()
+    assert detector.network.layers[1].weight.grad.any()
