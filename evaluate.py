@@ -2,7 +2,6 @@
 
 import sys
 
-from experiments.evaluation import run_evaluation
 from experiments.messages import guarded
 
 
@@ -12,7 +11,14 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: As on the command line; None: the process' own.
     """
-    return guarded(run_evaluation, arguments)
+    return guarded(_evaluate, arguments)
+
+
+def _evaluate(arguments: list[str]) -> None:
+    """Import the command, which takes seconds, and run it."""
+    from experiments.evaluation import run_evaluation  # noqa: PLC0415
+
+    run_evaluation(arguments)
 
 
 if __name__ == "__main__":

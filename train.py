@@ -2,10 +2,7 @@
 
 import sys
 
-from experiments.fitting import ModelCLI
 from experiments.messages import UsageError, guarded
-from experiments.pipeline import run_pipeline
-from experiments.storage import run_store
 
 COMMANDS = ("fit", "validate", "test", "predict", "pipeline", "store")
 
@@ -20,15 +17,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> None:
+    """Import the command, which takes seconds, and run it."""
     command = arguments[0] if arguments else None
     if command not in COMMANDS and not (command or "").startswith("-"):
         msg = f"the command must be one of {', '.join(COMMANDS)}, got {command or 'none'}; see --help"
         raise UsageError(msg)
     if command == "pipeline":
+        from experiments.pipeline import run_pipeline  # noqa: PLC0415
+
         run_pipeline(arguments[1:])
     elif command == "store":
+        from experiments.storage import run_store  # noqa: PLC0415
+
         run_store(arguments[1:])
     else:
+        from experiments.fitting import ModelCLI  # noqa: PLC0415
+
         ModelCLI(arguments)
 
 

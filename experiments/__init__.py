@@ -1,5 +1,18 @@
 """Experiments: the run folder, the pipeline, the protocols and their report."""
 
-from experiments.panels import MapPanel
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from experiments.panels import MapPanel
 
 __all__ = ["MapPanel"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the panel when it is asked for: what it needs takes seconds, and Ctrl-C must be told before."""
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from experiments.panels import MapPanel  # noqa: PLC0415
+
+    return MapPanel

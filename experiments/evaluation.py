@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.table import Table as ConsoleTable
 
 from experiments import results, tables
-from experiments.messages import Parser
+from experiments.parser import Parser
 from experiments.protocols.registry import PROTOCOLS
 from experiments.report import write_report
 from experiments.results import Result

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from data import PairData, WhiteBoxData
 from detectors import Detector
-from experiments.messages import Parser
+from experiments.parser import Parser
 from experiments.predictions import PredictionFile
 from experiments.rounds import RoundMetrics
 from experiments.scoring import clean_scores

@@ -1,5 +1,6 @@
 """Errors as a user sees them: one sentence on standard error, an exit status, no traceback."""
 
+import importlib.util
 import logging
 import os
 import re
@@ -7,25 +8,17 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NoReturn, get_args
+from typing import Any, Final
 
-import lightning
 import yaml
-from jsonargparse import Namespace
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from experiments.refusals import one_sentence
+from experiments.signals import lost_output, open_outputs, stop_signals, stopped_by
 
 WRONG_INPUT = 1
 WRONG_USAGE = 2
-INTERRUPTED = 130
-TERMINATED = 143
-
-_INTERRUPTION = "interrupted: what was finished is kept", INTERRUPTED
-_TERMINATION = "terminated: what was finished is kept", TERMINATED
 
 
 class UsageError(Exception):
@@ -41,69 +34,6 @@ class UsageError(Exception):
         self.accepted = accepted
 
 
-_OF_EVERY_PARSER: Final = ("help", "print_config", "print_shtab")
-
-
-class Parser(LightningArgumentParser):
-    """An argument parser that raises its errors, so that `guarded` tells them in one sentence."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.allow_abbrev = False  # a typo is no abbreviation
-
-    def add_subclass_arguments(
-        self, baseclass: type | tuple[type, ...], nested_key: str, *args: Any, **kwargs: Any
-    ) -> Any:
-        """Add them so that a path given for a part is a checkpoint's, never a config to read class paths from."""
-        added = super().add_subclass_arguments(baseclass, nested_key, *args, **kwargs)
-        action: Any = next(action for action in self._actions if action.dest == nested_key)
-        action.sub_add_kwargs = {**getattr(action, "sub_add_kwargs", {}), "sub_configs": False}
-        return added
-
-    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
-        """Check the values, also what jsonargparse lets pass: null where a type does not accept it, text for a section.
-
-        Raises:
-            TypeError: If a value is not of its type.
-            KeyError: If a key is unknown.
-        """
-        super().validate(namespace, *args, **kwargs)
-        typed = {action.dest: action for action in self._actions if hasattr(action, "_typehint")}
-        for group in set(self.groups or ()) - typed.keys():
-            if group in namespace and not isinstance(namespace[group], Namespace | dict):
-                msg = f'Parser key "{group}": Expected a {dict}. Got value: {namespace[group]}'
-                raise TypeError(msg)
-        for name, action in typed.items():
-            kind = action._typehint  # noqa: SLF001 - jsonargparse offers no other way to it
-            if name not in namespace or namespace[name] is not None or action.default is None or kind is Any:
-                continue
-            if type(None) not in get_args(kind):
-                msg = f'Parser key "{name}": Expected a {kind}. Got value: None'
-                raise TypeError(msg)
-
-    def instantiate(self, *args: Any, **kwargs: Any) -> Any:
-        """Build the classes that a config names; what one of them refuses is told as it told it.
-
-        Raises:
-            ValueError: If a class that is one of several accepted types cannot be built.
-        """
-        try:
-            return super().instantiate(*args, **kwargs)
-        except ValueError as error:
-            reasons = re.findall(r"^ *- (?!Expected a )(.+)$", str(error), re.MULTILINE)
-            if "Union subtypes" not in str(error) or not reasons:
-                raise
-            raise ValueError("; ".join(reasons)) from error
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the message as a UsageError, which knows the options of the parser, or of its subcommand's."""
-        named = re.match(r"Subcommand '([^']+)' ", message)
-        choices = next((action.choices for action in self._actions if named and isinstance(action.choices, dict)), {})
-        parser = choices.get(named[1], self) if named else self
-        options = [action.dest for action in parser._actions]  # noqa: SLF001 - argparse offers no list
-        raise UsageError(message, [name for name in options if name not in _OF_EVERY_PARSER]) from ex
-
-
 def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -> int:
     """Run a command and return its exit status; bad input is told in one sentence.
 
@@ -114,20 +44,17 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
         arguments: Those; None: the process' own.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    open_outputs()
     _hear_packages()
-    try:
-        command(arguments)
-    except SystemExit as stop:
-        if not isinstance(stop.__context__, KeyboardInterrupt):
-            return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        message, status = _INTERRUPTION  # Lightning turned Ctrl-C into status 1
-    except (KeyboardInterrupt, SIGTERMException) as signal:
-        message, status = _TERMINATION if isinstance(signal, SIGTERMException) else _INTERRUPTION
-    except (UsageError, ValueError, TypeError, OSError, RuntimeError, ImportError, MisconfigurationException) as error:
-        message, status = _told(error, arguments)
-    else:
-        return 0
-    sys.stderr.write(f"{message}\n")
+    with stop_signals() as came:
+        try:
+            command(arguments)
+            sys.stdout.flush()
+        except BaseException as error:
+            message, status = stopped_by(error, came) or lost_output(error) or _told(error, arguments)
+        else:
+            return 0
+    sys.stderr.write(f"{message}\n" if message else "")
     return status
 
 
@@ -147,8 +74,13 @@ def _hear_packages() -> None:
     logger.setLevel(logging.INFO)
 
 
-def _told(error: Exception, arguments: list[str]) -> tuple[str, int]:
-    """Return the sentence and the status of bad input; raise again what a bug raised."""
+def _told(error: BaseException, arguments: list[str]) -> tuple[str, int]:
+    """Return the sentence and the status of bad input; raise again what a bug raised.
+
+    A command that exits by itself has said what there is to say.
+    """
+    if isinstance(error, SystemExit):
+        return "", error.code if isinstance(error.code, int) else int(error.code is not None)
     if isinstance(error, UsageError):
         configs, accepted = _configs(arguments), error.accepted or getattr(error.__cause__, "accepted", ())
         told = one_sentence(str(error), list(configs.values()), accepted)
@@ -166,11 +98,9 @@ def _configs(arguments: list[str]) -> dict[Path, Any]:
     """Return the YAML files that the command names and that can be read, with their content."""
     configs = {}
     for path in (Path(argument.split("=")[-1]) for argument in arguments):
-        if path.suffix in {".yaml", ".yml"} and path.is_file():
-            try:
+        if path.suffix in {".yaml", ".yml"}:
+            with suppress(yaml.YAMLError, OSError, ValueError):  # the parser tells it better
                 configs[path] = yaml.safe_load(path.read_text())
-            except yaml.YAMLError:
-                continue  # the parser tells it better
     return configs
 
 
@@ -186,10 +116,12 @@ def _pipeline_file(arguments: list[str], configs: dict[Path, Any]) -> str | None
 
 def _meant(error: BaseException | None) -> BaseException | None:
     """Return the error that was raised on purpose, itself or beneath a library's; None if a bug raised it."""
+    from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: PLC0415 - takes seconds
+
     if not isinstance(error, ValueError | TypeError | OSError | RuntimeError | MisconfigurationException):
         return error if _of_lightning(error) else None
     while error is not None:
-        if isinstance(error, MisconfigurationException) or (isinstance(error, OSError) and error.filename):
+        if isinstance(error, MisconfigurationException) or (isinstance(error, OSError) and error.errno):
             return error
         if isinstance(error, ValueError | TypeError | OSError | RuntimeError) and _on_purpose(error):
             return error
@@ -232,12 +164,12 @@ _PYTHON: Final = Path(sysconfig.get_path("stdlib"))
 _PACKAGES: Final = tuple(
     Path(__file__).parents[1] / name for name in ("attacks", "saliency", "detectors", "data", "experiments")
 )
-_OURS: Final = (Path(__file__).parent, Path(lightning.__file__).parents[1], _PYTHON)
+_LIGHTNING: Final = Path(importlib.util.find_spec("lightning").origin or "").parent  # type: ignore[union-attr]
+_OURS: Final = (Path(__file__).parent, _LIGHTNING.parent, _PYTHON)
 """Where what is between the user's code and Lightning lies: these scripts' package, installed packages, Python's."""
-_LIGHTNING: Final = Path(lightning.__file__).parent
 
 
 def _of_exception(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())

@@ -12,8 +12,9 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from attacks import Attack
 from data import ImageData
 from data.pairs import refuse_targeted
-from experiments.messages import Parser, UsageError
+from experiments.messages import UsageError
 from experiments.overrides import UNTYPED, merge, overrides
+from experiments.parser import Parser
 from experiments.refusals import CLASS_KEYS
 from experiments.retraining import Retraining
 

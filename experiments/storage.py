@@ -7,7 +7,8 @@ from rich.console import Console
 
 from data.files import shown
 from data.store import Entry, Store
-from experiments.messages import Parser, UsageError
+from experiments.messages import UsageError
+from experiments.parser import Parser
 
 _DAY = 86400
 

@@ -1,5 +1,6 @@
 """train.py and evaluate.py in process: what they leave, and how they tell what is wrong."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -185,13 +186,13 @@ def test_a_fit_that_diverged_leaves_no_finished_model(fit, told, tmp_path, monke
     assert "diverged: its weights are not finite; delete out and " in told()
 
 
-def test_ctrl_c_during_a_fit_is_told(fit, capsys, tmp_path, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Classifier, "training_step", interrupted)
-    assert fit() == 130
-    assert capsys.readouterr().err.endswith("interrupted: what was finished is kept\n")
+@pytest.mark.parametrize(
+    ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_during_a_fit_is_told(fit, capsys, tmp_path, monkeypatch, number, status, word):
+    monkeypatch.setattr(Classifier, "training_step", lambda *_: signal.raise_signal(number))
+    assert fit() == status
+    assert capsys.readouterr().err.endswith(f"{word}: what was finished is kept\n")
     assert not list(tmp_path.rglob("model.ckpt"))
 
 

@@ -1,0 +1,71 @@
+"""The parser of every command."""
+
+import re
+from typing import Any, Final, NoReturn, get_args
+
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser
+
+from experiments.messages import UsageError
+
+_OF_EVERY_PARSER: Final = ("help", "print_config", "print_shtab")
+
+
+class Parser(LightningArgumentParser):
+    """An argument parser that raises its errors, so that `guarded` tells them in one sentence."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.allow_abbrev = False  # a typo is no abbreviation
+
+    def add_subclass_arguments(
+        self, baseclass: type | tuple[type, ...], nested_key: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Add them so that a path given for a part is a checkpoint's, never a config to read class paths from."""
+        added = super().add_subclass_arguments(baseclass, nested_key, *args, **kwargs)
+        action: Any = next(action for action in self._actions if action.dest == nested_key)
+        action.sub_add_kwargs = {**getattr(action, "sub_add_kwargs", {}), "sub_configs": False}
+        return added
+
+    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
+        """Check the values, also what jsonargparse lets pass: null where a type does not accept it, text for a section.
+
+        Raises:
+            TypeError: If a value is not of its type.
+            KeyError: If a key is unknown.
+        """
+        super().validate(namespace, *args, **kwargs)
+        typed = {action.dest: action for action in self._actions if hasattr(action, "_typehint")}
+        for group in set(self.groups or ()) - typed.keys():
+            if group in namespace and not isinstance(namespace[group], Namespace | dict):
+                msg = f'Parser key "{group}": Expected a {dict}. Got value: {namespace[group]}'
+                raise TypeError(msg)
+        for name, action in typed.items():
+            kind = action._typehint  # noqa: SLF001 - jsonargparse offers no other way to it
+            if name not in namespace or namespace[name] is not None or action.default is None or kind is Any:
+                continue
+            if type(None) not in get_args(kind):
+                msg = f'Parser key "{name}": Expected a {kind}. Got value: None'
+                raise TypeError(msg)
+
+    def instantiate(self, *args: Any, **kwargs: Any) -> Any:
+        """Build the classes that a config names; what one of them refuses is told as it told it.
+
+        Raises:
+            ValueError: If a class that is one of several accepted types cannot be built.
+        """
+        try:
+            return super().instantiate(*args, **kwargs)
+        except ValueError as error:
+            reasons = re.findall(r"^ *- (?!Expected a )(.+)$", str(error), re.MULTILINE)
+            if "Union subtypes" not in str(error) or not reasons:
+                raise
+            raise ValueError("; ".join(reasons)) from error
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the message as a UsageError, which knows the options of the parser, or of its subcommand's."""
+        named = re.match(r"Subcommand '([^']+)' ", message)
+        choices = next((action.choices for action in self._actions if named and isinstance(action.choices, dict)), {})
+        parser = choices.get(named[1], self) if named else self
+        options = [action.dest for action in parser._actions]  # noqa: SLF001 - argparse offers no list
+        raise UsageError(message, [name for name in options if name not in _OF_EVERY_PARSER]) from ex
