@@ -1,5 +1,6 @@
 """The command line of `evaluate.py`: one subcommand per protocol, and `all`."""
 
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from rich.progress import Progress
 from rich.table import Table as ConsoleTable
 
 from experiments import results, tables
+from experiments.fitting import import_own
 from experiments.parser import Parser
 from experiments.protocols.registry import PROTOCOLS
 from experiments.report import write_report
@@ -18,7 +20,7 @@ from experiments.results import Result
 from experiments.run import Run
 from experiments.study import Study
 from experiments.summaries import write_pictures, write_scores
-from saliency.files import write_text
+from saliency.files import UnwrittenError, write_text
 
 ALL: Final = "all"
 
@@ -39,12 +41,14 @@ def run_evaluation(arguments: list[str]) -> None:
         UsageError: If they are not accepted.
         FileNotFoundError: If the run, or a stage that the protocol needs, does not exist.
         OSError: If the report's folder cannot be written.
-        ValueError: If the device cannot be used, or something in the run does not fit together.
+        ValueError: If the device cannot be used, something in the run does not fit together, or the run needs trust.
     """
     parser = _parser()
     config = parser.instantiate(parser.parse_args(arguments))
     options: Namespace = config[config.protocol]
-    run = Run(options.run)
+    for module in options.imports:
+        import_own(module)
+    run = Run(options.run, options.report, trusted=options.trust)
     device = _device(options.device)
     _check_writable(run.report)
     console = Console()
@@ -64,12 +68,9 @@ def run_evaluation(arguments: list[str]) -> None:
                 write_scores(study)
         _show(found, console)
     report = write_report(run)
-    console.print(
-        f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir "
-        f"{run.folder}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    logs = shlex.quote(str(run.folder if run.apart is None else run.apart))
+    told = f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir {logs}"
+    console.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
 def _parser() -> Parser:
@@ -92,6 +93,25 @@ def _of_run(description: str) -> Parser:
     parser = Parser(description=description)
     parser.add_argument("--run", type=str, required=True, help="The run folder that `train.py pipeline` made.")
     parser.add_argument(
+        "--report",
+        type=str | None,
+        default=None,
+        help="Folder for all that is written: report, scores and adversarial sets, which are made anew; null: the "
+        "run's own, RUN/report. For a run that cannot be written.",
+    )
+    parser.add_argument(
+        "--imports",
+        type=list[str],
+        default=[],
+        help="Modules of yours to import first, for example [my_nets]: those whose classes the run names.",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="Trust whoever made the run: import every module that it names, follow its links and its store out of "
+        "its folder (see SECURITY.md).",
+    )
+    parser.add_argument(
         "--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto: a GPU if there is one."
     )
     return parser
@@ -104,7 +124,7 @@ def _all(run: Run, device: torch.device, command: list[str], console: Console) -
         study = Study(run, device, progress, command)
         for name, protocol in PROTOCOLS.items():
             if protocol.apart:
-                missing[name] = f"{protocol.apart}: `python evaluate.py {name} --run {run.folder}`"
+                missing[name] = f"{protocol.apart}: `python evaluate.py {name} {run.named}`"
                 continue
             study.options = {option: about.default for option, about in protocol.options.items()}
             try:
@@ -124,7 +144,7 @@ def _all(run: Run, device: torch.device, command: list[str], console: Console) -
 def _show(found: Result, console: Console) -> None:
     """Print the first table, the finding, and what was flagged."""
     table = found.tables[0]
-    shown = ConsoleTable(title=table.title, caption=table.note or None)
+    shown = ConsoleTable(title=escape(table.title), caption=escape(table.note) or None)
     for number, name in enumerate(table.header):
         words = number == 0 or any(isinstance(row[number], str) and row[number][:1].isalpha() for row in table.rows)
         shown.add_column(escape(name), justify="left" if words else "right", overflow="fold")
@@ -151,5 +171,9 @@ def _device(name: str) -> torch.device:
 def _check_writable(folder: Path) -> None:
     """Fail before the work, not after it."""
     probe = folder / ".probe"
-    write_text(probe, "")
-    probe.unlink()
+    try:
+        write_text(probe, "")
+    except UnwrittenError as error:
+        msg = f"{folder} cannot be written ({error.reason}): give --report FOLDER to have everything written there"
+        raise OSError(msg) from error
+    probe.unlink(missing_ok=True)  # of another evaluation at the same time

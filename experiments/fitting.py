@@ -104,7 +104,7 @@ class ModelCLI(LightningCLI):
             msg = f"{self.subcommand} needs data: give them by --data, for example --data data.MNIST"
             raise ValueError(msg)
         for module in config.imports:
-            _import(module)
+            import_own(module)
         for path in _checkpoints(config.model.as_dict(), config.get("data")):
             require(path)
         config.weights_only = True
@@ -255,7 +255,12 @@ def _check_trainer(flags: Namespace) -> None:
         raise ValueError(msg)
 
 
-def _import(module: str) -> None:
+def import_own(module: str) -> None:
+    """Import a module that the user names by --imports.
+
+    Raises:
+        ValueError: If it cannot be imported.
+    """
     try:
         importlib.import_module(module)
     except (ImportError, ValueError) as error:

@@ -3,10 +3,12 @@
 import re
 from typing import Any, Final, NoReturn, get_args
 
-from jsonargparse import Namespace
+from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
 from experiments.messages import UsageError
+
+set_parsing_settings(instantiate_subclass_spec_in_any=False)  # else a config could call any function
 
 _OF_EVERY_PARSER: Final = ("help", "print_config", "print_shtab")
 

@@ -36,8 +36,13 @@ def write_report(run: Run) -> Path:
     return page
 
 
+def _name(run: Run) -> str:
+    """Return the name of the run folder, also if it was given as `.`."""
+    return run.folder.resolve().name
+
+
 def _as_markdown(run: Run, found: Mapping[str, Any], claims: list[Claim]) -> str:
-    parts = [f"# Report on {run.folder.name}\n\n{_missing(run, found)}"]
+    parts = [f"# Report on {_name(run)}\n\n{_missing(run, found)}"]
     over = _together(run, found)
     lines = [[c.number, c.text, c.verdict, *_column(over, c), c.statistic] for c in claims]
     if claims:
@@ -81,7 +86,7 @@ def _column(over: Mapping[str, str], claim: Claim) -> Sequence[str]:
 
 def _missing(run: Run, found: Mapping[str, Any]) -> str:
     def commands(names: Iterable[str]) -> str:
-        return ", ".join(f"`python evaluate.py {name} --run {run.folder}`" for name in names)
+        return ", ".join(f"`python evaluate.py {name} {run.named}`" for name in names)
 
     missing = [name for name, protocol in PROTOCOLS.items() if name not in found and protocol.apart in {"", LONG}]
     told = f"Not run yet: {commands(missing)}.\n" if missing else ""
@@ -94,16 +99,16 @@ def _as_html(run: Run, found: Mapping[str, Any], claims: list[Claim]) -> str:
     entries = [(name, each["report"]["title"]) for name, each in found.items()]
     if claims:
         entries.insert(0, ("claims", _PAPER))
-    links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in entries)
+    links = "".join(f'<li><a href="#{escape(name)}">{escape(title)}</a></li>' for name, title in entries)
     body = [
-        f"<h1>{escape(run.folder.name)}</h1><p>{_code(_missing(run, found))}</p><nav><ol>{links}</ol></nav>",
+        f"<h1>{escape(_name(run))}</h1><p>{_code(_missing(run, found))}</p><nav><ol>{links}</ol></nav>",
         _claims(claims, _together(run, found)) if claims else "",
         *(_section(name, contents, run.report) for name, contents in found.items()),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(run.folder.name)}: detection of adversarial images</title><style>{_STYLE}</style></head>"
+        f"<title>{escape(_name(run))}: detection of adversarial images</title><style>{_STYLE}</style></head>"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
 
@@ -122,7 +127,7 @@ def _claims(claims: list[Claim], over: Mapping[str, str]) -> str:
 
 
 def _verdict(verdict: str) -> str:
-    return f'<td class="verdict {verdict.replace(" ", "-")}">{escape(verdict)}</td>'
+    return f'<td class="verdict {escape(verdict.replace(" ", "-"))}">{escape(verdict)}</td>'
 
 
 def _section(name: str, contents: Mapping[str, Any], folder: Path) -> str:
@@ -132,7 +137,7 @@ def _section(name: str, contents: Mapping[str, Any], folder: Path) -> str:
     rest = "".join(map(_table, more))
     folded = f"<details><summary>{len(more)} more tables</summary>{rest}</details>" if more else ""
     return (
-        f'<section id="{name}"><h2>{escape(told["title"])}</h2><p>{escape(told["question"])}</p>'
+        f'<section id="{escape(name)}"><h2>{escape(told["title"])}</h2><p>{escape(told["question"])}</p>'
         f"{_table(first) if first else ''}{pictures}"
         f'<p class="finding">{escape(told["finding"])}</p>{_flags(told["flags"])}{folded}'
         f'<p class="note">Made by <code>{escape(meta["command"])}</code></p></section>'

@@ -100,17 +100,29 @@ def read(path: Path) -> dict[str, Any]:
     """Return the contents of a protocol's JSON: meta, rows and report.
 
     Raises:
-        ValueError: If it is damaged; names it.
+        ValueError: If it is damaged, or names a figure that is no PNG beside it; names it.
     """
     try:
         contents = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         msg = f"{path} is damaged: delete it, and evaluate again"
         raise ValueError(msg) from error
-    if not isinstance(contents, dict) or not {"meta", "rows", "report"} <= contents.keys():
+    told = contents.get("report") if isinstance(contents, dict) else None
+    if not isinstance(contents, dict) or not isinstance(told, dict) or not {"meta", "rows"} <= contents.keys():
         msg = f"{path} is of an older version: delete it, and evaluate again"
         raise ValueError(msg)
+    for figure in told.get("figures", ()):
+        if not _beside(path, figure):
+            msg = f"{path} names the figure {figure!r}, which is no PNG beside it: delete it, and evaluate again"
+            raise ValueError(msg)
     return contents
+
+
+def _beside(path: Path, figure: Any) -> bool:
+    """Tell whether a figure is the plain name of a PNG, and no link: a page would show what lies elsewhere."""
+    if not isinstance(figure, str) or Path(figure).name != figure or Path(figure).suffix != ".png":
+        return False
+    return not path.with_name(figure).is_symlink()
 
 
 def as_markdown(told: Mapping[str, Any], meta: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """The run folder: where each stage lies, and what an evaluation reads from it."""
 
+import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +12,7 @@ from detectors import Classifier, Detector, load
 from experiments.fitting import DONE
 from experiments.settings import Settings, read_settings
 from experiments.stages import plan
+from experiments.trust import installed_code_only, is_within, refuse_links_out
 from saliency import SaliencyModel
 
 SETTINGS: Final = "pipeline.yaml"
@@ -20,13 +23,18 @@ class Run:
 
     Args:
         folder: The run folder, wherever it was moved to.
+        apart: Folder for all that an evaluation writes: report, scores, adversarial sets; None: the run's own.
+        trusted: Whether the run may have modules imported that are not installed, and lead out of its folder.
 
     Raises:
         FileNotFoundError: If there is no such folder, or no pipeline made it.
+        ValueError: If the run does what only a trusted one may.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, apart: str | Path | None = None, *, trusted: bool = False) -> None:
         self.folder = Path(folder)
+        self.apart = None if apart is None else Path(apart)
+        self.trusted = trusted
         path = self.folder / SETTINGS
         if not path.is_file():
             lacks = f"holds no {SETTINGS}" if self.folder.is_dir() else "does not exist"
@@ -35,13 +43,27 @@ class Run:
                 "configs/<data set>.yaml`, and give its folder as --run"
             )
             raise FileNotFoundError(msg)
-        self.settings: Settings = read_settings(["--config", str(path)])
-        plan(self.settings)  # imports the user's own classes, which the loader then knows
+        if not trusted:
+            refuse_links_out(self.folder)
+        with nullcontext() if trusted else installed_code_only(self.folder):
+            self.settings: Settings = read_settings(["--config", str(path)])
+            plan(self.settings)  # imports the user's own classes, which the loader then knows
+        self._check_store()
 
     @property
     def report(self) -> Path:
         """Folder of the report."""
-        return self.folder / "report"
+        return self.folder / "report" if self.apart is None else self.apart
+
+    @property
+    def named(self) -> str:
+        """The options of `evaluate.py` that name this run and its report, as a shell takes them."""
+        return shlex.join(["--run", str(self.folder), *([] if self.apart is None else ["--report", str(self.apart)])])
+
+    @property
+    def resumed(self) -> str:
+        """The options of `train.py pipeline` that go on with this run, as a shell takes them."""
+        return shlex.join(["--config", str(self.folder / SETTINGS), "--run", str(self.folder)])
 
     def data(self) -> ImageData:
         """Return the image data module of the run."""
@@ -54,7 +76,9 @@ class Run:
     def store(self) -> Store | None:
         """Return the store of adversarial sets; None if the run makes them on the fly."""
         kept = self.settings.sections["store"]
-        return None if kept is None else Store(self.folder / kept)
+        if kept is None:
+            return None
+        return Store(self.folder / kept if self.apart is None else self.apart / "adversarial")
 
     def classifier(self) -> Classifier:
         """Return the attacked classifier: the first seed's."""
@@ -100,3 +124,12 @@ class Run:
         """Return the checkpoints of all finished stages."""
         paths = [self.folder / stage.name / DONE for stage in plan(self.settings)]
         return [path for path in paths if path.is_file()]
+
+    def _check_store(self) -> None:
+        store = self.store()
+        if store is not None and self.apart is None and not self.trusted and not is_within(store.folder, self.folder):
+            msg = (
+                f"{self.folder} keeps its adversarial sets outside of it, in {store.folder}: add --trust if this run "
+                "is yours, or --report FOLDER to have the report and these sets made there"
+            )
+            raise ValueError(msg)

@@ -180,7 +180,7 @@ class Study:
             folder = self.run.folder
             msg = (
                 f"{folder} lacks {missing[0].parent.relative_to(folder)}{more}: make it with `python train.py "
-                f"pipeline --config {folder}/pipeline.yaml --run {folder} --pipelines 1`"
+                f"pipeline {self.run.resumed} --pipelines 1`"
             )
             raise FileNotFoundError(msg)
 

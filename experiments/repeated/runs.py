@@ -53,11 +53,12 @@ def repetitions(run: Run, others: Sequence[str] | None) -> list[Repetition]:
         ValueError: If two are the same, share a seed, or differ in more than seeds; or a run is not any more what was
             evaluated.
     """
-    runs = [run, *(Run(folder) for folder in (_beside(run) if others is None else others))]
+    others = _beside(run) if others is None else others
+    runs = [run, *(Run(folder, trusted=run.trusted) for folder in others)]
     if len(runs) == 1:
         msg = (
-            f"{run.folder} stands alone: train it with other seeds as well, `python train.py pipeline --config "
-            f"{run.folder}/{SETTINGS} --run {run.folder} --pipelines 3`, or name runs that repeat it, --others "
+            f"{run.folder} stands alone: train it with other seeds as well, `python train.py pipeline "
+            f"{run.resumed} --pipelines 3`, or name runs that repeat it, --others "
             "'[FOLDER, FOLDER]'"
         )
         raise FileNotFoundError(msg)
@@ -84,7 +85,7 @@ def outdated(report: Path, meta: Mapping[str, Any]) -> bool:
     return any(
         path.is_file() and digest(path) != was
         for folder, each in zip(folders, meta["runs"].values(), strict=True)
-        for path, was in ((_path(folder, name), was) for name, was in each["inputs"].items())
+        for path, was in ((_path(folder, name), was) for name, was in each["inputs"].items() if name in JUDGED)
     )
 
 
@@ -170,10 +171,7 @@ def _fingerprint(run: Run) -> str:
     path = run.folder / RECORD
     kept = read_yaml(path) if path.is_file() else None
     if not isinstance(kept, dict) or "fingerprint" not in kept:
-        msg = (
-            f"{path} is missing or damaged: run `python train.py pipeline --config {run.folder}/{SETTINGS} --run "
-            f"{run.folder} --pipelines 1` again"
-        )
+        msg = f"{path} is missing or damaged: run `python train.py pipeline {run.resumed} --pipelines 1` again"
         raise ValueError(msg)
     return str(kept["fingerprint"])
 
@@ -187,14 +185,14 @@ def _read(run: Run) -> dict[str, Any]:
     """
     paths = {name: _path(run.report, name) for name in JUDGED}
     if not paths[NEEDED].is_file():
-        msg = f"{run.folder} was not evaluated: run `python evaluate.py all --run {run.folder}` first"
+        msg = f"{run.folder} was not evaluated: run `python evaluate.py all {run.named}` first"
         raise FileNotFoundError(msg)
     found = {name: results.read(path) for name, path in paths.items() if path.is_file()}
     digests = {str(path.relative_to(run.folder)): digest(path) for path in run.finished()}
     for name, contents in found.items():
         changed = _changed(run, contents["meta"], digests)
         if changed:
-            msg = f"{changed} since `{name}` was run: run `python evaluate.py {name} --run {run.folder}` again"
+            msg = f"{changed} since `{name}` was run: run `python evaluate.py {name} {run.named}` again"
             raise ValueError(msg)
     return found
 

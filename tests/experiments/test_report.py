@@ -1,9 +1,11 @@
 """The report: one page that opens offline and says what was found, and its text."""
 
+import errno
 import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ import torch
 from torch import nn
 
 import evaluate
+from experiments import report
 from experiments.protocols.registry import PROTOCOLS
 from experiments.report import write_report
 from experiments.results import Flag, Result, Table, read, write
@@ -78,7 +81,7 @@ def test_the_text_has_the_same(evaluated):
 
 
 def test_a_report_about_maps_alone_does_not_list_the_claims_about_detectors(tmp_path):
-    run = SimpleNamespace(report=tmp_path, folder=tmp_path)
+    run = SimpleNamespace(report=tmp_path, folder=tmp_path, named="--run x")
     write(replace(RESULT, protocol="recover-photographs", figures={}), tmp_path)
     assert "claim" not in write_report(run).read_text()
     write(replace(RESULT, protocol="strength", figures={}), tmp_path)
@@ -126,6 +129,74 @@ def test_a_damaged_file_is_named(tmp_path, contents, message):
     (tmp_path / "sizes.json").write_text(contents)
     with pytest.raises(ValueError, match=rf"sizes\.json {message}.*: delete it, and evaluate again"):
         read(tmp_path / "sizes.json")
+
+
+@pytest.mark.parametrize("figure", ["../secret.png", "/secret.png", "notes.txt", "link.png", 7])
+def test_a_figure_that_is_no_picture_beside_its_report_is_refused(tmp_path, figure):
+    write(RESULT, tmp_path)
+    (tmp_path / "link.png").symlink_to(tmp_path.parent / "secret.png")
+    contents = json.loads((tmp_path / "sizes.json").read_text())
+    contents["report"]["figures"] = [figure]
+    (tmp_path / "sizes.json").write_text(json.dumps(contents))
+    with pytest.raises(ValueError, match=r"sizes\.json names the figure .*, which is no PNG beside it: delete it"):
+        read(tmp_path / "sizes.json")
+
+
+HOSTILE = "\"><script>alert('1')</script>"
+
+
+def poisoned(value):
+    """Return a report's contents with hostile text in the place of all texts."""
+    if isinstance(value, dict):
+        return {key: poisoned(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [poisoned(each) for each in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+def test_no_text_of_a_run_becomes_a_tag_of_the_page(tmp_path):
+    folder = tmp_path / f"run {HOSTILE.replace('/', '')}"
+    run = SimpleNamespace(report=folder / "report", folder=folder, named=f"--run {HOSTILE}")
+    write(replace(RESULT, protocol="recover"), run.report)
+    path = run.report / "recover.json"
+    contents = json.loads(path.read_text())
+    contents["report"] = poisoned(contents["report"]) | {"figures": contents["report"]["figures"]}
+    contents["meta"] = poisoned(contents["meta"])
+    path.write_text(json.dumps(contents))
+    path.rename(path.with_name(f"recover-{HOSTILE.replace('/', '')}.json"))
+    page = Page()
+    page.feed(write_report(run).read_text())
+    assert page.open == []
+    assert "script" not in page.tags
+    assert "".join(page.text).count("<script>") > 8
+
+
+def test_a_verdict_of_a_run_becomes_no_tag_of_the_page():
+    page = Page()
+    page.feed(report._verdict(HOSTILE))
+    assert page.tags == ["td"]
+
+
+def test_a_run_that_cannot_be_written_is_evaluated_into_another_folder(finished, tmp_path, monkeypatch, capsys):
+    run, apart = copy_of(finished, tmp_path), tmp_path / "apart"
+    before = sorted(run.rglob("*"))
+    mkdir = Path.mkdir
+
+    def refuse(path, *args, **kwargs):  # root may write anywhere
+        if path.is_relative_to(run) and not path.exists():
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        mkdir(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert evaluate.main(["strength", "--run", str(run), "--device", "cpu"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {run}/report cannot be written (Read-only file system): give --report FOLDER to have everything "
+        "written there\n"
+    )
+    assert evaluate.main(["strength", "--run", str(run), "--report", str(apart), "--device", "cpu"]) == 0
+    assert f"evaluate.py transfer --run {run} --report {apart}" in (apart / "report.md").read_text()
+    assert list((apart / "adversarial").glob("*/shard_*.pt"))
+    assert sorted(run.rglob("*")) == before
 
 
 def test_all_runs_what_it_can_and_says_what_is_missing(finished, tmp_path, capsys):
