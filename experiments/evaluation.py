@@ -48,7 +48,7 @@ def run_evaluation(arguments: list[str]) -> None:
     options: Namespace = config[config.protocol]
     for module in options.imports:
         import_own(module)
-    run = Run(options.run, options.report, trusted=options.trust)
+    run = Run(options.run, options.report or None, trusted=options.trust)
     device = _device(options.device)
     _check_writable(run.report)
     console = Console()
@@ -94,9 +94,9 @@ def _of_run(description: str) -> Parser:
     parser.add_argument("--run", type=str, required=True, help="The run folder that `train.py pipeline` made.")
     parser.add_argument(
         "--report",
-        type=str | None,
-        default=None,
-        help="Folder for all that is written: report, scores and adversarial sets, which are made anew; null: the "
+        type=str,
+        default="",
+        help="Folder for all that is written: report, scores and adversarial sets, which are made anew; by default the "
         "run's own, RUN/report. For a run that cannot be written.",
     )
     parser.add_argument(

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from data import PairData, WhiteBoxData
 from detectors import Detector
+from experiments.folders import folder_of
 from experiments.parser import Parser
 from experiments.predictions import PredictionFile
 from experiments.rounds import RoundMetrics
@@ -250,6 +251,7 @@ def _check_trainer(flags: Namespace) -> None:
     if flags.default_root_dir is None:
         msg = "trainer.default_root_dir must be the folder of the fit's files, got null"
         raise ValueError(msg)
+    folder_of("trainer.default_root_dir", flags.default_root_dir)
     if flags.accumulate_grad_batches < 1:
         msg = f"trainer.accumulate_grad_batches must be at least 1, got {flags.accumulate_grad_batches}"
         raise ValueError(msg)

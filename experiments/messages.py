@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import re
+import shlex
 import sys
 import sysconfig
 import traceback
@@ -110,7 +111,8 @@ def _pipeline_file(arguments: list[str], configs: dict[Path, Any]) -> str | None
         return None
     for path, config in configs.items():
         if isinstance(config, dict) and {"run", "detectors"} <= config.keys():
-            return f"{path} describes a whole experiment: run it with `python train.py pipeline --config {path}`"
+            command = shlex.join(["python", "train.py", "pipeline", "--config", str(path)])
+            return f"{path} describes a whole experiment: run it with `{command}`"
     return None
 
 
@@ -172,4 +174,4 @@ _OURS: Final = (Path(__file__).parent, _LIGHTNING.parent, _PYTHON)
 def _of_exception(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())
+    return re.sub(r"\s*\n\s*", " ", str(error).strip())

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import yaml
 
+from experiments.folders import with_home
 from experiments.messages import UsageError
 
 UNTYPED: Final = ("trainer", "classifier", "saliency", "detectors")
@@ -43,7 +44,7 @@ def _value(name: str, text: str | None) -> Any:
         msg = f"argument {name}: expected one value"
         raise UsageError(msg)
     try:
-        return yaml.safe_load(text)
+        return with_home(yaml.safe_load(text))
     except yaml.YAMLError as error:
         msg = f"argument {name}: {text!r} is not YAML"
         raise UsageError(msg) from error

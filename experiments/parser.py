@@ -3,12 +3,19 @@
 import re
 from typing import Any, Final, NoReturn, get_args
 
+import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
+from experiments.folders import with_home
 from experiments.messages import UsageError
 
 set_parsing_settings(instantiate_subclass_spec_in_any=False)  # else a config could call any function
+
+# jsonargparse reads a text such as 1e3 as a number; PyYAML does not, and would write it without quotes.
+yaml.SafeDumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 _OF_EVERY_PARSER: Final = ("help", "print_config", "print_shtab")
 
@@ -19,6 +26,14 @@ class Parser(LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.allow_abbrev = False  # a typo is no abbreviation
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the options; `~` at the beginning of a text is the home folder."""
+        return with_home(super().parse_args(*args, **kwargs))
+
+    def parse_object(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the options of nested dicts; `~` at the beginning of a text is the home folder."""
+        return with_home(super().parse_object(*args, **kwargs))
 
     def add_subclass_arguments(
         self, baseclass: type | tuple[type, ...], nested_key: str, *args: Any, **kwargs: Any

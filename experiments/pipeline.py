@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from experiments.data_record import keep_record
 from experiments.differences import Difference, difference, without
@@ -41,7 +43,9 @@ def run_pipeline(arguments: list[str]) -> None:
     _calm()
     for settings, stages in planned:
         if others:
-            console.print(f"[bold]{settings.run}[/bold], seeds {settings.seeds}", highlight=False, soft_wrap=True)
+            console.print(
+                f"[bold]{escape(settings.run)}[/bold], seeds {settings.seeds}", highlight=False, soft_wrap=True
+            )
         _run(settings, stages, console)
 
 
@@ -62,9 +66,8 @@ def _run(settings: Settings, stages: list[Stage], console: Console) -> None:
         Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
         keep_weights(stage)
         console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
-    console.print(
-        f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {settings.run}", highlight=False, soft_wrap=True
-    )
+    told = f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {shlex.quote(settings.run)}"
+    console.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
 def _is_child() -> bool:

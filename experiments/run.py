@@ -10,6 +10,7 @@ from data import ImageData
 from data.store import Store
 from detectors import Classifier, Detector, load
 from experiments.fitting import DONE
+from experiments.folders import folder_of
 from experiments.settings import Settings, read_settings
 from experiments.stages import plan
 from experiments.trust import installed_code_only, is_within, refuse_links_out
@@ -32,8 +33,8 @@ class Run:
     """
 
     def __init__(self, folder: str | Path, apart: str | Path | None = None, *, trusted: bool = False) -> None:
-        self.folder = Path(folder)
-        self.apart = None if apart is None else Path(apart)
+        self.folder = folder_of("run", folder)
+        self.apart = None if apart is None else folder_of("report", apart)
         self.trusted = trusted
         path = self.folder / SETTINGS
         if not path.is_file():
@@ -46,7 +47,7 @@ class Run:
         if not trusted:
             refuse_links_out(self.folder)
         with nullcontext() if trusted else installed_code_only(self.folder):
-            self.settings: Settings = read_settings(["--config", str(path)])
+            self.settings: Settings = read_settings([f"--config={path.resolve()}"])
             plan(self.settings)  # imports the user's own classes, which the loader then knows
         self._check_store()
 

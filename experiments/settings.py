@@ -12,6 +12,7 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from attacks import Attack
 from data import ImageData
 from data.pairs import refuse_targeted
+from experiments.folders import folder_of
 from experiments.messages import UsageError
 from experiments.overrides import UNTYPED, merge, overrides
 from experiments.parser import Parser
@@ -111,7 +112,7 @@ def read_settings(arguments: list[str]) -> Settings:
     asked = [each for each in arguments if each.partition("=")[0] == _PRINT]
     config = parser.parse_args([each for each in arguments if each not in asked])
     config.pop("config")
-    config.run = str(Path(config.run))
+    config.run = str(folder_of("run", config.run))
     for name in UNTYPED:
         config[name] = merge(config[name] or {}, given.get(name, {}))
     sections = config.as_dict()
@@ -261,8 +262,11 @@ def _check_names(sections: Mapping[str, Any]) -> None:
         msg = "attacks is empty: name at least one, for example fgsm: {class_path: attacks.FGSM}"
         raise ValueError(msg)
     for name in [*attacks, *sections["detectors"]]:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-            msg = f"{name!r} cannot name a folder and a row: use lower-case letters, digits, '_' and '-'"
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+            msg = (
+                f"{name!r} cannot name a folder and a row: use lower-case letters, digits, '_' and '-', within quotes "
+                "where YAML would read a number or null"
+            )
             raise ValueError(msg)
     train_on = sections["train_on"]
     if train_on is not None and (not train_on or len(set(train_on)) < len(train_on)):

@@ -69,8 +69,8 @@ def write_bytes(path: Path, contents: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file as UTF-8; see `replacing`."""
-    write_bytes(path, text.encode())
+    """Write a whole file as UTF-8, bytes of names that are not UTF-8 as escapes; see `replacing`."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_tensors(path: Path, contents: Any) -> None:

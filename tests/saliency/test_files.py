@@ -68,3 +68,8 @@ def test_what_is_being_written_is_found_beside_the_file(path):
     with replacing(path) as file:
         assert leftovers(path) == [Path(file.name)]
     assert not leftovers(path)
+
+
+def test_bytes_of_a_name_that_are_not_utf_8_are_written_as_escapes(tmp_path):
+    write_text(tmp_path / "report.md", "Report on \udcff: é")
+    assert (tmp_path / "report.md").read_text(encoding="utf-8") == "Report on \\udcff: é"
