@@ -232,7 +232,7 @@ def _build(architecture: Any, path: Path) -> Portable:
     if name not in Portable._known:  # noqa: SLF001 - the registry of this module
         msg = (
             f"{path} holds a {name}, which is not known here: import the module that defines it first (for `train.py "
-            "fit`, validate, test and predict by --imports [MODULE])"
+            "fit`, validate, test, predict and `evaluate.py` by --imports [MODULE])"
         )
         raise ValueError(msg)
     arguments = {key: _unpack(value, path) for key, value in architecture["arguments"].items()}

@@ -3,12 +3,13 @@
 import gc
 import json
 import re
+import shutil
 import sys
 
 import pytest
 import torch
 
-from benchmarks import attacks, contenders, memory
+from benchmarks import attacks, contenders, memory, soak
 from benchmarks.subjects import SUBJECTS
 from tests.data.pictures import write
 
@@ -127,3 +128,27 @@ def test_photographs_of_cats_and_dogs_are_read(tmp_path):
     assert (len(train[0]), len(test[0])) == (31, 8)
     assert sorted(set(train[1].tolist())) == [0, 1]
     assert subject.network().eval()(test[0][:1]).shape == (1, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_fit_that_is_killed_once_by_each_signal_ends_with_the_same_weights(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["soak", "--times", "1", "--only", "fit"])
+    assert soak.main() == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1] for row in rows] == ["SIGKILL", "SIGTERM", "SIGINT"]
+    assert {" ".join(row[4:]) for row in rows} == {"0 0 0 0 |"}
+
+
+def test_what_differs_in_a_run_that_was_killed_is_noticed(tmp_path):
+    weights = {"state_dict": {"weight": torch.ones(2)}}
+    (tmp_path / "a/report").mkdir(parents=True)
+    torch.save(weights, tmp_path / "a/model.ckpt")
+    (tmp_path / "a/report/transfer.json").write_text('{"rows": [1]}')
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert soak._numbers(tmp_path / "a") == soak._numbers(tmp_path / "b")
+    (tmp_path / "b/report/transfer.json").write_text('{"rows": [2]}')
+    assert soak._numbers(tmp_path / "a") != soak._numbers(tmp_path / "b")
+    shutil.copy(tmp_path / "a/report/transfer.json", tmp_path / "b/report/transfer.json")
+    torch.save({"state_dict": {"weight": torch.zeros(2)}}, tmp_path / "b/model.ckpt")
+    assert soak._numbers(tmp_path / "a") != soak._numbers(tmp_path / "b")
