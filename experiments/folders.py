@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from jsonargparse import Namespace
 
+from saliency.files import expanded
+
 _UNFIT: Final = re.compile(r"^$|^[-#]|::|^(file|local):|^[\w+.-]+://|[\x00-\x1f\x7f\ud800-\udfff]")
 """Names of which options, YAML, Lightning (URLs) or TensorBoard (UTF-8) make something else."""
 
@@ -38,7 +40,7 @@ def with_home(value: Any) -> Any:
         value: Text, or lists, dicts and namespaces of texts and others.
     """
     if isinstance(value, str) and value.startswith("~"):
-        return str(_expanded(Path(value)))
+        return expanded(value)
     if isinstance(value, dict):
         return {key: with_home(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -47,10 +49,3 @@ def with_home(value: Any) -> Any:
         for key, item in vars(value).items():
             value[key] = with_home(item)
     return value
-
-
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError:  # there is no such user
-        return path
