@@ -16,7 +16,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from data import PairData, WhiteBoxData
 from detectors import Detector
+from experiments.checkpoint_files import whole
 from experiments.folders import folder_of
+from experiments.logs import log_of
 from experiments.parser import Parser
 from experiments.predictions import PredictionFile
 from experiments.rounds import RoundMetrics
@@ -163,7 +165,13 @@ class ModelCLI(LightningCLI):
             )
         given = config.callbacks or []
         kwargs["callbacks"] = [*(given if isinstance(given, list) else [given]), *callbacks]
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        trainer.strategy.checkpoint_io = whole(trainer.strategy.checkpoint_io)
+        return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        with log_of(self.folder):
+            super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
         """Write the resolved config, which `--config` accepts."""
