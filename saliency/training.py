@@ -1,10 +1,13 @@
 """What the LightningModules of this project share: optimiser, frozen parts, step randomness, a check of the data."""
 
+import re
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Generator, nn
 
 from saliency.checkpoints import FORMAT, Portable, describe
@@ -69,6 +72,21 @@ class Trainable(Portable, lightning.LightningModule):
         """Add the architecture to Lightning's own checkpoint, so that `load` reads it too."""
         checkpoint.update(format=FORMAT, architecture=describe(self))
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take no path outside the fit's folder from a checkpoint.
+
+        A `ModelCheckpoint` deletes the files that it wrote before, and reads their paths from the checkpoint. One that
+        names other files begins without them.
+        """
+        if self._trainer is None:  # the weights alone are loaded
+            return
+        states, folder = checkpoint.get("callbacks") or {}, Path(self.trainer.default_root_dir).resolve()
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ModelCheckpoint):
+                for key in (callback.state_key, type(callback)):  # the class in checkpoints of old versions
+                    if not all(_within(path, folder) for path in _files(states.get(key, {}))):
+                        del states[key]
+
     def step_generator(self, batch_idx: int) -> Generator:
         """Return the source of this step's randomness, derived from (seed, epoch, step, rank).
 
@@ -95,6 +113,18 @@ def seeded(*words: int, device: torch.device | str = "cpu") -> Generator:
 def frozen(module: nn.Module) -> nn.Module:
     """Return the module in eval mode, with no parameter that trains."""
     return module.requires_grad_(requires_grad=False).eval()
+
+
+def _files(state: dict[str, Any]) -> list[str]:
+    """Return the files that the state of a `ModelCheckpoint` names."""
+    names = [state.get(f"{kind}_model_path") for kind in ("best", "kth_best", "last")]
+    return [name for name in (*names, *state.get("best_k_models", ())) if name]
+
+
+def _within(path: str, folder: Path) -> bool:
+    """Tell whether a path is that of a checkpoint in a folder; `~` and protocols, as `file:`, may lead elsewhere."""
+    plain = re.match(r"~|\w{2,}:", path) is None
+    return plain and path.endswith(".ckpt") and Path(path).resolve().is_relative_to(folder)
 
 
 def _words(shape: tuple[int, int, int]) -> str:

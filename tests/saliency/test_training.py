@@ -1,6 +1,7 @@
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from detectors import ID, SPD, Classifier
@@ -155,3 +156,56 @@ def test_data_that_fit_are_accepted(trainer):
     module = _encoder()
     trainer.fit(module, ToyImages(torch.rand(4, *SHAPE), torch.arange(4), 4))
     assert trainer.global_step == 1
+
+
+# continuing from a checkpoint of somebody else
+
+
+def _fitted(folder, epochs, path=None, **options):
+    """Fit in a folder, from a checkpoint, and return the callback that writes `last.ckpt` there."""
+    writer = ModelCheckpoint(folder, save_last=True, enable_version_counter=False, **options)
+    trainer = short_trainer(folder, epochs)
+    trainer.callbacks.append(writer)
+    images, labels = torch.rand(8, *SHAPE, generator=seeded(0)), torch.arange(8) % 4
+    trainer.fit(Classifier(SHAPE, 4, widths=(4,)), loader(images, labels), ckpt_path=path, weights_only=True)
+    return writer
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
+@pytest.mark.parametrize("path", ["local://{}", "file://{}", "file:{}", "local:{}", "~/victim"])
+@pytest.mark.parametrize("name", ["best_model_path", "last_model_path", "checkpoint_callback_best_model_path"])
+def test_no_file_that_a_checkpoint_names_elsewhere_is_deleted(tmp_path, monkeypatch, name, path):
+    run, victim = tmp_path / "run", tmp_path / "victim"
+    run.mkdir()
+    monkeypatch.chdir(run)  # where `file:/victim` looks like a file of the run to Lightning
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _fitted(run, 1)
+    victim.mkdir()
+    (victim / "thesis.txt").write_text("years of work")
+    contents = torch.load(run / "last.ckpt", weights_only=True)
+    if name.startswith("checkpoint"):  # as versions before 0.10 wrote it
+        contents |= {"pytorch-lightning_version": "0.9.0", name: path.format(victim), "callbacks": {}}
+        del contents["loops"]
+    else:
+        (state,) = contents["callbacks"].values()
+        state[name] = path.format(victim)
+    torch.save(contents, run / "sent.ckpt")
+    _fitted(run, 2, run / "sent.ckpt")
+    assert (victim / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
+def test_the_best_checkpoints_of_a_fit_are_remembered_when_it_goes_on(tmp_path):
+    options = {"monitor": "train/loss", "save_top_k": 2, "filename": "{epoch}"}
+    first = _fitted(tmp_path, 1, **options)
+    again = _fitted(tmp_path, 2, tmp_path / "last.ckpt", **options)
+    assert [key.rpartition("/")[2] for key in first.best_k_models] == ["epoch=0.ckpt"]
+    assert [key.rpartition("/")[2] for key in again.best_k_models] == ["epoch=0.ckpt", "epoch=1.ckpt"]
+
+
+def test_weights_alone_are_loaded_without_a_trainer(tmp_path):
+    _fitted(tmp_path, 1)
+    contents = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    before = contents["callbacks"].copy()
+    Classifier(SHAPE, 4, widths=(4,)).on_load_checkpoint(contents)
+    assert contents["callbacks"] == before
