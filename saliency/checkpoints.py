@@ -220,6 +220,8 @@ def pack(value: Any, name: str) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: pack(item, name) for key, item in value.items()}
     msg = f"{name} cannot be kept in a checkpoint: {type(value).__name__} is neither a plain value nor Portable"
+    if isinstance(value, nn.Module):
+        msg += f"; give detectors.WrappedNetwork({type(value).__name__}, options=..., weights=...) in its place"
     raise TypeError(msg)
 
 

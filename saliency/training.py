@@ -51,12 +51,15 @@ class Trainable(Portable, lightning.LightningModule):
                 child.eval()
         return self
 
-    def setup(self, stage: str) -> None:  # noqa: ARG002 - Lightning's signature
-        """Refuse data of another shape or number of classes, before the first batch.
+    def setup(self, stage: str) -> None:
+        """Refuse, before the first batch, what could not be saved, and data of another shape or number of classes.
 
         Raises:
+            TypeError: If a fit begins, and an argument of the module cannot be kept in a checkpoint.
             ValueError: If the data module's images or classes are not those that the module was made for.
         """
+        if stage == "fit":
+            describe(self)
         data = getattr(self.trainer, "datamodule", None)
         if data is None or not hasattr(data, "shape"):  # none, or a user's own that does not say
             return

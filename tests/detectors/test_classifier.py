@@ -2,8 +2,10 @@ import pytest
 import torch
 from torch import nn
 
+from attacks import FGSM
 from detectors import JSD, Classifier, ConvNet
-from saliency.checkpoints import Portable
+from saliency.checkpoints import Portable, save
+from tests.saliency.helpers import loader
 
 SHAPE = (1, 12, 12)
 
@@ -103,3 +105,21 @@ def test_a_network_that_only_reads_its_input_gets_no_copy(twins, images):
     twins[1].network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     twins[1].float()(images)
     assert seen[-1] is images
+
+
+def _own():
+    return Classifier(SHAPE, 4, network=nn.Sequential(nn.Flatten(), nn.Linear(144, 4)))
+
+
+def test_a_network_of_ones_own_is_attacked_without_being_saved(images, labels):
+    adversarial = FGSM(epsilon=0.1)(_own(), images, labels)
+    assert (adversarial - images).abs().max() == pytest.approx(0.1, abs=1e-5)
+
+
+@pytest.mark.parametrize("keep", ["fit", "save"])
+def test_a_network_that_no_checkpoint_can_hold_is_refused_before_it_trains(keep, trainer, tmp_path):
+    path, batches = tmp_path / "model.ckpt", loader(torch.rand(8, *SHAPE), torch.arange(8) % 4)
+    with pytest.raises(TypeError, match=r"Classifier\.network cannot be kept .*WrappedNetwork\(Sequential, options"):
+        trainer.fit(_own(), batches) if keep == "fit" else save(_own(), path)
+    assert trainer.global_step == 0
+    assert not path.exists()
