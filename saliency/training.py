@@ -1,5 +1,6 @@
 """What the LightningModules of this project share: optimiser, frozen parts, step randomness, a check of the data."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -33,14 +34,39 @@ class Trainable(Portable, lightning.LightningModule):
     schedule: Schedule = "constant"
 
     def configure_optimizers(self) -> Any:
-        """Return Adam (.9, .999, 1e-8) over the parts that are not frozen, and the schedule."""
+        """Return Adam (.9, .999, 1e-8) over the parts that are not frozen, and the schedule.
+
+        Raises:
+            ValueError: If a schedule over the whole fit is asked for, and the fit has no end.
+        """
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
         if self.schedule == "constant":
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=self.learning_rate, total_steps=steps)
+        steps = self.trainer.estimated_stepping_batches
+        if steps == 0:  # nothing is trained
+            return optimizer
+        if math.isinf(steps):
+            msg = f"schedule {self.schedule} spans the whole fit, which has no end: give max_epochs or max_steps"
+            raise ValueError(msg)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=self.learning_rate, total_steps=int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Refuse to go on with a schedule that spans a fit of another length.
+
+        Raises:
+            ValueError: If the fit has another number of steps than the one that it goes on with.
+        """
+        steps = self.trainer.estimated_stepping_batches
+        for each in self.trainer.lr_scheduler_configs:
+            spanned = getattr(each.scheduler, "total_steps", steps)
+            if spanned != steps:
+                msg = (
+                    f"schedule {self.schedule} spans a fit of {spanned} steps, and now the fit has {steps}: go on with "
+                    "the max_epochs, data and number of devices that it began with, or begin a new fit from its weights"
+                )
+                raise ValueError(msg)
 
     def train(self, mode: bool = True) -> "Trainable":  # noqa: FBT001, FBT002 - torch's signature
         """Set train or eval mode; frozen parts stay in eval mode."""

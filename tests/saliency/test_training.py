@@ -7,7 +7,7 @@ from torch import nn
 from detectors import ID, SPD, Classifier
 from saliency import Encoder, SaliencyModel, Selector
 from saliency.training import frozen, seeded
-from tests.saliency.helpers import ToyImages, loader, short_trainer
+from tests.saliency.helpers import ToyImages, loader, same, short_trainer, snapshot
 
 SHAPE = (1, 12, 12)
 
@@ -83,6 +83,28 @@ def test_one_cycle_ends_with_the_fit(tmp_path):
     assert max(rates) == pytest.approx(1e-2, rel=0.1)
     assert rates[0] == pytest.approx(1e-2 / 25)
     assert rates[-1] < 1e-5
+
+
+def test_one_cycle_of_another_length_does_not_go_on(tmp_path):
+    batches = loader(torch.rand(32, *SHAPE), torch.arange(32) % 4)
+    first = short_trainer(tmp_path, 1)
+    first.fit(_encoder(), batches)
+    first.save_checkpoint(tmp_path / "last.ckpt")
+    module = _encoder()
+    with pytest.raises(ValueError, match="one-cycle spans a fit of 4 steps, and now the fit has 8: go on with the"):
+        short_trainer(tmp_path, 2).fit(module, batches, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+
+
+def test_one_cycle_needs_an_end(tmp_path):
+    with pytest.raises(ValueError, match="one-cycle spans the whole fit, which has no end: give max_epochs or max_ste"):
+        short_trainer(tmp_path, -1).fit(_encoder(), loader(torch.rand(8, *SHAPE), torch.arange(8) % 4))
+
+
+def test_one_cycle_of_no_epochs_leaves_the_weights(tmp_path):
+    module = _encoder()
+    before = snapshot(module)
+    short_trainer(tmp_path, 0).fit(module, loader(torch.rand(8, *SHAPE), torch.arange(8) % 4))
+    assert same(module, before)
 
 
 def _draws(module, step):
