@@ -17,18 +17,18 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from data import PairData, WhiteBoxData
 from detectors import Detector
 from experiments.checkpoint_files import whole
+from experiments.continued import CONFIG, Continuation, check, restored
 from experiments.folders import folder_of
 from experiments.logs import log_of
 from experiments.parser import Parser
 from experiments.predictions import PredictionFile
 from experiments.rounds import RoundMetrics
 from experiments.scoring import clean_scores
-from saliency.checkpoints import Portable, describe, load_weights, require, save
+from saliency.checkpoints import Portable, describe, load_weights, put_weights, read, require, save
 from saliency.files import write_text
 
 LAST: Final = "last.ckpt"
 DONE: Final = "model.ckpt"
-CONFIG: Final = "config.yaml"
 
 _TRAINER_DEFAULTS = {"default_root_dir": "runs/fit", "num_sanity_val_steps": 0, "log_every_n_steps": 10}
 
@@ -50,6 +50,8 @@ class ModelCLI(LightningCLI):
     Args:
         args: As on the command line, or a nested dict.
     """
+
+    _anew = "delete it, and begin the fit anew, without --ckpt_path"
 
     def __init__(self, args: list[str] | dict[str, Any]) -> None:
         _ignore_intended()
@@ -136,13 +138,10 @@ class ModelCLI(LightningCLI):
         ckpt_path = self.config[self.subcommand].ckpt_path
         if ckpt_path is None:
             self._start()
+        elif self.subcommand == "fit":
+            self._go_on(ckpt_path)
         else:
             load_weights(self.model, ckpt_path)
-            if self.subcommand == "fit":
-                if Path(ckpt_path).name == DONE:
-                    msg = f"{ckpt_path} is a finished model without its optimiser: a fit goes on from a {LAST}"
-                    raise ValueError(msg)
-                self._refuse_diverged()
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Add TensorBoard and the checkpoint of each epoch's end to what the config asks for; not to a bare trainer."""
@@ -154,6 +153,8 @@ class ModelCLI(LightningCLI):
             kwargs["log_every_n_steps"] = None  # whatever the default is: it logs nothing
         elif config.logger is None:
             kwargs["logger"] = TensorBoardLogger(self.folder, name="", version="", default_hp_metric=False)
+        if self.subcommand == "fit":
+            callbacks.append(Continuation(self.resolved()))
         if self.subcommand == "fit" and config.enable_checkpointing is not False and not config.barebones:
             callbacks.append(
                 ModelCheckpoint(
@@ -170,7 +171,7 @@ class ModelCLI(LightningCLI):
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with log_of(self.folder):
+        with log_of(self.folder), restored(self.config[subcommand].ckpt_path):
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
@@ -215,6 +216,13 @@ class ModelCLI(LightningCLI):
         load_weights(self.model, path)
         if isinstance(self.model, Detector):
             self.model.calibrate(self.model.calibration[:0])
+
+    def _go_on(self, path: str) -> None:
+        """Take the weights of the fit that goes on, if it is the same fit."""
+        contents = read(path, self._anew)
+        check(contents, Path(path), yaml.safe_load(self.resolved()), with_defaults)
+        put_weights(self.model, contents, path)
+        self._refuse_diverged()
 
     def _check_folder(self, ckpt_path: str | None) -> None:
         if (self.folder / DONE).exists():
@@ -313,6 +321,8 @@ def _checkpoints(*sections: Any) -> list[str]:
 class Fit(ModelCLI):
     """ModelCLI without the other commands, for a config in memory: its parser is built in a quarter of the time."""
 
+    _anew = "delete it, and run the pipeline again: the stage begins anew"
+
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Return the one that there is."""
@@ -348,3 +358,12 @@ class ConfigCheck(Fit):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run nothing."""
+
+
+def with_defaults(config: dict[str, Any]) -> Any:
+    """Return the config of a fit with every default filled in.
+
+    Raises:
+        UsageError: If it is not accepted.
+    """
+    return yaml.safe_load(ConfigCheck({"subcommand": "fit", "fit": config}).resolved())

@@ -4,17 +4,16 @@ import logging
 import os
 import shlex
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.markup import escape
 
+from experiments.continued import CONFIG
 from experiments.data_record import keep_record
-from experiments.differences import Difference, difference, without
-from experiments.fitting import CONFIG, LAST, ConfigCheck, Fit
+from experiments.differences import changed
+from experiments.fitting import LAST, Fit, with_defaults
 from experiments.messages import UsageError
 from experiments.run import SETTINGS
 from experiments.settings import Settings, read_settings
@@ -84,11 +83,10 @@ def write_settings(settings: Settings) -> None:
 def _check_all(stages: list[Stage]) -> None:
     """Parse every stage's config; compare it, and the weights that it names, with what a stage was started with."""
     for stage in stages:
-        planned = _without_root(yaml.safe_load(_resolved(stage)), stage)
-        path = stage.folder / CONFIG
+        planned, path = _planned(stage), stage.folder / CONFIG
         if not path.exists() or not (stage.model.exists() or (stage.folder / LAST).exists()):
             continue
-        differs = _difference(stage, read_yaml(path), planned)
+        differs = changed(read_yaml(path), planned, with_defaults)
         if differs:
             msg = (
                 f"{stage.folder} was started with another config ({differs.key} was {differs.first}, now "
@@ -99,29 +97,9 @@ def _check_all(stages: list[Stage]) -> None:
         check_weights(stage)
 
 
-def _difference(stage: Stage, started: dict[str, Any], planned: Any) -> Difference | None:
-    """Return what a stage's config differs in from the one that it was started with; None if they compute the same.
-
-    What was started before a class got an argument lacks it, and stands for its default.
-    """
-    found = difference(_without_root(started, stage), planned)
-    if found is None or found.first is not None:
-        return found
+def _planned(stage: Stage) -> Any:
     try:
-        completed = yaml.safe_load(_resolved(replace(stage, config=started)))
-    except UsageError:  # of an argument that there is no longer
-        return found
-    return difference(_without_root(completed, stage), planned)
-
-
-def _without_root(config: dict[str, Any], stage: Stage) -> Any:
-    """Return what a stage's config computes, with paths relative to the run folder, which may have moved."""
-    return without(config, config["trainer"]["default_root_dir"].removesuffix(stage.name))
-
-
-def _resolved(stage: Stage) -> str:
-    try:
-        return ConfigCheck({"subcommand": "fit", "fit": stage.config}).resolved()
+        return with_defaults(stage.config)
     except UsageError as error:
         msg = f"stage {stage.name}: {error}"
         raise UsageError(msg) from error

@@ -99,8 +99,7 @@ def load(path: str | Path, expected: type[_M] | None = None) -> _M:
         ValueError: If the file is no checkpoint of this project, is damaged, newer, of a class that is not imported,
             or of another class than expected.
     """
-    path = require(path)
-    contents = _read(path)
+    path, contents = Path(path), read(path)
     module = _build(contents["architecture"], path)
     if expected is not None and not isinstance(module, expected):
         msg = f"{path} holds {type(module).__name__}, but {expected.__name__} is needed"
@@ -116,8 +115,20 @@ def load_weights(module: Portable, path: str | Path) -> None:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is no checkpoint of this project, holds another class, or weights that do not fit.
     """
-    path = require(path)
-    contents = _read(path)
+    put_weights(module, read(path), path)
+
+
+def put_weights(module: Portable, contents: dict[str, Any], path: str | Path) -> None:
+    """Put the weights of a checkpoint that was read already into a module.
+
+    Args:
+        module: A module that is built already.
+        contents: See `read`.
+        path: Of the checkpoint, for an error.
+
+    Raises:
+        ValueError: If the checkpoint holds another class, or weights that do not fit.
+    """
     held = contents["architecture"].get("class") if isinstance(contents["architecture"], dict) else None
     if held != type(module).__name__:  # classes that differ in what they compute may have the same weights
         msg = f"{path} holds {held or 'no class'}, but {type(module).__name__} is needed"
@@ -176,9 +187,19 @@ def read_tensors(path: Path, damaged: str) -> Any:
     raise ValueError(damaged)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's contents, checked; only tensors and plain values are ever unpickled."""
-    damaged = f"{path} is damaged, or not a checkpoint of tensors and plain values: train it again"
+def read(path: str | Path, remedy: str = "train it again") -> dict[str, Any]:
+    """Return a checkpoint's contents, checked; only tensors and plain values are ever unpickled.
+
+    Args:
+        path: Of the file.
+        remedy: What to do if it is damaged.
+
+    Raises:
+        FileNotFoundError: If there is no such file; says which command makes it.
+        ValueError: If the file is no checkpoint of this project, is damaged, or newer.
+    """
+    path = require(path)
+    damaged = f"{path} is damaged, or not a checkpoint of tensors and plain values: {remedy}"
     contents = read_tensors(path, damaged)
     if not isinstance(contents, dict) or not {"architecture", "state_dict"} <= set(contents):
         msg = f"{path} is not a checkpoint of this project: it names no architecture"
@@ -192,7 +213,7 @@ def _read(path: Path) -> dict[str, Any]:
     return contents
 
 
-def _fill(module: Portable, weights: dict[str, Any], path: Path) -> None:
+def _fill(module: Portable, weights: dict[str, Any], path: str | Path) -> None:
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:

@@ -274,11 +274,9 @@ def test_weights_of_another_architecture_are_refused(fit, told, tmp_path, capsys
     assert "wide.ckpt" in told()
 
 
-def test_checkpoint_never_changes_the_config(fit, tmp_path):
-    """Lightning would take hyper-parameters, and the class, from the checkpoint over those of the command line."""
+def test_a_fit_that_begins_with_the_weights_of_another_has_its_own_config(fit, tmp_path):
     assert fit() == 0
-    again = ["--model.learning_rate", "0.5", "--ckpt_path", "out/last.ckpt", "--trainer.max_epochs", "2"]
-    assert fit(*again, folder="again") == 0
+    assert fit("--start_from", "out/last.ckpt", "--model.learning_rate", "0.5", folder="again") == 0
     assert load(tmp_path / "again/model.ckpt").learning_rate == 0.5
 
 

@@ -64,16 +64,25 @@ def digits():
     return Digits(train_limit=400, test_limit=40)
 
 
+SMALL_FIT = [
+    *(
+        "--model",
+        "detectors.Classifier",
+        "--model.shape",
+        "[1,28,28]",
+        "--model.classes",
+        "10",
+        "--model.widths",
+        "[4]",
+    ),
+    *("--data", "data.Digits", "--data.train_limit", "200", "--data.test_limit", "20"),
+    *("--trainer.accelerator", "cpu", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"),
+]
+
+
 @pytest.fixture
 def fit(tmp_path, monkeypatch):
-    """Return a function that fits a small classifier in a folder, with more options, and returns the exit status."""
+    """Return a function that fits a small classifier in the folder out, with more options, and returns the status."""
     monkeypatch.chdir(tmp_path)
-    model = ["--model", "detectors.Classifier", "--model.shape", "[1,28,28]", "--model.classes", "10"]
-    data = ["--data", "data.Digits", "--data.train_limit", "200", "--data.test_limit", "20"]
-    flags = ["--trainer.accelerator", "cpu", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
-
-    def run(*options: str, command: str = "fit", folder: str = "out") -> int:
-        where = ["--trainer.default_root_dir", folder]
-        return train.main([command, *model, "--model.widths", "[4]", *data, *flags, *where, *options])
-
-    return run
+    where = ["--trainer.default_root_dir", "out"]
+    return lambda *options, command="fit": train.main([command, *SMALL_FIT, *where, *options])

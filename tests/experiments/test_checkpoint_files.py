@@ -50,7 +50,7 @@ def test_a_checkpoint_of_another_machine_is_left_to_lightning():
 def test_a_disk_that_is_full_at_the_second_epoch_leaves_the_first_from_which_the_fit_goes_on(
     fit, full_disk, tmp_path, capsys, monkeypatch
 ):
-    assert fit("--trainer.max_epochs", "2", folder="never_full") == 0
+    assert fit("--trainer.max_epochs", "2", "--trainer.default_root_dir", "never_full") == 0
     assert fit() == 0
     (tmp_path / "out/model.ckpt").unlink()
     before = (tmp_path / "out/last.ckpt").read_bytes()
