@@ -30,9 +30,14 @@ class ForeignNetwork(Portable):
         size: Side in pixels that the images are brought to; None: as they are.
         weights: Where the weights came from.
 
+    Attributes:
+        untrained: What has to be trained although weights were given: a sentence; None: nothing.
+
     Raises:
         ValueError: If the size is below 1.
     """
+
+    untrained: str | None = None
 
     def __init__(
         self, model: nn.Module, mean: Sequence[float], std: Sequence[float], size: int | None, weights: str | None

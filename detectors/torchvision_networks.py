@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +25,8 @@ class TorchvisionNetwork(ForeignNetwork):
     """A classification network of torchvision by its name; grey images are repeated in three channels.
 
     Auxiliary heads are off. The weights are those of torchvision by name, which are downloaded once, or those of a
-    file. All but the last layer must fit; the last layer is taken if it has as many outputs, and otherwise keeps its
-    initial weights and has to be trained.
+    file. All but the last layer must fit; the last layer is taken if it has as many outputs. Otherwise it keeps its
+    initial weights and has to be trained: a warning says so, and a fit of no epochs is refused.
 
     Args:
         name: For example alexnet, vgg16, inception_v3 or resnet18.
@@ -61,13 +62,15 @@ class TorchvisionNetwork(ForeignNetwork):
         preset = published[weights if weights in published else "DEFAULT"].transforms()
         default_mean, default_std = (_HALF, _HALF) if name in _AUXILIARY else (preset.mean, preset.std)
         model = models.get_model(name, num_classes=outputs, **(_WITHOUT_AUXILIARY if name in _AUXILIARY else {}))
-        if weights is not None:
-            _load(model, name, weights)
+        untrained = None if weights is None else _load(model, name, weights)
         super().__init__(
             model, default_mean if mean is None else mean, default_std if std is None else std, size, weights
         )
         self.name = name
         self.outputs = outputs
+        self.untrained = untrained
+        if untrained:
+            warnings.warn(f"{untrained}; train it", stacklevel=2)
 
     @property
     def categories(self) -> list[str] | None:
@@ -98,8 +101,12 @@ def _published(name: str) -> dict[str, Any]:
     return {key: value for key, value in members.items() if value.meta["categories"]}
 
 
-def _load(model: nn.Module, name: str, source: str) -> None:
-    """Load weights by name or from a file, without auxiliary heads and without a head of other outputs."""
+def _load(model: nn.Module, name: str, source: str) -> str | None:
+    """Load weights by name or from a file, without auxiliary heads and without a head of other outputs.
+
+    Returns:
+        Which layer keeps its initial weights, and why; None: all were loaded.
+    """
     weights = _read(model, name, source)
     for key in list(weights):
         if key.startswith(_AUXILIARY.get(name, ())):
@@ -108,12 +115,12 @@ def _load(model: nn.Module, name: str, source: str) -> None:
             weights[re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)] = weights.pop(key)
     *_, head = (key for key, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d))
     there, own = weights.get(f"{head}.weight"), model.get_parameter(f"{head}.weight")
-    if there is None or len(there) != len(own):
-        for key in [key for key in weights if key.startswith(f"{head}.")]:
-            del weights[key]
-        fill(model, weights, source, spare=head)
-    else:
+    if there is not None and len(there) == len(own):
         fill(model, weights, source)
+        return None
+    fill(model, {key: value for key, value in weights.items() if not key.startswith(f"{head}.")}, source, spare=head)
+    outputs = "none" if there is None else f"one of {len(there)}"
+    return f"the last layer {head} of {name} has its initial weights: it has {len(own)} outputs, and {source} {outputs}"
 
 
 def _read(model: nn.Module, name: str, source: str) -> dict[str, Any]:

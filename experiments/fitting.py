@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from data import PairData, WhiteBoxData
 from detectors import Detector
+from detectors.foreign import ForeignNetwork
 from experiments.checkpoint_files import whole
 from experiments.continued import CONFIG, Continuation, check, restored
 from experiments.folders import folder_of
@@ -136,7 +137,9 @@ class ModelCLI(LightningCLI):
             msg = f"learning_rate of {type(self.model).__name__} must be above 0, got {rate}"
             raise ValueError(msg)
         ckpt_path = self.config[self.subcommand].ckpt_path
-        if ckpt_path is None:
+        if ckpt_path is None and self.config[self.subcommand].start_from is None:
+            self._refuse_untrained()
+        elif ckpt_path is None:
             self._start()
         elif self.subcommand == "fit":
             self._go_on(ckpt_path)
@@ -208,12 +211,19 @@ class ModelCLI(LightningCLI):
             )
             raise ValueError(msg)
 
+    def _refuse_untrained(self) -> None:
+        """Refuse a fit after which a layer would still be at random, beside weights that were given."""
+        flags = self.config[self.subcommand].trainer
+        nothing = 0 in {flags.max_epochs, flags.max_steps, flags.limit_train_batches}
+        for module in self.model.modules():
+            untrained = module.untrained if isinstance(module, ForeignNetwork) else None
+            if untrained and (nothing or not any(parameter.requires_grad for parameter in module.parameters())):
+                msg = f"{untrained}; this fit does not train it: give weights that fit, or train the network first"
+                raise ValueError(msg)
+
     def _start(self) -> None:
-        """Begin with the weights of another checkpoint, if the config names one; its thresholds hold no longer."""
-        path = self.config[self.subcommand].start_from
-        if path is None:
-            return
-        load_weights(self.model, path)
+        """Begin with the weights of another checkpoint; the calibration is cleared."""
+        load_weights(self.model, self.config[self.subcommand].start_from)
         if isinstance(self.model, Detector):
             self.model.calibrate(self.model.calibration[:0])
 

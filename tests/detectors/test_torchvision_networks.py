@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision import models
 
+import train
 from attacks import FGSM
 from detectors import JSD, Classifier, TorchvisionNetwork, load
 from saliency.checkpoints import save
@@ -165,7 +166,11 @@ def test_weights_of_a_file_whose_head_is_another_are_loaded_but_for_the_head(has
     torch.manual_seed(8)
     initial = snapshot(TorchvisionNetwork(name, 7).model)
     torch.manual_seed(8)
-    loaded = TorchvisionNetwork(name, 7, weights=str(tmp_path / "weights.pth")).model.state_dict()
+    held = r" one of 1000" if has_head else " none"
+    with pytest.warns(
+        UserWarning, match=rf"last layer {head} of {name} has .*: it has 7 outputs, and .*\.pth{held}; tra"
+    ):
+        loaded = TorchvisionNetwork(name, 7, weights=str(tmp_path / "weights.pth")).model.state_dict()
     for key, value in loaded.items():
         assert torch.equal(value, (initial if key.startswith(head) else weights)[key])
 
@@ -199,6 +204,60 @@ def test_weights_by_name_are_torchvision_s(monkeypatch):
     for weights in ("IMAGENET1K_V1", "DEFAULT"):
         assert same(_small(1000, weights=weights).model, snapshot(reference))
     assert asked == [(models.SqueezeNet1_1_Weights.IMAGENET1K_V1.url, True, True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("outputs", "options", "told"),
+    [
+        (
+            5,
+            ["--trainer.max_epochs", "0"],
+            "of squeezenet1_1 has its initial weights: it has 10 outputs, and w.pth one of 5; ",
+        ),
+        (
+            5,
+            ["--trainer.limit_train_batches", "0"],
+            "this fit does not train it: give weights that fit, or train the netw",
+        ),
+        (5, ["--trainer.max_steps", "0"], "this fit does not train it"),
+        (5, ["--trainer.max_epochs", "1"], None),
+        (10, ["--trainer.max_epochs", "0"], None),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:the last layer")
+def test_a_fit_that_would_leave_the_last_layer_at_random_is_refused(
+    tmp_path, monkeypatch, capsys, outputs, options, told
+):
+    monkeypatch.chdir(tmp_path)
+    torch.save(_small(outputs).model.state_dict(), "w.pth")
+    assert _fit("detectors.Classifier", ["--model.shape", "[1,28,28]", "--model.classes", "10"], "model", options) == (
+        told is not None
+    )
+    assert (told or "") in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:the last layer")
+def test_a_detector_whose_classifier_has_its_last_layer_at_random_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.save(_small(5).model.state_dict(), "w.pth")
+    classifier = ["--model.classifier", "detectors.Classifier", "--model.classifier.shape", "[1,28,28]"]
+    assert _fit("detectors.ID", [*classifier, "--model.classifier.classes", "10"], "model.classifier", []) == 1
+    assert "this fit does not train it" in capsys.readouterr().err
+
+
+def _fit(model, options, place, more):
+    """Fit on few small images, with a network from the file w.pth, and return the exit status."""
+    network = {
+        "": "detectors.TorchvisionNetwork",
+        ".name": "squeezenet1_1",
+        ".outputs": "10",
+        ".weights": "w.pth",
+        ".size": "24",
+    }
+    given = [part for key, value in network.items() for part in (f"--{place}.network{key}", value)]
+    data = ["--data", "data.Digits", "--data.train_limit", "60", "--data.test_limit", "9"]
+    flags = ["--trainer.accelerator", "cpu", "--trainer.default_root_dir", "out"]
+    return train.main(["fit", "--model", model, *options, *given, *data, *flags, *more])
 
 
 # what is refused
