@@ -3,6 +3,7 @@
 import importlib
 import logging
 import warnings
+from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from experiments.checkpoint_files import whole
 from experiments.continued import CONFIG, Continuation, check, restored
 from experiments.folders import folder_of
 from experiments.logs import log_of
+from experiments.occupied import alone
 from experiments.parser import Parser
 from experiments.predictions import PredictionFile
 from experiments.rounds import RoundMetrics
@@ -115,7 +117,8 @@ class ModelCLI(LightningCLI):
             require(path)
         config.weights_only = True
         if self.subcommand == "fit":
-            self._check_folder(config.ckpt_path)
+            with alone(self.folder) if self.folder.is_dir() else nullcontext():
+                self._check_folder(config.ckpt_path)
             if config.start_from is not None and config.ckpt_path is None:
                 require(config.start_from)
         elif config.ckpt_path is None:
@@ -174,7 +177,12 @@ class ModelCLI(LightningCLI):
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with log_of(self.folder), restored(self.config[subcommand].ckpt_path):
+        flags = self.config[subcommand]
+        writes = subcommand == "fit" and self.trainer.is_global_zero and not flags.trainer.fast_dev_run
+        occupied = alone(self.folder) if writes else nullcontext()
+        with log_of(self.folder), restored(flags.ckpt_path), occupied:
+            if writes:
+                self._check_folder(flags.ckpt_path)  # again: another process may have ended since
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:

@@ -1,7 +1,6 @@
 """`train.py pipeline`: every missing stage of an experiment, in order."""
 
 import logging
-import os
 import shlex
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from experiments.data_record import keep_record
 from experiments.differences import changed
 from experiments.fitting import LAST, Fit, with_defaults
 from experiments.messages import UsageError
+from experiments.occupied import alone, is_helper
 from experiments.run import SETTINGS
 from experiments.settings import Settings, read_settings
 from experiments.stages import Stage, plan
@@ -35,44 +35,43 @@ def run_pipeline(arguments: list[str]) -> None:
     """
     first = read_settings(arguments)
     others = [read_settings([*arguments, *first.repetition(number)]) for number in range(1, first.pipelines)]
-    console = Console(quiet=_is_child())  # under DDP each rank runs this function
+    console = Console(quiet=is_helper())  # under DDP each rank runs this function
     planned = [(settings, plan(settings)) for settings in [first, *others]]
-    for _, stages in planned:
-        _check_all(stages)
+    checked = [_check_all(stages) for _, stages in planned]
     _calm()
-    for settings, stages in planned:
+    for (settings, stages), finished in zip(planned, checked, strict=True):
         if others:
             console.print(
                 f"[bold]{escape(settings.run)}[/bold], seeds {settings.seeds}", highlight=False, soft_wrap=True
             )
-        _run(settings, stages, console)
+        _run(settings, stages, finished, console)
 
 
-def _run(settings: Settings, stages: list[Stage], console: Console) -> None:
+def _run(settings: Settings, stages: list[Stage], finished: list[Stage], console: Console) -> None:
     settings.data.prepare_data()
     settings.data.setup()
-    keep_record(Path(settings.run), settings.data)
-    write_settings(settings)
-    for number, stage in enumerate(stages, 1):
-        title = f"[bold][{number}/{len(stages)}][/bold] {stage.name}"
-        if stage.model.exists():
-            console.print(f"{title}: done already", highlight=False)
-            continue
-        last = stage.folder / LAST
-        resumed = last.exists()
-        console.print(f"{title}: {'goes on from its last epoch' if resumed else 'training'}", highlight=False)
-        start = time.perf_counter()
-        Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
-        keep_weights(stage)
-        console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
+    with alone(Path(settings.run)):
+        if finished != _finished(stages):  # another pipeline has ended since they were checked
+            _check_all(stages)
+        keep_record(Path(settings.run), settings.data)
+        write_settings(settings)
+        for number, stage in enumerate(stages, 1):
+            _run_stage(stage, f"[bold][{number}/{len(stages)}][/bold] {stage.name}", console)
     told = f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {shlex.quote(settings.run)}"
     console.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
-def _is_child() -> bool:
-    """Tell whether another process of a distributed run does the talking."""
-    told = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
-    return next((rank for rank in told if rank is not None), "0") != "0"
+def _run_stage(stage: Stage, title: str, console: Console) -> None:
+    if stage.model.exists():
+        console.print(f"{title}: done already", highlight=False)
+        return
+    last = stage.folder / LAST
+    resumed = last.exists()
+    console.print(f"{title}: {'goes on from its last epoch' if resumed else 'training'}", highlight=False)
+    start = time.perf_counter()
+    Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
+    keep_weights(stage)
+    console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
 
 
 def write_settings(settings: Settings) -> None:
@@ -80,8 +79,17 @@ def write_settings(settings: Settings) -> None:
     write_text(Path(settings.run) / SETTINGS, settings.resolved)
 
 
-def _check_all(stages: list[Stage]) -> None:
-    """Parse every stage's config; compare it, and the weights that it names, with what a stage was started with."""
+def _finished(stages: list[Stage]) -> list[Stage]:
+    return [stage for stage in stages if stage.model.exists()]
+
+
+def _check_all(stages: list[Stage]) -> list[Stage]:
+    """Parse every stage's config; compare it, and the weights that it names, with what a stage was started with.
+
+    Returns:
+        The stages that were finished before.
+    """
+    finished = _finished(stages)
     for stage in stages:
         planned, path = _planned(stage), stage.folder / CONFIG
         if not path.exists() or not (stage.model.exists() or (stage.folder / LAST).exists()):
@@ -95,6 +103,7 @@ def _check_all(stages: list[Stage]) -> None:
             )
             raise ValueError(msg)
         check_weights(stage)
+    return finished
 
 
 def _planned(stage: Stage) -> Any:
