@@ -14,6 +14,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info
 
 from data import PairData, WhiteBoxData
 from detectors import Detector
@@ -21,7 +22,7 @@ from detectors.foreign import ForeignNetwork
 from experiments.checkpoint_files import whole
 from experiments.continued import CONFIG, Continuation, check, restored
 from experiments.folders import folder_of
-from experiments.logs import log_of
+from experiments.logs import log_of, writable
 from experiments.occupied import alone
 from experiments.parser import Parser
 from experiments.predictions import PredictionFile
@@ -104,7 +105,7 @@ class ModelCLI(LightningCLI):
 
         Raises:
             ValueError: If a flag cannot be used, or there are no data.
-            OSError: If a checkpoint is missing, or the folder holds a fit already.
+            OSError: If a checkpoint is missing, the folder holds a fit already, or predictions cannot be written.
         """
         config = self.config[self.subcommand]
         _check_trainer(config.trainer)
@@ -125,6 +126,7 @@ class ModelCLI(LightningCLI):
             config.ckpt_path = str(self._trained())
         if config.ckpt_path is not None:
             require(config.ckpt_path)
+        self._check_place(config.ckpt_path)
 
     def after_instantiate_classes(self) -> None:
         """Check that the model can be saved, and that a checkpoint's weights fit it, before Lightning loads them."""
@@ -157,6 +159,9 @@ class ModelCLI(LightningCLI):
             callbacks.append(RoundMetrics())
         if config.barebones:
             kwargs["log_every_n_steps"] = None  # whatever the default is: it logs nothing
+        elif config.logger is None and self.subcommand != "fit" and not writable(self.folder):
+            kwargs["logger"] = False
+            rank_zero_info(f"nothing is logged: {self.folder} cannot be written")
         elif config.logger is None:
             kwargs["logger"] = TensorBoardLogger(self.folder, name="", version="", default_hp_metric=False)
         if self.subcommand == "fit":
@@ -255,6 +260,14 @@ class ModelCLI(LightningCLI):
                 "another --trainer.default_root_dir, or delete that folder"
             )
             raise FileExistsError(msg)
+
+    def _check_place(self, ckpt_path: str | None) -> None:
+        if self.subcommand == "predict" and not writable(self.folder):
+            msg = (
+                f"predict writes into {self.folder}, which cannot be written: give another folder, "
+                f"--trainer.default_root_dir FOLDER --ckpt_path {ckpt_path}"
+            )
+            raise PermissionError(msg)
 
     def _trained(self) -> Path:
         path = self.folder / DONE

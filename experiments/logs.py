@@ -1,5 +1,6 @@
 """TensorBoard's log of one model: where it cannot be written, a sentence says so."""
 
+import os
 import threading
 import traceback
 from collections.abc import Iterator
@@ -13,6 +14,12 @@ from lightning.pytorch import loggers
 from saliency.files import UnwrittenError
 
 _WRITERS: Final = tuple(Path(str(package.__file__)).parent for package in (tensorboard, loggers))
+
+
+def writable(folder: Path) -> bool:
+    """Tell whether files can be made in a folder, which need not exist yet."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    return os.access(there, os.W_OK | os.X_OK)
 
 
 @contextmanager
