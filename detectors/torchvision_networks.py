@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from detectors.foreign import ForeignNetwork, fill, read_weights
+from saliency.checkpoints import refuse_named
 
 _WITHOUT_AUXILIARY: Final = {"aux_logits": False, "transform_input": False, "init_weights": True}
 _AUXILIARY: Final = {"inception_v3": ("AuxLogits.",), "googlenet": ("aux1.", "aux2.")}
@@ -124,6 +125,7 @@ def _load(model: nn.Module, name: str, source: str) -> str | None:
 
 
 def _read(model: nn.Module, name: str, source: str) -> dict[str, Any]:
+    refuse_named(source)
     published = _published(name)
     if source not in published:
         if Path(source).is_file():

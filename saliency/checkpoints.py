@@ -6,6 +6,8 @@ resolved from a file, so that loading a stranger's checkpoint runs none of their
 
 import inspect
 import zipfile
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -17,6 +19,8 @@ from saliency.files import expanded, write_tensors
 
 FORMAT = 1
 _PLAIN = (bool, int, float, str, type(None))
+_named: ContextVar[frozenset[Path]] = ContextVar("_named", default=frozenset())
+"""The texts among the arguments of the module that a checkpoint is building, as paths."""
 _M = TypeVar("_M", bound="Portable")
 
 
@@ -140,8 +144,10 @@ def require(path: str | Path) -> Path:
     """Return the path of a checkpoint that must exist.
 
     Raises:
+        ValueError: If another checkpoint names it.
         FileNotFoundError: If it does not; says which command makes it.
     """
+    refuse_named(path)
     path = Path(expanded(path))
     if not path.is_file():
         msg = (
@@ -164,6 +170,17 @@ def part(given: str | Path | _M, expected: type[_M]) -> _M:
         msg = f"expected a {expected.__name__} or the path of its checkpoint, got {type(given).__name__}"
         raise TypeError(msg)
     return given
+
+
+def refuse_named(source: str | Path) -> None:
+    """Refuse to read a file, or to download one, because a checkpoint names it.
+
+    Raises:
+        ValueError: If a module is being built from a checkpoint, and the source is one of its arguments.
+    """
+    if Path(source) in _named.get():
+        msg = f"a checkpoint that is being loaded names another file, {source}: it must hold its parts itself"
+        raise ValueError(msg)
 
 
 def read_tensors(path: Path, damaged: str) -> Any:
@@ -259,11 +276,23 @@ def _build(architecture: Any, path: Path) -> Portable:
         )
         raise ValueError(msg)
     arguments = {key: _unpack(value, path) for key, value in architecture["arguments"].items()}
+    token = _named.set(frozenset(_texts(arguments)))
     try:
         return Portable._known[name](**arguments)  # noqa: SLF001
     except TypeError as error:
         msg = f"{path} was written by another version of {name}: {error}"
         raise ValueError(msg) from error
+    finally:
+        _named.reset(token)
+
+
+def _texts(value: Any) -> Iterator[Path]:
+    """Give all texts in a value, as paths."""
+    if isinstance(value, str):
+        yield Path(value)
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _unpack(value: Any, path: Path) -> Any:

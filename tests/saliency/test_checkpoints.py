@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from detectors import ID, JSD, SMD, SPD, Classifier, ConvNet
+from detectors import ID, JSD, SMD, SPD, Classifier, ConvNet, TorchvisionNetwork, WrappedNetwork
 from saliency import Encoder, SaliencyModel, Selector
 from saliency.checkpoints import FORMAT, Portable, load, save
 from tests.saliency.helpers import loader, same, snapshot
@@ -333,6 +333,44 @@ def test_a_pickled_callable_is_refused_and_not_run(write, place, tmp_path):
     with pytest.raises(ValueError, match=r"model\.ckpt is damaged"):
         load(path)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "argument", "place"),
+    [
+        (lambda: ID(_classifier()), "classifier", "part.ckpt"),
+        (lambda: Selector(_encoder()), "encoder", "missing.ckpt"),
+        (lambda: TorchvisionNetwork("squeezenet1_1", 4), "weights", "part.ckpt"),
+        (lambda: TorchvisionNetwork("squeezenet1_1", 4), "weights", "IMAGENET1K_V1"),
+        (lambda: WrappedNetwork(nn.Flatten), "weights", "missing.ckpt"),
+    ],
+    ids=["part", "missing part", "weights", "weights to download", "missing weights"],
+)
+def test_no_other_file_that_a_checkpoint_names_is_read(module, argument, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(_classifier(), "part.ckpt")
+    save(module(), "model.ckpt")
+    contents = torch.load("model.ckpt", weights_only=True)
+    contents["architecture"]["arguments"][argument] = place
+    torch.save(contents, "model.ckpt")
+    with pytest.raises(ValueError, match=f"a checkpoint that is being loaded names another file, {place}: "):
+        load("model.ckpt")
+
+
+class CheckpointTestBackbone(Portable):
+    """Reads a file of its own whenever it is built."""
+
+    def __init__(self, name="backbone"):
+        super().__init__()
+        self.name = name
+        self.part = load(f"{name}.ckpt")
+
+
+def test_a_class_may_read_a_file_of_its_own_when_it_is_built(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(_classifier(), "backbone.ckpt")
+    save(CheckpointTestBackbone(), "model.ckpt")
+    assert isinstance(load("model.ckpt").part, Classifier)
 
 
 # how it is written
