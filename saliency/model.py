@@ -96,7 +96,7 @@ class SaliencyModel(Trainable):
             (N, 1, H, W) in [0, 1].
         """
         if targets is None:
-            targets = model(images.clone()).argmax(1)  # on which a network may write
+            targets = model(images).argmax(1)
         return self.masks(images, targets)
 
     def masks(self, images: Tensor, classes: Tensor) -> Tensor:

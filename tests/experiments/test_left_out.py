@@ -20,6 +20,7 @@ def record(detector, trained_on, tested_on, auroc, seed=0):
         "seed": seed,
         "subset": "all",
         "auroc": auroc,
+        "auroc_against_noise": auroc,
         "tpr_at_5_fpr": auroc / 2,
     }
 
