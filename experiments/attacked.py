@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from rich.progress import Progress
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from attacks import Attack
 from data import ImageData
@@ -67,23 +67,47 @@ def rounded(_clean: Tensor, adversarial: Tensor) -> Tensor:
 
 
 def norm_matched_noise(clean: Tensor, adversarial: Tensor) -> Tensor:
-    """Return clean images with noise of their own perturbation's size (PROTOCOL A5).
+    """Return clean images with noise of the norms of their own perturbation: L0, L1, L2 and L-inf (PROTOCOL A5).
 
-    The perturbation's values are permuted within the image and get random signs; so L0, L1, L2 and L-inf are those of
-    the attack, up to clipping to [0, 1]. Each image's draws derive from its row alone.
+    The sizes of the perturbation's values are permuted within the image, and their signs are drawn among those with
+    which the image stays in [0, 1]; nothing is clipped, so that all norms are the attack's, but for rounding. Each
+    image's draws derive from its row alone.
 
     Args:
         clean: (M, C, H, W) in [0, 1].
-        adversarial: (M, C, H, W), their twins.
+        adversarial: (M, C, H, W) in [0, 1], their twins.
     """
     noisy = []
     for row, (image, twin) in enumerate(zip(clean, adversarial, strict=True)):
         generator = torch.Generator().manual_seed(row)
-        change = (twin - image).flatten()
-        change = change[torch.randperm(len(change), generator=generator)]
-        signs = torch.randint(0, 2, change.shape, generator=generator) * 2 - 1
-        noisy.append((image + (change * signs).view_as(image)).clamp(0, 1))
+        values = image.flatten()
+        sizes = _permuted((twin - image).flatten().abs(), torch.maximum(values, 1 - values), generator)
+        up, down = sizes <= 1 - values, sizes <= values
+        drawn = torch.randint(0, 2, sizes.shape, generator=generator, dtype=torch.bool)
+        rises = torch.where(up == down, drawn, up)
+        noisy.append((values + torch.where(rises, sizes, -sizes)).clamp(0, 1).view_as(image))
     return torch.stack(noisy) if noisy else clean.clone()
+
+
+def _permuted(sizes: Tensor, room: Tensor, generator: Generator) -> Tensor:
+    """Return sizes (n,) in a random order in which each has room (n,) enough.
+
+    The largest choose first, each among the free places that are large enough; so there is always one, for the sizes
+    had room in their own order. Those that fit everywhere are permuted at once.
+    """
+    order = sizes.argsort(descending=True)
+    tight = int((sizes > room.min()).sum())
+    free = torch.ones_like(room, dtype=torch.bool)
+    result = torch.empty_like(sizes)
+    for size in sizes[order[:tight]]:
+        places = (free & (room >= size)).nonzero().flatten()
+        if len(places) == 0:  # by a rounding
+            places = (room * free).argmax().view(1)
+        place = places[torch.randint(len(places), (1,), generator=generator)]
+        result[place], free[place] = size, False
+    rest = order[tight:]
+    result[free] = sizes[rest[torch.randperm(len(rest), generator=generator)]]
+    return result
 
 
 _REMEMBERED: Final = 8

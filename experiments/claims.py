@@ -1,7 +1,7 @@
 """The paper's claims, each judged by a rule from the records of the protocols; nothing here is written by hand."""
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -27,6 +27,9 @@ LONG: Final = 50
 
 HALF: Final = 0.5
 """Share of the images, right before, that white-box attacks must win for a detector to count as fallen."""
+
+FEWEST: Final = 20
+"""Images, clean or attacked, below which no claim is decided; so it is with the values of each sample of `shift`."""
 
 REAL_TIME_MS: Final = 1000 / 30
 """Latency of a camera's frame."""
@@ -57,15 +60,34 @@ def judge(found: Found) -> list[Claim]:
     Args:
         found: What the protocols that were run found; a claim whose protocol is missing is not decided.
     """
-    return [Claim(number, text, *rule(found)) for number, text, rule in _CLAIMS]
+    return [Claim(number, text, *_judged(found, rule, protocols)) for number, text, rule, protocols in _CLAIMS]
 
 
 Judged = tuple[Verdict, str]
 
 
+def _judged(found: Found, rule: "_Rule", protocols: Sequence[str]) -> Judged:
+    """Return what a rule says where the protocols that it needs were run, and decides where their images are enough."""
+    for name in protocols:
+        if name not in found:
+            return "not decided", f"`evaluate.py {name}` was not run"
+    verdict, told = rule(found)
+    few = [f"{count} images of {name}" for name, count in _images(found, protocols) if count < FEWEST]
+    if not few or verdict == "not decided":
+        return verdict, told
+    return "not decided", f"{', '.join(few)}, a claim needs {FEWEST}; on these it {verdict}: {told}"
+
+
+def _images(found: Found, protocols: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Give the number of images that each protocol rests on; times rest on none."""
+    for name in protocols:
+        meta = found[name]["meta"]
+        count = meta.get("attacked_images", meta.get("test_images"))
+        if name != "speed" and count is not None:
+            yield name, count
+
+
 def _shift(found: Found) -> Judged:
-    if "shift" not in found:
-        return _missing("shift")
     rows = [
         row
         for row in found["shift"]["rows"]
@@ -116,8 +138,6 @@ def _sparse(found: Found) -> Judged:
 
 
 def _threshold(found: Found) -> Judged:
-    if "threshold" not in found:
-        return _missing("threshold")
     meta = found["threshold"]["meta"]
     crossings = [each for each in meta["crossings"] if (each["measure"], each["subset"]) == ("auroc", "successful")]
     told = "; ".join(f"{each['detector']} on {each['attack']}: {each['told']}" for each in crossings)
@@ -137,8 +157,6 @@ def _one_threshold(crossings: Sequence[Mapping[str, Any]], attack: str, smallest
 
 
 def _real_time(found: Found) -> Judged:
-    if "speed" not in found:
-        return _missing("speed")
     row = next((row for row in found["speed"]["rows"] if row["detector"] == "spd"), None)
     if row is None:
         return "not decided", "the run has no detector named spd"
@@ -150,8 +168,6 @@ def _real_time(found: Found) -> Judged:
 
 
 def _underflow(found: Found) -> Judged:
-    if "transfer" not in found:
-        return _missing("transfer")
     measured = found["transfer"]["meta"]["underflow"]
     told = (
         f"the gradient of the largest softmax probability is exactly zero on {measured['share']:.3f} "
@@ -164,8 +180,6 @@ def _underflow(found: Found) -> Judged:
 
 
 def _follows_size(found: Found) -> Judged:
-    if "transfer" not in found or "strength" not in found:
-        return _missing("transfer" if "transfer" not in found else "strength")
     every = [row for row in found["transfer"]["rows"] if row["subset"] == "all"]
     attacks = {row["tested_on"] for row in every}
     learnt = [row for row in every if row["trained_on"] in attacks]  # not those trained on all attacks but one
@@ -234,8 +248,6 @@ def _under_attack(found: Found, phase: str, falls: Mapping[str, bool]) -> Judged
         phase: before or after retraining.
         falls: By detector, whether the claim is that it falls.
     """
-    if "white-box" not in found:
-        return _missing("white-box")
     rows = [r for r in found["white-box"]["rows"] if (r["phase"], r["attack"]) == (phase, "worst case")]
     known = {name: [r for r in rows if r["detector"] == name and r["sr_at_5"] is not None] for name in falls}
     absent = [name for name, mine in known.items() if not mine]
@@ -285,8 +297,6 @@ def _mix(found: Found) -> Judged:
 
 def _of_attacks(found: Found, ending: str) -> tuple[list[Mapping[str, Any]], Judged | None]:
     """Return the contrasts between two white-box attacks, one for each detector, or why there are none."""
-    if "white-box" not in found:
-        return [], _missing("white-box")
     records = [each for each in found["white-box"]["meta"]["contrasts"] if each["name"].endswith(f", {ending}")]
     absent = sorted(set(_FOUR) - {each["detector"] for each in records})
     return records, ("not decided", f"not attacked: {', '.join(absent)}") if absent else None
@@ -294,23 +304,33 @@ def _of_attacks(found: Found, ending: str) -> tuple[list[Mapping[str, Any]], Jud
 
 _Rule = Callable[[Found], Judged]
 
-_CLAIMS: Final[Sequence[tuple[str, str, _Rule]]] = (
-    ("1", "Maps of a natural image and of its adversarial twin differ as much as those of different images", _shift),
-    ("2a", "SPD detects attacks that it was not trained on better than SMD, ID and JSD", _best),
-    ("2b", "Trained on the weak FGSM, SPD detects other attacks; ID and JSD do not", _weak_to_strong),
-    ("3", "JSD is no better than ID: the Jacobian adds nothing", _jacobian_adds_nothing),
-    ("4", "All detectors are worse on JSMA", _sparse),
-    ("5", "ID and JSD fail below a perturbation size, SPD and SMD do not", _threshold),
-    ("6a", "White-box attacks win more than half of the images on every detector", _all_fall),
-    ("6b", "Retrained against them, SPD is robust and SMD is not", _spd_robust),
-    ("7", "The learnt saliency is cheap enough for real time", _real_time),
-    ("8", "More than five iterations of the white-box attack do not help it", _longer),
-    ("9", "Alternating between classifier and detector beats Metzen's mix", _mix),
-    ("10", "The Jacobian of the softmax underflows, that of the logits does not", _underflow),
-    ("11", "Detection follows the perturbation's L2 and L-inf", _follows_size),
-    ("12", "Detectors transfer within a family of norms", _families),
-    ("A", "The learnt detectors SPD and SMD beat the training-free disagreement", _beats_disagreement),
-    ("B", "SPD and SMD live from the predicted class as selector: with the true label they detect less", _selector),
+_CLAIMS: Final[Sequence[tuple[str, str, _Rule, tuple[str, ...]]]] = (
+    (
+        "1",
+        "Maps of a natural image and of its adversarial twin differ as much as those of different images",
+        _shift,
+        ("shift",),
+    ),
+    ("2a", "SPD detects attacks that it was not trained on better than SMD, ID and JSD", _best, ("transfer",)),
+    ("2b", "Trained on the weak FGSM, SPD detects other attacks; ID and JSD do not", _weak_to_strong, ("transfer",)),
+    ("3", "JSD is no better than ID: the Jacobian adds nothing", _jacobian_adds_nothing, ("transfer",)),
+    ("4", "All detectors are worse on JSMA", _sparse, ("transfer",)),
+    ("5", "ID and JSD fail below a perturbation size, SPD and SMD do not", _threshold, ("threshold",)),
+    ("6a", "White-box attacks win more than half of the images on every detector", _all_fall, ("white-box",)),
+    ("6b", "Retrained against them, SPD is robust and SMD is not", _spd_robust, ("white-box",)),
+    ("7", "The learnt saliency is cheap enough for real time", _real_time, ("speed",)),
+    ("8", "More than five iterations of the white-box attack do not help it", _longer, ("white-box",)),
+    ("9", "Alternating between classifier and detector beats Metzen's mix", _mix, ("white-box",)),
+    ("10", "The Jacobian of the softmax underflows, that of the logits does not", _underflow, ("transfer",)),
+    ("11", "Detection follows the perturbation's L2 and L-inf", _follows_size, ("transfer", "strength")),
+    ("12", "Detectors transfer within a family of norms", _families, ("transfer",)),
+    ("A", "The learnt detectors SPD and SMD beat the training-free disagreement", _beats_disagreement, ("transfer",)),
+    (
+        "B",
+        "SPD and SMD live from the predicted class as selector: with the true label they detect less",
+        _selector,
+        ("transfer",),
+    ),
 )
 
 
@@ -339,8 +359,6 @@ def _sides(records: Sequence[Mapping[str, Any]], sign: int = 1) -> Verdict:
 
 def _contrasts(found: Found, names: Iterable[str]) -> tuple[list[Mapping[str, Any]], Judged | None]:
     """Return the contrasts of the transfer protocol by their names, or why the claim cannot be judged."""
-    if "transfer" not in found:
-        return [], _missing("transfer")
     known = {each["name"]: each for each in found["transfer"]["meta"]["contrasts"]}
     absent = [name for name in names if name not in known]
     if absent:
@@ -362,7 +380,3 @@ def _with_seeds(verdict: Verdict, told: str, seeds: Sequence[int]) -> Judged:
     if len(seeds) >= SEEDS or verdict == "not decided":
         return verdict, told
     return "not decided", f"{len(seeds)} seed(s), a claim needs {SEEDS}; on these it {verdict}: {told}"
-
-
-def _missing(protocol: str) -> Judged:
-    return "not decided", f"`evaluate.py {protocol}` was not run"

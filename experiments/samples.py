@@ -12,6 +12,9 @@ from experiments.bootstrap import Resampling, interval
 NEGLIGIBLE: Final = (0.44, 0.56)
 """A P(X > Y) within these is no difference worth the name (Vargha & Delaney, 2000)."""
 
+FEWEST: Final = 20
+"""Values of each sample below which nothing is decided."""
+
 CHANCE: Final = 0.5
 """P(X > Y) of two samples of one distribution."""
 
@@ -101,9 +104,15 @@ class Comparison:
 
     @property
     def verdict(self) -> str | None:
-        """X is larger, smaller, as large as Y (the interval lies within `NEGLIGIBLE`), or it is not decided."""
+        """X is larger, smaller, as large as Y (the interval lies within `NEGLIGIBLE`), or it is not decided.
+
+        Nothing is decided by fewer than `FEWEST` values of each, nor where all values are equal, as those of maps that
+        are empty or that no image changes.
+        """
         if self.low is None or self.high is None:
             return None
+        if min(self.n, self.n_different) < FEWEST or self.low == self.high == CHANCE:
+            return "not decided"
         if self.low >= NEGLIGIBLE[0] and self.high <= NEGLIGIBLE[1]:
             return "as large"
         if self.low > CHANCE:

@@ -1,6 +1,7 @@
 """Variants of attacked images."""
 
 import torch
+from hypothesis import given, strategies
 
 from attacks import norms
 from experiments.attacked import norm_matched_noise, rounded
@@ -31,6 +32,26 @@ def test_noise_of_an_image_does_not_depend_on_the_others_and_stays_in_the_box():
     assert noisy.max() <= 1
     assert torch.equal(norm_matched_noise(clean[:2], adversarial[:2]), noisy[:2])
     assert torch.equal(norm_matched_noise(clean, adversarial), noisy)
+
+
+VALUES = strategies.sampled_from([0.0, 0.02, 0.3, 0.5, 0.71, 1.0])
+
+
+@given(values=strategies.lists(strategies.tuples(VALUES, VALUES), min_size=1, max_size=12))
+def test_noise_has_all_norms_also_where_images_touch_the_box(values):
+    clean, adversarial = torch.tensor(values, dtype=torch.float64).T.reshape(2, 1, 1, 1, -1)
+    noise = norm_matched_noise(clean, adversarial) - clean
+    sizes, drawn = ((adversarial - clean).abs().flatten(), noise.abs().flatten())
+    torch.testing.assert_close(drawn.sort().values, sizes.sort().values, rtol=0, atol=1e-12)
+
+
+def test_every_place_that_is_large_enough_is_drawn():
+    clean = torch.tensor([0.1, 0.2, 0.4, 0.5]).expand(300, 1, 1, 4)
+    adversarial = clean + torch.tensor([0.75, 0.0, 0.0, 0.0])
+    places = (norm_matched_noise(clean, adversarial) - clean).abs().flatten(1).argmax(1)
+    counts = torch.bincount(places, minlength=4)
+    assert counts[2:].tolist() == [0, 0]  # 0.75 has no room there
+    assert (counts[:2] > 110).all()
 
 
 def test_no_images_make_no_noise():

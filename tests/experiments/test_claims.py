@@ -64,6 +64,20 @@ def test_with_too_few_seeds_a_claim_is_not_decided_but_told():
     assert claim.statistic.startswith("1 seed(s), a claim needs 3; on these it holds: spd - smd")
 
 
+@pytest.mark.parametrize(("images", "expected"), [(19, "not decided"), (20, "holds")])
+def test_no_claim_is_decided_by_few_images(images, expected):
+    found = transfer([(name, 0.01, 0.1) for name in [*UNSEEN, NOISE]])
+    found["transfer"]["meta"]["test_images"] = images
+    assert verdict("2a", found) == expected
+
+
+@pytest.mark.parametrize(("images", "expected"), [(3, "not decided"), (20, "holds")])
+def test_no_claim_under_attack_is_decided_by_few_attacked_images(images, expected):
+    found = white_box([(name, 0.6, 0.9) for name in ("id", "jsd", "smd", "spd")], phase="before")
+    found["white-box"]["meta"] |= {"attacked_images": images, "test_images": 500}
+    assert verdict("6a", found) == expected
+
+
 def test_a_missing_contrast_is_named():
     (claim,) = [claim for claim in judge(transfer()) if claim.number == "12"]
     assert "does not allow to compute: same family of norms" in claim.statistic

@@ -66,10 +66,10 @@ def test_the_jacobian_of_a_linear_classifier_looks_the_same(tmp_path):
 
 
 def test_how_alike_maps_look_is_decided_by_rules():
-    larger = Comparison(9, 9, 1.0, 0.5, 0.7, 0.6, 0.8)
+    larger = Comparison(20, 20, 1.0, 0.5, 0.7, 0.6, 0.8)
     assert look(0.95, larger) == "the same"
     assert look(0.5, larger).startswith("more alike")
-    assert look(0.5, Comparison(9, 9, 1.0, 0.5, 0.5, 0.3, 0.7)).startswith("neither")
+    assert look(0.5, Comparison(20, 20, 1.0, 0.5, 0.5, 0.3, 0.7)).startswith("neither")
     assert look(None, Comparison(0, 9)) is None
 
 

@@ -76,11 +76,11 @@ def test_resamples_draw_from_both_samples():
 
 
 def test_extremes_and_empty_samples():
-    low, high = torch.arange(4.0), torch.arange(5.0) + 10
+    low, high = torch.arange(20.0), torch.arange(21.0) + 30
     assert (compare(high, low).probability, compare(high, low).verdict) == (1, "larger")
     assert (compare(low, high).probability, compare(low, high).direction) == (0, "X < Y")
     empty = compare(torch.empty(0), high)
-    assert (empty.n, empty.n_different, empty.probability, empty.p_value, empty.verdict) == (0, 5, None, None, None)
+    assert (empty.n, empty.n_different, empty.probability, empty.p_value, empty.verdict) == (0, 21, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,18 @@ def test_extremes_and_empty_samples():
     ],
 )
 def test_as_large_is_a_test_of_equivalence(low, high, verdict):
-    assert Comparison(9, 9, 1.0, 0.5, 0.5, low, high).verdict == verdict
+    assert Comparison(20, 20, 1.0, 0.5, 0.5, low, high).verdict == verdict
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (19, 40), (40, 19)])
+def test_too_few_values_decide_nothing(n, m):
+    assert compare(torch.arange(float(n)) + 100, torch.arange(float(m))).verdict == "not decided"
+
+
+@pytest.mark.parametrize("value", [0.0, 3.5])
+def test_values_that_are_all_equal_decide_nothing(value):
+    found = compare(torch.full((100,), value), torch.full((50,), value))
+    assert (found.probability, found.low, found.high, found.verdict) == (0.5, 0.5, 0.5, "not decided")
 
 
 def test_distances_and_likenesses_of_known_maps():
@@ -125,13 +136,13 @@ def test_the_jacobian_of_a_linear_classifier_never_moves(shape, tmp_path):
     rows = rows_of(found, map="jacobian", subset="all")
     assert {row["sample"] for row in rows} == {FULL, NOISE, SAME}
     assert all(row["mean"] == row["mean_different"] == 0 for row in rows)
-    assert all((row["probability"], row["verdict"], row["p_value"]) == (0.5, "as large", 1) for row in rows)
+    assert all((row["probability"], row["verdict"], row["p_value"]) == (0.5, "not decided", 1) for row in rows)
 
 
 def test_an_attack_that_does_nothing_moves_no_map_and_has_no_successful_pairs(found):
     for sample in (FULL, FIXED, SWAPPED, NOISE):
         (whole,) = rows_of(found, map="learnt", attack="none", sample=sample, subset="all")
-        assert (whole["mean"], whole["probability"], whole["verdict"]) == (0, 0, "smaller")
+        assert (whole["mean"], whole["probability"], whole["direction"]) == (0, 0, "X < Y")
         (empty,) = rows_of(found, map="learnt", attack="none", sample=sample, subset="successful")
         assert empty["n"] == 0
         assert {empty[key] for key in ("mean", "u", "p_value", "probability", "verdict", "ratio_to_full")} == {None}
