@@ -26,6 +26,8 @@ import torch
 import yaml
 
 ROOT: Final = Path(__file__).parents[1]
+STARTED: Final = 0.3
+"""Seconds until Python itself has started: a signal before that is not the project's to tell."""
 MEMORY: Final = "/dev/shm" if Path("/dev/shm").is_dir() else tempfile.gettempdir()  # noqa: S108
 COMMANDS: Final = ("pipeline", "fit", "evaluate")
 TIMED: Final = "speed"
@@ -72,7 +74,7 @@ def main() -> int:
             statuses, seen = Counter[int](), Counter[str]()
             for count in range(options.times):
                 process = _started(command, folder, f"{number.name}_{count}", elsewhere=count % 2 == 1)
-                time.sleep(draw.uniform(0, seconds))
+                time.sleep(draw.uniform(STARTED, seconds))
                 process.send_signal(number)
                 seen.update(_seen(process, command, folder, f"{number.name}_{count}"))
                 statuses[process.returncode] += 1
@@ -102,8 +104,8 @@ def _undisturbed(command: str, folder: Path) -> float:
 
 def _seen(process: "subprocess.Popen[str]", command: str, folder: Path, name: str) -> list[str]:
     """Wait for a stopped command, run it again to its end, and return what was wrong."""
-    told, run, whole = process.communicate()[0], folder / f"{command}_{name}", folder / f"{command}_whole"
-    seen = ["tracebacks"] if "Traceback" in told else []
+    stopped, run, whole = process.communicate()[0], folder / f"{command}_{name}", folder / f"{command}_whole"
+    seen, told = ["tracebacks"] if "Traceback" in stopped else [], ""
     if command != "fit" or not (run / "model.ckpt").exists():  # else the signal came after its last write
         again = _started(command, folder, name)
         told = again.communicate()[0]
@@ -111,7 +113,7 @@ def _seen(process: "subprocess.Popen[str]", command: str, folder: Path, name: st
     seen += ["leftovers"] if any(run.rglob("*.tmp")) else []
     seen += ["other numbers"] if _numbers(run) != _numbers(whole) else []
     if seen:
-        print(f"{run}: {', '.join(seen)}\n{told}", file=sys.stderr)
+        print(f"{run}: {', '.join(seen)}\n{stopped}\n{told}", file=sys.stderr)
     else:
         shutil.rmtree(run)
     return seen
