@@ -87,13 +87,14 @@ def check(
         with_defaults: Fills the defaults into a config.
 
     Raises:
-        ValueError: If the checkpoint holds no unfinished fit, more epochs are done than asked for, or the fit was
-            started with another config.
+        ValueError: If the checkpoint holds no unfinished fit, more epochs or steps are done than asked for, or the
+            fit was started with another config.
     """
-    done, max_epochs = _epochs(contents, path), planned["trainer"]["max_epochs"]
-    if max_epochs is not None and 0 <= max_epochs < done:
-        msg = f"{path} has {done} epochs behind it, and max_epochs is {max_epochs}: give at least {done}"
-        raise ValueError(msg)
+    for unit, done in _done(contents, path).items():
+        name, most = f"max_{unit}", planned["trainer"][f"max_{unit}"]
+        if most is not None and 0 <= most < done:
+            msg = f"{path} has {done} {unit} behind it, and {name} is {most}: give at least {done}"
+            raise ValueError(msg)
     started, spans = _started(contents, path), any("total_steps" in each for each in contents["lr_schedulers"])
     free = {_BEFORE} if spans else {_BEFORE, *_LENGTH}
     found = None if started is None else changed(started, planned, with_defaults, free)
@@ -106,12 +107,13 @@ def check(
         raise ValueError(msg)
 
 
-def _epochs(contents: dict[str, Any], path: Path) -> int:
-    """Return how many epochs an unfinished fit has behind it."""
+def _done(contents: dict[str, Any], path: Path) -> dict[str, int]:
+    """Return how many epochs and steps an unfinished fit has behind it."""
     try:
         states = [*contents["optimizer_states"], *contents["lr_schedulers"]]
         if all(isinstance(state, dict) for state in states):
-            return int(contents["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+            epochs = int(contents["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+            return {"epochs": epochs, "steps": int(contents["global_step"])}
     except (KeyError, TypeError, ValueError):
         pass
     msg = f"{path} holds no unfinished fit: a fit goes on from a last.ckpt, {_BEGIN} {path}"

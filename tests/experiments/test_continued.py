@@ -60,6 +60,7 @@ def change(path, how):
         ("constant", ["--trainer.gradient_clip_val", "1"], "(trainer.gradient_clip_val was None, now 1"),
         ("constant", ["--seed_everything", "7"], "(seed_everything was 0, now 7)"),
         ("constant", ["--trainer.max_epochs", "1"], "has 2 epochs behind it, and max_epochs is 1: give at least 2"),
+        ("constant", ["--trainer.max_steps", "1"], "has 2 steps behind it, and max_steps is 1: give at least 2"),
         ("one-cycle", ONE_CYCLE, "(trainer.max_epochs was 2, now 3; its schedule spans the whole fit)"),
         ("one-cycle", [], "(trainer.max_epochs was 2, now 3; its schedule spans the whole fit)"),
     ],
