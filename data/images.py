@@ -1,6 +1,6 @@
 """The base of all image data modules: four disjoint splits, loaders whose order depends on (seed, epoch) alone."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, Literal, get_args
 
 import lightning
@@ -21,7 +21,7 @@ TrainSplit = Literal["classifier_train", "detector_train"]
 _MOST_WORKERS = 8
 
 
-class ImageData(lightning.LightningDataModule):
+class ImageData(lightning.LightningDataModule, ABC):
     """Images, labels and positions of a data set in four disjoint splits.
 
     The splits are classifier_train (classifier, saliency model), detector_train, calibration (clean images for the

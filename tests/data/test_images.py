@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data import Images
+from data import ImageData, Images
 from tests.data.toy import COUNT, Toy, ToyWithTest, positions
 
 DISJOINT = ["classifier_train", "detector_train", "calibration", "test"]
@@ -296,3 +296,8 @@ def test_sets_in_memory_are_loaded_without_workers_unless_asked_for():
 def test_workers_below_0_are_refused():
     with pytest.raises(ValueError, match="workers must be at least 0, or null for what suits the data set; got -1"):
         Toy(workers=-1)
+
+
+def test_the_base_of_all_data_sets_is_refused_where_it_is_named():
+    with pytest.raises(TypeError, match="abstract"):
+        ImageData()
