@@ -44,6 +44,11 @@ class Parser(LightningArgumentParser):
         action.sub_add_kwargs = {**getattr(action, "sub_add_kwargs", {}), "sub_configs": False}
         return added
 
+    def refuse_files(self, key: str) -> None:
+        """Take the text of an option as it is, also where a file has that name: its content would replace the text."""
+        action: Any = next(action for action in self._actions if action.dest == key)
+        action._enable_path = False  # noqa: SLF001 - jsonargparse enables it for all classes
+
     def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
         """Check the values, also what jsonargparse lets pass: null where a type does not accept it, text for a section.
 

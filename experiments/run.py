@@ -13,7 +13,7 @@ from experiments.fitting import DONE
 from experiments.folders import folder_of
 from experiments.settings import Settings, read_settings
 from experiments.stages import plan
-from experiments.trust import installed_code_only, is_within, refuse_links_out
+from experiments.trust import installed_code_only, is_within, refuse_links_out, refuse_other_settings
 from saliency import SaliencyModel
 
 SETTINGS: Final = "pipeline.yaml"
@@ -46,6 +46,7 @@ class Run:
             raise FileNotFoundError(msg)
         if not trusted:
             refuse_links_out(self.folder)
+            refuse_other_settings(path)
         with nullcontext() if trusted else installed_code_only(self.folder):
             self.settings: Settings = read_settings([f"--config={path.resolve()}"])
             plan(self.settings)  # imports the user's own classes, which the loader then knows

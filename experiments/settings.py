@@ -187,6 +187,7 @@ def _parser() -> Parser:
         "the earlier; null: none.",
     )
     parser.add_subclass_arguments(ImageData, "data", help="The images.", required=True)
+    parser.refuse_files("data")
     entry = "with the keys model, data and trainer of a `fit` config"
     parser.add_argument("--classifier", type=dict, required=True, help=f"The classifier: an entry {entry}.")
     parser.add_argument(

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from experiments.tables import read_yaml
+
 _PACKAGES: Final = ("attacks", "data", "detectors", "experiments", "saliency")
 
 _INSTALLED: Final = tuple(
@@ -89,6 +91,24 @@ def installed_code_only(run: Path) -> Iterator[None]:
         raise ValueError(msg) from error
     finally:
         sys.meta_path.remove(finder)
+
+
+def refuse_other_settings(path: Path) -> None:
+    """Refuse settings that have another file of settings read, which could lie anywhere.
+
+    Args:
+        path: The settings of a run.
+
+    Raises:
+        ValueError: If they do.
+    """
+    found = read_yaml(path)
+    if isinstance(found, dict) and "config" in found:
+        msg = (
+            f"{path} names another file of settings ({found['config']}), which was not read: remove the key config if "
+            "this run is yours, or add --trust if you trust whoever made it"
+        )
+        raise ValueError(msg)
 
 
 def refuse_links_out(run: Path) -> None:

@@ -108,6 +108,17 @@ def test_a_config_cannot_call_a_function_where_any_value_is_accepted(tmp_path):
     assert not touched.exists()
 
 
+@pytest.mark.parametrize(("key", "told"), [("data", "data: expected the class_path"), ("config", "names another file")])
+def test_no_other_file_of_settings_is_read(tmp_path, capsys, key, told):
+    (tmp_path / "other.yaml").write_text("class_path: data.Digits\nsecret: 1\n")
+    run = made(tmp_path, **{key: str(tmp_path / "other.yaml")})
+    assert evaluate.main(["strength", "--run", str(run)]) != 0
+    error = capsys.readouterr().err
+    assert told in error
+    assert str(tmp_path / "other.yaml") in error
+    assert "secret" not in error
+
+
 def test_a_users_own_modules_are_named_by_imports(tmp_path, marker, capsys):
     run = made(tmp_path, detectors={"own": {"model": {"class_path": f"{OWN}.Edges"}}}, saliency={})
     evaluate.main(["strength", "--run", str(run), "--imports", f"[{OWN}]"])
