@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from torch import nn
 
 from detectors.foreign import ForeignNetwork, fill, read_weights
 from saliency.checkpoints import pack
+
+_METRICS: Final = "torchmetrics"
+"""The package that is imported here and has modules which read, or download, what their arguments name."""
 
 
 class WrappedNetwork(ForeignNetwork):
@@ -78,6 +81,9 @@ def _checked(network: type[nn.Module]) -> type[nn.Module]:
 def _imported(path: str) -> type[nn.Module]:
     """Return the class that a checkpoint names; never imports anything."""
     found = _found(path)
+    if getattr(found, "__module__", "").partition(".")[0] == _METRICS:
+        msg = f"the network {path} is a metric, which may read or download files: a checkpoint must not name it"
+        raise ValueError(msg)
     if not _is_network(found):
         msg = (
             f"the network {path} is not known here: import the module that defines it first (for `train.py fit`, "

@@ -126,6 +126,22 @@ def test_path_of_anything_but_a_network_is_refused(path, tmp_path):
         load(tmp_path / "model.ckpt")
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity",
+        "torchmetrics.functional.image.lpips._LPIPS",
+        "torchmetrics.image.fid.FrechetInceptionDistance",
+    ],
+)
+def test_a_metric_that_may_read_or_download_files_is_refused(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: pytest.fail("it was downloaded"))
+    importlib.import_module(path.rpartition(".")[0])
+    _doctored(tmp_path / "model.ckpt", path)
+    with pytest.raises(ValueError, match=f"network {path} is a metric, which may read or download files"):
+        load(tmp_path / "model.ckpt")
+
+
 def test_a_module_s_own_getattr_is_not_asked(theirs, tmp_path):
     module = _theirs()
     module.__getattr__ = lambda name: (theirs / name).touch()
