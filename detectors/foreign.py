@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from detectors.networks import Normalize
 from saliency.checkpoints import Portable, read_tensors, refuse_named
+from saliency.files import expanded
 
 _NESTED = ("state_dict", "model")
 """Keys under which a file may keep the weights beside other things."""
@@ -80,8 +81,8 @@ def read_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged, or holds more than tensors and plain values, or no state_dict.
     """
-    path = Path(path)
     refuse_named(path)
+    path = Path(expanded(path))
     if not path.is_file():
         msg = f"there is no file of weights {path}: give the path of a state_dict that torch.save wrote"
         raise FileNotFoundError(msg)

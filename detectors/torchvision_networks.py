@@ -12,6 +12,7 @@ from torchvision import models
 
 from detectors.foreign import ForeignNetwork, fill, read_weights
 from saliency.checkpoints import refuse_named
+from saliency.files import expanded
 
 _WITHOUT_AUXILIARY: Final = {"aux_logits": False, "transform_input": False, "init_weights": True}
 _AUXILIARY: Final = {"inception_v3": ("AuxLogits.",), "googlenet": ("aux1.", "aux2.")}
@@ -128,7 +129,7 @@ def _read(model: nn.Module, name: str, source: str) -> dict[str, Any]:
     refuse_named(source)
     published = _published(name)
     if source not in published:
-        if Path(source).is_file():
+        if Path(expanded(source)).is_file():
             return read_weights(source, model)
         msg = (
             f"weights {source!r} of {name} are neither a file nor one of {', '.join(published)}: give one of these, "

@@ -28,7 +28,7 @@ def folder_of(option: str, text: str | Path) -> Path:
             "URL scheme, no control character, and no bytes that are not UTF-8"
         )
         raise ValueError(msg)
-    return Path(text)
+    return Path(expanded(text))
 
 
 def with_home(value: Any) -> Any:

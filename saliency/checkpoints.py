@@ -88,7 +88,7 @@ def save(module: Portable, path: str | Path, **extra: Any) -> None:
         "pytorch-lightning_version": lightning.__version__,
         **{name: pack(value, name) for name, value in extra.items()},
     }
-    write_tensors(Path(path), contents)
+    write_tensors(Path(expanded(path)), contents)
 
 
 def load(path: str | Path, expected: type[_M] | None = None) -> _M:

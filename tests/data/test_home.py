@@ -1,12 +1,16 @@
 """A path that begins with ~ lies in the user's home, whichever argument it is given for."""
 
+import re
+
 import pytest
 import torch
+from torchvision import models
 
 from attacks import FGSM
 from data import ASSIRA, CIFAR10, MNIST, AdversarialData, Digits, FashionMNIST, ImageFolder, Torchvision
 from data.store import Store
-from detectors import Classifier
+from detectors import Classifier, TorchvisionNetwork, WrappedNetwork
+from experiments.run import Run
 from saliency.checkpoints import load, save
 from tests.data.pictures import write_classes
 
@@ -38,3 +42,16 @@ def test_everything_that_a_detector_reads_and_writes_lies_in_the_home(home, tmp_
     assert len(list((home / "decoded").glob("*.pixels"))) == 1
     assert len(Store("~/store").entries()) == len(list((home / "store").iterdir())) == 1
     assert {path.name for path in tmp_path.iterdir()} == {"home"}
+
+
+def test_checkpoints_weights_and_runs_that_are_named_in_python(home, tmp_path):
+    save(Classifier((3, 12, 12), 2, widths=(4,)), "~/model.ckpt")
+    model = models.squeezenet1_1(num_classes=2)
+    torch.save(model.state_dict(), home / "weights.pt")
+    weights = TorchvisionNetwork("squeezenet1_1", 2, weights="~/weights.pt").model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    WrappedNetwork(models.SqueezeNet, {"version": "1_1", "num_classes": 2}, weights="~/weights.pt")
+    with pytest.raises(FileNotFoundError, match=re.escape(f"the run folder {home / 'run'} does not exist")):
+        Run("~/run")
+    assert {path.name for path in tmp_path.iterdir()} == {"home"}
+    assert {path.name for path in home.iterdir()} == {"model.ckpt", "weights.pt"}
