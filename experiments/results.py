@@ -100,7 +100,7 @@ def read(path: Path) -> dict[str, Any]:
     """Return the contents of a protocol's JSON: meta, rows and report.
 
     Raises:
-        ValueError: If it is damaged, or names a figure that is no PNG beside it; names it.
+        ValueError: If it is damaged, of another version, or names a figure that is no PNG beside it; names it.
     """
     try:
         contents = json.loads(path.read_text())
@@ -111,11 +111,26 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(contents, dict) or not isinstance(told, dict) or not {"meta", "rows"} <= contents.keys():
         msg = f"{path} is of an older version: delete it, and evaluate again"
         raise ValueError(msg)
-    for figure in told.get("figures", ()):
+    if not _is_whole(told, contents["meta"]):
+        msg = f"{path} is damaged, or of another version: delete it, and evaluate again"
+        raise ValueError(msg)
+    for figure in told["figures"]:
         if not _beside(path, figure):
             msg = f"{path} names the figure {figure!r}, which is no PNG beside it: delete it, and evaluate again"
             raise ValueError(msg)
     return contents
+
+
+def _is_whole(told: Mapping[str, Any], meta: Any) -> bool:
+    """Tell whether a report holds all that its page shows."""
+    try:
+        as_markdown(told, meta)
+        texts = [meta["command"], *(told[key] for key in ("title", "question", "finding"))]
+        texts += [table[key] for table in told["tables"] for key in ("title", "note")]
+        texts += [flag[key] for flag in told["flags"] for key in ("name", "sentence")]
+    except (AttributeError, LookupError, TypeError):
+        return False
+    return all(isinstance(text, str) for text in texts)
 
 
 def _beside(path: Path, figure: Any) -> bool:

@@ -131,6 +131,27 @@ def test_a_damaged_file_is_named(tmp_path, contents, message):
         read(tmp_path / "sizes.json")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda contents: contents.update(meta=None),
+        lambda contents: contents["meta"].pop("command"),
+        lambda contents: contents["report"].pop("title"),
+        lambda contents: contents["report"].update(title=["a", "list"]),
+        lambda contents: contents["report"].update(figures=None),
+        lambda contents: contents["report"].update(tables=[{"title": "without rows"}]),
+        lambda contents: contents["report"]["flags"][0].update(raised="perhaps"),
+    ],
+)
+def test_a_report_that_lacks_something_is_named(tmp_path, damage):
+    write(RESULT, tmp_path)
+    contents = json.loads((tmp_path / "sizes.json").read_text())
+    damage(contents)
+    (tmp_path / "sizes.json").write_text(json.dumps(contents))
+    with pytest.raises(ValueError, match=r"sizes\.json is damaged, or of another version: delete it, and evaluate"):
+        read(tmp_path / "sizes.json")
+
+
 @pytest.mark.parametrize("figure", ["../secret.png", "/secret.png", "notes.txt", "link.png", 7])
 def test_a_figure_that_is_no_picture_beside_its_report_is_refused(tmp_path, figure):
     write(RESULT, tmp_path)
