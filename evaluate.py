@@ -2,7 +2,7 @@
 
 import sys
 
-from experiments.messages import guarded
+from experiments.errors import guarded
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _evaluate(arguments: list[str]) -> None:
     """Import the command, which takes seconds, and run it."""
-    from experiments.evaluation import run_evaluation  # noqa: PLC0415
+    from experiments.evaluation.command import run_evaluation  # noqa: PLC0415
 
     run_evaluation(arguments)
 

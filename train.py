@@ -2,7 +2,7 @@
 
 import sys
 
-from experiments.messages import UsageError, guarded
+from experiments.errors import UsageError, guarded
 
 COMMANDS = ("fit", "validate", "test", "predict", "pipeline", "store")
 
@@ -23,15 +23,15 @@ def _dispatch(arguments: list[str]) -> None:
         msg = f"the command must be one of {', '.join(COMMANDS)}, got {command or 'none'}; see --help"
         raise UsageError(msg)
     if command == "pipeline":
-        from experiments.pipeline import run_pipeline  # noqa: PLC0415
+        from experiments.training.pipeline import run_pipeline  # noqa: PLC0415
 
         run_pipeline(arguments[1:])
     elif command == "store":
-        from experiments.storage import run_store  # noqa: PLC0415
+        from experiments.training.storage import run_store  # noqa: PLC0415
 
         run_store(arguments[1:])
     else:
-        from experiments.fitting import ModelCLI  # noqa: PLC0415
+        from experiments.training.fitting import ModelCLI  # noqa: PLC0415
 
         ModelCLI(arguments)
 

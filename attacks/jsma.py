@@ -11,7 +11,7 @@ from attacks.base import Attack
 from attacks.checks import at_least, number
 from attacks.loop import Left, column
 from attacks.margin import ahead, fooled
-from attacks.pairs import best_pair, likely_pair
+from attacks.pixel_pairs import best_pair, likely_pair
 from attacks.problem import Problem
 
 _ROOM = 0.01

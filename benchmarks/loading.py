@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from data import ImageFolder, Images
-from data.cores import cores
+from data.decoding.decoding import cores
 from detectors import Classifier
 
 

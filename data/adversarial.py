@@ -11,12 +11,11 @@ from torch.utils.data import DataLoader
 
 from attacks import Attack
 from data.batches import Images, Pairs
-from data.files import shown
+from data.decoding.files import shown
 from data.images import ImageData
-from data.pair_data import PairData
-from data.pairs import make_pairs
-from data.sets import AdversarialSets, StoredPairs
-from data.store import Store
+from data.pairs import PairData, make_pairs
+from data.store.sets import AdversarialSets, StoredPairs
+from data.store.store import Store
 from detectors import Classifier
 from detectors.base import ExplainingDetector
 from detectors.explanations import Explanation

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from data.batches import Images, ImageSet, Pixels, as_it_is
-from data.cores import cores
-from data.decoded import MappedPixels
-from data.fingerprints import content_digest
+from data.decoding.decoded_cache import MappedPixels
+from data.decoding.decoding import cores
 from data.splits import SHARES, TEST_SHARE, Splits, divide, shuffled, with_copies_together, with_validation
+from data.store.identity import content_digest
 from saliency.files import expanded
 
 TrainSplit = Literal["classifier_train", "detector_train"]

@@ -12,8 +12,7 @@ from attacks import Attack
 from attacks.guard import evaluation_mode
 from data.batches import Images, Pairs
 from data.images import ImageData
-from data.pair_data import PairData
-from data.pairs import make_pairs
+from data.pairs import PairData, make_pairs
 from detectors import Classifier, Thresholded
 from detectors.base import ExplainingDetector
 from saliency.training import seeded

@@ -13,9 +13,8 @@ from detectors.baselines import odds_against
 from detectors.classifier import Classifier
 from detectors.explanations import LogitGradient, PredictedMap
 from saliency.checkpoints import part
-from saliency.jacobian import Readout, jacobian
+from saliency.jacobian import Readout, jacobian, softplus_twin
 from saliency.model import SaliencyModel
-from saliency.smooth import softplus_twin
 from saliency.training import Schedule, frozen
 
 Scale = Literal["map", "log-odds"]

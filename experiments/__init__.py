@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from experiments.panels import MapPanel
+    from experiments.training.callbacks import MapPanel
 
 __all__ = ["MapPanel"]
 
@@ -13,6 +13,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from experiments.panels import MapPanel  # noqa: PLC0415
+    from experiments.training.callbacks import MapPanel  # noqa: PLC0415
 
     return MapPanel

@@ -1,14 +1,15 @@
-"""The parser of every command."""
+"""The parser of every command, and folders as a user names them."""
 
 import re
+from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
 import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
-from experiments.folders import with_home
-from experiments.messages import UsageError
+from experiments.errors import UsageError
+from saliency.files import expanded
 
 set_parsing_settings(instantiate_subclass_spec_in_any=False)  # else a config could call any function
 
@@ -91,3 +92,46 @@ class Parser(LightningArgumentParser):
         parser = choices.get(named[1], self) if named else self
         options = [action.dest for action in parser._actions]  # noqa: SLF001 - argparse offers no list
         raise UsageError(message, [name for name in options if name not in _OF_EVERY_PARSER]) from ex
+
+
+_UNFIT: Final = re.compile(r"^$|^[-#]|::|^(file|local):|^[\w+.-]+://|[\x00-\x1f\x7f\ud800-\udfff]")
+"""Names of which options, YAML, Lightning (URLs) or TensorBoard (UTF-8) make something else."""
+
+
+def folder_of(option: str, text: str | Path) -> Path:
+    """Return the folder that an option names.
+
+    Args:
+        option: For the message.
+        text: As it was given.
+
+    Raises:
+        ValueError: If the name would not survive in the files of a run, or in a command line.
+    """
+    if _UNFIT.search(str(text)):
+        msg = (
+            f"{option} cannot be {str(text)!r}: name a folder that does not begin with '-' or '#' and has no '::', no "
+            "URL scheme, no control character, and no bytes that are not UTF-8"
+        )
+        raise ValueError(msg)
+    return Path(expanded(text))
+
+
+def with_home(value: Any) -> Any:
+    """Return a value of a config with the home folder in the place of `~` where a text begins with it.
+
+    Shells leave `~` alone after `=` and within YAML.
+
+    Args:
+        value: Text, or lists, dicts and namespaces of texts and others.
+    """
+    if isinstance(value, str) and value.startswith("~"):
+        return expanded(value)
+    if isinstance(value, dict):
+        return {key: with_home(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_home(item) for item in value]
+    if isinstance(value, Namespace):
+        for key, item in vars(value).items():
+            value[key] = with_home(item)
+    return value

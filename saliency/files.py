@@ -1,4 +1,4 @@
-"""The one way in which files are written: beside their target, flushed to disk, then renamed; and paths in the home."""
+"""The one way in which files are written: beside their target, flushed, then renamed; paths in the home; own YAML."""
 
 import io
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+import yaml
 
 
 def expanded(path: str | Path) -> str:
@@ -86,3 +87,19 @@ def write_tensors(path: Path, contents: Any) -> None:
 def leftovers(path: Path) -> list[Path]:
     """Return the unfinished files beside a file: of a process that writes it now, or was killed while it did."""
     return list(path.parent.glob(f"{path.name}.*.tmp"))
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file that this project wrote.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        ValueError: If it is damaged; names it.
+    """
+    try:
+        return yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        msg = f"{path} is damaged and cannot be read as YAML: restore it, or delete its folder to make it anew"
+        raise ValueError(msg) from error

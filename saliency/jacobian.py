@@ -1,5 +1,6 @@
 """The gradient of a classifier's logits with respect to the image, JSD's saliency map."""
 
+import copy
 from contextlib import nullcontext
 from typing import Literal
 
@@ -54,3 +55,31 @@ def _read(logits: Tensor, readout: Readout) -> Tensor:
         return logits.sum(1)
     best = logits.topk(2, 1).values
     return best[:, 0] if readout == "predicted" else best[:, 0] - best[:, 1]
+
+
+BETA = 10.0
+"""Sharpness of the softplus; as it grows the twin becomes the network itself."""
+
+
+def softplus_twin(model: nn.Module, beta: float = BETA) -> nn.Module | None:
+    r"""Return the model with every `nn.ReLU` replaced by :math:`\log(1 + e^{\beta x}) / \beta`.
+
+    The gradient of a network of ReLU and max pooling is piecewise constant, its derivative exactly zero; the twin's is
+    not. Parameters and buffers are the model's own, not copies.
+
+    Args:
+        model: Any module.
+        beta: Sharpness, above 0.
+
+    Returns:
+        The twin; None if the model has no `nn.ReLU` module (functional ones cannot be replaced).
+    """
+    shared = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
+    if not any(type(part) is nn.ReLU for part in model.modules()):
+        return None
+    twin = copy.deepcopy(model, shared)
+    for part in list(twin.modules()):
+        for name, child in part._modules.items():  # noqa: SLF001 - named_children passes over a module's second use
+            if type(child) is nn.ReLU:
+                part._modules[name] = nn.Softplus(beta)  # noqa: SLF001
+    return twin

@@ -11,11 +11,11 @@ import train
 from attacks import Attack
 from data import ImageData, PairData
 from detectors import Classifier, Detector, TorchvisionNetwork
-from experiments import evaluation
-from experiments.fitting import ConfigCheck
-from experiments.protocols.registry import PROTOCOLS
-from experiments.settings import read_settings
-from experiments.stages import plan
+from experiments.evaluation import command
+from experiments.evaluation.protocols import PROTOCOLS
+from experiments.training.fitting import ConfigCheck
+from experiments.training.settings import read_settings
+from experiments.training.stages import plan
 from saliency import Encoder, SaliencyModel, Selector
 from saliency.checkpoints import save
 
@@ -120,7 +120,7 @@ def test_network_config_goes_over_a_classifier_config(path):
 
 @pytest.mark.parametrize("path", EXPLAIN, ids=short)
 def test_options_of_a_protocol_are_accepted(path):
-    parser = evaluation._parser()
+    parser = command._parser()
     protocol = path.stem.partition("_")[0]
     options = parser.parse_args([protocol, "--run", "runs/any", "--config", str(path)])[protocol]
     given = yaml.safe_load(path.read_text())

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from experiments.bootstrap import Resampling, interval
-from experiments.white_box.measured import Outcome
+from experiments.results.bootstrap import Resampling, interval
+from experiments.white_box.attacker import Outcome
 from experiments.white_box.subjects import BEFORE
 
 LONGER: Final = "more iterations"

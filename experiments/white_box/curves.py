@@ -1,13 +1,16 @@
-"""SR@5 of each detector's strongest attack against its steps and its budget, on fewer images and one seed."""
+"""SR@5 of each detector's strongest attack against its steps and its budget, and the price of detection."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from attacks import Attack
+from torch import Tensor
+
+from attacks import DDN, Attack, JointDDN, norms
 from attacks.white_box.walk import Walk
-from experiments.measures import WORKING_RATE
-from experiments.white_box.measured import Attacker, Outcome
+from experiments.results.two_samples import spread_of
+from experiments.study.metrics import WORKING_RATE
+from experiments.white_box.attacker import Attacker, Outcome
 from experiments.white_box.subjects import Subject
 from experiments.white_box.suite import Entry
 
@@ -61,3 +64,38 @@ def curve_rows(
                 "sr_at_5": found.success(WORKING_RATE),
                 "fooled": found.classifier_success,
             }
+
+
+def price_rows(attacker: Attacker, subjects: Sequence[Subject], steps: int, count: int) -> Iterator[dict[str, Any]]:
+    """Yield a record for each detector: L2 of DDN against the classifier alone, and against both.
+
+    Args:
+        attacker: Of the sample.
+        subjects: Whom to attack.
+        steps: Of both attacks.
+        count: Images of the sample.
+    """
+    for subject in subjects:
+        aim = subject.aimed()
+        alone = attacker.outcome(subject, "ddn", DDN(steps=steps), aim, count)
+        both = attacker.outcome(subject, "joint_ddn", JointDDN(steps=steps), aim, count)
+        lengths, longer = _lengths(attacker, alone), _lengths(attacker, both)
+        paid = alone.right_before & alone.wrong & both.fooled(WORKING_RATE)
+        ratios = spread_of((longer / lengths)[paid])
+        yield {
+            "detector": subject.name,
+            "phase": subject.phase,
+            "seed": subject.contender.seed,
+            "n_right": int(alone.right_before.sum()),
+            "n_both": int(paid.sum()),
+            "success_alone": alone.classifier_success,
+            "sr_at_5_alone": alone.success(WORKING_RATE),
+            "sr_at_5": both.success(WORKING_RATE),
+            "median_l2_alone": spread_of(lengths[paid])["median"],
+            "median_l2": spread_of(longer[paid])["median"],
+            **{f"ratio_{name}": ratios[name] for name in ("q25", "median", "q75")},
+        }
+
+
+def _lengths(attacker: Attacker, found: Outcome) -> Tensor:
+    return norms.l2(found.adversarial - attacker.sample.images[: len(found.adversarial)]).double()

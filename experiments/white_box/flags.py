@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from attacks import SelectivePGD, norms
 from attacks.guard import evaluation_mode, gradients
 from attacks.margin import lead
-from experiments.measures import WORKING_RATE
-from experiments.results import Flag
-from experiments.scoring import scores
-from experiments.study import Contender
-from experiments.white_box.measured import Attacker, Outcome
+from detectors.scoring import scores
+from experiments.results.result import Flag
+from experiments.study.metrics import WORKING_RATE
+from experiments.study.study import Contender
+from experiments.white_box.attacker import Attacker, Outcome
 from experiments.white_box.rows import mean_of, of
 from experiments.white_box.subjects import BEFORE, Subject, calibrated
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-from experiments.plots import COLOURS, MARKERS, png
+from experiments.results.charts import COLOURS, MARKERS, png
 from experiments.white_box.rows import WORST, mean_of, of
 from experiments.white_box.subjects import BEFORE
 from experiments.white_box.tables import named

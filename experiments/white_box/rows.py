@@ -8,9 +8,9 @@ from torch import Tensor
 
 from attacks import norms
 from detectors import metrics
-from experiments.bootstrap import Resampling, interval
-from experiments.measures import WORKING_RATE, accepted, rate_flagged
-from experiments.white_box.measured import Outcome, Sample
+from experiments.results.bootstrap import Resampling, interval
+from experiments.study.metrics import WORKING_RATE, accepted, rate_flagged
+from experiments.white_box.attacker import Outcome, Sample
 
 WORST: Final = "worst case"
 LENIENT_RATE: Final = 0.5

@@ -1,16 +1,19 @@
 """Who is attacked: the detectors of a run before and after retraining, the training-free ones, or a user's own."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from torch import Tensor, nn
 
-from data.identity import of_module
+from data.store.identity import of_module
 from detectors import Classifier, Detector, Disagreement, MaskArea, MaxSoftmax, Thresholded, load
-from experiments.measures import WORKING_RATE
-from experiments.run import Run
-from experiments.scoring import clean_scores
-from experiments.study import Contender, Study
+from detectors.scoring import clean_scores
+from experiments.study.metrics import WORKING_RATE
+from experiments.study.study import Contender, Study
+from experiments.study.user_modules import built_from, name_of, own_classifier, takes
+from experiments.training.run_folder import Run
+from saliency.checkpoints import Portable
 
 BEFORE: Final = "before"
 AFTER: Final = "after"
@@ -163,3 +166,24 @@ def shared(classifier: nn.Module, detector: nn.Module) -> nn.Module:
 def calibrated(study: Study, module: nn.Module) -> Tensor:
     """Return the sorted scores (n,) of the clean calibration images."""
     return clean_scores(module, study.data.calibration_dataloader(), study.device).sort().values
+
+
+def own_subject(study: Study, detector: str, classifier: str | None) -> Subject:
+    """Return a detector of the user's own.
+
+    Args:
+        study: Of a run, whose data are used and, unless another is given, its classifier.
+        detector: Path of a checkpoint (.ckpt), or a class or function by its path, `my.module.MyDetector`; it is called
+            with what it takes of `classifier` and `saliency`, its own random weights drawn from a fixed seed.
+        classifier: Path of a checkpoint or class path in the same way; None: the run's.
+
+    Raises:
+        TypeError: If what a path names is not callable, or makes no module.
+        ValueError: If a path names nothing, what it names cannot be built, or does not take the run's images.
+    """
+    attacked = study.classifier if classifier is None else own_classifier(study, classifier)
+    offered: dict[str, Callable[[], Any]] = {"classifier": lambda: attacked, "saliency": lambda: study.saliency}
+    module = built_from(detector, offered, Portable).to(study.device).eval()
+    calibration = takes(detector, lambda: calibrated(study, module))
+    contender = Contender(name_of(detector), None, None, module, calibration)
+    return Subject(contender, BEFORE, shared(attacked, module))

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from experiments.results import Table
+from experiments.results.result import Table
 from experiments.white_box.rows import FALLEN, WORST, mean_of, of
 from experiments.white_box.subjects import BEFORE
 from experiments.white_box.suite import PAPER

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attacks.pairs import best_pair, likely_pair
+from attacks.pixel_pairs import best_pair, likely_pair
 
 KINDS = {
     "independent": lambda t, o: (t, o),

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from attacks import JSMA, DeepFool, GreedyL0, LocalizedBIM, jsma, loop
-from attacks.pairs import best_pair
+from attacks.pixel_pairs import best_pair
 from tests.attacks.cases import OURS, each, goals
 from tests.attacks.minimal import trained_net
 from tests.attacks.waits import Waits, waits_by_pass

@@ -6,8 +6,8 @@ import torch
 from rich.progress import Progress
 
 from attacks import BIM
-from data.sets import AdversarialSets
-from data.store import Store
+from data.store.sets import AdversarialSets
+from data.store.store import Store
 from detectors import Classifier
 from detectors.explanations import LogitGradient
 from tests.conftest import CLASSES, SHAPE

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.composites import side_by_side
+from experiments.explanation.enhance.multi_label import side_by_side
 
 
 @pytest.mark.parametrize("width", [2, 7, 8])

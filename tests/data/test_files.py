@@ -9,7 +9,7 @@ import pytest
 from torchvision.datasets.folder import make_dataset
 
 from data import ASSIRA
-from data.files import Files, class_folders, image_files, images_below, is_hidden, is_image
+from data.decoding.files import Files, class_folders, image_files, images_below, is_hidden, is_image
 from tests.data.pictures import write
 
 SYSTEMS = [
@@ -130,7 +130,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, monkeypatch):
     names = tuple(write(tmp_path / f"{number}.bmp", seed=number).name for number in range(2))  # of the same size
     files = Files(tmp_path, names, (0, 0), None, ("a",))
     assert files.copies() == {}
-    monkeypatch.setattr("data.files.open", refuse, raising=False)
+    monkeypatch.setattr("data.decoding.files.open", refuse, raising=False)
     with pytest.raises(
         PermissionError, match=r"/0\.bmp cannot be read \(Permission denied\): get permission, or take it"
     ):

@@ -8,9 +8,9 @@ from torchvision import models
 
 from attacks import FGSM
 from data import ASSIRA, CIFAR10, MNIST, AdversarialData, Digits, FashionMNIST, ImageFolder, Torchvision
-from data.store import Store
+from data.store.store import Store
 from detectors import Classifier, TorchvisionNetwork, WrappedNetwork
-from experiments.run import Run
+from experiments.training.run_folder import Run
 from saliency.checkpoints import load, save
 from tests.data.pictures import write_classes
 

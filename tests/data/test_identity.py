@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from attacks import BIM, FGSM, DeepFool, OneOf, SelectivePGD, Transfer
-from data import identity
-from data.identity import digest, of_attack, of_code, of_module, of_tensor
+from data.store import identity
+from data.store.identity import digest, of_attack, of_code, of_module, of_tensor
 from detectors import Classifier, Thresholded, TorchvisionNetwork
 from detectors.explanations import LogitGradient
 from tests.conftest import CLASSES, SHAPE

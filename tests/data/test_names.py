@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from attacks import FGSM
-from data import AdversarialData, ImageFolder, decoded
-from data.files import shown
-from data.sets import AdversarialSets
-from data.store import Store
+from data import AdversarialData, ImageFolder
+from data.decoding import decoded_cache as decoded
+from data.decoding.files import shown
+from data.store.sets import AdversarialSets
+from data.store.store import Store
 from detectors import Classifier
 from tests.data.pictures import write
 from tests.data.toy import Toy

@@ -12,8 +12,8 @@ from attacks import BIM, FGSM, PGD
 from attacks.guard import evaluation_mode
 from data import AdversarialData, Images, Pairs
 from data.pairs import make_pairs
-from data.sets import AdversarialSets
-from data.store import SHARD_SIZE, Store
+from data.store.sets import AdversarialSets
+from data.store.store import SHARD_SIZE, Store
 from detectors import ID, JSD, SMD, SPD, Classifier
 from tests.conftest import CLASSES, SHAPE
 from tests.data.test_adversarial import TEST_ATTACKS, Recorder, check_pairs, halves

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.shards import FORMAT, read_shard, write_shard
+from data.store.shards import FORMAT, read_shard, write_shard
 
 KEY = "a" * 32
 TENSORS = {

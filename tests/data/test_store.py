@@ -11,8 +11,8 @@ import pytest
 import torch
 from filelock import FileLock
 
-from data.shards import write_shard
-from data.store import SHARD_SIZE, Store
+from data.store.shards import write_shard
+from data.store.store import SHARD_SIZE, Store
 from tests.data.fill import fill
 from tests.forked import FORK, forked
 

@@ -10,7 +10,7 @@ import torch
 import torchvision
 
 from data import CIFAR10, FashionMNIST, Torchvision
-from data.torchvision_sets import KNOWN
+from data.sources.torchvision_sets import KNOWN
 
 COUNTS = {True: 100, False: 30}
 

@@ -9,7 +9,7 @@ import torch
 
 from attacks import FGSM
 from data import AdversarialData, Digits, ImageFolder, WhiteBoxData
-from data.pair_data import PairData
+from data.pairs import PairData
 from detectors import Classifier
 from tests.data.pictures import write_classes
 

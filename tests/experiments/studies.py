@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from rich.progress import Progress
 
-from experiments.run import Run
-from experiments.study import Study
+from experiments.study.study import Study
+from experiments.training.run_folder import Run
 
 
 def study_of(folder: Path, **options) -> Study:

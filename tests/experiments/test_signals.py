@@ -11,7 +11,7 @@ import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import train
-from experiments.messages import guarded
+from experiments.errors import guarded
 
 TOLD = {
     signal.SIGINT: (130, "interrupted: what was finished is kept\n"),
@@ -62,10 +62,10 @@ def test_ctrl_c_while_a_command_is_imported_is_told(monkeypatch, capsys):
     class Interrupting:
         @staticmethod
         def find_spec(name, _path=None, _target=None):
-            if name == "experiments.storage":
+            if name == "experiments.training.storage":
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.delitem(sys.modules, "experiments.storage", raising=False)
+    monkeypatch.delitem(sys.modules, "experiments.training.storage", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupting, *sys.meta_path])
     assert train.main(["store", "nowhere"]) == 130
     assert capsys.readouterr().err == TOLD[signal.SIGINT][1]

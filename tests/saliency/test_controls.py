@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saliency.controls import central_disc
+from saliency.model import central_disc
 
 
 def _distances(height, width):

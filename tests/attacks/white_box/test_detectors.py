@@ -9,8 +9,7 @@ from torch.nn import functional
 
 from attacks import Alternating, Joint, JointDDN, JointLoss, OrthogonalPGD, Quantised, SelectivePGD, Square
 from detectors import ID, JSD, Classifier, Thresholded
-from saliency.jacobian import jacobian
-from saliency.smooth import softplus_twin
+from saliency.jacobian import jacobian, softplus_twin
 from tests.detectors.helpers import TRAINED, build, world
 
 STEPS = 3

@@ -9,11 +9,10 @@ from torch import nn
 
 import evaluate
 from detectors import ID, Detector
-from experiments import results
-from experiments.protocols.white_box import white_box
-from experiments.white_box.own import own_subject
+from experiments.results.result import write_result
+from experiments.white_box.protocol import white_box
 from experiments.white_box.rows import WORST
-from experiments.white_box.subjects import start_of, subjects, twin
+from experiments.white_box.subjects import own_subject, start_of, subjects, twin
 from experiments.white_box.suite import PAPER, SignNoise, suite
 from tests.experiments.studies import copy_of, study_of
 
@@ -138,7 +137,7 @@ def test_the_worst_case_is_at_least_as_bad_as_every_attack(found):
 
 def test_noise_is_a_control_and_no_part_of_the_worst_case(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(SignNoise, "perturb", lambda _, problem: 1 - problem.images)
-    monkeypatch.setattr("experiments.protocols.white_box.suite", lambda *a, **k: suite(*a, **k)[:1])
+    monkeypatch.setattr("experiments.white_box.protocol.suite", lambda *a, **k: suite(*a, **k)[:1])
     found = run(copy_of(finished, tmp_path), epsilon=1.0, curve_images=0, detectors=["id", "spd"])
     for name in ("id", "spd"):
         assert (
@@ -306,7 +305,7 @@ def test_detectors_retrained_from_another_start_are_no_after_of_these(finished, 
 
 
 def test_files_and_flags(found, tmp_path):
-    results.write(found, tmp_path)
+    write_result(found, tmp_path)
     assert (tmp_path / "white-box.png").read_bytes().startswith(b"\x89PNG")
     assert "SR@5" in (tmp_path / "white-box.md").read_text()
     names = [flag.name for flag in found.flags]

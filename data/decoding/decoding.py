@@ -1,0 +1,180 @@
+"""Image files of any kind and size as bytes of one shape."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from data.decoding.files import shown
+
+Channels = Literal[1, 3]
+
+Bytes = NDArray[np.uint8]
+
+_SIXTEEN_BITS: Final = frozenset({"PNG", "PPM"})
+"""Formats whose 16 bits PIL gives as 32."""
+
+_SIGNED: Final = 2
+"""The sample format of signed integers in a TIFF."""
+
+_STEPS: Final = {"L;2": 85, "L;4": 17}
+"""What PIL multiplies the grey of 2 and 4 bits with."""
+
+_ON_THE_WAY: Final = {"La": "LA", "LAB": "RGB"}
+"""Modes that PIL converts to some others only."""
+
+
+class UndecodableError(ValueError):
+    """A file that is no image, is cut off, or is of a kind that has no bytes."""
+
+
+def decode(path: str, shape: tuple[int, int, int]) -> Bytes:
+    """Return an image, turned upright, its short side scaled to fit, cut to its centre.
+
+    Scaling is bilinear with antialiasing; a large JPEG is decoded at a fraction of its size, never below twice what is
+    needed. Palettes, CMYK, YCbCr, LAB and 16 bits are converted, transparent parts lie on white. Of several frames the
+    first is taken. Floating-point, 32-bit and signed numbers are refused, for the file does not tell their range: an
+    image in [0, 1] would be taken for a black one in [0, 255], or the reverse.
+
+    Args:
+        path: Of the file; its content decides what it is.
+        shape: (C, H, W) of the result, C 1 (grey) or 3 (RGB).
+
+    Returns:
+        (C, H, W) uint8.
+
+    Raises:
+        UndecodableError: If it cannot be decoded; names the file.
+        OSError: If it cannot be read.
+    """
+    channels, height, width = shape
+    try:
+        with Image.open(path) as image:
+            _refuse_unknown_range(image)
+            _repair_transparency(image)
+            image.draft("L" if channels == 1 else None, (2 * max(height, width),) * 2)
+            ImageOps.exif_transpose(image, in_place=True)
+            plain = _converted(image, "L" if channels == 1 else "RGB")
+            fitted = ImageOps.fit(plain, (width, height), Image.Resampling.BILINEAR)
+    except Exception as error:  # PIL's plugins let anything through on broken files
+        if isinstance(error, MemoryError):
+            raise
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not a decoder's
+            msg = f"{path} cannot be read ({error.strerror}): get permission, or take it out of the folder"
+            raise type(error)(shown(msg)) from error
+        msg = f"{path} cannot be decoded ({error}): repair it or take it out of the folder"
+        raise UndecodableError(shown(msg)) from error
+    return np.ascontiguousarray(np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1))
+
+
+def _refuse_unknown_range(image: Image.Image) -> None:
+    signed = _SIGNED in _tiff(image, ExifTags.Base.SampleFormat)
+    if image.mode == "F" or signed or (image.mode == "I" and image.format not in _SIXTEEN_BITS):
+        msg = "its pixels are floating-point, 32-bit or signed numbers, of unknown range: convert them to 8 or 16 bits"
+        raise ValueError(msg)
+
+
+def _repair_transparency(image: Image.Image) -> None:
+    """Scale the colour that a PNG declares transparent as PIL scales the pixels, from 2, 4 or 16 bits to 8."""
+    if not isinstance(image, PngImageFile):
+        return
+    colour, layout = image.info.get("transparency"), str(image.tile[0][3])
+    if isinstance(colour, int):
+        image.info["transparency"] = colour * _STEPS.get(layout, 1)
+    elif isinstance(colour, tuple) and layout == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
+
+
+def _converted(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
+    if image.mode.startswith("I"):
+        image = _from_16_bits(image)
+    elif image.mode in _ON_THE_WAY:
+        image = image.convert(_ON_THE_WAY[image.mode])
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    """Return grey of 9 to 16 bits with 8, transparent pixels white; PIL would cut off at 255."""
+    most = 2 ** next(iter(_tiff(image, ExifTags.Base.BitsPerSample)), 16) - 1
+    values = np.asarray(image).astype(np.int64)
+    if 0 in _tiff(image, ExifTags.Base.PhotometricInterpretation):  # white is 0; PIL inverts 8 bits only
+        values = most - values
+    values = np.where(values == image.info.get("transparency", -1), most, values)
+    return Image.fromarray(((values * 255 + most // 2) // most).astype(np.uint8))
+
+
+def _tiff(image: Image.Image, tag: ExifTags.Base) -> tuple[int, ...]:
+    """Return the values of a TIFF's tag; none if the file is no TIFF, or lacks the tag."""
+    found = getattr(image, "tag_v2", {}).get(tag, ())
+    return found if isinstance(found, tuple) else (found,)
+
+
+def decode_all(paths: Sequence[str], shape: tuple[int, int, int]) -> list[Bytes | UndecodableError]:
+    """Return each file's image, or why there is none.
+
+    Files are decoded in parallel threads, one per core, but in a loader's worker one after the other: there the
+    workers are what is parallel.
+
+    Args:
+        paths: Of the files.
+        shape: (C, H, W) of the results.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+
+    def one(path: str) -> Bytes | UndecodableError:
+        try:
+            return decode(path, shape)
+        except UndecodableError as error:
+            return error
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd but usable metadata, thousands in ASSIRA
+        if get_worker_info() is not None:
+            return [one(path) for path in paths]
+        with ThreadPoolExecutor(cores()) as pool:
+            return list(pool.map(one, paths))
+
+
+class LazyPixels:
+    """Images of a folder that are decoded when they are asked for.
+
+    Args:
+        paths: Of the files.
+        shape: (C, H, W) of the images.
+    """
+
+    def __init__(self, paths: Sequence[str], shape: tuple[int, int, int]) -> None:
+        self.paths = paths
+        self.shape = shape
+
+    def __getitem__(self, positions: Tensor, /) -> Tensor:
+        """Return the images (n, C, H, W) uint8 at positions (n,) int64.
+
+        Raises:
+            UndecodableError: If one cannot be decoded; names the file.
+            OSError: If one cannot be read.
+        """
+        images: list[Any] = decode_all([self.paths[position] for position in positions.tolist()], self.shape)
+        for image in images:
+            if isinstance(image, UndecodableError):
+                raise image
+        return torch.from_numpy(np.stack(images))
+
+
+def cores() -> int:
+    """Return the number of cores that this process may run on, at least 1."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

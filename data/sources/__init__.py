@@ -1,0 +1,1 @@
+"""Where images come from: the data sets, and folders of images."""

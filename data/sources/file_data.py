@@ -1,0 +1,130 @@
+"""The base of data sets that lie in image files."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from data.batches import Pixels
+from data.decoding.decoded_cache import DecodedFile
+from data.decoding.decoding import LazyPixels
+from data.decoding.files import Files, shown
+from data.images import ImageData
+from data.splits import Splits
+from saliency.files import expanded
+
+
+class FileData(ImageData):
+    """Images in files of any size. A subclass has `shape`, `classes` and `find`.
+
+    Files are decoded once, in parallel threads, into a file of bytes in `cache` that is mapped into memory: of
+    several processes one decodes and the others wait. Those that cannot be decoded are left out, and told. Without a
+    cache, or where the disk has no room for it, the loader's workers decode anew in each epoch, and a file that cannot
+    be decoded is an error. Hidden files and folders, and those of systems, are not read
+    (`data.decoding.files.is_hidden`).
+
+    Copies, files of the same bytes, fall into one split, and are told. Where the set has test images of its own, these
+    stay as they are, so that results can be compared with those of others: training images that are also test images
+    are left out.
+
+    Args:
+        root: Folder that the images lie in.
+        cache: Folder that decoded images are kept in, C * H * W bytes each; None: they are not kept.
+        batch_size: Images per batch and process.
+        workers: Processes that load. None: none for decoded images; otherwise one per core, at most 8.
+        splits: disjoint or paper; see `ImageData`.
+        train_limit: Use only so many training images; None: all.
+        test_limit: Use only so many test images; None: all.
+        split_seed: Decides which image falls into which split.
+    """
+
+    def __init__(
+        self,
+        root: str = "datasets",
+        cache: str | None = "runs/decoded",
+        batch_size: int = 128,
+        workers: int | None = None,
+        splits: Splits = "disjoint",
+        train_limit: int | None = None,
+        test_limit: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(root, batch_size, workers, splits, train_limit, test_limit, split_seed)
+        self.cache = cache and expanded(cache)
+
+    @abstractmethod
+    def find(self) -> Files:
+        """Return the image files.
+
+        Raises:
+            FileNotFoundError: If there are none; says where it looked.
+            ValueError: If they are not laid out as a data set, or a class has none.
+        """
+
+    def prepare_data(self) -> None:
+        """Decode the files, where that was not done before.
+
+        Raises:
+            FileNotFoundError: If there are none.
+            OSError: If the cache cannot be written.
+            ValueError: If the files are not laid out as a data set, a class has no usable one, or the cache is damaged.
+        """
+        files = self.find()
+        decoded = self._decoded(files)
+        if decoded is not None and decoded.fits():
+            decoded.open()
+
+    def read(self) -> tuple[Pixels, Tensor, Tensor | None]:
+        """Return all images that can be decoded."""
+        files = self.find()
+        decoded = self._decoded(files)
+        pixels: Pixels
+        if decoded is not None and decoded.fits():
+            pixels, files, self._fingerprint, copies = decoded.open()
+        else:
+            files = self._told(files, decoded)
+            pixels, self._fingerprint = LazyPixels(files.paths, self.shape), files.digest(self.shape)
+            copies = files.copies()
+        if copies:
+            self._originals = _originals(files, copies)
+        is_test = None if files.is_test is None else torch.tensor(files.is_test)
+        return pixels, torch.tensor(files.labels), is_test
+
+    def _decoded(self, files: Files) -> DecodedFile | None:
+        return None if self.cache is None else DecodedFile(files, self.shape, Path(self.cache))
+
+    def _told(self, files: Files, decoded: DecodedFile | None) -> Files:
+        """Return the files that are not empty; say what is left out, and that nothing is kept though it should be."""
+        empty = files.empty()
+        told = []
+        if decoded is not None:
+            told.append(
+                f"{decoded.folder} has no room for {decoded.needed} bytes of decoded images, so that they are decoded "
+                "anew in every epoch"
+            )
+        if empty:
+            told.append(
+                f"{len(empty)} of {len(files.names)} image files in {files.root} are empty and left out, the first is "
+                f"{min(empty)}"
+            )
+        if told:
+            warnings.warn(shown("; ".join(told)), stacklevel=2)
+        return files.without(empty)
+
+
+def _originals(files: Files, copies: Mapping[str, str]) -> Tensor:
+    """Return (M,), by position, the position of the file that it is a copy of, or its own; tell of the copies."""
+    places = {name: place for place, name in enumerate(files.names)}
+    originals = [places[copies.get(name, name)] for name in files.names]
+    others = sum(files.labels[place] != files.labels[original] for place, original in enumerate(originals))
+    name, original = next(iter(copies.items()))
+    msg = (
+        f"{len(copies)} image files in {files.root} are copies of others ({others} of them with another class), the "
+        f"first is {name}, a copy of {original}: copies stay in one split, and training images that are also among the "
+        "set's own test images are left out"
+    )
+    warnings.warn(shown(msg), stacklevel=3)
+    return torch.tensor(originals)

@@ -1,0 +1,129 @@
+"""Any folder of images."""
+
+from functools import cached_property
+from pathlib import Path
+
+from data.decoding.decoding import Channels
+from data.decoding.files import Files, class_folders, collect, image_files, is_image, shown, visible
+from data.sources.file_data import FileData
+from data.splits import Splits
+
+_TRAINS = ("train", "training")
+_TESTS = ("test", "testing", "val", "valid", "validation")
+
+
+class ImageFolder(FileData):
+    """Images in a sub-folder per class, at any depth below it, of any size and kind.
+
+    The class folders lie directly in the root, or in `train/` (or `training/`) and `test/` (or `testing/`, `val/`,
+    `valid/`, `validation/`: the first of these that has class folders is the test split, others are not read), in
+    upper or lower case. Labels follow the order of the
+    names. How files are decoded and kept: see `FileData`.
+
+    Args:
+        root: Folder that holds the class folders, or `train/`.
+        size: Height and width of the images; one number: of squares. The short side is scaled to fit, the rest cut off.
+        channels: 3 for RGB, 1 for grey; what is otherwise is converted.
+        cache: Folder that decoded images are kept in, C * H * W bytes each; None: they are not kept.
+        batch_size: Images per batch and process.
+        workers: Processes that load. None: none for decoded images; otherwise one per core, at most 8.
+        splits: disjoint or paper; see `ImageData`.
+        train_limit: Use only so many training images; None: all.
+        test_limit: Use only so many test images; None: all.
+        split_seed: Decides which image falls into which split.
+
+    Raises:
+        ValueError: If size or channels is none of these.
+    """
+
+    def __init__(
+        self,
+        root: str = "datasets",
+        size: int | list[int] = 112,
+        channels: Channels = 3,
+        cache: str | None = "runs/decoded",
+        batch_size: int = 128,
+        workers: int | None = None,
+        splits: Splits = "disjoint",
+        train_limit: int | None = None,
+        test_limit: int | None = None,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(root, cache, batch_size, workers, splits, train_limit, test_limit, split_seed)
+        sides = [size, size] if isinstance(size, int) else list(size)
+        if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004 - height and width
+            msg = f"size must be one number of at least 1, or two as [height, width], got {size}"
+            raise ValueError(msg)
+        if channels not in {1, 3}:
+            msg = f"channels must be 1 (grey) or 3 (RGB), got {channels}"
+            raise ValueError(msg)
+        self.size = size
+        self.channels = channels
+        self.shape = (channels, sides[0], sides[1])
+
+    @property
+    def classes(self) -> int:  # type: ignore[override]  # read from the folder when asked, not when made
+        """The number of class folders."""
+        return len(self.class_names)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the class folders, by label, as they can be printed.
+
+        Raises:
+            FileNotFoundError: If there is no such folder, or it holds no class folders.
+            ValueError: If there is one class only, or the test images have others.
+        """
+        return tuple(shown(name) for name in self._folders)
+
+    def find(self) -> Files:
+        """Return the image files of all classes."""
+        train, test = self._parts()
+        labels = {name: label for label, name in enumerate(self._folders)}
+        tests = None if test is None else image_files(test, labels)
+        return collect(Path(self.root).resolve(), image_files(train, labels), tests, self._folders)
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        """The class folders, by label."""
+        train, test = self._parts()
+        names = class_folders(train)
+        if not names:
+            loose = sum(is_image(entry.name) for entry in visible(train))
+            msg = shown(
+                f"{train} has {loose} images and no sub-folders: move the images of each class into a sub-folder of "
+                "its own, there or in train/ and test/"
+            )
+            raise FileNotFoundError(msg)
+        if {name.lower() for name in names} <= {*_TRAINS, *_TESTS}:
+            msg = f"{train} has {', '.join(names)} without classes in them: one sub-folder per class is needed there"
+            raise ValueError(shown(msg))
+        if len(names) == 1:
+            msg = shown(
+                f"{train} has one sub-folder, {names[0]}, but a class per sub-folder and at least two are "
+                "needed: give the folder right above the classes, or above train/, as --data.root"
+            )
+            raise ValueError(msg)
+        if test is not None and class_folders(test) != names:
+            others = sorted({*names}.symmetric_difference(class_folders(test)))
+            msg = shown(
+                f"{train} and {test.name}/ must have the same classes, but {', '.join(others)} "
+                f"{'is' if len(others) == 1 else 'are'} in one of them only: add or remove the folder"
+            )
+            raise ValueError(msg)
+        return names
+
+    def _parts(self) -> tuple[Path, Path | None]:
+        """Return the folder of the training classes, and that of the test classes if there is one."""
+        root = Path(self.root).resolve()
+        if not root.is_dir():
+            msg = shown(
+                f"there is no folder {root}: give the one that holds a sub-folder per class, or train/, as "
+                "--data.root (--data.images.root for a detector)"
+            )
+            raise FileNotFoundError(msg)
+        folders = {name.lower(): root / name for name in class_folders(root)}
+        train = next((folders[name] for name in _TRAINS if name in folders and class_folders(folders[name])), None)
+        if train is None:
+            return root, None
+        return train, next((folders[name] for name in _TESTS if name in folders and class_folders(folders[name])), None)

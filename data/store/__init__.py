@@ -1,0 +1,1 @@
+"""Adversarial sets, made once and shared; the identity of what they depend on."""

@@ -1,0 +1,207 @@
+"""Adversarial sets: which images, attacked how, explained by what; made through the store, read as pairs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from rich.markup import escape
+from rich.progress import Progress
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from attacks import Attack
+from attacks.guard import evaluation_mode
+from data.batches import Images, ImageSet, Pairs
+from data.images import ImageData
+from data.pairs import paired, predict
+from data.store.identity import of_attack, of_code, of_module, of_tensor, versions
+from data.store.store import Store, StoredSet
+from detectors import Classifier
+from detectors.explanations import Explanation
+
+Compute = Callable[[Images, Tensor], dict[str, Tensor]]
+"""Takes clean images on the device, and their rows in the split."""
+
+
+@dataclass
+class Tally:
+    """What was asked of a store.
+
+    Attributes:
+        sets: Different sets.
+        shards: Their files.
+        made: Files that were not there and were made by this process.
+    """
+
+    sets: int = 0
+    shards: int = 0
+    made: int = 0
+    _keys: set[str] = field(default_factory=set)
+
+    def add(self, stored: StoredSet, made: int) -> None:
+        """Count a set; one that was counted before adds nothing."""
+        if stored.key not in self._keys:
+            self._keys.add(stored.key)
+            self.sets += 1
+            self.shards += stored.shards
+            self.made += made
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.sets} sets, {self.shards} shards: {self.shards - self.made} found, {self.made} made"
+
+
+class StoredPairs(Dataset[Pairs]):
+    """Pairs of a split that were made before; whole batches are read at once.
+
+    Args:
+        images: The clean images.
+        adversarial: images, before and after of each; see `AdversarialSets.attacked`.
+        explanations: Of the clean images and of the adversarial ones; None: pairs carry none.
+    """
+
+    def __init__(
+        self, images: ImageSet, adversarial: StoredSet, explanations: tuple[StoredSet, StoredSet] | None = None
+    ) -> None:
+        self.images = images
+        self.adversarial = adversarial
+        self.explanations = explanations
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.images)
+
+    def __getitems__(self, rows: list[int]) -> Pairs:
+        """Return a batch; the data loader calls this with the rows of one."""
+        chosen = torch.as_tensor(rows)
+        twins, before, after = (self.adversarial.read(name, chosen) for name in ("images", "before", "after"))
+        explanation = None
+        if self.explanations is not None:
+            explanation = torch.cat([each.read("values", chosen) for each in self.explanations])
+        return paired(self.images.__getitems__(rows), twins, before, after, explanation)
+
+    def __getitem__(self, row: int) -> Pairs:
+        """Return one pair as a batch."""
+        return self.__getitems__([row])
+
+
+class AdversarialSets:
+    """The sets of a data module's images under attacks on a classifier, in a store.
+
+    Args:
+        store: Where they are kept.
+        images: The data module, set up.
+        classifier: The attacked classifier.
+        device: Where to compute.
+        progress: Where to show what is made.
+
+    Attributes:
+        tally: What was found and made so far.
+    """
+
+    def __init__(
+        self, store: Store, images: ImageData, classifier: Classifier, device: torch.device, progress: Progress
+    ) -> None:
+        self.store = store
+        self.images = images
+        self.classifier = classifier
+        self.device = device
+        self.progress = progress
+        self.tally = Tally()
+
+    def pairs(self, split: str, attack: Attack, explanation: Explanation | None = None) -> StoredPairs:
+        """Return the pairs of a split, with what the explanation says about both halves.
+
+        Args:
+            split: Of the data module.
+            attack: Untargeted.
+            explanation: Of a detector; None for one that sees images alone.
+
+        Raises:
+            OSError: If the store cannot be written.
+            TypeError: If it cannot be told what the attack's result depends on.
+            ValueError: If a file of the store is damaged or belongs elsewhere.
+        """
+        adversarial = self.attacked(split, attack)
+        both = None
+        if explanation is not None:
+            both = self.explained(split, explanation), self.explained(split, explanation, attack)
+        return StoredPairs(self.images.split(split), adversarial, both)
+
+    def attacked(self, split: str, attack: Attack) -> StoredSet:
+        """Return the adversarial twins of a split.
+
+        Returns:
+            A set of images (n, C, H, W), and of the classes that the classifier predicts before and after, (n,) each.
+        """
+        classifier = self.classifier.to(self.device)
+
+        def compute(batch: Images, _: Tensor) -> dict[str, Tensor]:
+            twins = attack(classifier, batch.images)
+            return {
+                "images": twins,
+                "before": predict(classifier, batch.images),
+                "after": predict(classifier, twins),
+            }
+
+        return self._complete(self._attacked(split, attack), split, compute)
+
+    def explained(self, split: str, explanation: Explanation, attack: Attack | None = None) -> StoredSet:
+        """Return what an explanation says about the images of a split, or about their twins under an attack.
+
+        Returns:
+            A set of values (n, c, H, W).
+        """
+        twins = None if attack is None else self.attacked(split, attack)
+        explanation.to(self.device)
+
+        @torch.no_grad()
+        def compute(batch: Images, rows: Tensor) -> dict[str, Tensor]:
+            seen = batch.images if twins is None else twins.read("images", rows).to(self.device)
+            with evaluation_mode(explanation):
+                return {"values": explanation(seen)}
+
+        about = self._split(split) | {
+            "kind": type(explanation).__name__.lower(),
+            "twins": None if twins is None else twins.key,
+            "attack": "none" if attack is None else repr(attack),
+            "explanation": of_module(explanation),
+            "code": of_code(explanation),
+        }
+        return self._complete(about, split, compute)
+
+    def _complete(self, about: dict[str, Any], split: str, compute: Compute) -> StoredSet:
+        images = self.images.split(split)
+
+        def make(rows: slice) -> Mapping[str, Tensor]:
+            cuts = list(range(self.images.batch_size, rows.stop - rows.start, self.images.batch_size))
+            parts = [
+                compute(Images(*(each.to(self.device) for each in images.__getitems__(part.tolist()))), part)
+                for part in torch.arange(rows.start, rows.stop).tensor_split(cuts)
+            ]
+            return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+
+        task = self.progress.add_task(escape(f"{about['kind']}, {about['attack']}, {split}"), total=len(images))
+        stored, made = self.store.complete(about, len(images), make, lambda count: self.progress.advance(task, count))
+        self.progress.remove_task(task)
+        self.tally.add(stored, made)
+        return stored
+
+    def _split(self, split: str) -> dict[str, Any]:
+        return {
+            "data": type(self.images).__name__,
+            "fingerprint": self.images.fingerprint(),
+            "split": split,
+            "positions": of_tensor(self.images.split(split).positions),
+            "versions": versions(),
+        }
+
+    def _attacked(self, split: str, attack: Attack) -> dict[str, Any]:
+        return self._split(split) | {
+            "kind": "adversarial",
+            "attack": repr(attack),
+            "parameters": of_attack(attack),
+            "classifier": of_module(self.classifier),
+            "code": of_code(attack, self.classifier),
+        }

@@ -1,0 +1,68 @@
+"""Scores of detectors over many images."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detectors.base import ExplainingDetector
+from detectors.explanations import Explanation
+
+
+@torch.no_grad()
+def scores(
+    detector: nn.Module,
+    images: Tensor,
+    device: torch.device,
+    batch_size: int = 64,
+    explanation: Tensor | None = None,
+) -> Tensor:
+    """Return the scores (M,) of images (M, C, H, W), on the CPU.
+
+    Args:
+        detector: Any module that gives scores (N,) of images; in eval mode afterwards.
+        images: In [0, 1], on any device.
+        device: Where to compute; the detector is there.
+        batch_size: Images at a time.
+        explanation: (M, c, H, W) of the images, where the detector takes one and it is known.
+
+    Raises:
+        ValueError: If the detector gives something else than one finite score per image.
+    """
+    detector.eval()
+    parts = []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size].to(device)
+        if explanation is None or not isinstance(detector, ExplainingDetector):
+            parts.append(detector(batch).cpu())
+        else:
+            parts.append(detector.score(batch, explanation[start : start + batch_size].to(device)).cpu())
+    result = torch.cat(parts) if parts else torch.empty(0)
+    if result.shape != images.shape[:1] or not result.isfinite().all():
+        msg = (
+            f"{type(detector).__name__} must give one finite score per image, shape ({len(images)},); it gave shape "
+            f"{tuple(result.shape)}" + ("" if result.isfinite().all() else " with values that are not finite")
+        )
+        raise ValueError(msg)
+    return result
+
+
+@torch.no_grad()
+def explain(explanation: Explanation, images: Tensor, device: torch.device, batch_size: int = 64) -> Tensor:
+    """Return what an explanation says about images, (M, c, H, W), on the CPU.
+
+    Args:
+        explanation: Of a detector.
+        images: (M, C, H, W) in [0, 1], on any device.
+        device: Where to compute.
+        batch_size: Images at a time.
+    """
+    explanation.to(device).eval()
+    parts = [explanation(images[at : at + batch_size].to(device)).cpu() for at in range(0, len(images), batch_size)]
+    return torch.cat(parts)
+
+
+def clean_scores(detector: nn.Module, loader: Iterable[Any], device: torch.device) -> Tensor:
+    """Return the scores of the `images` of all batches of a loader, on the CPU."""
+    return torch.cat([scores(detector, batch.images, device) for batch in loader])

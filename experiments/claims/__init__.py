@@ -1,0 +1,1 @@
+"""The main paper's claims, judged from records; several whole pipelines judged together."""

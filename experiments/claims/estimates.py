@@ -1,0 +1,127 @@
+"""Numbers of several whole pipelines: their mean, and how far they lie apart."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from scipy import stats
+
+from experiments.claims.paper import Found
+from experiments.detection.transfer.matrix import UNTRAINED, Rows, spread, summary
+from experiments.results.text import cell
+
+Key = TypeVar("Key")
+
+Cell = tuple[str, str | None, str, str]
+"""Detector, trained on, tested on, subset."""
+
+VALUES: Final = {
+    "auroc": "AUROC",
+    "auroc_against_noise": "AUROC against norm-matched noise",
+    "tpr_at_5_fpr": "TPR at 5 % FPR",
+    "accuracy": "balanced accuracy at .5",
+    "success_at_5_fpr": "attacker's success at 5 % FPR",
+}
+"""Fields of the detection matrix that are pooled, with their names in tables."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number that each of several pipelines gives.
+
+    Attributes:
+        each: By pipeline; None where it has none.
+    """
+
+    each: Sequence[float | None]
+
+    @property
+    def known(self) -> list[float]:
+        """Those that there are."""
+        return [value for value in self.each if value is not None]
+
+    @property
+    def mean(self) -> float | None:
+        """Over pipelines."""
+        return statistics.fmean(self.known) if self.known else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation over pipelines; None below two."""
+        return statistics.stdev(self.known) if len(self.known) > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Ends of the 95 % interval of the mean over pipelines, by Student's t; None below two."""
+        if self.mean is None or self.deviation is None:
+            return None
+        count = len(self.known)
+        half = float(stats.t.ppf(0.975, count - 1)) * self.deviation / count**0.5
+        return self.mean - half, self.mean + half
+
+    def __str__(self) -> str:
+        """Mean and standard deviation, as the tables show them."""
+        return cell(spread(self.known))
+
+
+def matrix(found: Sequence[Found]) -> dict[str, dict[Cell, Estimate]]:
+    """Return each value's estimate for every cell of the detection matrix: of means over the detectors' seeds.
+
+    Args:
+        found: What the protocols found on each pipeline.
+
+    Returns:
+        {name of the value: {cell: estimate}}, cells in the order of the first pipeline's rows.
+    """
+    return {value: _estimates([_means(each["transfer"]["rows"], value) for each in found]) for value in VALUES}
+
+
+def unseen(found: Sequence[Found]) -> dict[str, dict[str, Estimate]]:
+    """Return each value's estimate for every detector: its mean over the attacks that it was not trained on.
+
+    Detectors that were trained on several attacks at once are left out, as in the protocol's own sentence.
+
+    Args:
+        found: What the protocols found on each pipeline.
+
+    Returns:
+        {name of the value: {detector: estimate}}.
+    """
+    attacks = {row["tested_on"] for row in found[0]["transfer"]["rows"]} | {None}
+    estimates = {}
+    for value in VALUES:
+        columns = []
+        for each in found:
+            by_detector: dict[str, list[float]] = {}
+            for (detector, trained_on, tested_on, subset), mean in _means(each["transfer"]["rows"], value).items():
+                if subset == "all" and trained_on in attacks and trained_on != tested_on and mean is not None:
+                    by_detector.setdefault(detector, []).append(mean)
+            columns.append({detector: statistics.fmean(means) for detector, means in by_detector.items()})
+        estimates[value] = _estimates(columns)
+    return estimates
+
+
+def contrasts(found: Sequence[Found]) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Return the comparisons that all pipelines allow: the record of each pipeline, by name.
+
+    Args:
+        found: What the protocols found on each pipeline.
+    """
+    columns = [{record["name"]: record for record in each["transfer"]["meta"]["contrasts"]} for each in found]
+    return {name: [column[name] for column in columns] for name in columns[0] if all(name in c for c in columns)}
+
+
+def _means(rows: Rows, value: str) -> dict[Cell, float | None]:
+    """Return the mean over seeds by cell, in the rows' order; None where no seed has the value."""
+    means = {subset: summary(rows, value, subset) for subset in {row["subset"] for row in rows}}
+    return {
+        (row["detector"], row["trained_on"], row["tested_on"], row["subset"]): means[row["subset"]][
+            row["detector"], row["trained_on"] or UNTRAINED
+        ][row["tested_on"]]
+        for row in rows
+    }
+
+
+def _estimates(columns: Sequence[Mapping[Key, float | None]]) -> dict[Key, Estimate]:
+    return {key: Estimate([column.get(key) for column in columns]) for key in columns[0]}

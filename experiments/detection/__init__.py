@@ -1,0 +1,1 @@
+"""How well detectors detect: transfer, strength, threshold, shift, speed, gallery."""

@@ -1,0 +1,1 @@
+"""`evaluate.py strength`: success and norms of each attack."""

@@ -1,0 +1,1 @@
+"""`evaluate.py threshold`: detection against the size of the perturbation."""

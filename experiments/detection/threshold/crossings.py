@@ -1,0 +1,171 @@
+"""Where a detector fails on the way to smaller perturbations, and what that says of the paper's claim."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from experiments.study.metrics import DETECTED
+
+SUBSETS: Final = ("all", "successful")
+
+FEWEST: Final = 10
+"""Pairs below which a point is not looked at for the size at which detection fails."""
+
+FRAGILE: Final = ("id", "jsd")
+"""Detectors that fail below a perturbation size, as the paper has it."""
+
+ROBUST: Final = ("smd", "spd")
+"""Detectors that do not."""
+
+MEASURES: Final = {"auroc": "AUROC", "accuracy": "balanced accuracy at probability .5"}
+
+Line = tuple[str, str, str | None, str]
+"""Attack, detector, trained on, subset: a curve over epsilon."""
+
+_DOES_NOT: Final = {False: "does not", True: "do not"}
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where a detector fails on its way from the size at which it is best to smaller ones.
+
+    Attributes:
+        below: Size below which it is under the level, interpolated; None: it does not cross it.
+        reached: Whether it is at the level or above it anywhere.
+        smallest: The smallest size that was looked at; None: there is none.
+    """
+
+    below: float | None
+    reached: bool
+    smallest: float | None
+
+    @property
+    def fails(self) -> bool | None:
+        """Whether there is a size below which it is under the level; None: nothing was measured."""
+        return None if self.smallest is None else self.below is not None or not self.reached
+
+    def __str__(self) -> str:
+        """Return it in a word or two."""
+        if self.smallest is None:
+            return "not measured"
+        if not self.reached:
+            return "never reached"
+        return f"none down to {self.smallest:g}" if self.below is None else f"{self.below:.4f}"
+
+
+def lines_of(rows: Sequence[Mapping[str, Any]]) -> dict[Line, dict[float, list[Mapping[str, Any]]]]:
+    """Return the records of all seeds, by curve and by epsilon, in the rows' order."""
+    found: dict[Line, dict[float, list[Mapping[str, Any]]]] = {}
+    for row in rows:
+        key = row["attack"], row["detector"], row["trained_on"], row["subset"]
+        found.setdefault(key, {}).setdefault(row["epsilon"], []).append(row)
+    return found
+
+
+def mean_of(records: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Return the mean over seeds of a field; None if no record has it."""
+    values = [record[name] for record in records if record[name] is not None]
+    return statistics.fmean(values) if values else None
+
+
+def deviation_of(records: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Return the standard deviation over seeds of a field; None below two values."""
+    values = [record[name] for record in records if record[name] is not None]
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def crossing(sizes: Sequence[float], values: Sequence[float | None], level: float = DETECTED) -> Crossing:
+    """Return where values fall under a level, from the size at which they are highest towards smaller ones.
+
+    Args:
+        sizes: Rising.
+        values: At each size; None is passed over.
+        level: To fall under.
+
+    Returns:
+        The size between two neighbours where the straight line through them meets the level.
+    """
+    points = [(size, value) for size, value in zip(sizes, values, strict=True) if value is not None]
+    if not points:
+        return Crossing(None, reached=False, smallest=None)
+    best = max(range(len(points)), key=lambda place: points[place][1])
+    reached = points[best][1] >= level
+    smallest = points[0][0]
+    for place in range(best, 0, -1) if reached else ():
+        (small, low), (large, high) = points[place - 1], points[place]
+        if low < level:
+            return Crossing(small + (large - small) * (level - low) / (high - low), reached=True, smallest=smallest)
+    return Crossing(None, reached, smallest)
+
+
+def interpolated(at: float, sizes: Sequence[float], values: Sequence[float | None]) -> float | None:
+    """Return the value at a size, on the straight line between the neighbours; None outside of them.
+
+    Args:
+        at: The size.
+        sizes: Rising.
+        values: At each size; None is passed over.
+    """
+    points = [(size, value) for size, value in zip(sizes, values, strict=True) if value is not None]
+    for (small, low), (large, high) in pairwise(points):
+        if small <= at <= large:
+            return low + (high - low) * (at - small) / (large - small)
+    return None
+
+
+def crossings_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return where each curve falls under the level, by measure; epsilon 0 is not a perturbation and left out."""
+    found = []
+    for (attack, detector, trained_on, subset), at in lines_of(rows).items():
+        sizes = [epsilon for epsilon in at if epsilon > 0]
+        enough = [size for size in sizes if at[size][0]["n"] >= FEWEST]
+        lengths = [mean_of(at[size], "median_l2") for size in enough]
+        for name in MEASURES:
+            where = crossing(enough, [mean_of(at[size], name) for size in enough])
+            each = _by_seed(at, enough, name)
+            found.append(
+                {
+                    "attack": attack,
+                    "detector": detector,
+                    "trained_on": trained_on,
+                    "subset": subset,
+                    "measure": name,
+                    "epsilon": where.below,
+                    "median_l2": None if where.below is None else interpolated(where.below, enough, lengths),
+                    "fails": where.fails,
+                    "told": str(where),
+                    "smallest_epsilon": where.smallest,
+                    "seeds": [seed.below for seed in each],
+                    "seeds_failing": sum(bool(seed.fails) for seed in each),
+                }
+            )
+    return [each for each in found if each["smallest_epsilon"] is not None or each["measure"] == "auroc"]
+
+
+def _by_seed(at: Mapping[float, Sequence[Mapping[str, Any]]], sizes: Sequence[float], name: str) -> list[Crossing]:
+    count = len(next(iter(at.values())))
+    return [crossing(sizes, [at[size][seed][name] for size in sizes]) for seed in range(count)]
+
+
+def claim(crossings: Mapping[str, Mapping[str, Any]], smallest: float) -> str:
+    """Return whether the paper's claim of threshold behaviour holds: ID and JSD fail below a size, SMD and SPD do not.
+
+    That a detector does not fail says something only as far as there were enough pairs to look.
+
+    Args:
+        crossings: By detector, with the fields `fails` and `smallest_epsilon`.
+        smallest: The smallest epsilon above 0 of the sweep.
+    """
+    fails = {name: crossings[name]["fails"] if name in crossings else None for name in (*FRAGILE, *ROBUST)}
+    if missing := [name for name, value in fails.items() if value is None]:
+        return f"is not decided ({', '.join(missing)} not measured)"
+    if against := [name for name in ROBUST if fails[name]]:
+        return f"does not hold ({' and '.join(against)} {'fail' if len(against) > 1 else 'fails'} too)"
+    sound = [name for name in FRAGILE if not fails[name]]
+    if short := [name for name in sound if crossings[name]["smallest_epsilon"] > smallest]:
+        return (
+            f"is not decided ({' and '.join(short)}: too few pairs below {crossings[short[0]]['smallest_epsilon']:g})"
+        )
+    return f"does not hold ({' and '.join(sound)} {_DOES_NOT[len(sound) > 1]} fail)" if sound else "holds"

@@ -1,0 +1,1 @@
+"""`evaluate.py transfer`: detectors, trained on, tested on."""

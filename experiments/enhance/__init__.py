@@ -1,1 +1,0 @@
-"""Parts of `evaluate.py enhance`: class pairs, recovery of adversarial images, reaction of maps, pictures."""

@@ -1,0 +1,1 @@
+"""The command line of `evaluate.py`: its protocols, the report, TensorBoard."""

@@ -1,0 +1,179 @@
+"""The command line of `evaluate.py`: one subcommand per protocol, and `all`."""
+
+import shlex
+from pathlib import Path
+from typing import Final
+
+import torch
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table as ConsoleTable
+
+from experiments.evaluation.protocols import PROTOCOLS
+from experiments.evaluation.report import write_report
+from experiments.evaluation.tensorboard import write_pictures, write_scores
+from experiments.parser import Parser
+from experiments.results.result import Result, write_result
+from experiments.results.text import cell
+from experiments.study.study import Study
+from experiments.training.fitting import import_own
+from experiments.training.run_folder import Run
+from saliency.files import UnwrittenError, write_text
+
+ALL: Final = "all"
+
+_FILE_WIDTH: Final = 200
+"""Characters of a line where the output goes to a file or a pipe: rich would wrap tables at 80."""
+
+SCORED: Final = "transfer"
+"""The protocol whose scores TensorBoard shows."""
+
+
+def run_evaluation(arguments: list[str]) -> None:
+    """Parse the command line and run the protocol that it names.
+
+    Args:
+        arguments: Of `evaluate.py`.
+
+    Raises:
+        UsageError: If they are not accepted.
+        FileNotFoundError: If the run, or a stage that the protocol needs, does not exist.
+        OSError: If the report's folder cannot be written.
+        ValueError: If the device cannot be used, something in the run does not fit together, or the run needs trust.
+    """
+    parser = _parser()
+    config = parser.instantiate(parser.parse_args(arguments))
+    options: Namespace = config[config.protocol]
+    for module in options.imports:
+        import_own(module)
+    run = Run(options.run, options.report or None, trusted=options.trust)
+    device = _device(options.device)
+    _check_writable(run.report)
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, _FILE_WIDTH)
+    command = ["python", "evaluate.py", *arguments]
+    if config.protocol == ALL:
+        _all(run, device, command, console)
+    else:
+        with Progress(transient=True, console=console) as progress:
+            given = {name: options[name] for name in PROTOCOLS[config.protocol].options}
+            study = Study(run, device, progress, command, given)
+            found = PROTOCOLS[config.protocol].run(study)
+            write_result(found, run.report)
+            write_pictures(run.report, found)
+            if config.protocol == SCORED:
+                write_scores(study)
+        _show(found, console)
+    report = write_report(run)
+    logs = shlex.quote(str(run.folder if run.apart is None else run.apart))
+    told = f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir {logs}"
+    console.print(told, highlight=False, markup=False, soft_wrap=True)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="evaluate.py", description="Evaluate a run folder: RUN/report/<protocol>.{json,csv,md,png}.")
+    protocols = parser.add_subcommands(dest="protocol")
+    for name, protocol in PROTOCOLS.items():
+        sub = _of_run(f"{protocol.help[0].upper()}{protocol.help[1:]}: RUN/report/{name}.{{json,csv,md,png}}.")
+        sub.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
+        for option, about in protocol.options.items():
+            sub.add_argument(f"--{option}", type=about.kind, default=about.default, help=about.help)
+        protocols.add_subcommand(name, sub, help=protocol.help)
+    every = _of_run(
+        "Every protocol about this run for which it has what it needs, but for long ones; says what is left out."
+    )
+    protocols.add_subcommand(ALL, every, help="every protocol for which the run has what it needs")
+    return parser
+
+
+def _of_run(description: str) -> Parser:
+    parser = Parser(description=description)
+    parser.add_argument("--run", type=str, required=True, help="The run folder that `train.py pipeline` made.")
+    parser.add_argument(
+        "--report",
+        type=str,
+        default="",
+        help="Folder for all that is written: report, scores and adversarial sets, which are made anew; by default the "
+        "run's own, RUN/report. For a run that cannot be written.",
+    )
+    parser.add_argument(
+        "--imports",
+        type=list[str],
+        default=[],
+        help="Modules of yours to import first, for example [my_nets]: those whose classes the run names.",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="Trust whoever made the run: import every module that it names, follow its links and its store out of "
+        "its folder (see SECURITY.md).",
+    )
+    parser.add_argument(
+        "--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto: a GPU if there is one."
+    )
+    return parser
+
+
+def _all(run: Run, device: torch.device, command: list[str], console: Console) -> None:
+    """Run every protocol that can run; one study, so that nothing is computed twice."""
+    missing: dict[str, str] = {}
+    with Progress(transient=True, console=console) as progress:
+        study = Study(run, device, progress, command)
+        for name, protocol in PROTOCOLS.items():
+            if protocol.apart:
+                missing[name] = f"{protocol.apart}: `python evaluate.py {name} {run.named}`"
+                continue
+            study.options = {option: about.default for option, about in protocol.options.items()}
+            try:
+                found = protocol.run(study)
+            except FileNotFoundError as error:
+                missing[name] = str(error)
+                continue
+            write_result(found, run.report)
+            write_pictures(run.report, found)
+            console.print(f"[bold]{name}[/bold]: {escape(found.finding)}", highlight=False, soft_wrap=True)
+        if SCORED not in missing:
+            write_scores(study)
+    for name, reason in missing.items():
+        console.print(f"[bold]{name}[/bold] was left out: {escape(reason)}", highlight=False, soft_wrap=True)
+
+
+def _show(found: Result, console: Console) -> None:
+    """Print the first table, the finding, and what was flagged."""
+    table = found.tables[0]
+    shown = ConsoleTable(title=escape(table.title), caption=escape(table.note) or None)
+    for number, name in enumerate(table.header):
+        words = number == 0 or any(isinstance(row[number], str) and row[number][:1].isalpha() for row in table.rows)
+        shown.add_column(escape(name), justify="left" if words else "right", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*(escape(cell(value)) for value in row))
+    console.print(shown)
+    console.print(escape(found.finding), highlight=False, soft_wrap=True)
+    for flag in found.flags:
+        if flag.raised:
+            console.print(f"[bold red]flag[/bold red] {escape(f'{flag.name}. {flag.sentence}')}", soft_wrap=True)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        msg = f"device {name!r} cannot be used here ({str(error).splitlines()[0]}): use cpu, or auto"
+        raise ValueError(msg) from error
+    return torch.device(name)
+
+
+def _check_writable(folder: Path) -> None:
+    """Fail before the work, not after it."""
+    probe = folder / ".probe"
+    try:
+        write_text(probe, "")
+    except UnwrittenError as error:
+        msg = f"{folder} cannot be written ({error.reason}): give --report FOLDER to have everything written there"
+        raise OSError(msg) from error
+    probe.unlink(missing_ok=True)  # of another evaluation at the same time

@@ -1,0 +1,198 @@
+"""The subcommands of `evaluate.py`: a protocol each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from experiments.claims.protocol import pipelines
+from experiments.detection.gallery import gallery
+from experiments.detection.shift import shift
+from experiments.detection.speed import speed
+from experiments.detection.strength.protocol import strength
+from experiments.detection.threshold.protocol import EPSILONS, threshold
+from experiments.detection.transfer.protocol import transfer
+from experiments.explanation.enhance.pixels import Fill
+from experiments.explanation.enhance.protocol import enhance
+from experiments.explanation.enhance.setting import SHARES
+from experiments.explanation.recover.protocol import PROBABILITY, STEP_SIZE, STEPS, recover
+from experiments.explanation.similarity.protocol import similarity
+from experiments.explanation.similarity.versions import EPSILONS as FGSM_EPSILONS
+from experiments.explanation.similarity.versions import TARGETED as TARGETED_EPSILON
+from experiments.results.result import Result
+from experiments.study.study import Study
+from experiments.white_box.protocol import white_box
+from saliency import SaliencyMethod
+from saliency.checkpoints import Portable
+from saliency.maps.reduction import Reduction
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a protocol on the command line.
+
+    Attributes:
+        kind: Its type, as jsonargparse takes it.
+        default: Its value when it is not given.
+        help: Some words.
+    """
+
+    kind: Any
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A subcommand of `evaluate.py`.
+
+    Attributes:
+        run: Takes the study, whose `options` hold the values; raises FileNotFoundError where a stage is missing.
+        help: A line.
+        options: By name.
+        apart: Why `all` leaves it out; empty: it does not.
+    """
+
+    run: Callable[[Study], Result]
+    help: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+    apart: str = ""
+
+
+LONG: Final = "it takes long"
+
+RESAMPLES = Option(int, 1000, "Bootstrap resamples of the intervals.")
+PAIRS = Option(int | None, None, "At most so many pairs per sample; null: all test images.")
+
+EXPLAINED: Mapping[str, Option] = {
+    "images": Option(int, 200, "At most so many images."),
+    "methods": Option(
+        dict[str, SaliencyMethod] | None, None, "Saliency methods by name, as classes with their arguments; null: all."
+    ),
+    "classifier": Option(
+        str | Portable | None, None, "A classifier of your own: class path, .ckpt, or class with arguments."
+    ),
+    "photographs": Option(str | None, None, "A folder of images of any kind in place of the test images."),
+    "size": Option(
+        int | None,
+        None,
+        "Side in pixels that images are brought to before they are attacked and explained; null: as they are, "
+        "photographs 224.",
+    ),
+    "resamples": RESAMPLES,
+}
+"""Options of the protocols about saliency methods."""
+
+ABOUT_MAPS: Final = ("enhance", "similarity", "recover")
+"""Protocols of the papers about saliency methods, which need no detector and decide none of the main paper's claims."""
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "transfer": Protocol(transfer, "detectors x trained on x tested on", {"resamples": RESAMPLES}),
+    "strength": Protocol(strength, "success and norms of each attack"),
+    "shift": Protocol(shift, "shift of maps under attack, and its causes", {"pairs": PAIRS, "resamples": RESAMPLES}),
+    "threshold": Protocol(
+        threshold,
+        "detection against the size of the perturbation",
+        {"epsilons": Option(list[float], list(EPSILONS), "L-inf budgets in [0, 1].")},
+    ),
+    "speed": Protocol(
+        speed,
+        "latency, throughput, parameters and FLOPs",
+        {"repeats": Option(int, 30, "How often each time is taken.")},
+    ),
+    "gallery": Protocol(
+        gallery,
+        "images, attacks and maps",
+        {"images": Option(int, 6, "Test images shown."), "pairs": PAIRS, "resamples": RESAMPLES},
+    ),
+    "white-box": Protocol(
+        white_box,
+        "attacks that know the detectors, before and after retraining",
+        {
+            "images": Option(int, 200, "Test images attacked."),
+            "steps": Option(int, 100, "Steps of each walk."),
+            "restarts": Option(int, 1, "Walks from the image (first) and from random points, for all but the paper's."),
+            "epsilon": Option(float | None, None, "L-inf budget; null: that of the attack trained on."),
+            "trained_on": Option(
+                str | None,
+                None,
+                "Attack that the detectors were trained on; null: where retraining starts, else the first.",
+            ),
+            "detectors": Option(
+                list[str] | None, None, "Names of the detectors attacked; null: all, training-free too."
+            ),
+            "seeds": Option(list[int] | None, None, "Seeds of the detectors attacked; null: all of the run."),
+            "suite_seeds": Option(
+                int | None, None, "How many of them meet the whole suite, the others the paper's only."
+            ),
+            "curve_images": Option(int, 50, "Images of the curves and of the price of detection; 0: neither."),
+            "detector": Option(str | None, None, "A detector of your own: class path or .ckpt, in place of the run's."),
+            "classifier": Option(str | None, None, "With it a classifier of your own; null: the run's."),
+            "resamples": RESAMPLES,
+        },
+        apart=LONG,
+    ),
+    "enhance": Protocol(
+        enhance,
+        "enhanced guided backpropagation (Gu & Tresp)",
+        {
+            **EXPLAINED,
+            "attack": Option(
+                str | None,
+                None,
+                "Name of one of the run's attacks; null: its first of Carlini and Wagner, else a warm one.",
+            ),
+            "shares": Option(list[float], list(SHARES), "Shares of the pixels to perturb, ascending, in [0, 1]."),
+            "fill": Option(Fill, "mean", "What perturbed pixels become: the image's mean colour, noise, or its blur."),
+            "voc": Option(
+                str | None,
+                None,
+                "Root of torchvision's VOCDetection for images of several classes; null: side by side.",
+            ),
+        },
+        apart=LONG,
+    ),
+    "similarity": Protocol(
+        similarity,
+        "how alike maps stay under attack (Liu et al.)",
+        {
+            **EXPLAINED,
+            "epsilons": Option(list[float], list(FGSM_EPSILONS), "Of untargeted FGSM and of the noise, in (0, 1]."),
+            "targeted_epsilon": Option(float, TARGETED_EPSILON, "Of targeted FGSM."),
+            "targets": Option(
+                list[int] | None, None, "Classes that it aims at; null: all, or ten of more than twenty."
+            ),
+            "reduction": Option(Reduction, "mean", "How maps of several channels become one before they are compared."),
+        },
+        apart=LONG,
+    ),
+    "recover": Protocol(
+        recover,
+        "do maps find a localized attack (Goepfert et al.)",
+        {
+            **EXPLAINED,
+            "regions": Option(int, 10, "Attacks on an image, at most: each on one of its largest regions."),
+            "target": Option(
+                int | None,
+                0,
+                "Class that all attacks aim at; null: each image's runner-up, as always with two classes.",
+            ),
+            "steps": Option(int, STEPS, "Most steps of an attack, after which it is discarded."),
+            "step_size": Option(float, STEP_SIZE, "L-inf length of a step."),
+            "probability": Option(float, PROBABILITY, "Of the target, at which an attack has succeeded; in (0, 1)."),
+        },
+        apart=LONG,
+    ),
+    "pipelines": Protocol(
+        pipelines,
+        "what several whole pipelines say together",
+        {
+            "others": Option(
+                list[str] | None,
+                None,
+                "Folders of evaluated runs of the same experiment with other seeds; null: RUN_1, RUN_2, ...",
+            )
+        },
+        apart="it is about several runs",
+    ),
+}
+"""In the order in which `all` runs them and the report shows them."""

@@ -1,0 +1,144 @@
+"""Images of several classes: of Pascal VOC, or made of two images side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree
+
+import torch
+from torch import Tensor
+from torchvision.datasets import VOCDetection
+
+from data.decoding.decoding import LazyPixels
+
+
+@dataclass(frozen=True)
+class MultiLabel:
+    """Images with several classes.
+
+    Attributes:
+        images: (M, C, H, W) in [0, 1].
+        classes: The classes in each, at least two different ones.
+    """
+
+    images: Tensor
+    classes: tuple[tuple[int, ...], ...]
+
+
+def side_by_side(images: Tensor, labels: Tensor, seed: int = 0) -> MultiLabel:
+    """Return images that show the middle halves of two images of different classes, left and right of each other.
+
+    The halves are cut, not squeezed, so that what is seen keeps the scale that a classifier knows. Each image is used
+    once at most.
+
+    Args:
+        images: (N, C, H, W) in [0, 1], W at least 2.
+        labels: (N,).
+        seed: Of the pairs.
+
+    Returns:
+        One for each pair; none if all images are of one class.
+
+    Raises:
+        ValueError: If the images are narrower than 2 pixels.
+    """
+    width = images.shape[3]
+    if width < 2:  # noqa: PLR2004 - two halves
+        msg = f"two objects side by side need images at least 2 pixels wide, got {width}"
+        raise ValueError(msg)
+    left, right = _pairs(labels, seed)
+    first, second = width // 2, width - width // 2
+    parts = (_middle(images[left], first), _middle(images[right], second))
+    classes = zip(labels[left].tolist(), labels[right].tolist(), strict=True)
+    return MultiLabel(torch.cat(parts, 3), tuple(classes))
+
+
+def _middle(images: Tensor, width: int) -> Tensor:
+    start = (images.shape[3] - width) // 2
+    return images[..., start : start + width]
+
+
+def _pairs(labels: Tensor, seed: int) -> tuple[list[int], list[int]]:
+    """Return rows of disjoint pairs of different labels: each image, in a random order, joins one that waits."""
+    left: list[int] = []
+    right: list[int] = []
+    waiting: list[int] = []  # all of one label
+    for row in torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed)).tolist():
+        if waiting and labels[waiting[0]] != labels[row]:
+            left.append(waiting.pop(0))
+            right.append(row)
+        else:
+            waiting.append(row)
+    return left, right
+
+
+SYNONYMS: Final = {"aeroplane": "airplane", "car": "automobile", "boat": "ship", "motorbike": "motorcycle"}
+"""What other sets call VOC's classes."""
+
+_YEAR: Final = "2012"
+
+
+def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str], count: int) -> MultiLabel:
+    """Return validation photographs of VOC 2012 with objects of at least two classes that a classifier knows.
+
+    A photograph is scaled and cut to its centre like any other; an object counts if the middle of its box is left.
+
+    Args:
+        root: Of torchvision.datasets.VOCDetection: holds VOCdevkit/VOC2012.
+        shape: (C, H, W) of the images wanted.
+        class_names: Of the classifier, by class; compared without case, and by `SYNONYMS`.
+        count: At most so many photographs, the first by name.
+
+    Raises:
+        FileNotFoundError: If the set is not there.
+        ValueError: If no photograph has two of the classes, or an annotation cannot be read; names it.
+    """
+    try:
+        photographs = VOCDetection(str(root), year=_YEAR, image_set="val")
+    except (RuntimeError, FileNotFoundError) as error:
+        msg = (
+            f"Pascal VOC {_YEAR} is not in {root}: give the folder that holds VOCdevkit/VOC{_YEAR} with JPEGImages, "
+            "Annotations and ImageSets, or leave --voc away"
+        )
+        raise FileNotFoundError(msg) from error
+    known = {name.lower(): number for number, name in enumerate(class_names)}
+    found: list[tuple[str, tuple[int, ...]]] = []
+    for path, annotation in zip(photographs.images, photographs.annotations, strict=True):
+        classes = _read(str(annotation), known, shape[2] / shape[1])
+        if len(classes) > 1:
+            found.append((str(path), classes))
+        if len(found) == count:
+            break
+    if not found:
+        msg = (
+            f"no photograph of Pascal VOC in {root} shows two classes of the classifier, which are "
+            f"{', '.join(class_names)}: give a classifier that knows VOC's classes, or leave --voc away"
+        )
+        raise ValueError(msg)
+    pixels = LazyPixels([path for path, _ in found], shape)
+    return MultiLabel(pixels[torch.arange(len(found))].float() / 255, tuple(classes for _, classes in found))
+
+
+def _read(annotation: str, known: Mapping[str, int], aspect: float) -> tuple[int, ...]:
+    try:
+        return _classes(ElementTree.parse(annotation).getroot(), known, aspect)  # noqa: S314 - the user's own files
+    except (ElementTree.ParseError, ValueError) as error:
+        msg = f"the annotation {annotation} is not Pascal VOC's XML ({error}): unpack the data set again"
+        raise ValueError(msg) from error
+
+
+def _classes(annotation: ElementTree.Element, known: Mapping[str, int], aspect: float) -> tuple[int, ...]:
+    """Return the sorted known classes of the objects whose middle is left when a photograph is cut."""
+    width, height = (float(annotation.findtext(f"size/{name}", "nan")) for name in ("width", "height"))
+    kept = min(width, height * aspect), min(height, width / aspect)
+    found = set()
+    for each in annotation.iterfind("object"):
+        name = each.findtext("name", "").lower()
+        label = known.get(name, known.get(SYNONYMS.get(name, name)))
+        box = {side: float(each.findtext(f"bndbox/{side}", "nan")) for side in ("xmin", "xmax", "ymin", "ymax")}
+        across = abs(box["xmin"] + box["xmax"] - width) <= kept[0]
+        down = abs(box["ymin"] + box["ymax"] - height) <= kept[1]
+        if label is not None and across and down:
+            found.add(label)
+    return tuple(sorted(found))

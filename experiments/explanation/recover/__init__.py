@@ -1,0 +1,1 @@
+"""`evaluate.py recover`: whether maps find a localized attack (Goepfert, Wersing & Hammer)."""

@@ -1,0 +1,174 @@
+"""The paper's Figures 1 to 4 on this study's images."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from experiments.explanation.recover.attempts import Attempts
+from experiments.explanation.recover.measured import LEARNT, THREE, Measured
+from experiments.explanation.recover.recovered import PERTURBATION, RANDOM, UNIONS
+from experiments.explanation.subject import Explained
+from experiments.results.charts import COLOURS, png
+from experiments.results.grids import Panel, difference, grid
+
+EXAMPLES: Final = 5
+"""Adversarial images shown, each of another photograph."""
+
+_SEGMENTED: Final = 3
+"""Photographs whose regions are shown."""
+
+_COLUMNS: Final = 10
+"""Regions of a photograph that are shown."""
+
+
+def figures(found: Explained, attempts: Attempts, measured: Measured) -> dict[str, bytes]:
+    """Return the figures: curves over the unions, attacks, regions, and explanations."""
+    return {
+        "": _curves(measured),
+        "attacks": _attacks(found, attempts, measured.found.examples),
+        "regions": _regions(found, attempts),
+        "explanations": _explanations(found, attempts, measured),
+    }
+
+
+def _attacks(found: Explained, attempts: Attempts, examples: Tensor) -> bytes:
+    rows = []
+    for row in examples.tolist():
+        image = int(attempts.sources[row])
+        change = attempts.adversarial[row] - found.images[image]
+        region = attempts.regions[row]
+        panels = [
+            _original(found, image),
+            Panel(attempts.adversarial[row], _predicted(found, attempts.logits[row]), warns=True),
+            difference(change, f"at most {change.abs().max():.2f}"),
+            Panel(region[None].float(), f"{region.float().mean().item():.1%} of the pixels"),
+        ]
+        rows.append((_label(found, image), panels))
+    note = (
+        "Under each image the predicted class with its softmax, red where it is wrong; the difference is stretched to "
+        "its largest value."
+    )
+    return grid("Localized attacks", ["original", "adversarial", "difference", "region"], rows, note)
+
+
+def _regions(found: Explained, attempts: Attempts) -> bytes:
+    rows = []
+    for image in torch.unique(attempts.sources)[:_SEGMENTED].tolist():
+        whole = attempts.segments[image]
+        tries = (attempts.image == image).nonzero().flatten()[:_COLUMNS].tolist()
+        empty = [Panel(None)] * (_COLUMNS - len(tries))
+        masks = [
+            Panel(attempts.region[row][None].float(), f"{attempts.region[row].float().mean():.1%}") for row in tries
+        ]
+        colours = Panel((whole % 20)[None], f"{int(whole.max()) + 1} segments", high=19, colours="tab20")
+        rows.append((_label(found, image), [colours, *masks, *empty]))
+        rows.append(("attacks", [_original(found, image), *(_attack(found, attempts, row) for row in tries), *empty]))
+    columns = ["", *(f"region {number}" for number in range(1, _COLUMNS + 1))]
+    note = (
+        "Felzenszwalb's segments and the largest of them, with their share of the pixels; below, what the attack on "
+        "each makes of the image. Segments below 1 % or above 50 % of the pixels are not attacked."
+    )
+    return grid("Segments, regions, and an attack on each", columns, rows, note, size=1.1)
+
+
+def _attack(found: Explained, attempts: Attempts, row: int) -> Panel:
+    if not attempts.succeeded[row]:
+        return Panel(None, "no success,\ndiscarded")
+    place = int(attempts.succeeded[:row].sum())
+    return Panel(attempts.adversarial[place], _predicted(found, attempts.logits[place]), warns=True)
+
+
+def _explanations(found: Explained, attempts: Attempts, measured: Measured) -> bytes:
+    """Return explanations of one size, white on black: that of the union nearest to the region's."""
+    results, rows = measured.found, []
+    for place, row in enumerate(results.examples.tolist()):
+        union = int((results.sizes[row] - results.areas[row]).abs().argmin())
+        size = int(results.sizes[row, union])
+        region = attempts.regions[row]
+        panels = [
+            Panel(attempts.adversarial[row], _predicted(found, attempts.logits[row]), warns=True),
+            Panel(region[None].float(), "ground truth"),
+        ]
+        for method in measured.methods.values():
+            mask = torch.zeros(region.numel())
+            mask[method.shown[place, :size]] = 1
+            panels.append(Panel(mask.view(1, *region.shape), f"J = {method.jaccard[row, union]:.2f}"))
+        rows.append((f"n = {union + 1}", panels))
+    columns = ["adversarial", "region", *(name.replace("_", " ") for name in measured.methods)]
+    note = (
+        "All explanations of a row have the same number of white pixels, that of the union of LIME's n best "
+        f"superpixels which is nearest to the region's size. J: Jaccard index. {PERTURBATION}: the change itself."
+    )
+    return grid("Partial explanations of adversarial images", columns, rows, note, size=1.05)
+
+
+def _curves(measured: Measured) -> bytes:
+    """Return Jaccard index and likeness over the unions, of one example and as means with their intervals."""
+    example = int(measured.found.examples[0])
+    figure = Figure(figsize=(12.5, 8), layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True, sharey="row")
+    for line, (measure, label) in zip(axes, {"jaccard": "Jaccard index", "likeness": "likeness"}.items(), strict=True):
+        for name, method in measured.methods.items():
+            values: Tensor = getattr(method, measure)
+            style = _style(name, list(measured.methods))
+            line[0].plot(range(1, UNIONS + 1), values[example].tolist(), label=name, **style)
+            _mean(line[1], measured, values, name, style)
+        line[0].set_ylabel(label)
+    axes[0, 0].set_title("one adversarial image", fontsize="medium")
+    axes[0, 1].set_title(f"mean of {measured.explanations}, with 95 % intervals", fontsize="medium")
+    for axis in axes.flat:
+        axis.grid(color="0.92")
+        axis.set_xticks([1, 5, 10, 15, UNIONS])
+    for axis in axes[1]:
+        axis.set_xlabel("superpixels n in LIME's union, whose size all explanations have")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
+    figure.suptitle("Recovery of attacked regions over the size of the explanation")
+    return png(figure)
+
+
+def _mean(axis: Axes, measured: Measured, values: Tensor, name: str, style: Mapping[str, object]) -> None:
+    means = [measured.mean(column) for column in values.T]
+    places = range(1, UNIONS + 1)
+    axis.plot(places, [each.value for each in means], label=name, **style)  # type: ignore[arg-type]
+    if name in {*_PLAIN, *_BOLD}:
+        low, high = [each.low for each in means], [each.high for each in means]
+        axis.fill_between(places, low, high, color=str(style["color"]), alpha=0.15, linewidth=0)
+
+
+_PLAIN: Final = {PERTURBATION: "0.1", RANDOM: "0.55"}
+_BOLD: Final = (*THREE, LEARNT)
+
+
+def _style(name: str, names: list[str]) -> dict[str, object]:
+    """Return how a method is drawn: the paper's and the learnt model thick, controls grey and dashed."""
+    if name in _PLAIN:
+        return {"color": _PLAIN[name], "linestyle": "--", "linewidth": 1.8}
+    if name in _BOLD:
+        return {"color": COLOURS[_BOLD.index(name)], "linewidth": 2.4}
+    thin = [each for each in names if each not in _BOLD and each not in _PLAIN]
+    number = thin.index(name)
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linewidth": 1.0,
+        "linestyle": (":", "-.")[number // len(COLOURS) % 2],
+        "marker": "osD^v"[number % 5],
+        "markersize": 3,
+    }
+
+
+def _original(found: Explained, image: int) -> Panel:
+    wrong = int(found.logits[image].argmax()) != int(found.labels[image])
+    return Panel(found.images[image], _predicted(found, found.logits[image]), warns=wrong)
+
+
+def _predicted(found: Explained, logits: Tensor) -> str:
+    predicted = int(logits.argmax())
+    return f"{found.classes[predicted]} ({logits.softmax(0)[predicted]:.3f})"
+
+
+def _label(found: Explained, image: int) -> str:
+    return f"image {int(found.rows[image])}"

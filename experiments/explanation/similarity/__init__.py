@@ -1,0 +1,1 @@
+"""`evaluate.py similarity`: how alike maps stay under attack (Liu, Liu & Hosseini)."""

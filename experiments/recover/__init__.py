@@ -1,1 +1,0 @@
-"""Recovery of localized attacks: what `evaluate.py recover` is made of."""

@@ -1,0 +1,1 @@
+"""What a study yields: results, text, intervals, comparisons, charts and grids."""

@@ -1,0 +1,204 @@
+"""Grids of images and distributions, as PNG, and which images to show."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from torch import Tensor
+
+from experiments.results.charts import png
+
+_COLOURS: Final = ("#7a7a7a", "#b8b8b8", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00")
+"""Of samples, in their order; told apart by readers who do not see all colours."""
+
+WARNING: Final = "#b00000"
+"""Colour of what is wrong or flagged."""
+
+_TITLE, _LEFT, _GAP, _CAPTION, _LINE = 0.35, 0.42, 0.05, 0.24, 0.15
+"""Of a grid, in inches: height of the title, room left of the panels, between them, under them, and of a line."""
+
+_LETTERS: Final = 14
+"""To an inch."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture of a grid.
+
+    Attributes:
+        image: (3, H, W) or (1, H, W), within low and high; None: the caption alone.
+        caption: Under it; in place of it where there is no image.
+        low: Value shown in the first colour of a one-channel image.
+        high: Value shown in the last.
+        colours: Colour map of a one-channel image.
+        warns: Whether the caption is about something wrong.
+    """
+
+    image: Tensor | None
+    caption: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    colours: str = "gray"
+    warns: bool = False
+
+
+def chosen(labels: Tensor, before: Tensor, fooled: Tensor, count: int) -> Tensor:
+    """Return rows (n,) of images to show: the first that are right and can be fooled, of different classes.
+
+    Where there are not enough: further ones of the same classes, then right ones that no attack fools, then any.
+
+    Args:
+        labels: (M,), the true classes.
+        before: (M,), the predicted ones.
+        fooled: (M,) bool, whether an attack succeeds.
+        count: How many are wanted.
+    """
+    seen: dict[tuple[int, int], int] = {}
+    ranked = []
+    for row, (label, right, succeeds) in enumerate(
+        zip(labels.tolist(), (labels == before).tolist(), fooled.tolist(), strict=True)
+    ):
+        tier = 2 - int(right) - int(right and succeeds)
+        seen[tier, label] = seen.get((tier, label), 0) + 1
+        ranked.append((tier, seen[tier, label], row))
+    return torch.tensor([row for _, _, row in sorted(ranked)[:count]])
+
+
+def difference(change: Tensor, caption: str, most: float | None = None) -> Panel:
+    """Return a panel of a signed difference on a symmetric scale: of one channel red and blue, of three around grey.
+
+    Args:
+        change: (1 or 3, H, W).
+        caption: Under it.
+        most: The absolute value at the ends of the scale; None or 0: the largest there is, and 1 where there is none.
+    """
+    most = most or change.abs().max().item() or 1.0
+    if len(change) == 1:
+        return Panel(change, caption, low=-most, high=most, colours="RdBu_r")
+    return Panel(0.5 + change / (2 * most), caption)
+
+
+def grid(
+    title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Panel]]], note: str = "", size: float = 1.3
+) -> bytes:
+    """Return a PNG of panels; all in one pair of axes, for hundreds of axes take a minute.
+
+    Args:
+        title: Over all.
+        columns: Over each column.
+        rows: Each with what stands left of it, and as many panels as there are columns.
+        note: Under all.
+        size: Of a panel, in inches.
+    """
+    width = _LEFT + (size + _GAP) * len(columns)
+    titles = [textwrap.wrap(name, int(_LETTERS * size), break_long_words=False) for name in columns]
+    notes = textwrap.wrap(note, int(_LETTERS * width))
+    top = _TITLE + _LINE * max(len(lines) for lines in titles)
+    step = size + _CAPTION
+    height = top + step * len(rows) + _LINE * (len(notes) + 1)
+    figure = Figure(figsize=(width, height))
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_axis_off()
+    axis.text(width / 2, _TITLE / 2, title, fontsize=11, ha="center", va="center")
+    for x, lines in enumerate(titles):
+        axis.text(_LEFT + x * (size + _GAP) + size / 2, top - _GAP, "\n".join(lines), fontsize=8, ha="center")
+    for y, (name, panels) in enumerate(rows):
+        above = top + y * step
+        axis.text(_LEFT / 2, above + size / 2, name, fontsize=8, ha="center", va="center", rotation=90)
+        for x, panel in enumerate(panels):
+            _draw(axis, panel, _LEFT + x * (size + _GAP), above, size)
+    axis.text(width / 2, height - _LINE / 2, "\n".join(notes), fontsize=7.5, ha="center")
+    axis.set_xlim(0, width)
+    axis.set_ylim(height, 0)
+    axis.set_aspect("auto")
+    return png(figure)
+
+
+def _draw(axis: Axes, panel: Panel, left: float, above: float, size: float) -> None:
+    """Draw a panel in a square, as large as its longer side allows."""
+    middle = above + size / 2
+    if panel.image is None:
+        axis.text(left, middle, panel.caption, fontsize=6.5, family="monospace", va="center")
+        return
+    pixels = panel.image.permute(1, 2, 0).float().numpy()
+    high, wide = (size * side / max(pixels.shape[:2]) for side in pixels.shape[:2])
+    centre, low = left + size / 2, middle + high / 2
+    extent = (centre - wide / 2, centre + wide / 2, low, low - high)
+    if pixels.shape[2] == 1:
+        seen = pixels[:, :, 0]
+        axis.imshow(seen, cmap=panel.colours, vmin=panel.low, vmax=panel.high, interpolation="nearest", extent=extent)
+    else:
+        axis.imshow(pixels.clip(0, 1), interpolation="nearest", extent=extent)
+    axis.add_patch(Rectangle((extent[0], low - high), wide, high, fill=False, linewidth=0.6, edgecolor="black"))
+    colour = WARNING if panel.warns else "black"
+    axis.text(centre, low + _GAP, panel.caption, fontsize=7, color=colour, ha="center", va="top")
+
+
+def boxes(title: str, axes_of: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], note: str) -> bytes:
+    """Return a PNG of box plots: quartiles, whiskers from the 5th to the 95th percentile.
+
+    Args:
+        title: Over all.
+        axes_of: {label of the values: {group: {sample: values}}}; a sample without values is left out, its place stays.
+            A dashed line marks the median of the first sample of the first group.
+        note: Under all.
+    """
+    names = list(dict.fromkeys(name for groups in axes_of.values() for samples in groups.values() for name in samples))
+    colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
+    wide = max(sum(len(samples) + 1 for samples in groups.values()) for groups in axes_of.values())
+    figure = Figure(figsize=(2.5 + 0.3 * wide, 0.9 + 2.7 * len(axes_of)), layout="constrained")
+    drawn = figure.subplots(len(axes_of), 1, squeeze=False)[:, 0]
+    for axis, (label, groups) in zip(drawn, axes_of.items(), strict=True):
+        _draw_boxes(axis, groups, colours)
+        axis.set_ylabel(label)
+    figure.suptitle(title)
+    patches = [Patch(facecolor=colour, label=name) for name, colour in colours.items()]
+    figure.legend(
+        handles=patches,
+        loc="outside lower center",
+        ncols=3,
+        fontsize="small",
+        title=note,
+        title_fontsize="small",
+        frameon=False,
+    )
+    return png(figure)
+
+
+def _draw_boxes(axis: Axes, groups: Mapping[str, Mapping[str, Sequence[float]]], colours: Mapping[str, str]) -> None:
+    left, ticks = 0.0, []
+    for number, samples in enumerate(groups.values()):
+        ticks.append(left + (len(samples) - 1) / 2)
+        for place, (name, values) in enumerate(samples.items()):
+            if values:
+                _box(axis, left + place, values, colours[name])
+                if number == place == 0:
+                    axis.axhline(float(np.median(values)), color=colours[name], linestyle="--", linewidth=1, zorder=0)
+        if not any(samples.values()):
+            axis.text(ticks[-1], 0.5, "no pair", ha="center", rotation=90, transform=axis.get_xaxis_transform())
+        left += len(samples) + 1
+    axis.set_xticks(ticks, list(groups))
+    axis.set_xlim(-1, left - 1)
+    axis.set_ylim(bottom=0)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _box(axis: Axes, place: float, values: Sequence[float], colour: str) -> None:
+    axis.boxplot(
+        [list(values)],
+        positions=[place],
+        widths=0.8,
+        whis=(5, 95),
+        showfliers=False,
+        patch_artist=True,
+        boxprops={"facecolor": colour, "linewidth": 0.7},
+        medianprops={"color": "black", "linewidth": 1.4},
+        whiskerprops={"linewidth": 0.7},
+        capprops={"linewidth": 0.7},
+    )

@@ -1,0 +1,168 @@
+"""What a protocol found: records, tables, pictures, flags and a sentence; and its files in the report folder."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.results.text import as_csv, cell, markdown_table
+from saliency.files import write_bytes, write_text
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report.
+
+    Attributes:
+        title: Over it.
+        header: Names of the columns.
+        rows: Plain values; None is shown as a dash, a fraction with three decimals.
+        note: Under it: units, counts, where the values come from.
+        bold: (row, column) of cells that stand out, and `note` says why.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    note: str = ""
+    bold: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What the evaluation says about itself (PROTOCOL D).
+
+    Attributes:
+        name: Of the check, some words.
+        raised: Whether something is wrong; None: it could not be checked.
+        sentence: What was compared, with the numbers.
+    """
+
+    name: str
+    raised: bool | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a protocol found.
+
+    Attributes:
+        protocol: Its name: the files are named so.
+        title: A headline.
+        question: What it asks, in a sentence.
+        finding: The answer, computed from the numbers.
+        meta: What reproduces it; plain values.
+        rows: Records with the same keys, plain values; NaN is not allowed, None is "there is none".
+        tables: For readers.
+        figures: PNG by name; "" is `<protocol>.png`, another name `<protocol>_<name>.png`.
+        flags: See `Flag`.
+    """
+
+    protocol: str
+    title: str
+    question: str
+    finding: str
+    meta: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    tables: Sequence[Table] = ()
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+    flags: Sequence[Flag] = ()
+
+
+def write_result(result: Result, folder: Path) -> None:
+    """Write `<protocol>.{json,csv,md,png}`, each atomically; the JSON, by which a result counts as done, comes last."""
+    files = {file_of(result.protocol, name): picture for name, picture in result.figures.items()}
+    for name, picture in files.items():
+        write_bytes(folder / name, picture)
+    told = {
+        "title": result.title,
+        "question": result.question,
+        "finding": result.finding,
+        "tables": [asdict(table) for table in result.tables],
+        "figures": list(files),
+        "flags": [asdict(flag) for flag in result.flags],
+    }
+    write_text(folder / f"{result.protocol}.csv", as_csv(result.rows))
+    write_text(folder / f"{result.protocol}.md", as_markdown(told, result.meta))
+    contents = {"meta": result.meta, "rows": list(result.rows), "report": told}
+    text = json.dumps(contents, indent=2, allow_nan=False) + "\n"
+    write_text(folder / f"{result.protocol}.json", text)
+
+
+def file_of(protocol: str, figure: str) -> str:
+    """Return the file name of a figure."""
+    return f"{protocol}_{figure}.png" if figure else f"{protocol}.png"
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Return the contents of a protocol's JSON: meta, rows and report.
+
+    Raises:
+        ValueError: If it is damaged, of another version, or names a figure that is no PNG beside it; names it.
+    """
+    try:
+        contents = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path} is damaged: delete it, and evaluate again"
+        raise ValueError(msg) from error
+    told = contents.get("report") if isinstance(contents, dict) else None
+    if not isinstance(contents, dict) or not isinstance(told, dict) or not {"meta", "rows"} <= contents.keys():
+        msg = f"{path} is of an older version: delete it, and evaluate again"
+        raise ValueError(msg)
+    if not _is_whole(told, contents["meta"]):
+        msg = f"{path} is damaged, or of another version: delete it, and evaluate again"
+        raise ValueError(msg)
+    for figure in told["figures"]:
+        if not _beside(path, figure):
+            msg = f"{path} names the figure {figure!r}, which is no PNG beside it: delete it, and evaluate again"
+            raise ValueError(msg)
+    return contents
+
+
+def _is_whole(told: Mapping[str, Any], meta: Any) -> bool:
+    """Tell whether a report holds all that its page shows."""
+    try:
+        as_markdown(told, meta)
+        texts = [meta["command"], *(told[key] for key in ("title", "question", "finding"))]
+        texts += [table[key] for table in told["tables"] for key in ("title", "note")]
+        texts += [flag[key] for flag in told["flags"] for key in ("name", "sentence")]
+    except (AttributeError, LookupError, TypeError):
+        return False
+    return all(isinstance(text, str) for text in texts)
+
+
+def _beside(path: Path, figure: Any) -> bool:
+    """Tell whether a figure is the plain name of a PNG, and no link: a page would show what lies elsewhere."""
+    if not isinstance(figure, str) or Path(figure).name != figure or Path(figure).suffix != ".png":
+        return False
+    return not path.with_name(figure).is_symlink()
+
+
+def as_markdown(told: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
+    """Return the report of one protocol.
+
+    Args:
+        told: The `report` part of its JSON.
+        meta: The `meta` part.
+    """
+    parts = [f"# {told['title']}\n\n{told['question']}\n\n**{told['finding']}**\n\nMade by `{meta['command']}`.\n"]
+    parts += [f"\n![{told['title']}]({name})\n" for name in told["figures"]]
+    for table in told["tables"]:
+        bold = {tuple(cell) for cell in table["bold"]}
+        rows = [
+            [f"**{cell(value)}**" if (y, x) in bold else value for x, value in enumerate(row)]
+            for y, row in enumerate(table["rows"])
+        ]
+        note = f"\n{table['note']}\n" if table["note"] else ""
+        parts.append(f"\n## {table['title']}\n\n{markdown_table(table['header'], rows)}{note}")
+    if told["flags"]:
+        lines = [f"- {state(flag)}: {flag['name']}. {flag['sentence']}\n" for flag in told["flags"]]
+        parts.append("\n## Flags\n\n" + "".join(lines))
+    return "".join(parts)
+
+
+def state(flag: Mapping[str, Any]) -> str:
+    """Return a flag's state in a word or two."""
+    return {True: "RAISED", False: "not raised", None: "not checked"}[flag["raised"]]

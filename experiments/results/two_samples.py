@@ -1,0 +1,172 @@
+"""Samples of distances: which images they are taken on, how they spread, and how two of them compare."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from scipy.stats import mannwhitneyu
+from torch import Tensor
+
+from experiments.results.bootstrap import Resampling, interval
+
+NEGLIGIBLE: Final = (0.44, 0.56)
+"""A P(X > Y) within these is no difference worth the name (Vargha & Delaney, 2000)."""
+
+FEWEST: Final = 20
+"""Values of each sample below which nothing is decided."""
+
+CHANCE: Final = 0.5
+"""P(X > Y) of two samples of one distribution."""
+
+QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+
+_ROWS: Final = 64
+"""Resamples at a time."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Test images dealt out so that no image is in both samples, nor in two pairs.
+
+    Attributes:
+        twins: (n,) rows whose image is compared with another version of itself.
+        first: (m,) rows of one half of the pairs of different images.
+        second: (m,) rows of the other half.
+    """
+
+    twins: Tensor
+    first: Tensor
+    second: Tensor
+
+
+def draw(images: int, limit: int | None = None, seed: int = 0) -> Draw:
+    """Deal out test images: half of them for comparisons with their own twins, half for pairs of different images.
+
+    Args:
+        images: How many there are.
+        limit: At most so many twins and so many pairs; None: all.
+        seed: Of the order.
+
+    Raises:
+        ValueError: If the limit is below 1.
+    """
+    if limit is not None and limit < 1:
+        msg = f"pairs must be at least 1, or null for all test images; got {limit}"
+        raise ValueError(msg)
+    order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
+    quarter = images // 4
+    first, second, twins = order[:quarter], order[quarter : 2 * quarter], order[2 * quarter :]
+    return Draw(twins[:limit].sort().values, first[:limit], second[:limit])
+
+
+def same_class(classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (m,) positions each of disjoint pairs of one class, neighbours in order.
+
+    Args:
+        classes: (n,).
+    """
+    pairs = []
+    for name in torch.unique(classes):
+        positions = (classes == name).nonzero().flatten()
+        pairs.append(positions[: len(positions) // 2 * 2].view(-1, 2))
+    joined = torch.cat(pairs) if pairs else torch.empty(0, 2, dtype=torch.long)
+    return joined[:, 0], joined[:, 1]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sample X against a sample Y, by the Mann-Whitney U test; null where one is empty.
+
+    Attributes:
+        n: Size of X.
+        n_different: Size of Y.
+        u: The U statistic of X, ties counted half.
+        p_value: Of the two-sided test.
+        probability: P(X > Y) = U / (n m), ties counted half.
+        low: Lower end of its 95 % bootstrap interval.
+        high: Upper end.
+    """
+
+    n: int
+    n_different: int
+    u: float | None = None
+    p_value: float | None = None
+    probability: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def direction(self) -> str | None:
+        """Which of the two tends to be larger."""
+        if self.probability is None:
+            return None
+        return "X = Y" if self.probability == CHANCE else "X > Y" if self.probability > CHANCE else "X < Y"
+
+    @property
+    def verdict(self) -> str | None:
+        """X is larger, smaller, as large as Y (the interval lies within `NEGLIGIBLE`), or it is not decided.
+
+        Nothing is decided by fewer than `FEWEST` values of each, nor where all values are equal, as those of maps that
+        are empty or that no image changes.
+        """
+        if self.low is None or self.high is None:
+            return None
+        if min(self.n, self.n_different) < FEWEST or self.low == self.high == CHANCE:
+            return "not decided"
+        if self.low >= NEGLIGIBLE[0] and self.high <= NEGLIGIBLE[1]:
+            return "as large"
+        if self.low > CHANCE:
+            return "larger"
+        return "smaller" if self.high < CHANCE else "not decided"
+
+
+def compare(x: Tensor, y: Tensor, resamples: int = 1000) -> Comparison:
+    """Compare two independent samples, in float64.
+
+    Args:
+        x: (n,).
+        y: (m,).
+        resamples: Of the bootstrap, which draws from both.
+    """
+    n, m = len(x), len(y)
+    if min(n, m) == 0:
+        return Comparison(n, m)
+    x, y = x.double(), y.double()
+    tested = mannwhitneyu(x.numpy(), y.numpy(), alternative="two-sided")
+    found = interval(float(tested.statistic) / (n * m), superiority(x, y, resamples))
+    return Comparison(n, m, float(tested.statistic), float(tested.pvalue), found.value, found.low, found.high)
+
+
+def superiority(x: Tensor, y: Tensor, resamples: int, seed: int = 0) -> Tensor:
+    """Return P(X > Y), ties counted half, of resamples of both samples, (R,).
+
+    Args:
+        x: (n,), not empty.
+        y: (m,), not empty.
+        resamples: R.
+        seed: Of the draws from x; those from y take the next.
+    """
+    ordered, order = y.double().sort()
+    below, up_to = (torch.searchsorted(ordered, x.double(), right=right) for right in (False, True))
+    of_x, of_y = Resampling(len(x), resamples, seed).weights, Resampling(len(y), resamples, seed + 1).weights
+    found = []
+    for start in range(0, resamples, _ROWS):
+        rows = slice(start, start + _ROWS)
+        counted = torch.nn.functional.pad(of_y[rows].double()[:, order].cumsum(1), (1, 0))
+        wins = of_x[rows].double() * (counted[:, below] + counted[:, up_to]) / 2
+        found.append(wins.sum(1) / (len(x) * len(y)))
+    return torch.cat(found)
+
+
+def spread_of(values: Tensor) -> dict[str, float | None]:
+    """Return mean and quantiles of values (n,), by name; None where there are none."""
+    if len(values) == 0:
+        return dict.fromkeys(("mean", *QUANTILES))
+    values = values.double().cpu()
+    found = values.quantile(values.new_tensor(list(QUANTILES.values()))).tolist()
+    return {"mean": values.mean().item(), **dict(zip(QUANTILES, found, strict=True))}
+
+
+def mean(values: Tensor) -> float | None:
+    """Return the mean; None if there are no values."""
+    return values.mean().item() if len(values) else None

@@ -1,1 +1,0 @@
-"""What `evaluate.py similarity` is made of."""

@@ -1,0 +1,34 @@
+"""Rules about attacks with a budget: their norm, and whether one falls behind another."""
+
+from typing import Final
+
+from attacks import Attack
+
+_SURE: Final = 1.96
+"""Standard errors in a 95 % interval."""
+
+
+def weaker(rate: float | None, count: int, other: float | None, other_count: int) -> bool | None:
+    """Return whether a success rate lies below another by more than chance: outside the 95 % binomial interval.
+
+    Args:
+        rate: The one that should not be lower.
+        count: Images that it is of.
+        other: What it is compared with.
+        other_count: Images that this is of.
+
+    Returns:
+        None where a rate does not exist.
+    """
+    if rate is None or other is None:
+        return None
+    variances = [
+        (share * n + 1) / (n + 2) * (1 - (share * n + 1) / (n + 2)) / n  # one success and one failure more: never 0
+        for share, n in ((rate, count), (other, other_count))
+    ]
+    return other - rate > _SURE * float(sum(variances) ** 0.5)
+
+
+def is_linf(attack: Attack) -> bool:
+    """Return whether the attack has an L-inf budget, named epsilon."""
+    return hasattr(attack, "epsilon") and getattr(attack, "norm", "linf") == "linf"

@@ -1,0 +1,151 @@
+"""The saliency maps of a run under evaluation: learnt ones and Jacobians, and how far apart two of them are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from attacks.guard import evaluation_mode
+from experiments.study.study import Study
+from saliency import SaliencyModel, jacobian
+from saliency.similarity import windowed
+
+_BATCH: Final = 64
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A kind of saliency map.
+
+    Attributes:
+        name: learnt or jacobian.
+        title: The name in a sentence.
+        scale: What its values are, and over what a distance runs.
+        selected: Whether the map is one of a class that can be chosen.
+        of: Takes images (N, C, H, W) and classes (N,), None being the predicted ones; returns maps (N, c, H, W) on
+            the CPU, not normalised.
+        seen: Takes such maps and returns what a picture shows of them, (N, 1, H, W) in [0, 1].
+        shown: What that is, in words.
+    """
+
+    name: str
+    title: str
+    scale: str
+    selected: bool
+    of: Callable[[Tensor, Tensor | None], Tensor]
+    seen: Callable[[Tensor], Tensor]
+    shown: str
+
+
+def maps_of(study: Study) -> list[Maps]:
+    """Return the kinds of maps of a run: the learnt one, if the run has a saliency model, and the Jacobian.
+
+    Raises:
+        FileNotFoundError: If a stage that makes them is missing; says which command makes it.
+    """
+    found = [] if study.saliency is None else [_learnt(study, study.saliency)]
+    return [*found, _jacobian(study)]
+
+
+def over(study: Study, maps: Maps, images: Tensor, classes: Tensor | None, about: str) -> Tensor:
+    """Return the maps of many images, (M, c, H, W), batch by batch under a progress bar.
+
+    Args:
+        study: Shows the progress.
+        maps: The kind of map.
+        images: (M, C, H, W).
+        classes: (M,), where a map is one of a class; None: the predicted ones.
+        about: What is shown beside the bar.
+    """
+    starts = study.progress.track(range(0, max(len(images), 1), _BATCH), description=f"{maps.title}, {about}")
+    parts = []
+    for start in starts:
+        rows = slice(start, start + _BATCH)
+        parts.append(maps.of(images[rows], None if classes is None else classes[rows]))
+    return torch.cat(parts)
+
+
+def distance(first: Tensor, second: Tensor) -> Tensor:
+    """Return the L2 distances (N,) of maps (N, c, H, W), over all their values, in float64."""
+    return _pairwise(lambda one, two: (one.double() - two.double()).flatten(1).norm(dim=1), first, second)
+
+
+def cosine(first: Tensor, second: Tensor) -> Tensor:
+    """Return the cosine similarities (N,) of maps (N, c, H, W), in float64; 1 for two empty ones, 0 for one."""
+
+    def of(one: Tensor, two: Tensor) -> Tensor:
+        one, two = (functional.normalize(maps.double().flatten(1), dim=1) for maps in (one, two))
+        both_empty = (one == 0).all(1) & (two == 0).all(1)
+        return (one * two).sum(1).masked_fill(both_empty, 1.0)
+
+    return _pairwise(of, first, second)
+
+
+def structure(first: Tensor, second: Tensor) -> Tensor:
+    """Return the structural similarities (N,) of maps (N, 1, H, W) in [0, 1]."""
+    return windowed(first, second, 1.0)
+
+
+def _pairwise(measure: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
+    """Return a measure (N,) of pairs of maps, batch by batch: in float64 all at once would not fit everywhere."""
+    starts = range(0, len(first), _BATCH)
+    parts = [measure(first[start : start + _BATCH], second[start : start + _BATCH]) for start in starts]
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+
+
+def relative(maps: Tensor) -> Tensor:
+    """Return non-negative maps (N, c, H, W), each divided by its maximum; an empty one stays empty."""
+    most = maps.amax((1, 2, 3), keepdim=True)
+    return maps / torch.where(most > 0, most, 1)
+
+
+def strongest(maps: Tensor) -> Tensor:
+    """Return the largest absolute value over the channels, (N, 1, H, W), of maps (N, c, H, W)."""
+    return maps.abs().amax(1, keepdim=True)
+
+
+def capital(words: str) -> str:
+    """Return the words with a capital first letter, the others as they are."""
+    return words[0].upper() + words[1:]
+
+
+def _learnt(study: Study, saliency: SaliencyModel) -> Maps:
+    @torch.no_grad()
+    def of(images: Tensor, classes: Tensor | None) -> Tensor:
+        chosen = None if classes is None else classes.to(study.device)
+        with evaluation_mode(saliency, study.classifier):
+            maps: Tensor = saliency(study.classifier, images.to(study.device), chosen)
+        return maps.cpu()
+
+    return Maps(
+        name="learnt",
+        title="learnt maps",
+        scale="values in [0, 1], L2 over the pixels",
+        selected=True,
+        of=of,
+        seen=lambda maps: maps,
+        shown="dark is 0, yellow 1",
+    )
+
+
+def _jacobian(study: Study) -> Maps:
+    def of(images: Tensor, _: Tensor | None) -> Tensor:
+        with evaluation_mode(study.classifier):
+            return jacobian(study.classifier, images.to(study.device), "sum").cpu()
+
+    scale = (
+        "gradient of the sum of the logits, in logits per unit of a pixel value in [0, 1], not normalised; L2 over "
+        "pixels and channels"
+    )
+    return Maps(
+        name="jacobian",
+        title="Jacobian maps",
+        scale=scale,
+        selected=False,
+        of=of,
+        seen=lambda maps: relative(strongest(maps)),
+        shown="absolute value, largest of the channels, each from 0 (dark) to its own maximum",
+    )

@@ -1,0 +1,201 @@
+"""A run under evaluation: its parts, its test images under its attacks, and what each detector scores on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from data import ImageData
+from detectors import Classifier, Detector, Disagreement, MaskArea, MaxSoftmax, SecondOpinion
+from detectors.scoring import clean_scores
+from experiments.study.images import AttackedSet, TestImages
+from experiments.study.provenance import provenance
+from experiments.training.records import check_record
+from experiments.training.run_folder import Run
+from saliency import SaliencyModel
+
+KNOWLEDGE = "attacks know the classifier, not the detectors; untargeted, labels are the classifier's own"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A detector of the tables.
+
+    Attributes:
+        name: Of the row.
+        trained_on: Name of the attack; None for a training-free detector.
+        seed: Of the training; None for a training-free detector.
+        module: Gives scores (N,).
+        calibration: (n,) sorted scores of the clean calibration images.
+    """
+
+    name: str
+    trained_on: str | None
+    seed: int | None
+    module: nn.Module
+    calibration: Tensor
+
+
+class Study:
+    """A run under evaluation; each part is loaded or computed when it is first asked for.
+
+    Args:
+        run: The run.
+        device: Where to compute.
+        progress: Where to show what takes long.
+        command: The command line, for the meta data.
+        options: Of the protocol, by name.
+
+    Raises:
+        FileNotFoundError: If a needed stage is missing, from the part that needs it; says which command makes it.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        device: torch.device,
+        progress: Progress,
+        command: list[str],
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.run = run
+        self.device = device
+        self.progress = progress
+        self.command = command
+        self.options: Mapping[str, Any] = options or {}
+        self._under: dict[str, AttackedSet] = {}
+
+    @cached_property
+    def data(self) -> ImageData:
+        """The image data module, downloaded and split."""
+        data = self.run.data()
+        data.prepare_data()
+        data.setup()
+        check_record(self.run.folder, data)
+        return data
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The attacked classifier."""
+        self.require(self.run.classifier_path(self.run.settings.seeds[0]))
+        return self.run.classifier().to(self.device)
+
+    @cached_property
+    def second(self) -> Classifier | None:
+        """A classifier of the same family and another seed; None if the run has none, or the attacked one once more."""
+        if not self.run.second_path().is_file():
+            return None
+        second = self.run.second().to(self.device)
+        weights, others = self.classifier.state_dict(), second.state_dict()
+        if weights.keys() == others.keys() and all(torch.equal(weights[name], others[name]) for name in weights):
+            self.progress.console.print(
+                "the second classifier is the attacked one once more (both read the same weights): what needs another "
+                "one is left out"
+            )
+            return None
+        return second
+
+    @cached_property
+    def saliency(self) -> SaliencyModel | None:
+        """The learnt saliency model; None if the run's settings have none."""
+        if not self.run.settings.sections["saliency"]:
+            return None
+        self.require(self.run.saliency_path("mask"))
+        return self.run.saliency().to(self.device)
+
+    @cached_property
+    def trained(self) -> list[Contender]:
+        """The trained detectors."""
+        settings = self.run.settings
+        wanted = [(d, a, s) for d in settings.detectors for a in settings.train_on for s in settings.seeds]
+        self.require(*(self.run.detector_path(*each) for each in wanted))
+        return [self._contender(*each) for each in self.progress.track(wanted, description="detectors")]
+
+    @cached_property
+    def training_free(self) -> list[Contender]:
+        """The training-free detectors that the run's parts allow."""
+        free: dict[str, nn.Module] = {"max_softmax": MaxSoftmax(self.classifier)}
+        if self.saliency is not None:
+            free["mask_area"] = MaskArea(self.classifier, self.saliency)
+            free["disagreement"] = Disagreement(self.classifier, self.saliency)
+        if self.second is not None:
+            free["second_classifier"] = SecondOpinion(self.classifier, self.second)
+        return [
+            Contender(name, None, None, module, self._calibration(module))
+            for name, module in self.progress.track(free.items(), description="training-free detectors")
+        ]
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """All detectors of the tables: the trained ones, then the training-free ones."""
+        return [*self.trained, *self.training_free]
+
+    @cached_property
+    def images(self) -> TestImages:
+        """The test images."""
+        return TestImages(self.run, self.data, self.classifier, self.device, self.progress)
+
+    def under(self, name: str) -> AttackedSet:
+        """Return the test images under an attack of the run."""
+        if name not in self._under:
+            self._under[name] = self.images.under(name, self.run.attacks()[name])
+        return self._under[name]
+
+    @property
+    def attacks(self) -> list[str]:
+        """The names of the run's attacks."""
+        return list(self.run.attacks())
+
+    def meta(self) -> dict[str, Any]:
+        """Return what reproduces a table: versions, command, checkpoints, data, attacks."""
+        run, settings = self.run, self.run.settings
+        files = {str(path.relative_to(run.folder)): path for path in run.finished()}
+        return provenance(self.command, files) | {
+            "run": str(run.folder),
+            "options": {name: _plain(value) for name, value in self.options.items()},
+            "device": str(self.device),
+            "seeds": settings.seeds,
+            "attacks": {name: repr(attack) for name, attack in run.attacks().items()},
+            "knowledge": KNOWLEDGE,
+            "data": type(self.data).__name__,
+            "splits": self.data.splits,
+            "test_images": len(self.data.split("test")),
+            "calibration_images": len(self.data.split("calibration")),
+        }
+
+    def require(self, *paths: Path) -> None:
+        """Refuse to go on without finished stages.
+
+        Raises:
+            FileNotFoundError: If one is missing; says which command makes it.
+        """
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            folder = self.run.folder
+            msg = (
+                f"{folder} lacks {missing[0].parent.relative_to(folder)}{more}: make it with `python train.py "
+                f"pipeline {self.run.resumed} --pipelines 1`"
+            )
+            raise FileNotFoundError(msg)
+
+    def _contender(self, name: str, attack: str, seed: int) -> Contender:
+        detector = self.run.detector(name, attack, seed).to(self.device)
+        return Contender(name, attack, seed, detector, self._calibration(detector))
+
+    def _calibration(self, module: nn.Module) -> Tensor:
+        if isinstance(module, Detector) and len(module.calibration):
+            return module.calibration.cpu()
+        return clean_scores(module, self.data.calibration_dataloader(), self.device).sort().values
+
+
+def _plain(value: Any) -> Any:
+    """Return an option's value as JSON can hold it."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

@@ -1,0 +1,128 @@
+"""A classifier or detector of the user's own: built by its path, or read from a checkpoint."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detectors import Classifier, load
+from experiments.study.study import Study
+from saliency.checkpoints import Portable
+
+
+def own_classifier(
+    study: Study, given: str | nn.Module, images: Tensor | None = None, classes: int | None = None
+) -> nn.Module:
+    """Return a classifier of the user's own, on the device, in eval mode.
+
+    Args:
+        study: Of a run.
+        given: Path of a checkpoint (.ckpt), a class or function by its path, or the module itself.
+        images: (1, C, H, W), an image that it must take; None: one of the run's.
+        classes: How many logits it must give; None with images: any number.
+
+    Raises:
+        TypeError: If what a path names is not callable, or makes no module.
+        ValueError: If a path names nothing, what it names cannot be built, or does not take the images.
+    """
+    built = built_from(given, {}, Classifier) if isinstance(given, str) else given
+    classifier = built.to(study.device).eval()
+    if images is None:
+        images, classes = next(iter(study.data.calibration_dataloader())).images[:1], study.data.classes
+    check_classifier(given if isinstance(given, str) else type(given).__name__, classifier, images, classes)
+    return classifier
+
+
+def check_classifier(name: str, classifier: nn.Module, images: Tensor, classes: int | None) -> None:
+    """Refuse a classifier that does not take some images.
+
+    Args:
+        name: What to call it.
+        classifier: In eval mode.
+        images: (1, C, H, W).
+        classes: How many logits it must give; None: any number.
+
+    Raises:
+        ValueError: If it does not; says what came instead.
+    """
+    image = images.to(next((each.device for each in classifier.parameters()), images.device))
+    takes(name, lambda: _logits_of(classifier, image, classes), f"images {tuple(images.shape[1:])}")
+
+
+def name_of(path: str | nn.Module) -> str:
+    """Return the name of a user's own module: of its class, or of the folders of its checkpoint."""
+    if not isinstance(path, str):
+        return str(getattr(path, "name", type(path).__name__)).lower()
+    if not path.endswith(".ckpt"):
+        return path.rpartition(".")[2].lower()
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(Path(path).with_suffix("").parts[-5:]).lower()).strip("-")
+
+
+def _logits_of(classifier: nn.Module, image: Tensor, classes: int | None) -> Tensor:
+    """Return logits of an image.
+
+    Raises:
+        TypeError: If they are no tensor.
+        ValueError: If they are not (1, K) for the K classes of the data.
+    """
+    logits: Tensor = classifier(image)
+    if not isinstance(logits, Tensor):
+        msg = f"it gives a {type(logits).__name__}, but must give a tensor of logits"
+        raise TypeError(msg)
+    if logits.ndim != 2 or len(logits) != 1 or classes not in {None, logits.shape[1]}:  # noqa: PLR2004 - (N, K)
+        needed = (1, "K" if classes is None else classes)
+        msg = f"it gives an output of shape {tuple(logits.shape)} for one image, but the data need logits {needed}"
+        raise ValueError(msg)
+    return logits
+
+
+def takes(path: str, ask: Callable[[], Tensor], images: str = "the run's images") -> Tensor:
+    """Return an answer of a user's own module, or say in a sentence that it does not take the images."""
+    try:
+        with torch.no_grad():
+            return ask()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        msg = f"{path} does not take {images} ({reason}): use one made for them"
+        raise ValueError(msg) from error
+
+
+def built_from(path: str, offered: Mapping[str, Callable[[], Any]], kind: type[Portable]) -> nn.Module:
+    """Return what a path names: of `kind` if it is a checkpoint, else any module."""
+    if path.endswith(".ckpt"):
+        return load(path, kind)
+    package, _, name = path.rpartition(".")
+    try:
+        maker = getattr(importlib.import_module(package), name)
+        taken = inspect.signature(maker).parameters
+    except Exception as error:
+        msg = (
+            f"{path} names nothing that can be called ({error}): give a class path as my.module.MyDetector, or a .ckpt"
+        )
+        raise ValueError(msg) from error
+    plain = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [key for key, each in taken.items() if each.default is each.empty and each.kind not in plain]
+    lacking = [key for key in needed if key not in offered]
+    if lacking:
+        msg = (
+            f"{path} needs {', '.join(lacking)} as well, but is given {', '.join(offered) or 'nothing'} only: give the "
+            "others defaults, or name a function that builds it"
+        )
+        raise ValueError(msg)
+    given = {key: give() for key, give in offered.items() if key in taken}
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            built = maker(**given)
+    except Exception as error:
+        msg = f"{path} cannot be built ({type(error).__name__}: {error}): name a function that builds it"
+        raise ValueError(msg) from error
+    if not isinstance(built, nn.Module):
+        msg = f"{path} makes a {type(built).__name__}: it must make a torch.nn.Module"
+        raise TypeError(msg)
+    return built

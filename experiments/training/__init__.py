@@ -1,0 +1,1 @@
+"""The command lines of `train.py`: fits, the pipeline file and its stages, the run folder."""

@@ -1,0 +1,398 @@
+"""One model: a LightningCLI for fit, validate, test and predict, and the files that a fit leaves."""
+
+import importlib
+import logging
+import warnings
+from contextlib import nullcontext
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info
+
+from data import PairData, WhiteBoxData
+from detectors import Detector
+from detectors.foreign import ForeignNetwork
+from detectors.scoring import clean_scores
+from experiments.parser import Parser, folder_of
+from experiments.training.callbacks import PredictionFile, RoundMetrics
+from experiments.training.checkpoint_files import whole
+from experiments.training.continued import CONFIG, Continuation, check, restored
+from experiments.training.logs import log_of, writable
+from experiments.training.occupied import alone
+from saliency.checkpoints import Portable, describe, load_weights, put_weights, read, require, save
+from saliency.files import write_text
+
+LAST: Final = "last.ckpt"
+DONE: Final = "model.ckpt"
+
+_TRAINER_DEFAULTS = {"default_root_dir": "runs/fit", "num_sanity_val_steps": 0, "log_every_n_steps": 10}
+
+# Callbacks of Lightning have enums as defaults of arguments that are text: a config holds that text.
+yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
+
+_DESCRIPTION = (
+    "Train, validate, test or predict with one model; or `pipeline --config FILE`: every missing stage of an "
+    "experiment, in order (see `pipeline --help`); or `store FOLDER`: the adversarial sets that it keeps (see "
+    "`store --help`)."
+)
+
+
+class ModelCLI(LightningCLI):
+    """LightningCLI whose fits leave `last.ckpt`, `model.ckpt`, `config.yaml` and TensorBoard's log in one folder.
+
+    The folder is `trainer.default_root_dir`. A detector is calibrated before it is saved.
+
+    Args:
+        args: As on the command line, or a nested dict.
+    """
+
+    _anew = "delete it, and begin the fit anew, without --ckpt_path"
+
+    def __init__(self, args: list[str] | dict[str, Any]) -> None:
+        _ignore_intended()
+        super().__init__(
+            save_config_callback=None,  # written by before_fit, once the folder is known to be free
+            trainer_defaults=_TRAINER_DEFAULTS,
+            seed_everything_default=0,
+            parser_class=Parser,
+            parser_kwargs={"description": _DESCRIPTION},
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=args,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what the parser of every subcommand takes beside Lightning's."""
+        parser.add_argument(
+            "--imports",
+            type=list[str],
+            default=[],
+            help="Modules to import first: those that define classes which a checkpoint names, for example [my_nets].",
+        )
+        parser.add_argument(
+            "--start_from",
+            type=str | None,
+            default=None,
+            help="Checkpoint whose weights a fit begins with, for example to retrain a detector; its optimiser begins "
+            "anew. A fit that goes on (--ckpt_path) and the other commands do without.",
+        )
+
+    @property
+    def folder(self) -> Path:
+        """Where the fit's files lie."""
+        return Path(self.config[self.subcommand].trainer.default_root_dir)
+
+    def _parse_ckpt_path(self) -> None:
+        """Do not let a checkpoint change the config.
+
+        Lightning would take hyper-parameters, and a class path, from the file given as --ckpt_path, silently over
+        those on the command line.
+        """
+
+    def before_instantiate_classes(self) -> None:
+        """Check the trainer's flags, and every checkpoint that the config names, before anything is built.
+
+        Raises:
+            ValueError: If a flag cannot be used, or there are no data.
+            OSError: If a checkpoint is missing, the folder holds a fit already, or predictions cannot be written.
+        """
+        config = self.config[self.subcommand]
+        _check_trainer(config.trainer)
+        if config.get("data") is None:
+            msg = f"{self.subcommand} needs data: give them by --data, for example --data data.MNIST"
+            raise ValueError(msg)
+        for module in config.imports:
+            import_own(module)
+        for path in _checkpoints(config.model.as_dict(), config.get("data")):
+            require(path)
+        config.weights_only = True
+        if self.subcommand == "fit":
+            with alone(self.folder) if self.folder.is_dir() else nullcontext():
+                self._check_folder(config.ckpt_path)
+            if config.start_from is not None and config.ckpt_path is None:
+                require(config.start_from)
+        elif config.ckpt_path is None:
+            config.ckpt_path = str(self._trained())
+        if config.ckpt_path is not None:
+            require(config.ckpt_path)
+        self._check_place(config.ckpt_path)
+
+    def after_instantiate_classes(self) -> None:
+        """Check that the model can be saved, and that a checkpoint's weights fit it, before Lightning loads them."""
+        if not isinstance(self.model, Portable):
+            msg = (
+                f"{type(self.model).__name__} cannot be saved as a checkpoint of this project: derive it from "
+                "detectors.Detector, or from saliency.training.Trainable"
+            )
+            raise TypeError(msg)
+        describe(self.model)
+        rate = getattr(self.model, "learning_rate", None)
+        if rate is not None and not rate > 0:
+            msg = f"learning_rate of {type(self.model).__name__} must be above 0, got {rate}"
+            raise ValueError(msg)
+        ckpt_path = self.config[self.subcommand].ckpt_path
+        if ckpt_path is None and self.config[self.subcommand].start_from is None:
+            self._refuse_untrained()
+        elif ckpt_path is None:
+            self._start()
+        elif self.subcommand == "fit":
+            self._go_on(ckpt_path)
+        else:
+            load_weights(self.model, ckpt_path)
+
+    def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        """Add TensorBoard and the checkpoint of each epoch's end to what the config asks for; not to a bare trainer."""
+        config = self.config_init[self.subcommand].trainer
+        callbacks: list[Callback] = [PredictionFile()]
+        if isinstance(self.datamodule, WhiteBoxData):
+            callbacks.append(RoundMetrics())
+        if config.barebones:
+            kwargs["log_every_n_steps"] = None  # whatever the default is: it logs nothing
+        elif config.logger is None and self.subcommand != "fit" and not writable(self.folder):
+            kwargs["logger"] = False
+            rank_zero_info(f"nothing is logged: {self.folder} cannot be written")
+        elif config.logger is None:
+            kwargs["logger"] = TensorBoardLogger(self.folder, name="", version="", default_hp_metric=False)
+        if self.subcommand == "fit":
+            callbacks.append(Continuation(self.resolved()))
+        if self.subcommand == "fit" and config.enable_checkpointing is not False and not config.barebones:
+            callbacks.append(
+                ModelCheckpoint(
+                    self.folder,
+                    filename=LAST.removesuffix(".ckpt"),
+                    save_on_train_epoch_end=True,
+                    enable_version_counter=False,
+                )
+            )
+        given = config.callbacks or []
+        kwargs["callbacks"] = [*(given if isinstance(given, list) else [given]), *callbacks]
+        trainer = super().instantiate_trainer(**kwargs)
+        trainer.strategy.checkpoint_io = whole(trainer.strategy.checkpoint_io)
+        return trainer
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        flags = self.config[subcommand]
+        writes = subcommand == "fit" and self.trainer.is_global_zero and not flags.trainer.fast_dev_run
+        occupied = alone(self.folder) if writes else nullcontext()
+        with log_of(self.folder), restored(flags.ckpt_path), occupied:
+            if writes:
+                self._check_folder(flags.ckpt_path)  # again: another process may have ended since
+            super()._run_subcommand(subcommand)
+
+    def before_fit(self) -> None:
+        """Write the resolved config, which `--config` accepts."""
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            write_text(self.folder / CONFIG, self.resolved())
+
+    def after_fit(self) -> None:
+        """Calibrate a detector, and write the finished model."""
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        model, data = self.model, self.datamodule
+        self._refuse_diverged()
+        if isinstance(model, Detector) and isinstance(data, PairData):
+            device = self.trainer.strategy.root_device
+            model.calibrate(clean_scores(model.to(device), data.calibration_dataloader(), device))
+        if self.trainer.is_global_zero:
+            save(model, self.folder / DONE, epoch=self.trainer.current_epoch, global_step=self.trainer.global_step)
+        self.trainer.strategy.barrier()
+
+    def resolved(self) -> str:
+        """Return the config with every default filled in, as YAML; what belongs to one call only is left out."""
+        config = self.config[self.subcommand].clone()
+        for key in ("config", "ckpt_path", "weights_only"):
+            config.pop(key, None)
+        text: str = self._parser(self.subcommand).dump(config, skip_unset=False)
+        return text
+
+    def _refuse_diverged(self) -> None:
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+            msg = (
+                f"the fit of {type(self.model).__name__} diverged: its weights are not finite; delete {self.folder} "
+                "and use a lower learning_rate, or mend what gives values that are not finite"
+            )
+            raise ValueError(msg)
+
+    def _refuse_untrained(self) -> None:
+        """Refuse a fit after which a layer would still be at random, beside weights that were given."""
+        flags = self.config[self.subcommand].trainer
+        nothing = 0 in {flags.max_epochs, flags.max_steps, flags.limit_train_batches}
+        for module in self.model.modules():
+            untrained = module.untrained if isinstance(module, ForeignNetwork) else None
+            if untrained and (nothing or not any(parameter.requires_grad for parameter in module.parameters())):
+                msg = f"{untrained}; this fit does not train it: give weights that fit, or train the network first"
+                raise ValueError(msg)
+
+    def _start(self) -> None:
+        """Begin with the weights of another checkpoint; the calibration is cleared."""
+        load_weights(self.model, self.config[self.subcommand].start_from)
+        if isinstance(self.model, Detector):
+            self.model.calibrate(self.model.calibration[:0])
+
+    def _go_on(self, path: str) -> None:
+        """Take the weights of the fit that goes on, if it is the same fit."""
+        contents = read(path, self._anew)
+        check(contents, Path(path), yaml.safe_load(self.resolved()), with_defaults)
+        put_weights(self.model, contents, path)
+        self._refuse_diverged()
+
+    def _check_folder(self, ckpt_path: str | None) -> None:
+        if (self.folder / DONE).exists():
+            msg = (
+                f"{self.folder} holds a finished model: choose another --trainer.default_root_dir, or delete that "
+                "folder if you no longer need it"
+            )
+            raise FileExistsError(msg)
+        if (self.folder / LAST).exists() and ckpt_path is None:
+            msg = (
+                f"{self.folder} holds an unfinished fit: continue it with --ckpt_path {self.folder / LAST}, choose "
+                "another --trainer.default_root_dir, or delete that folder"
+            )
+            raise FileExistsError(msg)
+
+    def _check_place(self, ckpt_path: str | None) -> None:
+        if self.subcommand == "predict" and not writable(self.folder):
+            msg = (
+                f"predict writes into {self.folder}, which cannot be written: give another folder, "
+                f"--trainer.default_root_dir FOLDER --ckpt_path {ckpt_path}"
+            )
+            raise PermissionError(msg)
+
+    def _trained(self) -> Path:
+        path = self.folder / DONE
+        if not path.exists():
+            msg = (
+                f"{self.subcommand} needs trained weights, and there are none in {self.folder}: give --ckpt_path, or "
+                "--trainer.default_root_dir of a finished fit"
+            )
+            raise FileNotFoundError(msg)
+        return path
+
+
+_PRECISIONS: Final = ("32-true", "16-mixed", "bf16-mixed")
+
+
+def _check_trainer(flags: Namespace) -> None:
+    """Refuse flags that Lightning takes and a fit cannot do with.
+
+    Raises:
+        ValueError: If weights would not be float32, there is no folder, or no batch in a step.
+    """
+    if str(flags.precision or 32) not in {*_PRECISIONS, *(name.partition("-")[0] for name in _PRECISIONS)}:
+        msg = (
+            f"trainer.precision must be one of {', '.join(_PRECISIONS)}, got {flags.precision}: images, attacks and "
+            "saved weights are float32"
+        )
+        raise ValueError(msg)
+    if flags.default_root_dir is None:
+        msg = "trainer.default_root_dir must be the folder of the fit's files, got null"
+        raise ValueError(msg)
+    folder_of("trainer.default_root_dir", flags.default_root_dir)
+    if flags.accumulate_grad_batches < 1:
+        msg = f"trainer.accumulate_grad_batches must be at least 1, got {flags.accumulate_grad_batches}"
+        raise ValueError(msg)
+
+
+def import_own(module: str) -> None:
+    """Import a module that the user names by --imports.
+
+    Raises:
+        ValueError: If it cannot be imported.
+    """
+    try:
+        importlib.import_module(module)
+    except (ImportError, ValueError) as error:
+        msg = f"imports names {module}, which cannot be imported: {error}"
+        raise ValueError(msg) from error
+
+
+def _ignore_intended() -> None:
+    """Ignore Lightning's warnings about what is done here on purpose."""
+    for message in (
+        "LightningCLI's args parameter is intended",  # the scripts pass their arguments on
+        "Checkpoint directory .* exists and is not empty",  # a stage has one folder
+        "Found .* module.* in eval mode at the start of training",  # frozen parts
+        "The '.*_dataloader' does not have many workers",  # images lie in memory
+        "The number of training batches .* is smaller than the logging interval",
+        "You are trying to `self.log\\(\\)` but `Trainer\\(barebones=True\\)`",
+        "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning 2.6 on torch 2.15
+    ):
+        warnings.filterwarnings("ignore", message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_no_advertisement)
+
+
+def _no_advertisement(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage() and "litmodels" not in record.getMessage()
+
+
+def _checkpoints(*sections: Any) -> list[str]:
+    """Return every value of the config that is the path of a checkpoint."""
+    found = []
+    for section in sections:
+        if isinstance(section, str):
+            found += [section] if section.endswith(".ckpt") else []
+        elif isinstance(section, dict):
+            found += _checkpoints(*section.values())
+        elif hasattr(section, "as_dict"):
+            found += _checkpoints(section.as_dict())
+    return found
+
+
+class Fit(ModelCLI):
+    """ModelCLI without the other commands, for a config in memory: its parser is built in a quarter of the time."""
+
+    _anew = "delete it, and run the pipeline again: the stage begins anew"
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the one that there is."""
+        return {"fit": LightningCLI.subcommands()["fit"]}
+
+
+class ConfigCheck(Fit):
+    """Parses and resolves a stage's config as ModelCLI does; builds and runs nothing."""
+
+    def _set_seed(self) -> None:
+        """Leave the random state alone."""
+
+    def before_instantiate_classes(self) -> None:
+        """Check the trainer's flags, but no paths: earlier stages may still be missing.
+
+        Raises:
+            ValueError: If one cannot be used, or would leave no model to the stages that follow.
+        """
+        flags = self.config[self.subcommand].trainer
+        _check_trainer(flags)
+        if flags.fast_dev_run:
+            msg = (
+                "trainer.fast_dev_run leaves no model, and later stages need it: to try a pipeline quickly, use "
+                "--trainer.max_epochs 1 --trainer.limit_train_batches 2 and another --run"
+            )
+            raise ValueError(msg)
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def after_instantiate_classes(self) -> None:
+        """Check nothing: nothing was built."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run nothing."""
+
+
+def with_defaults(config: dict[str, Any]) -> Any:
+    """Return the config of a fit with every default filled in.
+
+    Raises:
+        UsageError: If it is not accepted.
+    """
+    return yaml.safe_load(ConfigCheck({"subcommand": "fit", "fit": config}).resolved())

@@ -1,0 +1,109 @@
+"""Options over a pipeline file: values below sections without types of their own, and how sections are put together."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+
+from experiments.errors import UsageError
+from experiments.parser import with_home
+
+UNTYPED: Final = ("trainer", "classifier", "saliency", "detectors")
+"""Sections that are checked as `fit` configs, once the paths of earlier stages are filled in."""
+
+
+def overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return the other arguments, and the values given below an untyped section, nested.
+
+    Raises:
+        UsageError: If a value is missing or no YAML, or an argument belongs to no callback.
+    """
+    rest: list[str] = []
+    found: dict[str, Any] = {}
+    remaining = iter(arguments)
+    for argument in remaining:
+        name, equals, value = argument.partition("=")
+        if not name.startswith(tuple(f"--{section}." for section in UNTYPED)):
+            rest.append(argument)
+            continue
+        nested = _value(name, value if equals else next(remaining, None))
+        place = re.sub(r"\bcallbacks\+$", "callbacks", name.removeprefix("--")).split(".")
+        if "callbacks" in place:
+            end = place.index("callbacks") + 1
+            nested = _added(_at(found, place[:end]), place[end:], nested)
+            place = place[:end]
+        for key in reversed(place):
+            nested = {key: nested}
+        found = merge(found, nested)
+    return rest, found
+
+
+def _value(name: str, text: str | None) -> Any:
+    if text is None or text.startswith("--"):
+        msg = f"argument {name}: expected one value"
+        raise UsageError(msg)
+    try:
+        return with_home(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        msg = f"argument {name}: {text!r} is not YAML"
+        raise UsageError(msg) from error
+
+
+def _at(section: Any, place: list[str]) -> Any:
+    """Return what stands at a place of nested dicts; None where there is nothing."""
+    for key in place:
+        section = section.get(key) if isinstance(section, Mapping) else None
+    return section
+
+
+def _added(callbacks: list[Any] | None, argument: list[str], value: Any) -> list[Any] | None:
+    """Return the callbacks of a command line with one more, or with an argument of the last one.
+
+    Args:
+        callbacks: Those before.
+        argument: The part of the option after `callbacks`: nothing or class_path for another callback.
+        value: Of the option.
+
+    Raises:
+        UsageError: If there is no callback whose argument it could be.
+    """
+    inner = [part for part in argument if part != "init_args"]
+    if inner in ([], ["class_path"]):
+        return None if value is None else [*(callbacks or []), *callbacks_of({"callbacks": value})]
+    if not callbacks:
+        msg = f"callbacks.{'.'.join(argument)} belongs to no callback: name its class before, +=CLASS"
+        raise UsageError(msg)
+    for key in reversed(inner):
+        value = {key: value}
+    return [*callbacks[:-1], merge(callbacks[-1], {"init_args": value})]
+
+
+def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first section with the second over it.
+
+    Dicts are merged; callbacks are added unless they are null, and take the place of those of their class; everything
+    else is replaced.
+    """
+    result = dict(first)
+    for key, value in second.items():
+        if key == "callbacks" and value is not None:
+            later = callbacks_of(second)
+            known = [_class_of(callback) for callback in later]
+            result[key] = [one for one in callbacks_of(result) if _class_of(one) not in known] + later
+        elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = merge(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def callbacks_of(trainer: Mapping[str, Any]) -> list[Any]:
+    """Return the callbacks of a trainer's section as a list of sections, each with the path of a class."""
+    given = trainer.get("callbacks") or []
+    each = given if isinstance(given, list) else [given]
+    return [{"class_path": one} if isinstance(one, str) else one for one in each]
+
+
+def _class_of(callback: Any) -> Any:
+    return callback.get("class_path") if isinstance(callback, Mapping) else callback

@@ -1,0 +1,118 @@
+"""`train.py pipeline`: every missing stage of an experiment, in order."""
+
+import logging
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from experiments.errors import UsageError
+from experiments.training.continued import CONFIG
+from experiments.training.differences import changed
+from experiments.training.fitting import LAST, Fit, with_defaults
+from experiments.training.occupied import alone, is_helper
+from experiments.training.records import check_weights, keep_record, keep_weights
+from experiments.training.run_folder import SETTINGS
+from experiments.training.settings import Settings, read_settings
+from experiments.training.stages import Stage, plan
+from saliency.files import read_yaml, write_text
+
+
+def run_pipeline(arguments: list[str]) -> None:
+    """Run the stages that are missing; name each, skip finished ones, go on with an interrupted one.
+
+    Args:
+        arguments: Of `train.py pipeline`.
+
+    Raises:
+        UsageError: If the pipeline file or a stage's config is not accepted.
+        ValueError: If a stage was made with another config.
+    """
+    first = read_settings(arguments)
+    others = [read_settings([*arguments, *first.repetition(number)]) for number in range(1, first.pipelines)]
+    console = Console(quiet=is_helper())  # under DDP each rank runs this function
+    planned = [(settings, plan(settings)) for settings in [first, *others]]
+    checked = [_check_all(stages) for _, stages in planned]
+    _calm()
+    for (settings, stages), finished in zip(planned, checked, strict=True):
+        if others:
+            console.print(
+                f"[bold]{escape(settings.run)}[/bold], seeds {settings.seeds}", highlight=False, soft_wrap=True
+            )
+        _run(settings, stages, finished, console)
+
+
+def _run(settings: Settings, stages: list[Stage], finished: list[Stage], console: Console) -> None:
+    settings.data.prepare_data()
+    settings.data.setup()
+    with alone(Path(settings.run)):
+        if finished != _finished(stages):  # another pipeline has ended since they were checked
+            _check_all(stages)
+        keep_record(Path(settings.run), settings.data)
+        write_settings(settings)
+        for number, stage in enumerate(stages, 1):
+            _run_stage(stage, f"[bold][{number}/{len(stages)}][/bold] {stage.name}", console)
+    told = f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {shlex.quote(settings.run)}"
+    console.print(told, highlight=False, markup=False, soft_wrap=True)
+
+
+def _run_stage(stage: Stage, title: str, console: Console) -> None:
+    if stage.model.exists():
+        console.print(f"{title}: done already", highlight=False)
+        return
+    last = stage.folder / LAST
+    resumed = last.exists()
+    console.print(f"{title}: {'goes on from its last epoch' if resumed else 'training'}", highlight=False)
+    start = time.perf_counter()
+    Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
+    keep_weights(stage)
+    console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
+
+
+def write_settings(settings: Settings) -> None:
+    """Write the resolved pipeline file into the run folder, atomically."""
+    write_text(Path(settings.run) / SETTINGS, settings.resolved)
+
+
+def _finished(stages: list[Stage]) -> list[Stage]:
+    return [stage for stage in stages if stage.model.exists()]
+
+
+def _check_all(stages: list[Stage]) -> list[Stage]:
+    """Parse every stage's config; compare it, and the weights that it names, with what a stage was started with.
+
+    Returns:
+        The stages that were finished before.
+    """
+    finished = _finished(stages)
+    for stage in stages:
+        planned, path = _planned(stage), stage.folder / CONFIG
+        if not path.exists() or not (stage.model.exists() or (stage.folder / LAST).exists()):
+            continue
+        differs = changed(read_yaml(path), planned, with_defaults)
+        if differs:
+            msg = (
+                f"{stage.folder} was started with another config ({differs.key} was {differs.first}, now "
+                f"{differs.second}): choose another --run, or delete that "
+                "folder and those of the stages after it"
+            )
+            raise ValueError(msg)
+        check_weights(stage)
+    return finished
+
+
+def _planned(stage: Stage) -> Any:
+    try:
+        return with_defaults(stage.config)
+    except UsageError as error:
+        msg = f"stage {stage.name}: {error}"
+        raise UsageError(msg) from error
+
+
+def _calm() -> None:
+    """Keep Lightning's notes on the hardware, the same for each stage, out of the list of stages."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)

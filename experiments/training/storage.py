@@ -1,0 +1,76 @@
+"""`train.py store`: what a store of adversarial sets holds, and how to make room in it."""
+
+import time
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from data.decoding.files import shown
+from data.store.store import Entry, Store
+from experiments.errors import UsageError
+from experiments.parser import Parser
+
+_DAY = 86400
+
+
+def run_store(arguments: list[str]) -> None:
+    """List a store's sets, or delete some of them.
+
+    Args:
+        arguments: Of `train.py store`.
+
+    Raises:
+        UsageError: If they are not accepted.
+        FileNotFoundError: If there is no such store.
+        ValueError: If a set to delete is unknown.
+    """
+    parser = Parser(
+        prog="train.py store",
+        description="List the adversarial sets of a store, those used last first; with --prune or --unused_days, "
+        "delete some. What is deleted is made anew when a fit or an evaluation needs it.",
+    )
+    parser.add_argument("folder", type=str, help="The store, for example runs/digits/adversarial.")
+    parser.add_argument("--prune", type=str, nargs="+", default=[], help="Names of sets to delete, or their keys.")
+    parser.add_argument("--unused_days", type=float, default=None, help="Delete sets not used for so many days.")
+    options = parser.parse_args(arguments)
+    if options.unused_days is not None and options.unused_days < 0:
+        msg = f"argument --unused_days: must be at least 0, got {options.unused_days:g}"
+        raise UsageError(msg)
+    store, console = Store(options.folder), Console()
+    gone = list({entry.folder: entry for entry in map(store.find, options.prune)}.values())
+    if options.unused_days is not None:
+        limit = time.time() - options.unused_days * _DAY
+        gone += [entry for entry in store.entries() if entry.used < limit and entry not in gone]
+    for entry in gone:
+        store.remove(entry)
+        console.print(f"deleted {entry.name}, {_size(entry.size)}", highlight=False, markup=False)
+    entries = store.entries()
+    for entry in entries:
+        console.print(_lines(entry), highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        shown(f"{store.folder}: {len(entries)} sets, {_size(sum(e.size for e in entries))}"),
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _lines(entry: Entry) -> str:
+    """Return two lines: the name and the size, and what it is."""
+    about = {key: str(entry.about.get(key) or "?") for key in ("data", "split", "attack", "images")}
+    complete = "" if entry.shards == entry.wanted else f" ({entry.shards} of {entry.wanted or '?'} shards are there)"
+    used = datetime.fromtimestamp(entry.used, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    attack = "clean images" if about["attack"] == "none" else about["attack"].replace("targeted=False, ", "")
+    return (
+        f"{entry.name:<28}{about['images']:>7} images{complete}  {_size(entry.size):>8}  used {used}\n"
+        f"    {about['split']} of {about['data']}, {attack}"
+    )
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:  # noqa: PLR2004 - SI units
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

@@ -1,0 +1,132 @@
+"""What evaluating a run that somebody else made may do: run no code of theirs, and touch nothing outside its folder."""
+
+import os
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from saliency.files import read_yaml
+
+_PACKAGES: Final = ("attacks", "data", "detectors", "experiments", "saliency")
+
+_INSTALLED: Final = tuple(
+    Path(path).resolve()
+    for path in (
+        *(str(Path(__file__).parents[2] / name) for name in _PACKAGES),
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    )
+)
+"""Where the code lies that a run may name: this project's packages, installed packages, and Python's own."""
+
+
+class _Installed(MetaPathFinder):
+    """Refuses to import what lies elsewhere: in the current folder, beside the scripts, in PYTHONPATH.
+
+    Attributes:
+        refused: Names of the modules.
+    """
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Leave a module to the other finders.
+
+        Raises:
+            ImportError: If its code would come from elsewhere.
+        """
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and not all(map(_is_installed, _places(spec))):
+            self.refused.append(fullname)
+            msg = f"{fullname} is not part of this project, and not installed"
+            raise ImportError(msg)
+        return None
+
+
+def _places(spec: ModuleSpec) -> list[str]:
+    """Return the file of a module, or the folders of a package without one."""
+    return [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+
+
+def _is_installed(place: str) -> bool:
+    path = Path(place).resolve()
+    return any(path.is_relative_to(folder) for folder in _INSTALLED)
+
+
+@contextmanager
+def installed_code_only(run: Path) -> Iterator[None]:
+    """Let only installed code, and what is imported already, be imported while a run's settings are read.
+
+    Every import is checked, not the names in the file: there are many ways in which a config leads to one.
+
+    Args:
+        run: The run folder, for the message.
+
+    Raises:
+        ValueError: If a module was refused.
+    """
+    finder = _Installed()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    except Exception as error:
+        if not finder.refused:
+            raise
+        name = finder.refused[0]
+        msg = (
+            f"{run} names the module {name}, which is neither part of this project nor an installed package, and was "
+            f"not run: add --imports [{name}] if it is yours, or --trust if you trust whoever made this run"
+        )
+        raise ValueError(msg) from error
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def refuse_other_settings(path: Path) -> None:
+    """Refuse settings that have another file of settings read, which could lie anywhere.
+
+    Args:
+        path: The settings of a run.
+
+    Raises:
+        ValueError: If they do.
+    """
+    found = read_yaml(path)
+    if isinstance(found, dict) and "config" in found:
+        msg = (
+            f"{path} names another file of settings ({found['config']}), which was not read: remove the key config if "
+            "this run is yours, or add --trust if you trust whoever made it"
+        )
+        raise ValueError(msg)
+
+
+def refuse_links_out(run: Path) -> None:
+    """Refuse a run folder with links that lead out of it: an evaluation would read, write or delete there.
+
+    Args:
+        run: The run folder; may itself be a link.
+
+    Raises:
+        ValueError: If there is one; names it.
+    """
+    for folder, folders, files in os.walk(run):
+        for path in (Path(folder) / name for name in (*folders, *files)):
+            if path.is_symlink() and not is_within(path, run):
+                msg = f"{path} is a link that leads out of the run folder: add --trust if you trust whoever made it"
+                raise ValueError(msg)
+
+
+def is_within(path: Path, folder: Path) -> bool:
+    """Tell whether a path lies in a folder, with all links followed."""
+    return path.resolve().is_relative_to(folder.resolve())

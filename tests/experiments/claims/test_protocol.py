@@ -1,0 +1,148 @@
+"""`evaluate.py pipelines`: several whole pipelines judged together, from their reports."""
+
+import csv
+import json
+import re
+import statistics
+
+import pytest
+
+import evaluate
+from experiments.evaluation.report import write_report
+from experiments.training.run_folder import Run
+from tests.experiments.claims.conftest import AHEAD, change
+
+
+@pytest.fixture
+def told(three, capsys):
+    """The folder of the report, after the command was run."""
+    assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
+    capsys.readouterr()
+    return three[0] / "report"
+
+
+def test_runs_beside_the_first_are_found_and_named(told):
+    meta = json.loads((told / "pipelines.json").read_text())["meta"]
+    assert {name: each["seeds"] for name, each in meta["runs"].items()} == {"run": [0], "run_1": [2], "run_2": [4]}
+    assert all(each["commands"]["transfer"].startswith("python evaluate.py transfer") for each in meta["runs"].values())
+
+
+def test_each_cell_has_mean_and_deviation_over_pipelines(told):
+    first = json.loads((told / "transfer.json").read_text())["rows"]
+    with (told / "pipelines.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["value"] == "auroc"]
+    assert len(rows) == len(first)
+    for row in rows:
+        key = (row["detector"], row["trained_on"] or None, row["tested_on"], row["subset"])
+        (own,) = [r["auroc"] for r in first if (r["detector"], r["trained_on"], r["tested_on"], r["subset"]) == key]
+        if own is None:
+            assert (row["mean"], row["pipelines"]) == ("", "0")
+        else:
+            values = [own, own + AHEAD, own + 2 * AHEAD]
+            assert float(row["mean"]) == pytest.approx(statistics.fmean(values))
+            assert float(row["deviation"]) == pytest.approx(AHEAD)
+            assert (float(row["lowest"]), float(row["highest"])) == pytest.approx((values[0], values[2]))
+
+
+def test_the_report_has_a_column_of_the_verdicts_of_all_pipelines(told):
+    page, text = (told / "report.html").read_text(), (told / "report.md").read_text()
+    assert "<th>over pipelines</th>" in page
+    assert "|  | claim | verdict | over pipelines | statistic |" in text
+    assert "3 whole pipelines together" in page
+    tenth = "The Jacobian of the softmax underflows, that of the logits does not | does not hold"
+    assert f"| 10 | {tenth} | does not hold |" in text
+
+
+def test_verdicts_of_all_pipelines_that_are_not_up_to_date_are_left_out(three):
+    assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
+    other = {"n": 9, "share": 0.5, "low": 0.2, "high": 1, "share_logit": 0}
+    change(three[1], lambda contents: contents["meta"].update(underflow=other))
+    write_report(Run(three[0]))
+    for name in ("report.html", "report.md"):
+        text = (three[0] / "report" / name).read_text()
+        assert "over pipelines</th>" not in text
+        assert "verdict | over pipelines" not in text
+        assert "A report changed since several pipelines were judged together" in text
+
+
+def test_where_pipelines_differ_each_column_has_its_own_verdict(three):
+    other = {"n": 9, "share": 0.5, "low": 0.2, "high": 1, "share_logit": 0}
+    change(three[0], lambda contents: contents["meta"].update(underflow=other))
+    assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
+    text = (three[0] / "report/report.md").read_text()
+    assert "that of the logits does not | holds | not decided | the gradient" in text
+
+
+def test_tables_have_each_number_in_its_column(told):
+    first = json.loads((told / "transfer.json").read_text())
+    report = json.loads((told / "pipelines.json").read_text())["report"]
+    by_title = {table["title"]: table for table in report["tables"]}
+    records = {each["name"]: each for each in first["meta"]["contrasts"]}
+    differences = by_title["Differences in AUROC, pipeline by pipeline"]["rows"]
+    assert {row[0] for row in differences} == set(records)
+    for name, mean, low, high, told_first, *_ in differences:
+        assert low < mean < high
+        assert mean == pytest.approx(records[name]["value"] + AHEAD)
+        expected = "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**records[name])
+        assert told_first == expected
+    success = {row["tested_on"]: row["attack_success_rate"] for row in first["rows"]}
+    table = by_title["The pipelines"]
+    assert table["header"][3:] == [f"success of {attack}" for attack in success]
+    assert [row[3:] for row in table["rows"]] == [list(success.values())] * 3
+    matrix = by_title["AUROC, all pairs"]
+    whole = [row for row in first["rows"] if row["subset"] == "all"]
+    (fgsm,) = [r["auroc"] for r in whole if (r["detector"], r["tested_on"]) == ("spd", "fgsm")]
+    (line,) = [row for row in matrix["rows"] if row[0] == "spd"]
+    assert line[matrix["header"].index("fgsm")] == f"{fgsm + AHEAD:.3f} ± {AHEAD:.3f}"
+
+
+def test_the_finding_names_the_best_detector_first_and_flags_what_was_not_run(told):
+    report = json.loads((told / "pipelines.json").read_text())["report"]
+    means = [float(value) for value in re.findall(r" (\d\.\d{3}) ±", report["finding"])]
+    assert len(means) > 2
+    assert means == sorted(means, reverse=True)
+    (flag,) = [flag for flag in report["flags"] if flag["name"] == "Protocols that were not run"]
+    assert "run_2: strength, shift, threshold, speed, white-box." in flag["sentence"]
+    assert "transfer" not in flag["sentence"]
+
+
+def test_other_options_of_the_evaluation_are_flagged(three, capsys):
+    change(three[1], lambda contents: contents["meta"]["options"].update(resamples=7))
+    assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
+    assert "same options of transfer" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_file_of_an_older_version_is_named(told):
+    change(told.parent, lambda contents: contents["meta"].pop("claims"), "pipelines")
+    with pytest.raises(ValueError, match=r"pipelines\.json is of an older version: delete it"):
+        write_report(Run(told.parent))
+
+
+def test_pipelines_that_contradict_each_other_are_flagged(three, capsys):
+    def underflow(share, low):
+        return lambda c: c["meta"].update(underflow={"n": 9, "share": share, "low": low, "high": 1, "share_logit": 0})
+
+    change(three[0], underflow(0.5, 0.2))
+    for run in three[1:]:
+        change(run, underflow(0, 0))
+    assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
+    assert "On one pipeline it holds and on another it does not: 10." in capsys.readouterr().out.replace("\n", " ")
+    claims = json.loads((three[0] / "report/pipelines.json").read_text())["meta"]["claims"]
+    (tenth,) = [claim for claim in claims if claim["number"] == "10"]
+    assert tenth["verdict"] == "not decided"
+    assert tenth["each"] == {"run": "holds", "run_1": "does not hold", "run_2": "does not hold"}
+
+
+def test_two_pipelines_decide_nothing_and_are_flagged(three, capsys):
+    assert evaluate.main(["pipelines", "--run", str(three[0]), "--others", f"[{three[2]}]"]) == 0
+    assert "2 pipelines; a claim needs 3" in capsys.readouterr().out
+    claims = json.loads((three[0] / "report/pipelines.json").read_text())["meta"]["claims"]
+    assert {claim["verdict"] for claim in claims} == {"not decided"}
+
+
+def test_a_run_alone_is_told_how_to_repeat_it(evaluated, capsys):
+    assert evaluate.main(["pipelines", "--run", str(evaluated)]) == 1
+    error = capsys.readouterr().err
+    assert "stands alone" in error
+    assert "--pipelines 3" in error
+    assert not (evaluated / "report/pipelines.json").exists()

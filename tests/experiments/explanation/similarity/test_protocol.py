@@ -1,0 +1,220 @@
+"""evaluate.py similarity, on a finished run."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import yaml
+from scipy.stats import spearmanr
+
+import evaluate
+from attacks import FGSM
+from experiments.evaluation.protocols import PROTOCOLS
+from experiments.explanation.similarity import versions
+from experiments.explanation.similarity.figures import figures, panels
+from experiments.explanation.similarity.findings import judge
+from experiments.explanation.similarity.flags import flags
+from experiments.explanation.similarity.measured import Unmoved, left_out, measure
+from experiments.explanation.similarity.protocol import similarity, with_fast_lime
+from experiments.explanation.similarity.records import Similarities, records
+from experiments.explanation.similarity.tables import tables
+from experiments.explanation.similarity.versions import Plan, Version, images_of, plan_of, sign_noise
+from experiments.explanation.subject import explained
+from experiments.results.bootstrap import Estimates
+from experiments.results.result import read_result, write_result
+from saliency import LIME, GradCAM, Gradient, GuidedBackprop, Jacobian, Random, SmoothGrad
+from tests.experiments.explanation.similarity import made_up
+from tests.experiments.studies import copy_of, study_of
+from tests.test_configs import ROOT
+
+METHODS = {"guided": GuidedBackprop(), "cam": GradCAM(), "smooth": SmoothGrad(samples=2), "noise": Random()}
+FEW = {"images": 12, "epsilons": [0.2, 0.05], "targets": [3, 1], "methods": METHODS, "resamples": 50}
+
+
+def similarities(finished, **options):
+    """Return what the protocol measures, without its pictures."""
+    subject = explained(study_of(finished, **FEW | options))
+    plan = plan_of(subject)
+    return Similarities(measure(subject, plan), Estimates(len(subject.images), plan.resamples))
+
+
+@pytest.fixture(scope="module")
+def found(finished):
+    return similarity(study_of(finished, **FEW))
+
+
+def one(found, **wanted):
+    (row,) = [row for row in found.rows if all(row[key] == value for key, value in wanted.items())]
+    return row
+
+
+def test_rows_are_the_similarities_of_the_maps_of_the_predicted_classes(finished, found):
+    subject = explained(study_of(finished, **FEW))
+    model, images = subject.classifier, subject.images
+    attacked = FGSM(epsilon=0.2)(model, images)
+    maps = [GuidedBackprop().attributions(model, each).flatten(1) for each in (images, attacked)]
+    expected = [spearmanr(first, second).statistic for first, second in zip(*maps, strict=True)]
+    row = one(found, method="guided", metric="spearman", version="untargeted", epsilon=0.2, subset="all")
+    assert row["mean"] == pytest.approx(sum(expected) / 12, abs=1e-6)
+    with torch.no_grad():
+        fooled = int((model(attacked).argmax(1) != subject.predictions).sum())
+    part = one(found, method="guided", metric="spearman", version="untargeted", epsilon=0.2, subset="fooled")
+    assert part["n"] + part["undefined"] == fooled
+
+
+def test_everything_is_there(found):
+    assert {row["method"] for row in found.rows} == set(METHODS)
+    assert {(row["version"], row["epsilon"], row["target"]) for row in found.rows} == {
+        *((kind, epsilon, None) for kind in ("untargeted", "sign noise") for epsilon in (0.05, 0.2)),
+        *(("targeted", 0.2, target) for target in (None, 1, 3)),
+        ("fresh noise", None, None),
+        ("another image", None, None),
+    }
+    assert list(found.figures) == ["", "controls", "targets", "maps_1", "maps_2", "maps_3"]
+    assert all(picture.startswith(b"\x89PNG") for picture in found.figures.values())
+    assert len(found.meta["claims"]) == 6
+    assert [flag.name for flag in found.flags if flag.raised] in ([], ["Similarities are defined"])
+
+
+def test_fresh_noise_moves_only_methods_with_noise(found):
+    means = {name: one(found, method=name, metric="spearman", version="fresh noise")["mean"] for name in METHODS}
+    assert means["guided"] == means["cam"] == pytest.approx(1)
+    assert 0.2 < means["smooth"] < 0.999
+    assert abs(means["noise"]) < 0.1
+
+
+def test_it_is_the_same_again_and_can_be_written(finished, found, tmp_path):
+    again = similarities(finished)
+    assert list(records(again)) == found.rows
+    assert panels(again.measured)["maps_2"] == found.figures["maps_2"]
+    write_result(found, tmp_path)
+    assert json.loads((tmp_path / "similarity.json").read_text())["meta"]["reduction"] == "mean"
+
+
+def test_an_attack_that_does_nothing_is_flagged(finished):
+    weak = similarities(finished, epsilons=[1e-6], targeted_epsilon=1e-6, methods={"plain": Gradient()}, images=5)
+    assert [flag.name for flag in flags(weak) if flag.raised] == ["The attacks succeed"]
+    assert weak.mean("plain", "ssim", Version("untargeted", 1e-6), "fooled") is None
+    assert weak.measured.unmoved["plain"].difference == 0
+
+
+def test_maps_that_change_from_one_time_to_the_next_are_flagged():
+    found = made_up.similarities(lambda *_: 0.5)
+    steady = Unmoved(0.0, {"ssim": torch.tensor([1.0, torch.nan])})
+    moved = Unmoved(0.2, {"ssim": torch.tensor([1.0, 0.7])})
+    for second, raised in ((steady, False), (moved, True)):
+        seen = replace(found, measured=replace(found.measured, unmoved={"plain": steady, "cam": second}))
+        same, again = flags(seen)[1:3]
+        assert (same.raised, again.raised) == (raised, raised)
+    assert "by at most 0.3 (cam)" in same.sentence
+    assert "by at most 0.2 (cam)" in again.sentence
+
+
+def test_maps_that_are_constant_are_flagged(finished, monkeypatch):
+    monkeypatch.setattr(Jacobian, "attribute", lambda _, problem: torch.ones_like(problem.images))
+    flat = similarities(finished, methods={"flat": Jacobian(), "cam": GradCAM()})
+    flag = next(flag for flag in flags(flat) if flag.name == "Similarities are defined")
+    assert flag.raised
+    assert "flat, Spearman 100 %" in flag.sentence
+    rows = list(records(flat))
+    assert {row["mean"] for row in rows if row["method"] == "flat"} == {None}
+    told = [tables(flat, judge(flat)), figures(flat) and rows]
+    assert "nan" not in json.dumps(told, default=str, allow_nan=False)
+
+
+def test_one_image_has_no_other(finished):
+    alone = similarities(finished, images=1)
+    assert Version("another image") not in {version for _, version in alone.measured.alike}
+    assert alone.mean("cam", "hog", Version("another image")) is None
+
+
+def test_lime_is_quick_and_left_out_of_targeted_attacks_unless_it_is_asked_for(finished):
+    subject = explained(study_of(finished, images=2))
+    quick = with_fast_lime(subject)
+    assert quick.methods["lime"] == LIME(samples=100)
+    assert [name for name in quick.methods if left_out(quick, name)] == ["lime"]
+    given = explained(study_of(finished, images=2, methods={"mine": LIME(samples=7)}))
+    assert with_fast_lime(given).methods == {"mine": LIME(samples=7)}
+    assert not left_out(given, "mine")
+    without = replace(quick, methods={"cam": GradCAM(), "lime": LIME(samples=5)})
+    plan = Plan([0.1], 0.1, [0], "mean", 10)
+    found = Similarities(measure(without, plan), Estimates(2, 10))
+    assert found.targeted_methods == ["cam"]
+    first = next(table for table in tables(found, judge(found)) if "Table 1" in table.title)
+    assert first.rows[1] == ["lime", 0, *[None] * 8]
+    assert first.note.endswith("left out unless --methods names it: lime. Bold: the least similar.")
+    assert found.mean("lime", "hog", Version("untargeted", 0.1)) is not None
+
+
+def test_noise_has_the_attacks_size_and_is_the_same_for_every_epsilon():
+    images = torch.rand(3, 3, 8, 8) * 0.4 + 0.3
+    small, large = (sign_noise(images, epsilon) - images for epsilon in (0.1, 0.3))
+    assert torch.allclose(small.abs(), torch.full_like(small, 0.1), atol=1e-6)
+    assert torch.equal(small.sign(), large.sign())
+    assert abs(small.sign().mean()) < 0.2
+    assert torch.equal(sign_noise(images[:1], 0.1), sign_noise(images, 0.1)[:1])
+    assert not torch.equal(small[0].sign(), small[1].sign())
+    assert sign_noise(images, 1.0).min() == 0
+
+
+def test_targeted_versions_go_towards_their_target(finished):
+    subject = explained(study_of(finished, images=10))
+    with torch.no_grad():
+        nearer = [
+            subject.classifier(images_of(Version("targeted", 0.1, target), subject)).softmax(1)[:, target].mean()
+            - subject.classifier(subject.images).softmax(1)[:, target].mean()
+            for target in (2, 7)
+        ]
+    assert min(nearer) > 0
+
+
+def test_the_epsilon_of_reference_is_the_nearest():
+    assert Plan([0.01, 0.1, 0.3], 0.2, [0], "mean", 10).reference == 0.3
+    assert Plan([0.01, 0.1, 0.5], 0.2, [0], "mean", 10).reference == 0.1
+
+
+def test_many_classes_have_some_of_them_as_targets(finished, monkeypatch):
+    subject = explained(study_of(finished, images=2))
+    assert list(plan_of(subject).targets) == list(range(10))
+    monkeypatch.setattr(versions, "MANY", 5)
+    monkeypatch.setattr(versions, "FEW", 4)
+    assert list(plan_of(subject).targets) == [0, 3, 6, 9]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epsilons": []}, r"epsilons and targeted_epsilon must lie in \(0, 1\], got \[\] and 0.2"),
+        ({"epsilons": [0.0]}, "must lie in"),
+        ({"targeted_epsilon": 1.2}, "must lie in .* and 1.2"),
+        ({"targets": [10]}, r"targets must be classes from 0 to 9, at least one, or null; got \[10\]"),
+        ({"targets": []}, "targets must be classes"),
+        ({"reduction": "median"}, "reduction must be one of max, l1, positive, mean, got 'median'"),
+        ({"images": 0}, "images must be at least 1"),
+    ],
+)
+def test_wrong_options_are_told(finished, options, message):
+    with pytest.raises(ValueError, match=message):
+        similarity(study_of(finished, **options))
+
+
+def test_from_the_command_line(finished, tmp_path, capsys):
+    run = copy_of(finished, tmp_path)
+    methods = tmp_path / "methods.yaml"
+    given = {"grad_cam": {"class_path": "saliency.GradCAM"}, "mine": {"class_path": "saliency.Gradient"}}
+    methods.write_text(yaml.safe_dump({"methods": given, "images": 4, "epsilons": [0.1, 0.2], "targets": [1]}))
+    command = ["similarity", "--run", str(run), "--device", "cpu", "--config", str(methods), "--resamples", "20"]
+    assert evaluate.main([*command, "--reduction", "l1"]) == 0
+    assert "The paper's findings" in capsys.readouterr().out
+    contents = read_result(run / "report" / "similarity.json")
+    assert contents["meta"]["reduction"] == "l1"
+    assert set(contents["meta"]["methods"]) == set(given)
+    assert "Similarity of saliency maps under attack" in (run / "report" / "report.html").read_text()
+    assert evaluate.main([*command, "--reduction", "median"]) == 2
+    assert evaluate.main([*command, "--targets", "[77]"]) == 1
+
+
+def test_the_file_of_options_writes_the_defaults_out():
+    written = yaml.safe_load((ROOT / "explain" / "similarity.yaml").read_text())
+    assert written == {name: option.default for name, option in PROTOCOLS["similarity"].options.items()}

@@ -1,0 +1,594 @@
+"""evaluate.py enhance: pixels in a map's order, statistics, verdicts, and the whole on a small run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata, spearmanr
+from sklearn.metrics import auc
+from torch import nn
+
+import evaluate
+from attacks import BIM, FGSM, WarmCarliniWagnerL2
+from experiments.evaluation.command import _parser
+from experiments.evaluation.protocols import PROTOCOLS
+from experiments.explanation.enhance import findings, measured
+from experiments.explanation.enhance import grids as pictures
+from experiments.explanation.enhance import setting as enhance_setting
+from experiments.explanation.enhance.answer import finding, said
+from experiments.explanation.enhance.charts import styles_of
+from experiments.explanation.enhance.classes import NATURAL, OTHER, SAME, class_pairs, multi_label
+from experiments.explanation.enhance.curves import Statistic, mean_of, recovery_of
+from experiments.explanation.enhance.findings import above, all_above, judge
+from experiments.explanation.enhance.flags import flags_of
+from experiments.explanation.enhance.maps import Maps
+from experiments.explanation.enhance.measured import LABEL_LEAK, PERTURBATION
+from experiments.explanation.enhance.methods import ALWAYS, ENHANCED, PLAIN, RANDOM
+from experiments.explanation.enhance.multi_label import MultiLabel
+from experiments.explanation.enhance.pixels import filling, perturbed, ranks
+from experiments.explanation.enhance.protocol import enhance, find
+from experiments.explanation.enhance.setting import of_kind, prepare, subject
+from experiments.explanation.enhance.tables import rows_of as records
+from experiments.explanation.enhance.tables import tables_of
+from experiments.explanation.subject import Explained
+from experiments.results.bootstrap import Interval, Resampling
+from experiments.results.result import read_result
+from saliency import LIME, Enhanced, GradCAM, Gradient, GuidedBackprop
+from tests.data.pictures import write
+from tests.data.voc import write_voc
+from tests.experiments.studies import copy_of, study_of
+
+CONFIG = Path(evaluate.__file__).parent / "configs/explain/enhance.yaml"
+METHODS = {"grad_cam": GradCAM(), "gradient": Gradient()}
+SHARES = [0.0, 0.1, 0.3]
+
+
+@pytest.fixture(scope="module")
+def options():
+    return {"images": 30, "methods": METHODS, "shares": SHARES, "resamples": 50}
+
+
+@pytest.fixture(scope="module")
+def found(finished, options):
+    return enhance(study_of(finished, **options))
+
+
+@pytest.fixture(scope="module")
+def everything(finished, options):
+    return find(study_of(finished, **options))
+
+
+@pytest.fixture(scope="module")
+def setting(everything):
+    return everything.setting
+
+
+def rows_of(found, **wanted):
+    return [row for row in found.rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def statistic(value, spread=0.01):
+    return Statistic(value, torch.linspace(value - spread, value + spread, 101), 10)
+
+
+def test_pixels_rank_by_the_map_and_ties_by_chance():
+    maps = torch.tensor([[3.0, 5.0, 4.0], [1.0, 1.0, 1.0]]).view(2, 1, 1, 3)
+    assert ranks(maps)[0].tolist() == [[2, 0, 1]]
+    assert sorted(ranks(maps)[1].flatten().tolist()) == [0, 1, 2]
+    tied = ranks(torch.zeros(40, 1, 1, 8))
+    assert torch.equal(tied, ranks(torch.zeros(40, 1, 1, 8)))
+    first = (tied == 0).flatten(1).float().mean(0)
+    assert ((first > 0.02) & (first < 0.35)).all()  # each place comes first now and then
+    assert ranks(maps[:0]).shape == (0, 1, 3)
+
+
+@given(st.integers(0, 10_000))
+def test_ranks_are_scipys_where_there_are_no_ties(seed):
+    maps = torch.randn(3, 1, 4, 5, generator=torch.Generator().manual_seed(seed))
+    expected = rankdata(-maps.flatten(1).numpy(), axis=1, method="ordinal") - 1
+    assert ranks(maps).flatten(1).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("share", "count"), [(0, 0), (0.1, 2), (0.5, 8), (1, 16)])
+def test_the_first_pixels_are_replaced_in_all_channels(share, count):
+    images, fillings = torch.rand(2, 3, 4, 4), torch.full((2, 3, 4, 4), 2.0)
+    places = ranks(torch.rand(2, 1, 4, 4))
+    changed = perturbed(images, places, share, fillings)
+    replaced = changed == 2
+    assert torch.equal(replaced[:, 0], places < count)
+    assert torch.equal(replaced.all(1), replaced.any(1))
+    assert torch.equal(changed[~replaced], images[~replaced])
+
+
+def test_what_pixels_become():
+    images = torch.rand(2, 3, 8, 10)
+    mean = filling(images, "mean")
+    assert torch.allclose(mean[1, 2], images[1, 2].mean().expand(8, 10))
+    noise = filling(images, "noise")
+    assert torch.equal(noise, filling(1 - images, "noise"))
+    assert not torch.equal(noise[0], noise[1])
+    flat = torch.full((1, 1, 9, 9), 0.3)
+    assert torch.allclose(filling(flat, "blur"), flat)
+    assert filling(images, "blur").var() < 0.8 * images.var()
+    for fill in ("mean", "noise", "blur"):
+        assert filling(images, fill).shape == images.shape
+        assert filling(images[:0], fill).shape == (0, 3, 8, 10)
+
+
+def test_statistics_of_a_curve():
+    right = torch.tensor([[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]], dtype=torch.bool)
+    shares = (0.0, 0.1, 0.3, 0.5)
+    found = recovery_of(right, shares, Resampling(4, 400))
+    assert [each.value for each in found.accuracy] == [0, 0.5, 0.75, 0.25]
+    assert (found.best.value, found.best_share) == (0.75, 0.3)
+    assert found.area.value == pytest.approx(auc(shares, [0, 0.5, 0.75, 0.25]) / 0.5)
+    assert (found.best.replicates >= torch.stack([each.replicates for each in found.accuracy]).amax(0)).all()
+    assert found.area.replicates.mean().item() == pytest.approx(found.area.value, abs=0.03)
+    same = found.area.minus(found.area).interval
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_a_mean_knows_what_is_not_defined():
+    values = torch.tensor([1.0, torch.nan, 3.0])
+    found = mean_of(values, Resampling(3, 200))
+    assert (found.value, found.n) == (2, 2)
+    known = found.replicates[~found.replicates.isnan()]
+    assert 1 <= known.min() <= known.max() <= 3
+    assert len(known) < 200  # the resamples of the undefined one alone
+    assert mean_of(torch.full((3,), torch.nan), Resampling(3, 20)) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([0.5, 0.6], "holds"),
+        ([0.5, 0.1], "not decided"),
+        ([0.5, 0.1, -0.5], "does not hold"),
+        ([-0.5], "does not hold"),
+        ([], "not decided"),
+    ],
+)
+def test_a_claim_about_all_needs_all(values, verdict):
+    assert all_above([statistic(value, spread=0.2) for value in values], 0) == verdict
+
+
+def test_verdicts_are_by_the_interval():
+    assert [above(statistic(value, 0.1), 0.9) for value in (1.0, 0.95, 0.7)] == [
+        "holds",
+        "not decided",
+        "does not hold",
+    ]
+    assert [said(each) for each in ("holds", "does not hold", "not decided")] == [
+        "holds",
+        "does not hold",
+        "is not decided",
+    ]
+
+
+def test_the_images_that_count(finished, setting):
+    labels, every = setting.labels, setting.explained
+    assert 0 < len(setting) <= setting.right <= 30
+    assert torch.equal(setting.clean.predictions, labels)
+    assert (setting.adversarial.predictions != labels).all()
+    assert setting.success.value == pytest.approx(len(setting) / setting.right)
+    assert setting.attack == WarmCarliniWagnerL2()  # the run has none of Carlini and Wagner
+    assert set(every.methods) == {*METHODS, *ALWAYS}
+    expected = WarmCarliniWagnerL2()(every.classifier, setting.clean.images)
+    assert torch.allclose(setting.adversarial.images, expected, atol=1e-5)
+    change, noise = (each.images - setting.clean.images for each in (setting.adversarial, setting.noise))
+    assert (noise.flatten(1).norm(dim=1) <= change.flatten(1).norm(dim=1) + 1e-5).all()
+    named = prepare(subject(study_of(finished, images=30, methods=METHODS, attack="fgsm")))
+    assert (named.attack_name, named.attack) == ("fgsm", FGSM(epsilon=0.1))
+
+
+def test_lime_is_quicker_where_no_methods_are_given(finished):
+    every = subject(study_of(finished, images=20))
+    assert every.methods["lime"] == LIME(samples=150)
+    given = subject(study_of(finished, images=20, methods={"lime": LIME(samples=70)}))
+    assert given.methods["lime"] == LIME(samples=70)
+
+
+@pytest.mark.parametrize(("name", "method"), [(ENHANCED, Enhanced()), ("gradient", Gradient())])
+@pytest.mark.parametrize("fill", ["mean", "blur"])
+def test_accuracy_recovered_is_recomputed_image_by_image(found, setting, name, method, fill):
+    classifier, adversarial = setting.explained.classifier, setting.adversarial
+    for share in SHARES:
+        right = 0
+        for row, image in enumerate(adversarial.images):
+            maps = method(classifier, image[None], adversarial.predictions[row : row + 1])
+            chance = torch.randperm(maps.numel(), generator=torch.Generator().manual_seed(row)).tolist()
+            values = maps.flatten().tolist()
+            first = sorted(chance, key=lambda place, values=values: -values[place])[: round(share * maps.numel())]
+            changed = image.clone().flatten(1)
+            changed[:, first] = filling(image[None], fill)[0].flatten(1)[:, first]
+            right += int(classifier(changed.view_as(image)[None]).argmax()) == int(setting.labels[row])
+        (row,) = rows_of(found, part="recovered", map=name, fill=fill, share=share, measure="accuracy")
+        assert row["value"] == pytest.approx(right / len(setting), abs=1.01 / len(setting))
+        assert row["n"] == len(setting)
+
+
+def test_no_accuracy_is_left_before_anything_is_perturbed(found):
+    assert {row["value"] for row in rows_of(found, part="recovered", share=0.0, measure="accuracy")} == {0}
+    assert {row["value"] for row in rows_of(found, part="clean", share=0.0, measure="accuracy")} == {1}
+
+
+def test_oracles_are_told_and_not_ranked(found, setting):
+    assert {row["map"] for row in rows_of(found, part="recovered")} == {*METHODS, *ALWAYS, LABEL_LEAK, PERTURBATION}
+    assert {row["against"] for row in rows_of(found, part="lead")} == {*METHODS, *ALWAYS} - {ENHANCED}
+    second = [sorted(logits.tolist())[-2] for logits in setting.adversarial.logits]
+    true = [logits[label].item() for logits, label in zip(setting.adversarial.logits, setting.labels, strict=True)]
+    assert found.meta["rivals_true"] == sum(one == two for one, two in zip(second, true, strict=True))
+    ranked = [row[0] for row in found.tables[0].rows if "oracle" not in row[0]]
+    assert len(ranked) == len({*METHODS, *ALWAYS})
+
+
+def test_leads_are_differences_of_the_table(found):
+    areas = {r["map"]: r["value"] for r in rows_of(found, part="recovered", fill="mean", measure="mean over shares")}
+    for row in rows_of(found, part="lead", measure="mean over shares"):
+        assert row["value"] == pytest.approx(areas[ENHANCED] - areas[row["against"]])
+        assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_reactions_are_scipys_spearman(found, setting):
+    method, model = Gradient(), setting.explained.classifier
+    versions = [
+        (setting.clean, setting.clean),
+        (setting.adversarial, setting.adversarial),
+        (setting.clean, setting.adversarial),
+        (setting.noise, setting.noise),
+    ]
+    maps = [method(model, version.images, classes.predictions).flatten(1) for version, classes in versions]
+    for other, measure in zip(maps[1:], ("attack", "class alone", "noise"), strict=True):
+        expected = [spearmanr(one, two).statistic for one, two in zip(maps[0], other, strict=True)]
+        (row,) = rows_of(found, part="reaction", map="gradient", measure=f"Spearman, {measure}")
+        assert row["value"] == pytest.approx(sum(expected) / len(expected), abs=1e-4)
+    assert RANDOM not in {row["against"] for row in rows_of(found, part="reaction")}
+
+
+def pairs_of(every):
+    return class_pairs(every, *multi_label(every), 50)
+
+
+def test_class_pairs_by_hand(setting):
+    """Three images of two classes: each with itself under its classes, the first with the second under one class."""
+    every, classes = setting.explained, ((0, 1), (2, 3), (4, 5))
+    images = every.images[:3]
+    pairs = class_pairs(every, "made up", MultiLabel(images, classes), 50)
+    assert set(pairs.compared) == {(m, s) for m in (PLAIN, "gradient") for s in (SAME, OTHER, NATURAL)}
+    assert (pairs.images, pairs.source, pairs.chance) == (3, "made up", pytest.approx(0.2))
+    ratios = {}
+    for name, method in {PLAIN: GuidedBackprop(), "gradient": Gradient()}.items():
+        passed = {
+            (row, known): method.attributions(every.classifier, images[row : row + 1], torch.tensor([known])).numpy()
+            > 0
+            for row, known in [(0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5), (1, 0)]
+        }
+        same = [(passed[row, one] == passed[row, two]).mean() for row, (one, two) in enumerate(classes)]
+        ratios[name] = same, [(passed[0, 0] == passed[1, 0]).mean()]
+        for sample, expected in zip((SAME, OTHER), ratios[name], strict=True):
+            found = pairs.compared[name, sample]
+            assert found.values["Sim-Ratio, s > 0"].tolist() == pytest.approx(expected, abs=0.003)
+            assert found.means["Sim-Ratio, s > 0"].value == pytest.approx(sum(expected) / len(expected), abs=0.003)
+    same, other = ratios[PLAIN]
+    assert pairs.more_alike.value == pytest.approx((same[0] + same[1]) / 2 - other[0], abs=0.005)
+    assert pairs.more_alike.n == 1
+    natural = pairs.compared["gradient", NATURAL].values["Sim-Ratio, s > 0"]
+    two = every.logits[7].argsort(descending=True)[:2]
+    first, second = (Gradient().attributions(every.classifier, every.images[7:8], each[None]) > 0 for each in two)
+    assert natural[7].item() == pytest.approx((first == second).float().mean().item(), abs=0.003)
+
+
+def test_without_two_images_of_different_classes_there_is_no_figure_1(everything, setting):
+    every = setting.explained
+    alike = replace(every, labels=torch.zeros_like(every.labels))
+    assert class_pairs(alike, *multi_label(alike), 50) is None
+    without = replace(everything, pairs=None)
+    judged = judge(without)
+    assert [each.verdict for each in judged[:3]] == ["not decided"] * 3
+    assert len(judged) == 9
+    assert "not compared: there are no two images with several classes" in finding(without, judged)
+    assert {row["part"] for row in records(without)} == {row["part"] for row in records(everything)} - {"classes"}
+    assert len(tables_of(without, judged)) == len(tables_of(everything, judged)) - 1
+
+
+def test_one_photograph_is_enough(finished, tmp_path):
+    write(tmp_path / "one.jpg", seed=1, size=(32, 32))
+    options = {"images": 1, "photographs": str(tmp_path), "size": 32, "classifier": "tests.experiments.nets.Wide"}
+    found = enhance(study_of(finished, methods=METHODS, shares=SHARES, resamples=20, **options))
+    assert found.meta["classes_of"] is None
+    assert set(found.figures) == {"", "versions", "outcomes", "reaction"}
+    assert found.finding.startswith("A verdict needs at least 20 images, and here the number is 1.")
+
+
+def test_photographs_of_voc_take_the_place_of_composites(finished, options, tmp_path):
+    box = (20, 10, 40, 30)
+    write_voc(tmp_path, {"a": [("3", box), ("5", box), ("7", box)], "b": [("1", box), ("2", box)]})
+    pairs = pairs_of(subject(study_of(finished, **options, voc=str(tmp_path))))
+    assert (pairs.images, pairs.source) == (2, "Pascal VOC 2012, validation")
+    same, other = (pairs.compared[PLAIN, sample] for sample in (SAME, OTHER))
+    assert len(same.values["Avg-Diff"]) == 3 + 1
+    assert len(other.values["Avg-Diff"]) == 1
+    by_image = same.by_group["Avg-Diff"].tolist()
+    assert by_image == pytest.approx([same.values["Avg-Diff"][:3].mean().item(), same.values["Avg-Diff"][3].item()])
+
+
+def with_measured(everything, name, **changes):
+    changed = replace(everything.measured[name], **changes)
+    return replace(everything, measured={**everything.measured, name: changed})
+
+
+def judged_as(everything, part):
+    return next(each for each in judge(everything) if part in each.text)
+
+
+def test_methods_that_noise_changes_as_well_decide_nothing(everything, monkeypatch):
+    monkeypatch.setattr(findings, "FEWEST", 1)
+    similar = {"noisy": statistic(0.95), "attacked": statistic(0.9)}
+    for name in ("gradient", "grad_cam", PLAIN):
+        everything = with_measured(everything, name, **similar)
+    everything = with_measured(everything, "grad_cam", noisy=statistic(0.27), attacked=statistic(0.25))
+    judged = judged_as(everything, "All other methods")
+    assert judged.verdict == "holds"
+    _, _, left_out = judged.numbers.partition("; left out, under noise ")
+    assert left_out.startswith("grad_cam 0.270 [0.26")
+    assert "," not in left_out.partition("]")[2]
+    steady = with_measured(everything, "grad_cam", noisy=statistic(0.95))
+    assert judged_as(steady, "All other methods").verdict == "does not hold"
+
+
+def test_few_images_decide_nothing(everything, monkeypatch):
+    sure = replace(everything, pairs=replace(everything.pairs, more_alike=statistic(0.5)))
+    count = len(sure.setting)
+    assert count < findings.FEWEST
+    assert {each.verdict for each in judge(sure)} == {"not decided"}
+    assert all("a verdict needs at least 20 images, and here the number is " in each.numbers for each in judge(sure))
+    monkeypatch.setattr(findings, "FEWEST", 1)
+    assert judged_as(sure, "the image's, not the network's").verdict == "holds"
+
+
+def test_what_is_built_in_is_said_beside_the_verdict(everything, monkeypatch):
+    monkeypatch.setattr(findings, "FEWEST", 1)
+    count = len(everything.setting)
+    for name, value in {ENHANCED: 1.5, "gradient": 0.1, "grad_cam": 0.1, PLAIN: 0.1}.items():
+        everything = with_measured(everything, name, reactions=torch.full((count,), value))
+    everything = replace(everything, rivals_true=count, exchanged=0)
+    judged = judged_as(everything, "more strongly")
+    assert judged.verdict == "holds"
+    told = f"on 100% of {count} images the attacked one's runner-up is the clean one's class, on 0% also the reverse"
+    assert told in judged.numbers
+    answer = finding(everything, judge(everything))
+    assert told in answer
+    assert "holds, partly by construction" in answer
+    assert any(told in table.note for table in tables_of(everything, judge(everything)))
+
+
+def test_the_own_reaction_is_paired_over_images_known_in_both(everything, setting, monkeypatch):
+    """The clean map of the adversarial class is constant for the first image: its correlation is not known."""
+    rest = len(setting) - 1
+    known = iter(
+        [[0.9] + [0.1] * rest, [0.5] * (rest + 1), [torch.nan] + [0.3] * rest]  # attack, noise, class alone
+    )
+    monkeypatch.setattr(measured, "spearman", lambda _first, _second: torch.tensor(next(known)))
+    one = replace(setting, explained=replace(setting.explained, methods={ENHANCED: Enhanced()}))
+    found, *_ = measured.measure(one, Maps(one))
+    assert (found.beyond_class.value, found.beyond_class.n) == (pytest.approx(0.2), rest)
+    judged = judged_as(with_measured(everything, ENHANCED, beyond_class=found.beyond_class), "not only to the class")
+    assert judged.numbers.endswith("class alone minus attack 0.200 [0.200, 0.200]")
+
+
+def test_every_finding_has_a_verdict_and_the_answer_says_it(found):
+    table = next(each for each in found.tables if each.title == "The paper's findings")
+    verdicts = {row[1]: row[2] for row in table.rows}
+    assert len(verdicts) == 9
+    assert set(verdicts.values()) <= {"holds", "does not hold", "not decided"}
+    most = next(verdict for text, verdict in verdicts.items() if "than of all other maps" in text)
+    assert f"more than all others {said(most)}" in found.finding
+    own = rows_of(found, part="recovered", map=ENHANCED, fill="mean", measure="mean over shares")[0]
+    assert f"{own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}]" in found.finding
+
+
+def raised(found):
+    return {flag.name: flag.raised for flag in flags_of(found)}
+
+
+def test_flags_of_made_up_numbers(everything):
+    kept = everything.setting
+    low, high = (
+        raised(replace(everything, setting=replace(kept, success=Interval(value, value, value))))
+        for value in (0.89, 0.9)
+    )
+    assert (low["The attack succeeds"], high["The attack succeeds"]) == (True, False)
+    assert not high["Maps are deterministic"]
+    assert not high["Enhanced maps of a class and its rival share no value"]
+    overlapping = replace(everything.ablated[0], overlapping=1)
+    sharing = raised(replace(everything, ablated=[overlapping, *everything.ablated[1:]]))
+    assert sharing["Enhanced maps of a class and its rival share no value"]
+    for best in (RANDOM, "gradient"):
+        changed = replace(everything.measured[best].recovered, area=statistic(0.99))
+        assert raised(with_measured(everything, best, recovered=changed))["Random is not best"] == (best == RANDOM)
+
+
+def test_what_guessing_would_know_as_well_is_not_checked(everything):
+    name, pairs = "The classifier knows the images with several classes", everything.pairs
+    for value, chance, expected in [(0.5, 0.2, False), (0.2, 0.2, True), (1.0, 1.0, None)]:
+        changed = replace(pairs, recognised=statistic(value), chance=chance)
+        assert raised(replace(everything, pairs=changed))[name] is expected
+    assert raised(replace(everything, pairs=None))[name] is None
+
+
+def test_the_oracle_is_the_studied_method_with_another_rival(setting):
+    """Where the true class is the rival of all, the two are one, whatever the method's settings."""
+    for own in (Enhanced(normalisation="maximum", reduction="max"), Enhanced(base=OddGuided())):
+        methods = {**setting.explained.methods, ENHANCED: own}
+        changed = replace(setting, explained=replace(setting.explained, methods=methods))
+        changed = replace(changed, labels=Maps(changed).rivals)
+        found = {each.name: each for each in measured.measure(changed, Maps(changed))}
+        one, leak = found[ENHANCED], found[LABEL_LEAK]
+        assert one.positive.value == leak.positive.value
+        assert [each.value for each in one.recovered.accuracy] == [each.value for each in leak.recovered.accuracy]
+    usual = Enhanced()(setting.explained.classifier, setting.adversarial.images, setting.adversarial.predictions)
+    assert one.positive.value != pytest.approx((usual > 0).float().mean().item(), abs=0.001)
+
+
+def test_pixels_above_0(found, setting):
+    maps = Enhanced()(setting.explained.classifier, setting.adversarial.images, setting.adversarial.predictions)
+    (row,) = rows_of(found, part="recovered", map=ENHANCED, measure="pixels above 0")
+    assert row["value"] == pytest.approx(sum((image > 0).float().mean().item() for image in maps) / len(maps), abs=1e-3)
+    assert 0 < row["value"] < 1
+    shown = next(line for line in found.tables[0].rows if line[0] == "enhanced guided backprop")
+    assert shown[-1] == f"{row['value']:.1%}"
+
+
+@pytest.mark.parametrize("attack", ["fgsm", None])
+def test_pictures_show_each_attack_once(setting, monkeypatch, attack):
+    """Also where the studied attack is one that is shown anyway."""
+    shown = []
+    monkeypatch.setattr(pictures, "grid", lambda _title, columns, rows, *_, **__: shown.append((columns, rows)) or b"")
+    named = replace(setting, attack_name=attack or setting.attack_name)
+    pictures.versions(named)
+    pictures.outcomes(named)
+    (_, rows), (columns, _) = shown
+    count = len({name for name, _ in rows if not name.startswith("clean")})
+    assert [name.partition("\n")[0] for name, _ in rows[: count + 1]] == ["clean", "fgsm", "bim", "cw"]
+    assert columns == [
+        "clean",
+        *(f"{name}, {end}" for end in ("failed", "successful") for name in ("fgsm", "bim")),
+        f"{named.attack_name} of this study, successful",
+    ]
+
+
+def test_a_default_attack_takes_no_name_of_the_run(finished, options):
+    study = study_of(finished, **options)
+    assert of_kind(study, (BIM,), "none", BIM())[0] == "none, default"
+
+
+def test_lines_are_told_apart():
+    names = [f"method {number}" for number in range(40)] + [ENHANCED, PLAIN, RANDOM, PERTURBATION]
+    styles = styles_of(names, ENHANCED, (PLAIN, RANDOM), [PERTURBATION])
+    assert sorted(styles) == sorted(names)
+    assert len({(each["color"], each["marker"]) for each in styles.values()}) == len(names)
+
+
+def test_nothing_recovered_is_best_nowhere(everything):
+    none = recovery_of(torch.zeros(3, 2, dtype=torch.bool), (0.1, 0.2), Resampling(3, 50))
+    assert (none.best.value, none.best_share) == (0, None)
+    setting = replace(everything.setting, shares=(0.1, 0.2))
+    changed = replace(with_measured(everything, ENHANCED, recovered=none), setting=setting)
+    answer = finding(changed, judge(changed))
+    assert "over shares from 10% to 20% (at best 0.000 [0.000, 0.000]), place" in answer
+    best = next(each for each in tables_of(everything, []) if each.title == "Best over the shares")
+    assert all(row[1].endswith("%") for row in best.rows)
+
+
+class OddGuided(GuidedBackprop):
+    """Guided backpropagation of which every second column is kept."""
+
+    def attribute(self, problem):
+        maps = super().attribute(problem)
+        maps[..., ::2] = 0
+        return maps
+
+
+class Smooth(nn.Sequential):
+    """A network without ReLUs."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+
+
+@pytest.mark.parametrize("methods", [None, {"gradient": Gradient()}], ids=["usual", "given"])
+def test_a_classifier_without_relus_is_refused_before_the_attack(finished, methods, monkeypatch):
+    monkeypatch.setattr(Explained, "attacked", None)
+    told = "enhance is about guided backpropagation, which is not defined for this classifier .*: give a classifier"
+    with pytest.raises(ValueError, match=told):
+        enhance(study_of(finished, methods=methods, images=5, classifier=f"{__name__}.Smooth"))
+
+
+@pytest.mark.parametrize(
+    ("methods", "told"),
+    [
+        (
+            {PLAIN: Gradient()},
+            "name guided_backprop is kept for saliency.GuidedBackprop, and was given to Gradient",
+        ),
+        ({ENHANCED: GradCAM()}, "enhanced_guided_backprop is kept for saliency.Enhanced of saliency.GuidedBackprop"),
+        ({ENHANCED: Enhanced(base=Gradient())}, "is kept for saliency.Enhanced of saliency.GuidedBackprop"),
+        ({"gradient": GradCAM()}, "the name gradient is kept for saliency.Gradient"),
+        ({RANDOM: Gradient()}, "the name random is kept for saliency.Random"),
+    ],
+)
+def test_names_are_kept(finished, methods, told):
+    with pytest.raises(ValueError, match=told):
+        subject(study_of(finished, images=5, methods=methods))
+
+
+def test_missing_photographs_are_told_before_the_attack(finished, options, monkeypatch):
+    monkeypatch.setattr(Explained, "attacked", None)
+    with pytest.raises(FileNotFoundError, match="Pascal VOC 2012 is not in nowhere"):
+        enhance(study_of(finished, **options, voc="nowhere"))
+
+
+def test_no_image_classified_right(finished, options, monkeypatch):
+    monkeypatch.setattr(Explained, "attacked", None)
+    wrong = property(lambda every: (every.labels + 1) % 10)
+    monkeypatch.setattr(Explained, "predictions", wrong)
+    with pytest.raises(ValueError, match="none of 30 images is classified right, and only such can be attacked: take"):
+        enhance(study_of(finished, **options))
+
+
+def test_a_failing_attack_on_many_images_is_weak(finished, options, monkeypatch):
+    monkeypatch.setattr(enhance_setting, "FEWEST", 1)
+    with pytest.raises(ValueError, match=r"is fooled by none .*: name a stronger attack by --attack"):
+        enhance(study_of(finished, **options, attack="none"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"shares": [0.1]}, r"at least two ascending numbers in \[0, 1\], got \[0.1\]"),
+        ({"shares": [0.2, 0.1]}, "ascending"),
+        ({"shares": [0, 1.5]}, r"ascending numbers in \[0, 1\]"),
+        ({"attack": "cw"}, "the run has no attack 'cw': it has fgsm, none"),
+        ({"attack": "none"}, r"only \d+ of 30 images are classified right, and none \(.*\) fools none of them: take"),
+        ({"images": 0}, "images must be at least 1, got 0"),
+        ({"voc": "nowhere"}, "Pascal VOC 2012 is not in nowhere"),
+    ],
+)
+def test_wrong_options_are_told(finished, options, wrong, told):
+    with pytest.raises((ValueError, FileNotFoundError), match=told):
+        enhance(study_of(finished, **(options | wrong)))
+
+
+def test_the_command_finds_the_same_again(finished, found, tmp_path, capsys):
+    run = copy_of(finished, tmp_path)
+    methods = {"grad_cam": {"class_path": "saliency.GradCAM"}, "gradient": {"class_path": "saliency.Gradient"}}
+    options = {"images": 30, "shares": SHARES, "resamples": 50, "methods": methods}
+    given = [text for name, value in options.items() for text in (f"--{name}", json.dumps(value))]
+    assert evaluate.main(["enhance", "--run", str(run), "--device", "cpu", *given]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Accuracy recovered (Figure 4)" in told
+    contents = read_result(run / "report/enhance.json")
+    assert contents["rows"] == found.rows
+    assert contents["report"]["finding"] == found.finding
+    assert contents["meta"]["fill"] == "mean"
+    names = ["enhance.png", *(f"enhance_{name}.png" for name in ("classes", "versions", "outcomes", "reaction"))]
+    assert contents["report"]["figures"] == names
+    assert [(run / "report" / name).read_bytes() for name in names] == list(found.figures.values())
+    assert all(list(row) == list(found.rows[0]) for row in found.rows)
+
+
+def test_another_fill_is_refused(finished):
+    assert evaluate.main(["enhance", "--run", str(finished), "--fill", "black"]) == 2
+
+
+def test_the_file_of_options_holds_the_defaults():
+    parsed = _parser().parse_args(["enhance", "--run", "runs/digits", "--config", str(CONFIG)])["enhance"]
+    assert {name: parsed[name] for name in PROTOCOLS["enhance"].options} == {
+        name: option.default for name, option in PROTOCOLS["enhance"].options.items()
+    }
+    written = {line.split(":")[0] for line in CONFIG.read_text().splitlines() if not line.startswith("#")}
+    assert written == set(PROTOCOLS["enhance"].options)

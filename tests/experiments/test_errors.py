@@ -1,0 +1,302 @@
+"""Errors become one sentence; those of a bug keep their traceback."""
+
+import copy
+import sys
+
+import lightning
+import pytest
+import torch
+import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+import evaluate
+import train
+from detectors import Classifier
+from experiments.errors import UsageError, guarded
+from experiments.refusals import one_sentence
+from saliency.checkpoints import Portable, save
+from tests.saliency.helpers import loader, short_trainer
+
+UNION = """Parser key "trainer.max_epochs":
+  Does not validate against any of the Union subtypes
+  Subtypes: [<class 'int'>, <class 'NoneType'>]
+  Errors:
+    - Expected a <class 'int'>
+    - Expected a <class 'NoneType'>
+  Given value type: <class 'str'>
+  Given value: x"""
+
+
+def raising(error):
+    def command(_arguments):
+        raise error
+
+    return command
+
+
+def test_union_message_becomes_one_line_with_key_expectation_and_value():
+    assert one_sentence(UNION) == "trainer.max_epochs: expected a whole number or null, got x"
+
+
+def test_rejected_key_is_explained_by_the_class_it_stands_under():
+    config = {"data": {"images": [{"class_path": "attacks.BIM", "init_args": {"stepsize": 1}}]}}
+    told = one_sentence("Option 'stepsize' is not accepted", [config])
+    assert told == (
+        "the key 'stepsize' is not accepted: here targeted, epsilon, step_size, steps are; did you mean 'step_size'"
+    )
+
+
+STOPPING = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "validation/loss"}}
+OPTIMISED = {"class_path": "attacks.OneOf", "init_args": {"attacks": [{"class_path": "attacks.BIM", "init_args": {}}]}}
+FIT = {
+    "model": {"class_path": "detectors.ID", "init_args": {"classifier": "no.ckpt"}},
+    "data": {
+        "class_path": "data.AdversarialData",
+        "init_args": {"images": {"class_path": "data.Digits"}, "classifier": "no.ckpt", "attack": OPTIMISED},
+    },
+    "trainer": {"max_epochs": 1, "callbacks": [STOPPING]},
+}
+ATTACK = "data.init_args.attack"
+MEMBER = f"{ATTACK}.init_args.attacks.0"
+SECTION = "the key {} is not accepted: here class_path, init_args are"
+
+
+def changed(path: str, value):
+    """Return the config of a fit with one value put at a path."""
+    config = copy.deepcopy(FIT)
+    *before, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    section = config
+    for part in before:
+        section = section[part]
+    section[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (
+            "model.class_path",
+            "detectors.JDS",
+            "model: class_path detectors.JDS names nothing; did you mean detectors.JSD",
+        ),
+        ("model.class_path", None, "class_path: expected text, the name of a class, got null"),
+        ("model.class_path", "Net", "model: expected the class_path of a class, as my_module.MyClass, got Net"),
+        ("model.class_path", "my-nets.Net", "model: expected the class_path of a class, as my_module.MyClass, got my-"),
+        (
+            "model.class_path",
+            "torch.nn.Linear",
+            "model: Import path torch.nn.Linear does not correspond to a subclass of ",
+        ),
+        ("model", 7, "model: expected the class_path of a LightningModule or null, got 7"),
+        ("model.init_args", "text", "model: the init_args of detectors.ID must be its arguments by name"),
+        ("model.init_agrs", {}, SECTION.format("'init_agrs'") + "; did you mean 'init_args'"),
+        (
+            "model.init_args.classifier",
+            7,
+            "classifier in model: expected text or the class_path of a Classifier, got 7",
+        ),
+        (
+            "model.init_args.schedule",
+            "cyclic",
+            "schedule in model: expected one of 'constant', 'one-cycle', got cyclic",
+        ),
+        ("modle", {"class_path": "detectors.ID"}, "the key 'modle' is not accepted: here "),
+        (
+            "data.init_args.images.class_path",
+            "data.Digtis",
+            "images in data: class_path data.Digtis names nothing; did",
+        ),
+        (
+            "data.init_args.images.init_args",
+            {"batch_size": None},
+            "batch_size in data: expected a whole number, got null",
+        ),
+        (f"{ATTACK}.class_path", "attacks.OneOff", "attack in data: class_path attacks.OneOff names nothing; did you "),
+        (
+            f"{ATTACK}.init_args",
+            {"attcks": []},
+            "the key 'attcks' is not accepted: here targeted, attacks are; did you mean",
+        ),
+        (f"{MEMBER}.class_path", "attacks.BMI", "attacks in data: class_path attacks.BMI names nothing; did you mean "),
+        (f"{MEMBER}.init_args.stepsize", 1, "the key 'stepsize' is not accepted: here targeted, epsilon, step_size, "),
+        (f"{MEMBER}.init_args.steps", [3], "steps in data: expected a whole number, got [3]"),
+        ("trainer", None, "trainer: expected keys with values, got null"),
+        ("trainer.max_epcohs", 3, "the key 'max_epcohs' is not accepted; did you mean 'max_epochs'"),
+        (
+            "trainer.callbacks.0.class_path",
+            "torch.Nothing",
+            "trainer.callbacks: class_path torch.Nothing names nothing",
+        ),
+        ("trainer.callbacks.0.init_args.monitor", 7, "monitor in trainer.callbacks: expected text, got 7"),
+    ],
+)
+def test_a_mistake_in_a_config_is_one_short_sentence_that_names_it(tmp_path, monkeypatch, capsys, path, value, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(changed(path, value)))
+    assert train.main(["fit", "--config", "fit.yaml"]) == 2
+    sentence = capsys.readouterr().err
+    assert sentence.startswith(f"error: {told}")
+    assert sentence.count("\n") == 1
+    assert len(sentence) < 250
+    assert [entry.name for entry in tmp_path.iterdir()] == ["fit.yaml"]
+
+
+def test_a_module_that_fails_on_import_is_told_with_its_reason(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_nets.py").write_text("import a_package_that_is_missing")
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(changed("model.class_path", "broken_nets.Net")))
+    assert train.main(["fit", "--config", str(tmp_path / "fit.yaml")]) == 2
+    told = capsys.readouterr().err
+    assert "model: class_path broken_nets.Net cannot be imported: " in told
+    assert "No module named 'a_package_that_is_missing'" in told
+
+
+@pytest.mark.parametrize(
+    ("methods", "told"),
+    [
+        ("{a: {class_path: saliency.Gradeint}}", "methods: class_path saliency.Gradeint names nothing; did you mean "),
+        (
+            "{a: {class_path: saliency.LIME, init_args: {samples: few}}}",
+            "samples in methods: expected a whole number, ",
+        ),
+        ("{a: 7}", "methods: expected the class_path of a SaliencyMethod, got 7"),
+        ("[saliency.LIME]", "methods: expected keys with values or null, got ['saliency.LIME']"),
+    ],
+)
+def test_a_mistake_in_an_option_of_a_protocol_is_told_alike(capsys, methods, told):
+    assert evaluate.main(["recover", "--run", "none", "--methods", methods]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {told}")
+
+
+def test_what_lightning_refuses_is_told(capsys):
+    assert guarded(lambda _: lightning.Trainer(accelerator="gpuu"), []) == 1
+    assert "invalid accelerator name" in capsys.readouterr().err
+    with pytest.raises(RuntimeError):
+        guarded(lambda _: torch.zeros(2) @ torch.zeros(3), [])
+
+
+@pytest.mark.parametrize(("command", "meant"), [("white_box", "white-box"), ("transfr", "transfer"), ("xyz", None)])
+def test_the_nearest_protocol_is_told(command, meant, capsys):
+    assert evaluate.main([command]) == 2
+    told = capsys.readouterr().err
+    assert f"invalid choice: '{command}'" in told
+    assert told.endswith(f"; did you mean {meant}\n") == (meant is not None)
+
+
+def test_required_argument_is_told_as_it_is_typed():
+    assert one_sentence("the following arguments are required: transfer.run").endswith("required: --run")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("wrong\nusage"), 2),
+        (ValueError("wrong\nvalue"), 1),
+        (FileNotFoundError("no such run"), 1),
+        (MisconfigurationException("flags that do not go together"), 1),
+    ],
+)
+def test_bad_input_is_one_line_and_a_status(error, status, capsys):
+    assert guarded(raising(error), []) == status
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+
+
+def test_operating_system_errors_name_the_file(tmp_path, capsys):
+    assert guarded(lambda _: (tmp_path / "none" / "file").write_text(""), []) == 1
+    assert "none/file: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_bug_in_a_library_keeps_its_traceback():
+    with pytest.raises(TypeError):
+        guarded(lambda _: torch.nn.functional.cross_entropy("no tensor", 3), [])
+
+
+def test_an_interruption_is_told_without_a_traceback(capsys):
+    assert guarded(raising(KeyboardInterrupt()), []) == 130
+    assert capsys.readouterr().err == "interrupted: what was finished is kept\n"
+
+
+def test_exit_statuses_pass_through():
+    assert guarded(raising(SystemExit(0)), []) == 0
+    assert guarded(raising(SystemExit(3)), []) == 3
+    assert guarded(raising(SystemExit("stopped")), []) == 1
+
+
+def test_a_key_in_a_file_put_over_another_is_looked_up_in_the_class_of_that_one():
+    base = {"model": {"class_path": "detectors.SMD", "init_args": {"classifier": "a.ckpt"}}}
+    told = one_sentence("Option 'scal' is not accepted", [base, {"model": {"init_args": {"scal": "log-odds"}}}])
+    assert told.startswith("the key 'scal' is not accepted")
+    assert "did you mean 'scale'" in told
+    assert "here  are" not in one_sentence("Option 'scal' is not accepted", [{"model": {"init_args": {"scal": 1}}}])
+
+
+class _WrongSignature(Classifier):
+    def training_step(self, batch, batch_idx, more):
+        pass
+
+
+class _WrongUse(Classifier):
+    def training_step(self, *_):
+        self.log("x", torch.rand(3))
+
+
+@pytest.mark.parametrize("kind", [_WrongSignature, _WrongUse])
+def test_a_bug_of_a_users_module_keeps_its_traceback(kind, tmp_path):
+    trainer = short_trainer(tmp_path, 1)
+    batches = loader(torch.rand(4, 1, 12, 12), torch.arange(4))
+    with pytest.raises((TypeError, ValueError)):
+        guarded(lambda _: trainer.fit(kind((1, 12, 12), 4, widths=(4,)), batches), [])
+
+
+OWN = """
+from detectors import Detector
+
+class Own(Detector):
+    def __init__(self, classifier, gain=1.0):
+        super().__init__(classifier, channels=1)
+        {kept}
+
+    def represent(self, images, logits=None):
+        {returned}
+"""
+
+
+def fit_own(tmp_path, monkeypatch, kept, returned):
+    """Fit a detector of a user's own; return the exit status."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_mistakes", raising=False)
+    Portable._known.pop("Own", None)  # as in a process of its own
+    (tmp_path / "own_mistakes.py").write_text(OWN.format(kept=kept, returned=returned))
+    save(Classifier((1, 28, 28), 10, widths=(4,)), "classifier.ckpt")
+    model = {"class_path": "own_mistakes.Own", "init_args": {"classifier": "classifier.ckpt"}}
+    images = {"class_path": "data.Digits", "init_args": {"train_limit": 200, "test_limit": 20}}
+    attack = {"class_path": "attacks.FGSM"}
+    pairs = {"images": images, "classifier": "classifier.ckpt", "attack": attack}
+    data = {"class_path": "data.AdversarialData", "init_args": pairs}
+    trainer = {"accelerator": "cpu", "max_epochs": 1, "enable_progress_bar": False, "default_root_dir": "fit"}
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump({"model": model, "data": data, "trainer": trainer}))
+    return train.main(["fit", "--config", "fit.yaml"])
+
+
+def test_an_argument_that_is_not_kept_is_told_before_the_first_epoch(tmp_path, monkeypatch, capsys):
+    assert fit_own(tmp_path, monkeypatch, "self._gain = gain", "return images") == 1
+    assert capsys.readouterr().err.startswith(
+        "error: Own does not keep its argument gain, which a checkpoint must hold"
+    )
+    assert not (tmp_path / "fit").exists()
+
+
+def test_a_wrong_representation_is_one_sentence(tmp_path, monkeypatch, capsys):
+    assert fit_own(tmp_path, monkeypatch, "self.gain = gain", "return images.repeat(1, 2, 1, 1)") == 1
+    assert capsys.readouterr().err.startswith("error: Own.represent must return a tensor of shape ")
+
+
+def test_what_a_users_module_raises_is_told_and_what_fails_in_it_keeps_its_traceback(tmp_path, monkeypatch, capsys):
+    assert fit_own(tmp_path, monkeypatch, "self.gain = gain", "raise ValueError('too dark')") == 1
+    assert capsys.readouterr().err == "error: too dark\n"
+    with pytest.raises(TypeError, match="has no len"):
+        fit_own(tmp_path, monkeypatch, "self.gain = gain", "return len(3)")

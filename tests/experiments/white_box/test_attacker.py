@@ -1,0 +1,273 @@
+"""What is counted of an attack, by hand; flags, curves and prices on detectors whose answers are known."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from attacks import FGSM
+from detectors import Thresholded
+from experiments.results.bootstrap import Resampling, interval
+from experiments.study.study import Contender
+from experiments.white_box import flags as module
+from experiments.white_box.attacker import Attacker, Outcome, Sample
+from experiments.white_box.curves import curve_rows, price_rows, strongest
+from experiments.white_box.picture import story
+from experiments.white_box.rows import WORST, row, worst_row
+from experiments.white_box.subjects import AFTER, BEFORE, Subject, shared
+from experiments.white_box.suite import SignNoise, suite
+from tests.experiments.stand_ins import stand_in
+
+IMAGES = torch.full((4, 1, 2, 2), 0.5)
+
+
+class Mean(nn.Module):
+    """Flags bright images."""
+
+    def forward(self, images):
+        return images.mean((1, 2, 3))
+
+
+def subject(phase=BEFORE, name="mean", module=None, calibration=None, model=None):
+    calibration = torch.linspace(0, 1, 101) if calibration is None else calibration
+    return Subject(Contender(name, None, None, module or Mean(), calibration), phase, model or nn.Identity())
+
+
+def outcome(wrong, scores, right=(True, True, True, False), **changes):
+    given = {
+        "subject": subject(),
+        "attack": "a",
+        "steps": 2,
+        "adversarial": IMAGES,
+        "right_before": torch.tensor(right),
+    } | changes
+    return Outcome(
+        **given,
+        wrong=torch.tensor(wrong),
+        scores=torch.tensor(scores),
+        clean_scores=torch.tensor([0.1, 0.2, 0.3, 0.99]),
+        forward_passes=3.0,
+        backward_passes=2.0,
+        seconds=0.5,
+    )
+
+
+def test_an_image_is_won_if_it_was_right_and_is_wrong_and_accepted():
+    found = outcome([True, True, False, True], [0.2, 0.99, 0.1, 0.1])
+    assert found.fooled(0.05).tolist() == [True, False, False, False]  # rejected; still right; wrong before
+    assert found.success(0.05) == pytest.approx(1 / 3)
+    assert found.fooled(0.5).tolist() == [True, False, False, False]
+    assert outcome([True] * 4, [0.6, 0.2, 0.2, 0.2]).fooled(0.5).tolist() == [False, True, True, False]
+    assert outcome([True] * 4, [-0.1, 0.0, 0.1, 0.0]).fooled(None).tolist() == [True, True, False, False]
+
+
+def test_robust_accuracy_counts_right_or_rejected_of_all_images():
+    record = row(outcome([True, True, False, True], [0.2, 0.99, 0.1, 0.1]), Resampling(4, 20), Sample(IMAGES, None))
+    assert record["robust_accuracy"] == 0.5  # the second is rejected, the third right; the last was wrong all along
+    assert record["classifier_accuracy"] == 0.25
+    assert (record["n"], record["n_right"]) == (4, 3)
+    assert record["clean_right_and_accepted"] == 0.75
+    assert record["realised_fpr"] == 0.25
+    assert record["sr_at_5"] == pytest.approx(1 / 3)
+    assert record["detector_accuracy"] is None
+
+
+def test_the_worst_case_is_taken_image_by_image():
+    first = outcome([True, False, False, False], [0.1, 0.1, 0.1, 0.1])
+    second = outcome([False, True, False, False], [0.1, 0.1, 0.1, 0.1])
+    record = worst_row([first, second], Resampling(4, 20))
+    assert record["attack"] == WORST
+    assert record["sr_at_5"] == pytest.approx(2 / 3)
+    assert record["classifier_accuracy"] == 0.5
+    assert (record["forward_passes"], record["seconds"]) == (6.0, 1.0)
+
+
+def test_without_any_image_right_there_is_no_rate():
+    found = outcome([True] * 4, [0.1] * 4, right=[False] * 4)
+    record = row(found, Resampling(4, 20), Sample(IMAGES, None))
+    assert (record["sr_at_5"], record["sr_at_5_low"], record["sr_at_50"]) == (None, None, None)
+    assert worst_row([found], Resampling(4, 20))["sr_at_5"] is None
+
+
+def test_resampled_shares_lie_around_the_share_and_pass_over_draws_without_any():
+    chosen, among = torch.tensor([True, False, False, False]), torch.tensor([True, True, False, False])
+    found = Resampling(4, 500).ratio(chosen, among)
+    known = found[~found.isnan()]
+    assert 0 < len(known) < 500
+    assert known.mean() == pytest.approx(0.5, abs=0.06)
+    all_won = interval(1.0, Resampling(4, 500).ratio(among, among))
+    assert (all_won.low, all_won.high) == (1, 1)
+
+
+def test_a_classifier_is_shared_only_where_its_weights_are_equal():
+    torch.manual_seed(0)
+    own, equal, other = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+    equal.load_state_dict(own.state_dict())
+    holder = SimpleNamespace(classifier=own)
+    assert shared(equal, holder) is own
+    assert shared(other, holder) is other
+    assert shared(other, SimpleNamespace()) is other
+
+
+def test_the_suite_keeps_one_budget():
+    names = [entry.name for entry in suite(0.2, 7, parts=True, ours=True)]
+    assert len(names) == len(set(names))
+    for entry in suite(0.2, 7, parts=True, ours=True):
+        assert entry.attack.epsilon == 0.2
+
+
+def test_the_strongest_walk_is_the_one_that_won_most():
+    entries = {entry.name: entry for entry in suite(0.2, 7, parts=False, ours=False)}
+    none, some = outcome([False] * 4, [0.1] * 4), outcome([True, False, False, False], [0.1] * 4)
+    found = [(entries["selective"], none), (entries["joint_loss"], some), (entries["square"], some)]
+    assert strongest(found).name == "joint_loss"
+    assert strongest([(entries["selective"], none), (entries["orthogonal"], none)]).name == "selective"
+
+
+def test_sign_noise_moves_every_value_by_epsilon():
+    images = torch.rand(3, 1, 4, 4) * 0.4 + 0.3
+    noisy = SignNoise(epsilon=0.1)(nn.Flatten(), images)
+    torch.testing.assert_close((noisy - images).abs(), torch.full_like(images, 0.1))
+    assert not torch.equal(noisy[0] > images[0], noisy[1] > images[1])
+
+
+@pytest.fixture
+def attacker(tmp_path):
+    study = stand_in(tmp_path)
+    split = study.data.split("test")
+    part = split.__getitems__(list(range(12)))
+    return Attacker(study, Sample(part.images, part.labels))
+
+
+def bright(attacker, shift=0.0):
+    """A detector of bright images that accepts all clean ones if shift is large."""
+    scores = attacker.sample.images.mean((1, 2, 3)).sort().values + shift
+    return Subject(
+        Contender("bright", None, None, Mean(), scores.repeat(10).sort().values), BEFORE, attacker.study.classifier
+    )
+
+
+def test_curves_grow_and_the_price_of_nothing_is_one(attacker):
+    easy = bright(attacker, shift=1.0)
+    entry = next(entry for entry in suite(0.1, 10, parts=False, ours=False) if entry.name == "orthogonal")
+    curves = list(curve_rows(attacker, [(easy, entry)], 0.1, 10, 12))
+    line = [each["sr_at_5"] for each in curves if each["across"] == "epsilon"]
+    assert line[0] == 0
+    assert line[-1] == 1
+    assert line == sorted(line)
+    (price,) = price_rows(attacker, [easy], 30, 12)
+    assert price["sr_at_5"] == price["success_alone"] == 1
+    assert price["ratio_median"] == pytest.approx(1)
+
+
+def test_flags_of_a_sound_run_are_not_raised(attacker):
+    easy = bright(attacker, shift=1.0)
+    entries = suite(0.3, 20, parts=False, ours=False)
+    outcomes = [attacker.outcome(easy, e.name, e.attack, easy.aimed()) for e in entries]
+    resampling = Resampling(12, 20)
+    rows = [row(each, resampling, attacker.sample) for each in outcomes]
+    curves = curve_rows(attacker, [(easy, strongest(list(zip(entries, outcomes, strict=True))))], 0.3, 20, 12)
+    found = module.flags(attacker, outcomes, rows, list(curves), 0.3, None)
+    assert [flag.name for flag in found if flag.raised] == []
+
+
+def named(found, start):
+    (one,) = [flag for flag in found if flag.name.startswith(start)]
+    return one
+
+
+def test_a_broken_budget_is_flagged(attacker):
+    easy = bright(attacker, shift=1.0)
+    wide = attacker.outcome(easy, "fgsm", FGSM(epsilon=0.2), easy.aimed())
+    assert module._budget([wide], attacker.sample.images, 0.1).raised
+    assert not module._budget([wide], attacker.sample.images, 0.2).raised
+
+
+class Steps(nn.Module):
+    """No gradient passes it."""
+
+    def forward(self, images):
+        return (images.mean((1, 2, 3)) * 10).floor()
+
+
+class Dice(nn.Module):
+    """Another score at every call."""
+
+    def forward(self, images):
+        return images.mean((1, 2, 3)) + torch.rand(len(images))
+
+
+def test_vanishing_gradients_and_chance_are_flagged(attacker):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(144, 4))
+    steps, dice, plain = (subject(name=m.__name__, module=m(), model=model) for m in (Steps, Dice, Mean))
+    told = module._gradients_vanish(attacker, [steps, plain])
+    assert told.raised
+    assert "Steps" in told.sentence
+    assert "Mean" not in told.sentence
+    assert not module._gradients_vanish(attacker, [plain]).raised
+    nn.init.zeros_(model[1].weight)
+    assert "margin of the classifier beside Mean" in module._gradients_vanish(attacker, [plain]).sentence
+    outcomes = [outcome([True] * 4, [0.1] * 4, subject=each) for each in (dice, plain)]
+    assert "Dice" in module._determined(attacker, outcomes).sentence
+    assert not module._determined(attacker, outcomes[1:]).raised
+
+
+def record(attack, value, phase=BEFORE):
+    return {"detector": "d", "phase": phase, "attack": attack, "sr_at_5": value, "fooled_both": value}
+
+
+@pytest.mark.parametrize(
+    ("rows", "name", "raised"),
+    [
+        ([("orthogonal", 0.5), ("transfer", 0.9)], "White-box at least", True),
+        ([("orthogonal", 0.9), ("transfer", 0.5)], "White-box at least", False),
+        ([("joint", 0.2), ("square", 0.6)], "Gradients at least", True),
+        ([("joint", 0.2), ("selective_parts", 0.6), ("square", 0.6)], "Gradients at least", False),
+        ([("joint", 0.2), ("selective_parts", 0.6), ("square", 0.6)], "The same without", True),
+        ([("joint", 0.6), ("square", 0.6)], "Gradients at least", False),
+        ([("orthogonal", 0.2), ("alternating_aimed", 0.6)], "Orthogonal or Selective", True),
+        ([("orthogonal", 0.6)], "Orthogonal or Selective", None),
+        ([("orthogonal", None), ("alternating_aimed", None)], "Orthogonal or Selective", None),
+    ],
+)
+def test_orders_of_attacks(rows, name, raised):
+    assert named(list(module._orders([record(*each) for each in rows])), name).raised is raised
+
+
+def curve(across, at, value):
+    return {"detector": "d", "phase": BEFORE, "across": across, "at": at, "sr_at_5": value}
+
+
+def test_falling_curves_are_flagged():
+    falling = [curve("steps", 1, 0.5), curve("steps", 10, 0.2), curve("epsilon", 0, 0.1), curve("epsilon", 1, 0.5)]
+    found = list(module._along(falling))
+    assert named(found, "More steps").raised
+    assert not named(found, "A larger budget").raised
+    assert named(found, "Epsilon 0").raised
+    assert named(found, "Without a budget").raised
+    assert all(flag.raised is None for flag in list(module._along([]))[2:])
+
+
+def test_retrained_detectors_need_a_longer_attack():
+    after = outcome([True] * 4, [0.1] * 4, subject=subject(AFTER))
+    rows = [record("orthogonal", 0.5, AFTER)]
+    assert module._fresh(rows, [after], 5).raised  # walks of two steps
+    assert module._fresh(rows, [after], None).raised is None
+    assert module._fresh([record("orthogonal", 0.5)], [after], 5).raised is None
+
+
+def test_the_picture_needs_no_curves():
+    rows = [record("orthogonal", 0.5), record(WORST, 0.6), record(WORST, None, AFTER)]
+    curves = [curve(across, at, at) for across in ("steps", "epsilon") for at in (0.5, 1)]
+    for given in ([], curves):
+        assert story("title", rows, given).startswith(b"\x89PNG")
+
+
+def test_aim_needs_enough_calibration_images():
+    few = subject(calibration=torch.zeros(5))
+    with pytest.raises(ValueError, match=r"5 calibration images are too few .* at least 19 are needed"):
+        few.aimed()
+    assert few.aimed(None).threshold == 0
+    assert isinstance(few.aimed(None), Thresholded)
