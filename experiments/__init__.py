@@ -9,7 +9,7 @@ __all__ = ["MapPanel"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the panel when it is asked for: what it needs takes seconds, and Ctrl-C must be told before."""
+    """Import the panel on first use: its imports take seconds, and Ctrl-C must work before them."""
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -72,7 +72,7 @@ class Parser(LightningArgumentParser):
                 raise TypeError(msg)
 
     def instantiate(self, *args: Any, **kwargs: Any) -> Any:
-        """Build the classes that a config names; what one of them refuses is told as it told it.
+        """Build the classes that a config names; errors raised by a class are passed on unchanged.
 
         Raises:
             ValueError: If a class that is one of several accepted types cannot be built.

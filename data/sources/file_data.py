@@ -26,7 +26,7 @@ class FileData(ImageData):
     be decoded is an error. Hidden files and folders, and those of systems, are not read
     (`data.decoding.files.is_hidden`).
 
-    Copies, files of the same bytes, fall into one split, and are told. Where the set has test images of its own, these
+    Copies, files of the same bytes, stay in one split; a warning counts them. Test images of the set itself
     stay as they are, so that results can be compared with those of others: training images that are also test images
     are left out.
 
