@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from experiments.detection.timing import device_name, timed
 from experiments.results.charts import bars
 from experiments.results.result import Flag, Result, Table
-from experiments.study.study import Contender, Study
+from experiments.study.contenders import Contender
+from experiments.study.study import Study
 
 ALONE: Final = "classifier alone"
 

@@ -1,8 +1,11 @@
 """The command line of `evaluate.py`: one subcommand per protocol, and `all`."""
 
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from inspect import signature
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
@@ -11,13 +14,13 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table as ConsoleTable
 
-from experiments.evaluation.protocols import PROTOCOLS
+from experiments.evaluation.protocols import PROTOCOLS, Protocol
 from experiments.evaluation.report import write_report
 from experiments.evaluation.tensorboard import write_pictures, write_scores
 from experiments.parser import Parser
 from experiments.results.result import Result, write_result
 from experiments.results.text import cell
-from experiments.study.study import Study
+from experiments.study.study import Study, plain
 from experiments.training.fitting import import_own
 from experiments.training.run_folder import Run
 from saliency.files import UnwrittenError, write_text
@@ -59,9 +62,9 @@ def run_evaluation(arguments: list[str]) -> None:
         _all(run, device, command, console)
     else:
         with Progress(transient=True, console=console) as progress:
-            given = {name: options[name] for name in PROTOCOLS[config.protocol].options}
-            study = Study(run, device, progress, command, given)
-            found = PROTOCOLS[config.protocol].run(study)
+            study = Study(run, device, progress, command)
+            given = {name: value for name, value in options.items() if name not in _OF_EVERY}
+            found = _run(PROTOCOLS[config.protocol], study, given)
             write_result(found, run.report)
             write_pictures(run.report, found)
             if config.protocol == SCORED:
@@ -73,13 +76,30 @@ def run_evaluation(arguments: list[str]) -> None:
     console.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
+_OF_EVERY: Final = ("run", "report", "imports", "trust", "device", "config")
+"""Options that every subcommand has."""
+
+
+def _run(protocol: Protocol, study: Study, given: Mapping[str, Any]) -> Result:
+    """Return what a protocol finds with some options, which its meta data name."""
+    if protocol.options is not None:
+        study.options = given or {name: option.default for name, option in protocol.options.items()}
+        return protocol.run(study)
+    found = protocol.run(study, **given)
+    options = {name: each.default for name, each in list(signature(protocol.run).parameters.items())[1:]}
+    options.update(given)
+    return replace(found, meta={**found.meta, "options": {name: plain(value) for name, value in options.items()}})
+
+
 def _parser() -> Parser:
     parser = Parser(prog="evaluate.py", description="Evaluate a run folder: RUN/report/<protocol>.{json,csv,md,png}.")
     protocols = parser.add_subcommands(dest="protocol")
     for name, protocol in PROTOCOLS.items():
         sub = _of_run(f"{protocol.help[0].upper()}{protocol.help[1:]}: RUN/report/{name}.{{json,csv,md,png}}.")
         sub.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
-        for option, about in protocol.options.items():
+        if protocol.options is None:
+            sub.add_function_arguments(protocol.run, as_group=False, skip={"study"})
+        for option, about in (protocol.options or {}).items():
             sub.add_argument(f"--{option}", type=about.kind, default=about.default, help=about.help)
         protocols.add_subcommand(name, sub, help=protocol.help)
     every = _of_run(
@@ -126,9 +146,8 @@ def _all(run: Run, device: torch.device, command: list[str], console: Console) -
             if protocol.apart:
                 missing[name] = f"{protocol.apart}: `python evaluate.py {name} {run.named}`"
                 continue
-            study.options = {option: about.default for option, about in protocol.options.items()}
             try:
-                found = protocol.run(study)
+                found = _run(protocol, study, {})
             except FileNotFoundError as error:
                 missing[name] = str(error)
                 continue

@@ -1,7 +1,7 @@
 """The subcommands of `evaluate.py`: a protocol each."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from experiments.claims.protocol import pipelines
@@ -19,7 +19,6 @@ from experiments.explanation.similarity.protocol import similarity
 from experiments.explanation.similarity.versions import EPSILONS as FGSM_EPSILONS
 from experiments.explanation.similarity.versions import TARGETED as TARGETED_EPSILON
 from experiments.results.result import Result
-from experiments.study.study import Study
 from experiments.white_box.protocol import white_box
 from saliency import SaliencyMethod
 from saliency.checkpoints import Portable
@@ -46,15 +45,16 @@ class Protocol:
     """A subcommand of `evaluate.py`.
 
     Attributes:
-        run: Takes the study, whose `options` hold the values; raises FileNotFoundError where a stage is missing.
+        run: Takes a study and its options by name; its signature and docstring are those of the subcommand. Raises
+            FileNotFoundError where a stage is missing.
         help: A line.
-        options: By name.
+        options: By name; None: those of the signature.
         apart: Why `all` leaves it out; empty: it does not.
     """
 
-    run: Callable[[Study], Result]
+    run: Callable[..., Result]
     help: str
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, Option] | None = None
     apart: str = ""
 
 
@@ -86,8 +86,8 @@ ABOUT_MAPS: Final = ("enhance", "similarity", "recover")
 """Protocols of the papers about saliency methods, which need no detector and decide none of the main paper's claims."""
 
 PROTOCOLS: Mapping[str, Protocol] = {
-    "transfer": Protocol(transfer, "detectors x trained on x tested on", {"resamples": RESAMPLES}),
-    "strength": Protocol(strength, "success and norms of each attack"),
+    "transfer": Protocol(transfer, "detectors x trained on x tested on"),
+    "strength": Protocol(strength, "success and norms of each attack", {}),
     "shift": Protocol(shift, "shift of maps under attack, and its causes", {"pairs": PAIRS, "resamples": RESAMPLES}),
     "threshold": Protocol(
         threshold,

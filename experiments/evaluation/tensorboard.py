@@ -18,7 +18,8 @@ from torch.utils.tensorboard import SummaryWriter
 from detectors import metrics
 from experiments.results.charts import png
 from experiments.results.result import Result
-from experiments.study.study import Contender, Study
+from experiments.study.contenders import Contender
+from experiments.study.study import Study
 
 FOLDER: Final = "tensorboard"
 """In the report folder."""

@@ -31,6 +31,10 @@ class Interval:
         """Return it as `.912 [.880, .941]`."""
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    def __neg__(self) -> "Interval":
+        """Return the interval of the negative statistic."""
+        return Interval(-self.value, -self.high, -self.low)
+
 
 class Resampling:
     """How often each image, with all its twins, is drawn in each resample: the same for all detectors, so paired.
@@ -39,17 +43,20 @@ class Resampling:
         images: Number of images.
         resamples: How often they are drawn with replacement.
         seed: Of the draws.
+        groups: (n,), the image, from 0 to images - 1, that each of n values belongs to, where an image has several
+            values: they are drawn together. None: one value for each image.
 
     Raises:
         ValueError: If resamples is below 1.
     """
 
-    def __init__(self, images: int, resamples: int = 1000, seed: int = 0) -> None:
+    def __init__(self, images: int, resamples: int = 1000, seed: int = 0, groups: Tensor | None = None) -> None:
         at_least(1, resamples=resamples)
         self._generator = torch.Generator().manual_seed(seed)
         drawn = torch.randint(images, (resamples, images), generator=self._generator)
         weights = torch.zeros(resamples, images)
-        self.weights = weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=weights.dtype))
+        weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=weights.dtype))
+        self.weights = weights if groups is None else weights[:, groups]
         self.resamples = resamples
 
     def auroc(self, clean: Tensor, adversarial: Tensor) -> Tensor:
@@ -113,6 +120,44 @@ def interval(value: float, replicates: Tensor) -> Interval:
         return Interval(value, value, value)
     ends = known.quantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64))
     return Interval(value, ends[0].item(), ends[1].item())
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A number, and the same of each resample, so that differences of two are paired.
+
+    Attributes:
+        value: Of the data themselves.
+        replicates: (R,), NaN where a resample has none.
+        n: Values that it rests on.
+    """
+
+    value: float
+    replicates: Tensor
+    n: int
+
+    @property
+    def interval(self) -> Interval:
+        """Its 95 % bootstrap interval."""
+        return interval(self.value, self.replicates)
+
+    def minus(self, other: "Statistic") -> "Statistic":
+        """Return the difference from a statistic of the same images, all of them known in both."""
+        return Statistic(self.value - other.value, self.replicates - other.replicates, min(self.n, other.n))
+
+
+def mean_of(values: Tensor, resampling: Resampling) -> Statistic | None:
+    """Return the mean of the values (n,) that are known; None if there are none.
+
+    Args:
+        values: NaN where there is none.
+        resampling: Of the images that they belong to.
+    """
+    known = ~values.isnan()
+    if not known.any():
+        return None
+    sums, counts = resampling.mean(values.nan_to_num(0.0)), resampling.mean(known.double())
+    return Statistic(values[known].double().mean().item(), sums / counts, int(known.sum()))
 
 
 class Estimates:

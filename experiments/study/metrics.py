@@ -7,7 +7,7 @@ from torch import Tensor
 
 from detectors import metrics
 from detectors.calibration import threshold
-from experiments.study.study import Contender
+from experiments.study.contenders import Contender
 
 RATES: Final = {"tpr_at_1_fpr": 0.01, "tpr_at_5_fpr": 0.05, "tpr_at_10_fpr": 0.1}
 WORKING_RATE: Final = 0.05

@@ -1,7 +1,6 @@
 """A run under evaluation: its parts, its test images under its attacks, and what each detector scores on them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from data import ImageData
 from detectors import Classifier, Detector, Disagreement, MaskArea, MaxSoftmax, SecondOpinion
 from detectors.scoring import clean_scores
+from experiments.study.contenders import Contender
 from experiments.study.images import AttackedSet, TestImages
 from experiments.study.provenance import provenance
 from experiments.training.records import check_record
@@ -20,25 +20,6 @@ from experiments.training.run_folder import Run
 from saliency import SaliencyModel
 
 KNOWLEDGE = "attacks know the classifier, not the detectors; untargeted, labels are the classifier's own"
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A detector of the tables.
-
-    Attributes:
-        name: Of the row.
-        trained_on: Name of the attack; None for a training-free detector.
-        seed: Of the training; None for a training-free detector.
-        module: Gives scores (N,).
-        calibration: (n,) sorted scores of the clean calibration images.
-    """
-
-    name: str
-    trained_on: str | None
-    seed: int | None
-    module: nn.Module
-    calibration: Tensor
 
 
 class Study:
@@ -157,7 +138,7 @@ class Study:
         files = {str(path.relative_to(run.folder)): path for path in run.finished()}
         return provenance(self.command, files) | {
             "run": str(run.folder),
-            "options": {name: _plain(value) for name, value in self.options.items()},
+            "options": {name: plain(value) for name, value in self.options.items()},
             "device": str(self.device),
             "seeds": settings.seeds,
             "attacks": {name: repr(attack) for name, attack in run.attacks().items()},
@@ -194,8 +175,8 @@ class Study:
         return clean_scores(module, self.data.calibration_dataloader(), self.device).sort().values
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return an option's value as JSON can hold it."""
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

@@ -12,8 +12,8 @@ from attacks.guard import evaluation_mode, gradients
 from attacks.margin import lead
 from detectors.scoring import scores
 from experiments.results.result import Flag
+from experiments.study.contenders import Contender
 from experiments.study.metrics import WORKING_RATE
-from experiments.study.study import Contender
 from experiments.white_box.attacker import Attacker, Outcome
 from experiments.white_box.rows import mean_of, of
 from experiments.white_box.subjects import BEFORE, Subject, calibrated

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from data.store.identity import of_module
 from detectors import Classifier, Detector, Disagreement, MaskArea, MaxSoftmax, Thresholded, load
 from detectors.scoring import clean_scores
+from experiments.study.contenders import Contender
 from experiments.study.metrics import WORKING_RATE
-from experiments.study.study import Contender, Study
+from experiments.study.study import Study
 from experiments.study.user_modules import built_from, name_of, own_classifier, takes
 from experiments.training.run_folder import Run
 from saliency.checkpoints import Portable

@@ -9,7 +9,8 @@ from torch import nn
 from attacks import FGSM
 from data import ImageData
 from detectors import Classifier
-from experiments.study.study import Contender, Study
+from experiments.study.contenders import Contender
+from experiments.study.study import Study
 from saliency import Encoder, SaliencyModel, Selector
 
 CLASSES = 4

@@ -23,9 +23,10 @@ from experiments.detection.threshold.flags import flags
 from experiments.results.charts import Curve, Panel, curves
 from experiments.results.result import Result, Table
 from experiments.study.budgets import is_linf
+from experiments.study.contenders import Contender
 from experiments.study.images import AttackedSet
 from experiments.study.metrics import DETECTED, measure
-from experiments.study.study import Contender, Study
+from experiments.study.study import Study
 
 EPSILONS: Final = [0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3]
 

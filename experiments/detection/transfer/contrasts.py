@@ -10,9 +10,10 @@ from detectors.explanations import Explanation, PredictedMap
 from detectors.scoring import scores
 from experiments.detection.transfer.matrix import Cell, Matrix
 from experiments.results.result import Table
+from experiments.study.contenders import Contender
 from experiments.study.maps import maps_of, over
 from experiments.study.metrics import DETECTED
-from experiments.study.study import Contender, Study
+from experiments.study.study import Study
 
 OWN: Final = ("spd", "smd")
 """The paper's own detectors, which are compared with every other one."""

@@ -10,7 +10,8 @@ from detectors import ID, metrics
 from detectors.scoring import scores
 from experiments.results.result import Table
 from experiments.results.text import cell
-from experiments.study.study import Contender, Study
+from experiments.study.contenders import Contender
+from experiments.study.study import Study
 
 REPEATS: Final = 10
 """Permutations, and untrained networks."""

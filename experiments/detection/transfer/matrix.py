@@ -10,9 +10,10 @@ from torch import Tensor
 
 from detectors import metrics
 from experiments.results.bootstrap import Resampling, interval
+from experiments.study.contenders import Contender
 from experiments.study.images import AttackedSet
 from experiments.study.metrics import accepted, measure, rate_flagged
-from experiments.study.study import Contender, Study
+from experiments.study.study import Study
 from experiments.training.settings import left_out
 
 SUBSETS: Final = ("all", "successful", "failed")

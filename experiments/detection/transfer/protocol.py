@@ -12,17 +12,18 @@ from experiments.results.result import Result
 from experiments.study.study import Study
 
 
-def transfer(study: Study) -> Result:
+def transfer(study: Study, *, resamples: int = 1000) -> Result:
     """Return the table of every detector under every attack.
 
     Args:
-        study: Of a run whose detectors are trained; its option `resamples` is that of the intervals.
+        study: Of a run whose detectors are trained.
+        resamples: Bootstrap resamples of the intervals.
 
     Raises:
         FileNotFoundError: If a stage is missing; says which command makes it.
     """
     field = study.contenders
-    resampling = Resampling(len(study.images.clean), study.options["resamples"])
+    resampling = Resampling(len(study.images.clean), resamples)
     matrix = Matrix(study, resampling)
     rows: list[dict[str, Any]] = []
     for name in study.progress.track(study.attacks, description="scores under each attack"):

@@ -9,12 +9,11 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from experiments.explanation.enhance.curves import Statistic, mean_of
 from experiments.explanation.enhance.maps import BASES
 from experiments.explanation.enhance.methods import GRADIENT, PLAIN
 from experiments.explanation.enhance.multi_label import MultiLabel, read_voc, side_by_side
 from experiments.explanation.subject import Explained
-from experiments.results.bootstrap import Resampling
+from experiments.results.bootstrap import Resampling, Statistic, mean_of
 from saliency.contrast import average_difference, similarity_ratio
 from saliency.maps import runner_up
 

@@ -1,4 +1,4 @@
-"""Statistics with the values that they take in resamples of the images, so that differences of two are paired."""
+"""The accuracy that perturbing more and more pixels brings back, with bootstrap replicates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,45 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from experiments.results.bootstrap import Interval, Resampling, interval
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """A number, and the same of each resample.
-
-    Attributes:
-        value: Of the data themselves.
-        replicates: (R,), NaN where a resample has none.
-        n: Images that it rests on.
-    """
-
-    value: float
-    replicates: Tensor
-    n: int
-
-    @property
-    def interval(self) -> Interval:
-        """Its 95 % bootstrap interval."""
-        return interval(self.value, self.replicates)
-
-    def minus(self, other: "Statistic") -> "Statistic":
-        """Return the difference from a statistic of the same images, all of them known in both."""
-        return Statistic(self.value - other.value, self.replicates - other.replicates, min(self.n, other.n))
-
-
-def mean_of(values: Tensor, resampling: Resampling) -> Statistic | None:
-    """Return the mean of the values (n,) that are known, one per image; None if there are none.
-
-    Args:
-        values: NaN where there is none.
-        resampling: Of the n images.
-    """
-    known = ~values.isnan()
-    if not known.any():
-        return None
-    sums, counts = resampling.mean(values.nan_to_num(0.0)), resampling.mean(known.double())
-    return Statistic(values[known].double().mean().item(), sums / counts, int(known.sum()))
+from experiments.results.bootstrap import Resampling, Statistic
 
 
 @dataclass(frozen=True)

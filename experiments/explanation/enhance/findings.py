@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from experiments.explanation.enhance.classes import DIFFERENCE, RATIO, SAME, ClassPairs
-from experiments.explanation.enhance.curves import Statistic, mean_of
 from experiments.explanation.enhance.measured import Ablated, Measured
 from experiments.explanation.enhance.methods import ENHANCED, PLAIN, RANDOM
 from experiments.explanation.enhance.setting import FEWEST, Setting
+from experiments.results.bootstrap import Statistic, mean_of
 from experiments.results.verdicts import Verdict
 
 ALIKE: Final = 0.9

@@ -7,11 +7,12 @@ from typing import Final, get_args
 import torch
 from torch import Tensor
 
-from experiments.explanation.enhance.curves import Recovery, Statistic, mean_of, recovery_of
+from experiments.explanation.enhance.curves import Recovery, recovery_of
 from experiments.explanation.enhance.maps import BASES, OWN_BASE, Maps
 from experiments.explanation.enhance.methods import ENHANCED, enhanced_of
 from experiments.explanation.enhance.pixels import Fill, filling, perturbed, ranks
 from experiments.explanation.enhance.setting import Setting, Version
+from experiments.results.bootstrap import Statistic, mean_of
 from saliency.maps import enhance
 from saliency.maps.enhanced import Normalisation
 from saliency.maps.reduction import reduce

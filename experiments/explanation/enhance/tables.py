@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from experiments.explanation.enhance.classes import MEASURES, ClassPairs
-from experiments.explanation.enhance.curves import Recovery, Statistic
+from experiments.explanation.enhance.curves import Recovery
 from experiments.explanation.enhance.findings import Found, Judged, built_in, leads, reactions
 from experiments.explanation.enhance.measured import OTHER_FILL, Measured
 from experiments.explanation.enhance.methods import ENHANCED
 from experiments.explanation.enhance.pixels import TOLD
 from experiments.explanation.enhance.setting import FEWEST
+from experiments.results.bootstrap import Statistic
 from experiments.results.result import Table
 
 

@@ -20,7 +20,7 @@ from experiments.detection.speed import (
 )
 from experiments.detection.timing import device_name, timed
 from experiments.results.result import write_result
-from experiments.study.study import Contender
+from experiments.study.contenders import Contender
 from tests.experiments.studies import copy_of, study_of
 
 COUNTED = (

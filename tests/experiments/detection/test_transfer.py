@@ -22,8 +22,8 @@ from experiments.detection.transfer.matrix import Matrix, summary
 from experiments.detection.transfer.protocol import _finding
 from experiments.detection.transfer.tables import _mistakes_noise
 from experiments.results.bootstrap import Resampling
+from experiments.study.contenders import Contender
 from experiments.study.metrics import measure
-from experiments.study.study import Contender
 
 FIELDS = [
     "detector",

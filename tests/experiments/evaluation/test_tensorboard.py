@@ -14,7 +14,7 @@ from detectors import metrics
 from experiments.evaluation.tensorboard import roc_curves, write_pictures, write_scores
 from experiments.results.grids import Panel, grid
 from experiments.results.result import Result
-from experiments.study.study import Contender
+from experiments.study.contenders import Contender
 from tests.experiments.stand_ins import stand_in
 
 PICTURE = grid("title", ["a"], [("row", [Panel(torch.rand(1, 4, 4))])])

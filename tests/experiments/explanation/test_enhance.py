@@ -22,7 +22,7 @@ from experiments.explanation.enhance import setting as enhance_setting
 from experiments.explanation.enhance.answer import finding, said
 from experiments.explanation.enhance.charts import styles_of
 from experiments.explanation.enhance.classes import NATURAL, OTHER, SAME, class_pairs, multi_label
-from experiments.explanation.enhance.curves import Statistic, mean_of, recovery_of
+from experiments.explanation.enhance.curves import recovery_of
 from experiments.explanation.enhance.findings import above, all_above, judge
 from experiments.explanation.enhance.flags import flags_of
 from experiments.explanation.enhance.maps import Maps
@@ -35,7 +35,7 @@ from experiments.explanation.enhance.setting import of_kind, prepare, subject
 from experiments.explanation.enhance.tables import rows_of as records
 from experiments.explanation.enhance.tables import tables_of
 from experiments.explanation.subject import Explained
-from experiments.results.bootstrap import Interval, Resampling
+from experiments.results.bootstrap import Interval, Resampling, Statistic, mean_of
 from experiments.results.result import read_result
 from saliency import LIME, Enhanced, GradCAM, Gradient, GuidedBackprop
 from tests.data.pictures import write

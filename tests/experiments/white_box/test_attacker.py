@@ -9,7 +9,7 @@ from torch import nn
 from attacks import FGSM
 from detectors import Thresholded
 from experiments.results.bootstrap import Resampling, interval
-from experiments.study.study import Contender
+from experiments.study.contenders import Contender
 from experiments.white_box import flags as module
 from experiments.white_box.attacker import Attacker, Outcome, Sample
 from experiments.white_box.curves import curve_rows, price_rows, strongest

@@ -1,0 +1,24 @@
+"""The rows of a detection table."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A detector of the tables.
+
+    Attributes:
+        name: Of the row.
+        trained_on: Name of the attack; None for a training-free detector.
+        seed: Of the training; None for a training-free detector.
+        module: Gives scores (N,).
+        calibration: (n,) sorted scores of the clean calibration images.
+    """
+
+    name: str
+    trained_on: str | None
+    seed: int | None
+    module: nn.Module
+    calibration: Tensor
