@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import attacks, contenders, memory, soak
+from benchmarks import attacks, contenders, gpu, memory, soak
 from benchmarks.subjects import SUBJECTS
 from tests.data.pictures import write
 
@@ -152,3 +152,15 @@ def test_what_differs_in_a_run_that_was_killed_is_noticed(tmp_path):
     shutil.copy(tmp_path / "a/report/transfer.json", tmp_path / "b/report/transfer.json")
     torch.save({"state_dict": {"weight": torch.zeros(2)}}, tmp_path / "b/model.ckpt")
     assert soak._numbers(tmp_path / "a") != soak._numbers(tmp_path / "b")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_gpu_script_runs_on_the_cpu_in_a_reduced_form(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["gpu", "--reduced", "--keep", str(tmp_path), "--json", str(tmp_path / "gpu.json")])
+    assert gpu.main() == 0
+    result = json.loads((tmp_path / "gpu.json").read_text())
+    assert {step["status"] for step in result["steps"]} == {0}
+    assert result["same_weights"] is True
+    assert {row["comparison"] for row in result["attacks"]} == {"fgsm", "bim"}
+    assert {row["detector"] for row in result["white_box"]} == {"spd"}
