@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack
+from attacks.base import Attack, NormFamily
 from attacks.checks import lengths
 from attacks.problem import Problem
 
@@ -88,7 +88,9 @@ class Advertorch(Attack):
         if unknown:
             msg = f"advertorch's {self.attack} takes {', '.join(accepted)}; got {', '.join(unknown)}"
             raise ValueError(msg)
-        if _is_linf(self.attack, {name: each.default for name, each in accepted.items()} | self.parameters):
+        norm = _norm(self.attack, {name: each.default for name, each in accepted.items()} | self.parameters)
+        object.__setattr__(self, "norm_family", norm)
+        if norm == "linf":
             given = {name: self.parameters.get(name) for name in ("eps", "eps_iter")}
             lengths("linf", **{name: each for name, each in given.items() if isinstance(each, int | float)})
         always_targeted = self.attack in _ALWAYS_TARGETED
@@ -120,10 +122,20 @@ class Advertorch(Attack):
         return found
 
 
-def _is_linf(attack: str, arguments: dict[str, Any]) -> bool:
-    """Tell whether lengths of an attack of advertorch with such arguments are of the L-inf norm."""
-    by_name = attack.startswith("Linf") or attack in {"GradientSignAttack", "FGSM"}
-    return by_name or arguments.get("ord") == np.inf or arguments.get("norm") == "Linf"
+_NORMS: dict[Any, NormFamily] = {
+    **dict.fromkeys(("GradientSignAttack", "FGSM", "Linf", np.inf), "linf"),
+    **dict.fromkeys(("GradientAttack", "FGM", "LBFGSAttack", "L2", 2), "l2"),
+    **dict.fromkeys(("L1", 1), "l1"),
+    **dict.fromkeys(("JSMA", "JacobianSaliencyMapAttack", "SinglePixelAttack", "LocalSearchAttack"), "l0"),
+}
+"""Norms by the name of the class, by a part of it, or by its argument `ord` or `norm`."""
+
+
+def _norm(attack: str, arguments: dict[str, Any]) -> NormFamily | None:
+    """Return the norm that an attack of advertorch with such arguments bounds or makes small; None: none of ours."""
+    part = next((norm for norm in ("Linf", "L2", "L1") if norm in attack), None)
+    named = (attack, part, arguments.get("ord"), arguments.get("norm"))
+    return next((_NORMS[name] for name in named if name in _NORMS), None)
 
 
 def _known() -> list[str]:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -49,6 +49,9 @@ class AttackResult:
     scores: Tensor | None = None
 
 
+NormFamily = Literal["l0", "l1", "l2", "linf"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attack(ABC):
     """An immutable set of hyper-parameters; the model comes with the call.
@@ -58,10 +61,16 @@ class Attack(ABC):
 
     Args:
         targeted: Whether labels are targets to reach; otherwise they are labels to leave.
+
+    Attributes:
+        needs_detector: Whether the attack goes against a detector as well.
+        norm_family: The norm of the change that the attack bounds or makes small; None: none, or not one alone. An
+            attack with an argument that decides it sets it on the instance.
     """
 
     targeted: bool = False
     needs_detector: ClassVar[bool] = False
+    norm_family: ClassVar[NormFamily | None] = None
 
     def __call__(
         self,

@@ -51,6 +51,8 @@ class CarliniWagnerL2(Attack):
         a descent stands still is judged for each image, not for the batch's sum.
     """
 
+    norm_family = "l2"
+
     confidence: float = 0.0
     learning_rate: float = 5e-3
     search_steps: int = 5

@@ -45,6 +45,8 @@ class DDN(Attack):
         counts.
     """
 
+    norm_family = "l2"
+
     steps: int = 100
     gamma: float = 0.05
     initial_norm: float = 1.0

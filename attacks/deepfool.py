@@ -55,6 +55,8 @@ class DeepFool(Attack):
         3 times as steep; on the benchmark's networks mean L2 equals foolbox's to 2e-3.
     """
 
+    norm_family = "l2"
+
     overshoot: float = 0.02
     steps: int = 50
     candidates: int = 10

@@ -27,6 +27,8 @@ class _Plan(NamedTuple):
 class _Walk(Attack):
     """The walk; a subclass says how long, how fast, in which ball and from where."""
 
+    norm_family = "linf"
+
     epsilon: float = 0.3
 
     def __post_init__(self) -> None:
@@ -168,6 +170,7 @@ class PGD(_Walk):
 
     def __post_init__(self) -> None:
         one_of(NORMS, norm=self.norm)
+        object.__setattr__(self, "norm_family", self.norm)
         at_least(1, restarts=self.restarts)
         super().__post_init__()
 

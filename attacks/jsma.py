@@ -31,6 +31,8 @@ class _Moves(NamedTuple):
 class _FewValues(Attack):
     """The loop: two values a step, each once, until the goal is reached, none is left or gamma is used up."""
 
+    norm_family = "l0"
+
     gamma: float = 1.0
 
     def __post_init__(self) -> None:

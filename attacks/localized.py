@@ -36,6 +36,8 @@ class LocalizedBIM(Attack):
         found; the defaults are those of a companion study.
     """
 
+    norm_family = "linf"
+
     epsilon: float = 1.0
     step_size: float = 0.004
     steps: int = 1000

@@ -39,6 +39,8 @@ class OneOf(Attack):
             if attack.targeted != self.targeted:
                 msg = f"OneOf has targeted={self.targeted} and its {name} targeted={attack.targeted}: set all alike"
                 raise ValueError(msg)
+        families = {attack.norm_family for attack in self.attacks}
+        object.__setattr__(self, "norm_family", families.pop() if len(families) == 1 else None)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

@@ -89,6 +89,7 @@ class Quantised(Attack):
             )
             raise ValueError(msg)
         object.__setattr__(self, "needs_detector", self.attack.needs_detector)
+        object.__setattr__(self, "norm_family", self.attack.norm_family)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

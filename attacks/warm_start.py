@@ -57,6 +57,8 @@ class WarmCarliniWagnerL2(Attack):
         problem; the solver is this project's. Not the original's semantics: say so where you report it.
     """
 
+    norm_family = "l2"
+
     confidence: float = 0.0
     steps: int = 20
     step_size: float = 0.3

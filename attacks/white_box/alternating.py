@@ -1,7 +1,7 @@
 """The main paper's white-box attack: a step against the classifier, then one against the detector."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -44,7 +44,8 @@ class Alternating(Attack):
         same alternation.
     """
 
-    needs_detector: ClassVar[bool] = True
+    needs_detector = True
+    norm_family = "linf"
 
     step_size: float = 0.03
     steps: int = 5

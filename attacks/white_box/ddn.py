@@ -1,7 +1,6 @@
 """The price of detection: the shortest perturbation that passes both networks."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,7 +33,7 @@ class JointDDN(DDN):
         Rony et al., arXiv 1811.09600, algorithm 1, for the walk; the goal of both networks is this project's.
     """
 
-    needs_detector: ClassVar[bool] = True
+    needs_detector = True
 
     def goal(self, problem: Problem) -> "Goal":
         """Return what the walk asks at its points."""

@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -42,7 +41,8 @@ class Square(Attack):
         2003.01690, stretched to the number of queries.
     """
 
-    needs_detector: ClassVar[bool] = True
+    needs_detector = True
+    norm_family = "linf"
 
     epsilon: float = 0.3
     queries: int = 1000

@@ -40,6 +40,7 @@ class Transfer(Attack):
                 f"Transfer has targeted={self.targeted} and its {name} targeted={self.attack.targeted}: set both alike"
             )
             raise ValueError(msg)
+        object.__setattr__(self, "norm_family", self.attack.norm_family)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

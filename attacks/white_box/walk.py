@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ _REACH = 2.5
 class Walk(Attack):
     """Steps, restarts and the ball; a subclass says which way a step goes, and what differs between its walks."""
 
-    needs_detector: ClassVar[bool] = True
+    needs_detector = True
 
     epsilon: float = 0.3
     step_size: float | None = None
@@ -36,6 +36,7 @@ class Walk(Attack):
 
     def __post_init__(self) -> None:
         one_of(NORMS, norm=self.norm)
+        object.__setattr__(self, "norm_family", self.norm)
         one_of(SCHEDULES, schedule=self.schedule)
         at_least(1, steps=self.steps, restarts=self.restarts)
         lengths(self.norm, epsilon=self.epsilon, step_size=0 if self.step_size is None else self.step_size)

@@ -266,3 +266,24 @@ def test_l2_momentum_is_nan_where_the_gradient_is_0(linear, images):
 def test_fab_has_no_targeted_form(name):
     with pytest.raises(ValueError, match=f"advertorch's {name} has no targeted form"):
         Advertorch(attack=name, targeted=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "norm"),
+    [
+        ("LinfPGDAttack", {}, "linf"),
+        ("FGSM", {}, "linf"),
+        ("GradientAttack", {}, "l2"),
+        ("CarliniWagnerL2Attack", {"num_classes": 3}, "l2"),
+        ("L2BasicIterativeAttack", {}, "l2"),
+        ("SparseL1DescentAttack", {}, "l1"),
+        ("ElasticNetL1Attack", {"num_classes": 3}, "l1"),
+        ("SinglePixelAttack", {}, "l0"),
+        ("PGDAttack", {}, "linf"),
+        ("PGDAttack", {"ord": 2}, "l2"),
+        ("FABAttack", {"norm": "L1"}, "l1"),
+        ("SpatialTransformAttack", {"num_classes": 3}, None),
+    ],
+)
+def test_norm_is_that_of_the_class_or_of_its_argument(name, parameters, norm):
+    assert Advertorch(attack=name, parameters=parameters).norm_family == norm

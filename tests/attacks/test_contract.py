@@ -74,9 +74,18 @@ def test_result_lies_in_the_range_and_in_each_images_ball(attack, classifier, im
     assert adversarial.min() >= 0
     assert adversarial.max() <= 1
     norm, epsilon = measure(attack)
+    assert attack.norm_family == norm.__name__
     distances = norm(adversarial - images)
     assert (distances <= epsilon + SLACK).all()
     assert (distances > epsilon / 2).all()  # the attack did move every image
+
+
+MADE_SMALL = {"LocalizedBIM": "linf", "JSMA": "l0", "GreedyL0": "l0"}
+
+
+@each(MINIMAL)
+def test_attack_without_a_budget_names_the_norm_that_it_makes_small(attack):
+    assert attack.norm_family == MADE_SMALL.get(type(attack).__name__, "l2")
 
 
 @each(MINIMAL)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from attacks import BIM, FGSM, OneOf, OrthogonalPGD
+from attacks import BIM, FGSM, DeepFool, OneOf, OrthogonalPGD
 
 WEAK, STRONG = FGSM(epsilon=0.02), BIM(epsilon=0.2, step_size=0.05, steps=5)
 
@@ -25,6 +25,11 @@ def test_nested_ones_draw_for_themselves(classifier):
     assert torch.equal(by.sum(0), torch.ones(200, dtype=torch.long))
     assert (by.sum(1) > 10).all()
     assert torch.equal(nested(classifier, images[50:60]), drawn[50:60])
+
+
+def test_norm_is_that_of_all_attacks_or_none():
+    assert OneOf(attacks=(WEAK, STRONG)).norm_family == "linf"
+    assert OneOf(attacks=(WEAK, DeepFool())).norm_family is None
 
 
 def test_lists_of_configs_become_tuples_so_that_it_can_be_compared_and_hashed():

@@ -59,6 +59,7 @@ def test_result_is_detached_in_the_range_and_in_the_ball(attack, classifier, det
     assert changed.sum() >= 4
     if attack in BALL.values():
         norm, epsilon = ball_of(attack)
+        assert attack.norm_family == norm
         assert (getattr(norms, norm)(adversarial - images) <= epsilon + SLACK).all()
 
 
