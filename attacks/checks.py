@@ -1,39 +1,33 @@
-"""Checks of hyper-parameters, so that each refusal is worded once."""
+"""Checks of hyper-parameters, so that each refusal is worded once.
 
+Values come by the names of their hyper-parameters. A TypeError or ValueError says the name, what the value must be, and
+what it is.
+"""
+
+from collections.abc import Callable, Mapping
 from math import isfinite
 from numbers import Integral, Real
+from typing import Any
 
 
-def at_least(minimum: float, **values: float) -> None:
+def at_least(minimum: float, *, whole: bool | None = None, **values: float) -> None:
     """Refuse numbers below a minimum, infinite ones and NaN.
 
     Args:
-        minimum: The smallest number accepted; where it is 1 or more, only whole numbers are.
-        values: The numbers by the names of their hyper-parameters.
-
-    Raises:
-        ValueError: Naming the hyper-parameter, what it must be and what it is.
+        minimum: The smallest number accepted.
+        whole: Whether fractions are refused as well; None: where the minimum is a whole number above 0.
+        values: The numbers.
     """
-    for name, value in values.items():
-        number(**{name: value})
-        if isinstance(minimum, int) and minimum > 0 and not isinstance(value, Integral):
-            msg = f"{name} must be a whole number, got {value!r}"
-            raise ValueError(msg)
-        if not (isfinite(value) and value >= minimum):
-            kind = "" if isinstance(minimum, int) and minimum > 0 else "finite and "
-            msg = f"{name} must be {kind}at least {minimum}, got {value}"
-            raise ValueError(msg)
+    if whole or (whole is None and isinstance(minimum, int) and minimum > 0):
+        number(**values)
+        _refuse_unless(lambda value: isinstance(value, Integral), "a whole number", values)
+        _refuse_unless(lambda value: value >= minimum, f"at least {minimum}", values)
+    else:
+        _refuse_unless(lambda value: isfinite(value) and value >= minimum, f"finite and at least {minimum}", values)
 
 
 def number(**values: object) -> None:
-    """Refuse what is no number, such as text and truth values.
-
-    Args:
-        values: The values by the names of their hyper-parameters.
-
-    Raises:
-        TypeError: Naming the hyper-parameter and what it is.
-    """
+    """Refuse what is no number, such as text and truth values."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, Real):
             msg = f"{name} must be a number, got {value!r}"
@@ -41,48 +35,29 @@ def number(**values: object) -> None:
 
 
 def above_zero(**values: float) -> None:
-    """Refuse numbers that are not finite and above 0.
+    """Refuse numbers that are not finite and above 0."""
+    _refuse_unless(lambda value: isfinite(value) and value > 0, "finite and above 0", values)
 
-    Args:
-        values: The numbers by the names of their hyper-parameters.
 
-    Raises:
-        ValueError: Naming the hyper-parameter, what it must be and what it is.
-    """
-    for name, value in values.items():
-        number(**{name: value})
-        if not (isfinite(value) and value > 0):
-            msg = f"{name} must be finite and above 0, got {value}"
-            raise ValueError(msg)
+def at_most(maximum: float, **values: float) -> None:
+    """Refuse numbers above a maximum."""
+    _refuse_unless(lambda value: value <= maximum, f"at most {maximum}", values)
+
+
+def below(limit: float, **values: float) -> None:
+    """Refuse numbers that are not below a limit."""
+    _refuse_unless(lambda value: value < limit, f"below {limit}", values)
 
 
 def lengths(norm: str, **values: float) -> None:
-    """Refuse lengths below 0 and, in the L-inf norm, above 1: values of images lie in [0, 1].
-
-    Args:
-        norm: linf or another one, where a length may be more.
-        values: The lengths by the names of their hyper-parameters.
-
-    Raises:
-        ValueError: Naming the hyper-parameter, what it must be and what it is.
-    """
-    at_least(0, **values)
-    for name, value in values.items():
-        if norm == "linf" and value > 1:
-            msg = f"{name} must be at most 1, for images are in [0, 1]: write 8/255 for 8 grey levels; got {value}"
-            raise ValueError(msg)
+    """Refuse lengths below 0 and, in the norm linf, above 1: values of images lie in [0, 1]."""
+    at_least(0, whole=False, **values)
+    hint = "at most 1, for images are in [0, 1]: write 8/255 for 8 grey levels"
+    _refuse_unless(lambda value: norm != "linf" or value <= 1, hint, values)
 
 
 def one_of(accepted: tuple[str, ...], **values: str) -> None:
-    """Refuse words that are not accepted.
-
-    Args:
-        accepted: The words.
-        values: The words by the names of their hyper-parameters.
-
-    Raises:
-        ValueError: Naming the hyper-parameter, what it must be and what it is.
-    """
+    """Refuse words that are not accepted."""
     for name, value in values.items():
         if value not in accepted:
             msg = f"{name} must be {' or '.join(accepted)}, got {value!r}"
@@ -90,14 +65,23 @@ def one_of(accepted: tuple[str, ...], **values: str) -> None:
 
 
 def untargeted(attack: object) -> None:
-    """Refuse `targeted` where an attack has no targeted form.
-
-    Args:
-        attack: An attack with its attribute `targeted`.
-
-    Raises:
-        ValueError: If it is set.
-    """
+    """Refuse `targeted` where an attack has no targeted form."""
     if getattr(attack, "targeted", False):
         msg = f"{type(attack).__name__} has no targeted form: leave out targeted=True"
         raise ValueError(msg)
+
+
+def alike(outer: Any, inner: Any) -> None:
+    """Refuse an attack that runs another one if only one of the two is targeted."""
+    if inner.targeted != outer.targeted:
+        names = type(outer).__name__, type(inner).__name__
+        msg = f"{names[0]} has targeted={outer.targeted} and its {names[1]} targeted={inner.targeted}: set both alike"
+        raise ValueError(msg)
+
+
+def _refuse_unless(accepted: Callable[[Any], bool], must: str, values: Mapping[str, float]) -> None:
+    number(**values)
+    for name, value in values.items():
+        if not accepted(value):
+            msg = f"{name} must be {must}, got {value}"
+            raise ValueError(msg)

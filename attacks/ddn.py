@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attacks.ball import unit
 from attacks.base import Attack
-from attacks.checks import above_zero, at_least
+from attacks.checks import above_zero, at_least, below
 from attacks.margin import fooled, log_odds
 from attacks.norms import l2
 from attacks.problem import Problem
@@ -54,9 +54,7 @@ class DDN(Attack):
     def __post_init__(self) -> None:
         at_least(1, steps=self.steps)
         above_zero(gamma=self.gamma, initial_norm=self.initial_norm)
-        if self.gamma >= 1:
-            msg = f"gamma must be below 1, got {self.gamma}"
-            raise ValueError(msg)
+        below(1, gamma=self.gamma)
 
     def goal(self, problem: Problem) -> "Goal":
         """Return what the walk asks at its points."""

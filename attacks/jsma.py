@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack
-from attacks.checks import at_least, number
+from attacks.checks import at_least, at_most, number
 from attacks.loop import Left, column
 from attacks.margin import ahead, fooled
 from attacks.pixel_pairs import best_pair, likely_pair
@@ -37,9 +37,7 @@ class _FewValues(Attack):
 
     def __post_init__(self) -> None:
         at_least(0, gamma=self.gamma)
-        if self.gamma > 1:
-            msg = f"gamma, the share of values that may change, must be at most 1, got {self.gamma}"
-            raise ValueError(msg)
+        at_most(1, gamma=self.gamma)
 
     @abstractmethod
     def _goals(self, labels: Tensor, classes: int, draws: Tensor) -> tuple[Tensor, bool]:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from attacks.base import Attack
-from attacks.checks import at_least, lengths
+from attacks.checks import above_zero, at_least, below, lengths
 from attacks.loop import Left, column
 from attacks.norms import project_linf
 from attacks.problem import Problem
@@ -46,9 +46,8 @@ class LocalizedBIM(Attack):
     def __post_init__(self) -> None:
         lengths("linf", epsilon=self.epsilon, step_size=self.step_size)
         at_least(1, steps=self.steps)
-        if not 0 < self.probability < 1:
-            msg = f"probability must be above 0 and below 1, got {self.probability}"
-            raise ValueError(msg)
+        above_zero(probability=self.probability)
+        below(1, probability=self.probability)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack
+from attacks.checks import alike
 from attacks.problem import Problem
 
 
@@ -32,13 +33,10 @@ class OneOf(Attack):
             msg = "attacks is empty: name at least one to draw from"
             raise ValueError(msg)
         for attack in self.attacks:
-            name = type(attack).__name__
             if attack.needs_detector:
-                msg = f"OneOf draws from attacks on the classifier alone, but {name} goes against a detector as well"
+                msg = f"OneOf draws attacks on a classifier alone, and {type(attack).__name__} goes against a detector too"
                 raise ValueError(msg)
-            if attack.targeted != self.targeted:
-                msg = f"OneOf has targeted={self.targeted} and its {name} targeted={attack.targeted}: set all alike"
-                raise ValueError(msg)
+            alike(self, attack)
         families = {attack.norm_family for attack in self.attacks}
         object.__setattr__(self, "norm_family", families.pop() if len(families) == 1 else None)
 

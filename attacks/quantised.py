@@ -1,7 +1,6 @@
 """Any attack, on the grid of values that an image file holds."""
 
 from dataclasses import dataclass, field
-from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -9,7 +8,7 @@ from torch import Tensor
 from attacks.adapter import Advertorch
 from attacks.ball import Ball
 from attacks.base import Attack
-from attacks.checks import at_least
+from attacks.checks import alike, at_least, at_most
 from attacks.deepfool import DeepFool
 from attacks.loop import Left, column
 from attacks.margin import ahead, fooled
@@ -69,10 +68,8 @@ class Quantised(Attack):
 
     def __post_init__(self) -> None:
         at_least(2, levels=self.levels)
-        at_least(0, steps=self.steps)
-        if self.levels > _MOST_LEVELS or not isinstance(self.steps, Integral):
-            msg = f"levels must be at most {_MOST_LEVELS} and steps a whole number, got {self.levels} and {self.steps}"
-            raise ValueError(msg)
+        at_most(_MOST_LEVELS, levels=self.levels)
+        at_least(0, whole=True, steps=self.steps)
         name = type(self.attack).__name__
         if not isinstance(self.attack, Attack):
             msg = f"Quantised needs an attack, got {self.attack!r}"
@@ -81,13 +78,9 @@ class Quantised(Attack):
             msg = f"Quantised rounds what one attack makes, but {name} runs others: put Quantised around those, inside"
             raise TypeError(msg)
         if isinstance(self.attack, Advertorch):
-            msg = "Quantised does not know in which ball an attack of advertorch stays: take one of this project"
+            msg = "Quantised needs the wrapped attack's norm and epsilon, which attacks of advertorch do not expose"
             raise TypeError(msg)
-        if self.attack.targeted != self.targeted:
-            msg = (
-                f"Quantised has targeted={self.targeted} and its {name} targeted={self.attack.targeted}: set both alike"
-            )
-            raise ValueError(msg)
+        alike(self, self.attack)
         object.__setattr__(self, "needs_detector", self.attack.needs_detector)
         object.__setattr__(self, "norm_family", self.attack.norm_family)
 

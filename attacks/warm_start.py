@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack
-from attacks.checks import above_zero, at_least, one_of
+from attacks.checks import above_zero, at_least, at_most, one_of
 from attacks.deepfool import DeepFool
 from attacks.loop import Left, Shortest, column
 from attacks.margin import ahead, fooled
@@ -70,10 +70,8 @@ class WarmCarliniWagnerL2(Attack):
         at_least(0, confidence=self.confidence, overshoot=self.overshoot)
         at_least(1, steps=self.steps)
         above_zero(step_size=self.step_size, constant_rate=self.constant_rate)
+        at_most(1 / 2, step_size=self.step_size)
         one_of(STARTS, start=self.start)
-        if self.step_size > 1 / 2:
-            msg = f"step_size must be at most 0.5 (the whole way to the minimiser), got {self.step_size}"
-            raise ValueError(msg)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.checks import at_least
+from attacks.checks import above_zero, at_least
 from attacks.margin import ahead, log_odds
 from attacks.problem import Problem
 from attacks.white_box.kept import Kept
@@ -106,7 +106,7 @@ class JointLoss(Walk):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, search_steps=self.search_steps)
-        at_least(1e-6, initial_weight=self.initial_weight)
+        above_zero(initial_weight=self.initial_weight)
 
     def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[torch.Generator]) -> None:  # noqa: ARG002
         weight = torch.full_like(kept.value, self.initial_weight)

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from attacks.base import Attack
-from attacks.checks import at_least, lengths
+from attacks.checks import above_zero, at_least, at_most, lengths
 from attacks.problem import Problem
 from attacks.white_box.kept import Kept
 
@@ -51,10 +51,8 @@ class Square(Attack):
     def __post_init__(self) -> None:
         lengths("linf", epsilon=self.epsilon)
         at_least(2, queries=self.queries)
-        at_least(0, share=self.share)
-        if not 0 < self.share <= 1:
-            msg = f"share must be above 0 and at most 1, got {self.share}"
-            raise ValueError(msg)
+        above_zero(share=self.share)
+        at_most(1, share=self.share)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

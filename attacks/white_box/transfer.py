@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.base import Attack
+from attacks.checks import alike
 from attacks.problem import Problem
 
 
@@ -31,15 +32,11 @@ class Transfer(Attack):
     detector: nn.Module | None = None
 
     def __post_init__(self) -> None:
-        name = type(self.attack).__name__
         if self.attack.needs_detector and self.detector is None:
+            name = type(self.attack).__name__
             msg = f"Transfer of {name} needs the detector to make the images on: pass detector=..."
             raise ValueError(msg)
-        if self.attack.targeted != self.targeted:
-            msg = (
-                f"Transfer has targeted={self.targeted} and its {name} targeted={self.attack.targeted}: set both alike"
-            )
-            raise ValueError(msg)
+        alike(self, self.attack)
         object.__setattr__(self, "norm_family", self.attack.norm_family)
 
     def perturb(self, problem: Problem) -> Tensor:

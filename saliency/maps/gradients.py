@@ -8,7 +8,7 @@ from captum.attr import InputXGradient, Saliency
 from captum.attr import IntegratedGradients as PathIntegral
 from torch import Tensor
 
-from attacks.checks import at_least, number
+from attacks.checks import at_least, at_most
 from attacks.problem import Problem
 from saliency.jacobian import Readout, jacobian
 from saliency.maps.base import SaliencyMethod
@@ -123,10 +123,8 @@ class IntegratedGradients(SaliencyMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, steps=self.steps)
-        number(baseline=self.baseline)
-        if not 0 <= self.baseline <= 1:
-            msg = f"baseline must be a grey value in [0, 1], got {self.baseline}"
-            raise ValueError(msg)
+        at_least(0, baseline=self.baseline)
+        at_most(1, baseline=self.baseline)
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the integral; see `SaliencyMethod.attribute`."""

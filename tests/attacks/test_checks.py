@@ -20,7 +20,7 @@ from attacks import (
     SelectivePGD,
     Square,
 )
-from attacks.checks import above_zero, at_least, lengths, one_of, untargeted
+from attacks.checks import above_zero, alike, at_least, at_most, below, lengths, one_of, untargeted
 
 
 @pytest.mark.parametrize("value", [0, -1])
@@ -62,6 +62,23 @@ def test_the_minimum_itself_and_more_is_accepted():
     at_least(2, candidates=2)
 
 
+@pytest.mark.parametrize(("value", "must"), [(0.5, "a whole number"), (-1, "at least 0"), (inf, "a whole number")])
+def test_counts_from_0_on_must_be_whole_where_that_is_said(value, must):
+    at_least(0, whole=True, steps=0)
+    with pytest.raises(ValueError, match=rf"^steps must be {must}, got {value}$"):
+        at_least(0, whole=True, steps=value)
+
+
+def test_numbers_above_a_maximum_and_not_below_a_limit_are_refused():
+    at_most(1, share=1)
+    below(1, share=0.99)
+    with pytest.raises(ValueError, match=r"^share must be at most 1, got 1.5$"):
+        at_most(1, share=1.5)
+    for value in (1, nan):
+        with pytest.raises(ValueError, match=rf"^share must be below 1, got {value}$"):
+            below(1, share=value)
+
+
 def test_the_wrong_one_of_several_is_named():
     with pytest.raises(ValueError, match=r"^decay must be .*, got -3$"):
         at_least(0, epsilon=1, decay=-3, step_size=2)
@@ -79,7 +96,7 @@ def test_numbers_above_0_are_accepted():
 
 @pytest.mark.parametrize("value", [1.001, 8])
 def test_lengths_above_the_range_of_images_are_refused_in_the_norm_that_cannot_have_them(value):
-    with pytest.raises(ValueError, match=rf"^epsilon must be at most 1, .*: write 8/255 for 8 .* levels; got {value}$"):
+    with pytest.raises(ValueError, match=rf"^epsilon must be at most 1, .*: write 8/255 for 8 .* levels, got {value}$"):
         lengths("linf", step_size=1, epsilon=value)
     lengths("l2", epsilon=value)
     with pytest.raises(ValueError, match="epsilon must be finite and at least 0"):
@@ -103,6 +120,12 @@ def test_targeted_is_refused_with_the_name_of_the_attack():
     untargeted(SimpleNamespace())
 
 
+def test_attacks_of_which_only_one_is_targeted_are_refused():
+    alike(FGSM(), BIM())
+    with pytest.raises(ValueError, match=r"^FGSM has targeted=False and its BIM targeted=True: set both alike$"):
+        alike(FGSM(), BIM(targeted=True))
+
+
 IN_A_BALL = (FGSM, BIM, MIM, PGD, LocalizedBIM, Square, Alternating, Joint, JointLoss, SelectivePGD, OrthogonalPGD)
 WITH_A_NORM = (PGD, Joint, JointLoss, SelectivePGD, OrthogonalPGD)
 
@@ -110,7 +133,7 @@ WITH_A_NORM = (PGD, Joint, JointLoss, SelectivePGD, OrthogonalPGD)
 @pytest.mark.parametrize("attack", IN_A_BALL)
 def test_every_attack_in_a_ball_refuses_an_epsilon_or_step_size_in_grey_levels(attack):
     for name in ("epsilon", "step_size")[: 1 if attack in {FGSM, Square} else 2]:
-        with pytest.raises(ValueError, match=f"{name} must be at most 1, .*; got 8"):
+        with pytest.raises(ValueError, match=f"{name} must be at most 1, .*, got 8"):
             attack(**{name: 8})
 
 

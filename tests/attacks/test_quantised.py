@@ -275,11 +275,11 @@ def test_a_score_that_rounding_lifts_above_the_threshold_is_repaired():
     [
         ({"levels": 1}, ValueError, "levels must be at least 2, got 1"),
         ({"levels": 2.5}, ValueError, "levels must be a whole number, got 2.5"),
-        ({"steps": -1}, ValueError, "steps must be finite and at least 0, got -1"),
+        ({"steps": -1}, ValueError, "steps must be at least 0, got -1"),
         ({"attack": OneOf(attacks=(DeepFool(),))}, TypeError, "OneOf runs others: put Quantised around those, inside"),
         ({"attack": Transfer(attack=DeepFool(), model=nn.Flatten())}, TypeError, "Transfer runs others"),
         ({"attack": Quantised()}, TypeError, "Quantised runs others"),
-        ({"attack": Advertorch(attack="LinfPGDAttack")}, TypeError, "does not know in which ball"),
+        ({"attack": Advertorch(attack="LinfPGDAttack")}, TypeError, "needs the wrapped attack's norm and epsilon"),
         ({"targeted": True}, ValueError, "Quantised has targeted=True and its DeepFool targeted=False: set both alike"),
     ],
 )

@@ -210,7 +210,7 @@ def test_more_steps_give_no_longer_perturbations(trained):
         ({"confidence": -1.0}, "confidence must be finite and at least 0, got -1.0"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"step_size": 0.0}, "step_size must be finite and above 0, got 0.0"),
-        ({"step_size": 0.6}, r"step_size must be at most 0.5 .*, got 0.6"),
+        ({"step_size": 0.6}, "step_size must be at most 0.5, got 0.6"),
         ({"constant_rate": 0.0}, "constant_rate must be finite and above 0, got 0.0"),
         ({"overshoot": -0.1}, "overshoot must be finite and at least 0, got -0.1"),
         ({"start": "boundary"}, "start must be deepfool or image, got 'boundary'"),
