@@ -34,7 +34,8 @@ class OneOf(Attack):
             raise ValueError(msg)
         for attack in self.attacks:
             if attack.needs_detector:
-                msg = f"OneOf draws attacks on a classifier alone, and {type(attack).__name__} goes against a detector too"
+                name = type(attack).__name__
+                msg = f"OneOf draws from attacks on the classifier alone, but {name} goes against a detector as well"
                 raise ValueError(msg)
             alike(self, attack)
         families = {attack.norm_family for attack in self.attacks}

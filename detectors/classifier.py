@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from detectors.networks import ConvNet
 from saliency.checkpoints import Portable
-from saliency.classification import ImageClassifier
-from saliency.training import Schedule
+from saliency.training import ImageClassifier, Schedule
 
 
 class Classifier(ImageClassifier):

@@ -1,6 +1,5 @@
 """Saliency maps: the learnt model of Dabkowski & Gal, gradients, and the standard methods."""
 
-from saliency.encoder import Encoder
 from saliency.jacobian import jacobian
 from saliency.maps import (
     LIME,
@@ -17,7 +16,7 @@ from saliency.maps import (
     SmoothGrad,
 )
 from saliency.model import SaliencyModel
-from saliency.selector import Selector
+from saliency.selector import Encoder, Selector
 
 __all__ = [
     "LIME",

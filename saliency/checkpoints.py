@@ -4,70 +4,26 @@ A file names a class; only classes that are imported already can be built from i
 resolved from a file, so that loading a stranger's checkpoint runs none of their code.
 """
 
-import inspect
 import zipfile
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import lightning
 import torch
-from torch import nn
 
 from saliency.files import expanded, write_tensors
+from saliency.portable import FORMAT, Portable, describe, pack
 
-FORMAT = 1
-_PLAIN = (bool, int, float, str, type(None))
+__all__ = [
+    "FORMAT", "Portable", "describe", "load", "load_weights", "pack", "part", "put_weights", "read", "read_tensors",
+    "refuse_named", "require", "save",
+]  # fmt: skip
+
 _named: ContextVar[frozenset[Path]] = ContextVar("_named", default=frozenset())
 """The texts among the arguments of the module that a checkpoint is building, as paths."""
-_M = TypeVar("_M", bound="Portable")
-
-
-class Portable(nn.Module):
-    """A module that a checkpoint can rebuild.
-
-    Rule: each argument of the constructor is kept in an attribute of the same name, as a plain value (number, text,
-    None, or tuples, lists and dicts of them) or as another portable module. A constructor that takes the path of a
-    checkpoint keeps the loaded module.
-    """
-
-    _known: ClassVar[dict[str, type["Portable"]]] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Make the class known to the loader under its name."""
-        super().__init_subclass__(**kwargs)
-        known = Portable._known.get(cls.__name__)
-        if known is not None and known.__module__ != cls.__module__:
-            msg = f"the name {cls.__name__} is taken by {known.__module__}.{known.__qualname__}: choose another"
-            raise TypeError(msg)
-        Portable._known[cls.__name__] = cls
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the constructor's arguments, read back from the attributes of the same names.
-
-        Raises:
-            TypeError: If an argument is not kept under its name.
-        """
-        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
-        for name in names:
-            if not hasattr(self, name):
-                msg = (
-                    f"{type(self).__name__} does not keep its argument {name}, which a checkpoint must hold: set "
-                    f"self.{name} = {name} in its constructor"
-                )
-                raise TypeError(msg)
-        return {name: getattr(self, name) for name in names}
-
-
-def describe(module: Portable) -> dict[str, Any]:
-    """Return what rebuilds the module without its weights: {"class": name, "arguments": {...}}, all plain values.
-
-    Raises:
-        TypeError: If an argument is neither plain nor portable.
-    """
-    arguments = {name: pack(value, f"{type(module).__name__}.{name}") for name, value in module.arguments().items()}
-    return {"class": type(module).__name__, "arguments": arguments}
+_M = TypeVar("_M", bound=Portable)
 
 
 def save(module: Portable, path: str | Path, **extra: Any) -> None:
@@ -113,22 +69,12 @@ def load(path: str | Path, expected: type[_M] | None = None) -> _M:
 
 
 def load_weights(module: Portable, path: str | Path) -> None:
-    """Load a checkpoint's weights into a module that is built already.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is no checkpoint of this project, holds another class, or weights that do not fit.
-    """
+    """Load a checkpoint's weights into a module that is built already; errors as `read` and `put_weights`."""
     put_weights(module, read(path), path)
 
 
 def put_weights(module: Portable, contents: dict[str, Any], path: str | Path) -> None:
-    """Put the weights of a checkpoint that was read already into a module.
-
-    Args:
-        module: A module that is built already.
-        contents: See `read`.
-        path: Of the checkpoint, for an error.
+    """Put the weights of a checkpoint, as `read` returned it, into a module that is built already.
 
     Raises:
         ValueError: If the checkpoint holds another class, or weights that do not fit.
@@ -145,7 +91,7 @@ def require(path: str | Path) -> Path:
 
     Raises:
         ValueError: If another checkpoint names it.
-        FileNotFoundError: If it does not; says which command makes it.
+        FileNotFoundError: If it does not exist; says which command makes it.
     """
     refuse_named(path)
     path = Path(expanded(path))
@@ -173,10 +119,10 @@ def part(given: str | Path | _M, expected: type[_M]) -> _M:
 
 
 def refuse_named(source: str | Path) -> None:
-    """Refuse to read a file, or to download one, because a checkpoint names it.
+    """Refuse to read a file, or to download one, if the checkpoint that is being loaded names it.
 
     Raises:
-        ValueError: If a module is being built from a checkpoint, and the source is one of its arguments.
+        ValueError: If it does.
     """
     if Path(source) in _named.get():
         msg = f"a checkpoint that is being loaded names another file, {source}: it must hold its parts itself"
@@ -186,12 +132,8 @@ def refuse_named(source: str | Path) -> None:
 def read_tensors(path: Path, damaged: str) -> Any:
     """Return what a file of torch holds; only tensors and plain values are ever unpickled.
 
-    Args:
-        path: A file that exists.
-        damaged: The sentence to raise.
-
     Raises:
-        ValueError: If the file is damaged, not one of torch, or holds anything else.
+        ValueError: With the sentence `damaged`, if the file is damaged, not one of torch, or holds anything else.
         OSError: If it cannot be opened.
     """
     with path.open("rb") as file:
@@ -208,8 +150,8 @@ def read(path: str | Path, remedy: str = "train it again") -> dict[str, Any]:
     """Return a checkpoint's contents, checked; only tensors and plain values are ever unpickled.
 
     Args:
-        path: Of the file.
-        remedy: What to do if it is damaged.
+        path: The file.
+        remedy: What to do if it is damaged, for the error.
 
     Raises:
         FileNotFoundError: If there is no such file; says which command makes it.
@@ -239,37 +181,13 @@ def _fill(module: Portable, weights: dict[str, Any], path: str | Path) -> None:
         raise ValueError(msg) from error
 
 
-def pack(value: Any, name: str) -> Any:
-    """Return an argument as a checkpoint keeps it: plain values, tuples as lists, portable modules described.
-
-    Args:
-        value: The argument.
-        name: What to call it in an error.
-
-    Raises:
-        TypeError: If it is neither plain nor portable.
-    """
-    if isinstance(value, Portable):
-        return describe(value)
-    if type(value) in _PLAIN:  # a subclass, as numpy's float64, would be pickled as an object of its own
-        return value
-    if isinstance(value, list | tuple):
-        return [pack(item, name) for item in value]
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: pack(item, name) for key, item in value.items()}
-    msg = f"{name} cannot be kept in a checkpoint: {type(value).__name__} is neither a plain value nor Portable"
-    if isinstance(value, nn.Module):
-        msg += f"; give detectors.WrappedNetwork({type(value).__name__}, options=..., weights=...) in its place"
-    raise TypeError(msg)
-
-
 def _build(architecture: Any, path: Path) -> Portable:
     described = isinstance(architecture, dict) and set(architecture) == {"class", "arguments"}
     if not described or not isinstance(architecture["arguments"], dict):
         msg = f"{path} is not a checkpoint of this project: its architecture names no class and arguments"
         raise ValueError(msg)
-    name = str(architecture["class"])
-    if name not in Portable._known:  # noqa: SLF001 - the registry of this module
+    name, classes = str(architecture["class"]), Portable._known  # noqa: SLF001 - the loader's registry
+    if name not in classes:
         msg = (
             f"{path} holds a {name}, which is not known here: import the module that defines it first (for `train.py "
             "fit`, validate, test, predict and `evaluate.py` by --imports [MODULE])"
@@ -278,7 +196,7 @@ def _build(architecture: Any, path: Path) -> Portable:
     arguments = {key: _unpack(value, path) for key, value in architecture["arguments"].items()}
     token = _named.set(frozenset(_texts(arguments)))
     try:
-        return Portable._known[name](**arguments)  # noqa: SLF001
+        return classes[name](**arguments)
     except TypeError as error:
         msg = f"{path} was written by another version of {name}: {error}"
         raise ValueError(msg) from error
@@ -287,7 +205,7 @@ def _build(architecture: Any, path: Path) -> Portable:
 
 
 def _texts(value: Any) -> Iterator[Path]:
-    """Give all texts in a value, as paths."""
+    """Yield all texts in a value, as paths."""
     if isinstance(value, str):
         yield Path(value)
     elif isinstance(value, dict | list):

@@ -7,11 +7,10 @@ import torchmetrics
 from torch import Generator, Tensor, nn
 
 from saliency.checkpoints import part
-from saliency.classification import ImageClassifier
 from saliency.fill import BLUR_SIGMA, Fill, compose
 from saliency.objective import OBJECTIVES, Objective, Terms, Weights
 from saliency.selector import Selector, with_fakes
-from saliency.training import Trainable, frozen, seeded
+from saliency.training import ImageClassifier, Trainable, frozen, seeded
 from saliency.unet import MaskDecoder
 
 BlackBox = Literal["classifier", "encoder"]

@@ -1,4 +1,4 @@
-"""Stage 2 of the learnt saliency model: the class selector."""
+"""Stages 1 and 2 of the learnt saliency model: the encoder, trained as a classifier, and the class selector."""
 
 import torch
 import torchmetrics
@@ -6,9 +6,48 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from saliency.checkpoints import part
-from saliency.encoder import Encoder
-from saliency.training import Trainable, frozen, seeded
-from saliency.unet import ClassSelector
+from saliency.training import ImageClassifier, Schedule, Trainable, frozen, seeded
+from saliency.unet import ClassSelector, EncoderNetwork
+
+
+class Encoder(ImageClassifier):
+    """The encoder of the saliency U-Net, trained as a classifier of the data set, frozen afterwards.
+
+    Args:
+        shape: (C, H, W) of the images.
+        classes: Number of classes.
+        width: Channels of the first scale; the authors use 32 for CIFAR-10 and 64 for ASSIRA.
+        learning_rate: Of Adam; the peak of a one-cycle schedule.
+        schedule: constant or one-cycle.
+
+    Reference:
+        Dabkowski & Gal, arXiv 1705.07857, section 4.1.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        width: int = 16,
+        learning_rate: float = 1e-2,
+        schedule: Schedule = "one-cycle",
+    ) -> None:
+        super().__init__(shape, classes, learning_rate, schedule)
+        self.width = width
+        self.network = EncoderNetwork(shape[0], classes, width).to(memory_format=torch.channels_last)
+
+    def scales(self, images: Tensor) -> list[Tensor]:
+        """Return the features of the four scales of images (N, C, H, W) in [0, 1]."""
+        return self.network.scales(images)
+
+    def classify(self, scales: list[Tensor]) -> Tensor:
+        """Return logits (N, K) of the features of the scales."""
+        return self.network.classify(scales)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, K) of images (N, C, H, W) in [0, 1]."""
+        logits: Tensor = self.network(images)
+        return logits
 
 
 class Selector(Trainable):

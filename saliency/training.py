@@ -1,4 +1,7 @@
-"""What the LightningModules of this project share: optimiser, frozen parts, step randomness, a check of the data."""
+"""What the LightningModules of this project share: optimiser, frozen parts, step randomness, a check of the data.
+
+An image classifier's steps, which the encoder of the saliency model and the attacked classifier have in common.
+"""
 
 import math
 import re
@@ -9,9 +12,11 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+from torchmetrics.classification import MulticlassAccuracy
 
-from saliency.checkpoints import FORMAT, Portable, describe
+from saliency.portable import FORMAT, Portable, describe
 
 Schedule = Literal["constant", "one-cycle"]
 
@@ -126,6 +131,48 @@ class Trainable(Portable, lightning.LightningModule):
         """
         words = (torch.initial_seed() % 2**32, self.current_epoch, batch_idx, self.global_rank)
         return seeded(*words, device=self.device)
+
+
+class ImageClassifier(Trainable):
+    """A LightningModule whose `forward` gives logits (N, K) of images (N, C, H, W) in [0, 1]."""
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, learning_rate: float, schedule: Schedule) -> None:
+        super().__init__()
+        self.shape = shape
+        self.classes = classes
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.validation_accuracy = MulticlassAccuracy(classes, average="micro")
+        self.test_accuracy = MulticlassAccuracy(classes, average="micro")
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
+        """Return the mean cross entropy of (images, labels, ...)."""
+        images, labels, *_ = batch
+        logits = self(images)
+        loss = functional.cross_entropy(logits, labels)
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/accuracy", (logits.argmax(1) == labels).float().mean())
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:  # noqa: ARG002
+        """Log loss and accuracy."""
+        images, labels, *_ = batch
+        logits = self(images)
+        self.validation_accuracy(logits, labels)
+        self.log("validation/loss", functional.cross_entropy(logits, labels), sync_dist=True)
+        self.log("validation/accuracy", self.validation_accuracy)
+
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:  # noqa: ARG002
+        """Log the accuracy."""
+        images, labels, *_ = batch
+        self.test_accuracy(self(images), labels)
+        self.log("test/accuracy", self.test_accuracy)
+
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Any]:  # noqa: ARG002
+        """Return labels, predictions (N,) and logits (N, K)."""
+        images, labels, *_ = batch
+        logits = self(images)
+        return {"labels": labels, "predictions": logits.argmax(1), "logits": logits}
 
 
 def seeded(*words: int, device: torch.device | str = "cpu") -> Generator:

@@ -40,7 +40,7 @@ def test_lists_of_configs_become_tuples_so_that_it_can_be_compared_and_hashed():
     ("arguments", "told"),
     [
         ({"attacks": ()}, "attacks is empty: name at least one to draw from"),
-        ({"attacks": (OrthogonalPGD(epsilon=0.1),)}, "OrthogonalPGD goes against a detector too"),
+        ({"attacks": (OrthogonalPGD(epsilon=0.1),)}, "OrthogonalPGD goes against a detector as well"),
         ({"attacks": (WEAK, FGSM(epsilon=0.1, targeted=True))}, "OneOf has targeted=False and its FGSM targeted=True"),
     ],
 )
