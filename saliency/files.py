@@ -18,12 +18,7 @@ def expanded(path: str | Path) -> str:
 
 
 class UnwrittenError(OSError):
-    """A file could not be written; what was there before is there still.
-
-    Args:
-        path: Of the file.
-        reason: The system's words.
-    """
+    """A file could not be written, for the system's `reason`; what was there before is there still."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.reason = reason
@@ -35,12 +30,9 @@ class UnwrittenError(OSError):
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file to write into; at the end it takes the place of the file at the path.
+    """Yield a file to write into; at the end it takes the place of the file at the path, whose folder is made.
 
     After an exception, or on a full disk, the file at the path is what it was before, and nothing is left beside it.
-
-    Args:
-        path: Of the file; its folder is made.
 
     Raises:
         UnwrittenError: If it cannot be written.
@@ -75,11 +67,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_tensors(path: Path, contents: Any) -> None:
-    """Write a file of torch; see `replacing`.
-
-    It is made in memory first: torch reports a full disk in words of its own.
-    """
-    buffer = io.BytesIO()
+    """Write a file of torch; see `replacing`."""
+    buffer = io.BytesIO()  # in memory first: torch reports a full disk in words of its own
     torch.save(contents, buffer)
     write_bytes(path, buffer.getbuffer())
 
@@ -91,9 +80,6 @@ def leftovers(path: Path) -> list[Path]:
 
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file that this project wrote.
-
-    Args:
-        path: Of the file.
 
     Raises:
         ValueError: If it is damaged; names it.

@@ -32,9 +32,6 @@ def compose(
             image, by chance; zero: black, without noise (an ablation).
         generator: Source of the randomness.
         blur_sigma: Standard deviation of the blur as a share of the shorter side.
-
-    Returns:
-        (N, C, H, W) in [0, 1], differentiable in masks and images.
     """
     if fill == "zero":
         return images * masks

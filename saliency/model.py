@@ -83,15 +83,12 @@ class SaliencyModel(Trainable):
         self.measures = nn.ModuleDict({name: torchmetrics.MeanMetric() for name in _MEASURES})
 
     def forward(self, model: nn.Module, images: Tensor, targets: Tensor | None = None) -> Tensor:
-        """Return the maps of a class in each image, differentiable in the images.
+        """Return the maps (N, 1, H, W) in [0, 1] of a class in each image, differentiable in the images.
 
         Args:
             model: The attacked classifier, logits (N, K); asked only where targets is None.
             images: (N, C, H, W) in [0, 1].
             targets: (N,), the class to look for; None: the class that the model predicts.
-
-        Returns:
-            (N, 1, H, W) in [0, 1].
         """
         if targets is None:
             targets = model(images).argmax(1)
@@ -150,25 +147,11 @@ class SaliencyModel(Trainable):
         masks = self.masks(images, labels)
         absent, _ = with_fakes(labels, self.classes, 1.0, generator)
         disc = central_disc(masks)
-
-        def judge(mask: Tensor) -> Tensor:
-            return self._judge(images, mask, generator)
-
-        def right(logits: Tensor) -> Tensor:
-            return (logits.argmax(1) == labels).float()
-
-        kept, destroyed = judge(masks), judge(1 - masks)
-
-        values = {
-            "kept_accuracy": right(kept),
-            "destroyed_accuracy": right(destroyed),
-            "area": masks.mean((1, 2, 3)),
-            "absent_area": self.masks(images, absent).mean((1, 2, 3)),
-            "kept_accuracy_other_mask": right(judge(masks.roll(1, 0))),
-            "kept_accuracy_disc": right(judge(disc)),
-            "destroyed_accuracy_disc": right(judge(1 - disc)),
-        }
-        for name, value in values.items():
+        kept, destroyed = (self._judge(images, mask, generator) for mask in (masks, 1 - masks))
+        areas = [masks.mean((1, 2, 3)), self.masks(images, absent).mean((1, 2, 3))]
+        controls = [self._judge(images, mask, generator) for mask in (masks.roll(1, 0), disc, 1 - disc)]
+        right = [(logits.argmax(1) == labels).float() for logits in (kept, destroyed, *controls)]
+        for name, value in zip(_MEASURES, (*right[:2], *areas, *right[2:]), strict=True):
             metric = self.measures[name]
             alone = name == "kept_accuracy_other_mask" and len(images) == 1  # its own mask would be the other one
             metric.update(value, weight=0.0 if alone else 1.0)  # type: ignore[operator]
@@ -183,13 +166,9 @@ class SaliencyModel(Trainable):
 
     def _terms(self, masks: Tensor, kept: Tensor, destroyed: Tensor, labels: Tensor, fake: Tensor) -> Terms:
         function, defaults = OBJECTIVES[self.objective]
-        given = Weights(
-            defaults.area if self.area_weight is None else self.area_weight,
-            self.smoothness_weight,
-            defaults.preserve if self.preserve_weight is None else self.preserve_weight,
-            defaults.destroy if self.destroy_weight is None else self.destroy_weight,
-        )
-        return function(masks, kept, destroyed, labels, fake, given)
+        chosen = self.area_weight, self.smoothness_weight, self.preserve_weight, self.destroy_weight
+        weights = Weights(*(b if a is None else a for a, b in zip(chosen, defaults, strict=True)))
+        return function(masks, kept, destroyed, labels, fake, weights)
 
 
 _MEASURES = (
@@ -213,13 +192,9 @@ def _same_images(selector: Selector, classifier: ImageClassifier) -> None:
 
 
 def central_disc(masks: Tensor) -> Tensor:
-    """Return, for each mask, a disc in the middle of the image of the same area.
+    """Return, for each mask (N, 1, H, W), a disc of 0 and 1 of the same area in the middle of the image.
 
-    Args:
-        masks: (N, 1, H, W) in [0, 1]; the area is the sum of the values.
-
-    Returns:
-        (N, 1, H, W) of 0 and 1: the pixels nearest to the centre, as many as the area rounded.
+    It holds the pixels nearest to the centre, as many as the sum of the mask's values, rounded.
     """
     count, _, height, width = masks.shape
     rows = torch.arange(height, device=masks.device) - (height - 1) / 2

@@ -1,7 +1,7 @@
 r"""The objectives of the learnt saliency model, as named terms. Pure torch.
 
 Both see the black box's logits on the image under its mask (kept) and under the mask's complement (destroyed). For the
-true class the kept image must show the class and the destroyed one must not; for a fake class, absent from the image,
+true class the kept image must show the class and the destroyed one must not. For a fake class, absent from the image,
 the two change places, which asks for an empty mask.
 
 References:
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from attacks.margin import lead
+
 Objective = Literal["margin", "log"]
 
 AREA_OFFSET = 5e-4
@@ -22,7 +24,7 @@ AREA_OFFSET = 5e-4
 
 
 class Weights(NamedTuple):
-    """Weights of the terms; see `margin` and `log` for the defaults of each."""
+    """Weights of the terms."""
 
     area: float
     smoothness: float
@@ -65,8 +67,7 @@ def margin(
     destroy = torch.where(
         fake, functional.relu(1 - lead(destroyed, labels)), functional.relu(lead(destroyed, labels) + 5)
     )
-    area = (masks + AREA_OFFSET) ** 0.3
-    return _combine(masks, area, preserve, destroy, weights)
+    return _combine(masks, (masks + AREA_OFFSET) ** 0.3, preserve, destroy, weights)
 
 
 def log(
@@ -74,20 +75,11 @@ def log(
 ) -> Terms:
     r"""Return the objective as printed: :math:`\lambda_2 AV(M) - \log f_y(kept) + \lambda_3 f_y(destroyed)^{.3}`.
 
-    For a fake class kept and destroyed change places. Offered for comparison with `margin`: its masks on MNIST are
-    smaller, and destroy a little less, since :math:`f^{.3}` has hardly any gradient where the softmax saturates. The
-    weights of the paper could not be verified; the defaults are a choice.
-
-    Args:
-        masks: (N, 1, H, W) in [0, 1].
-        kept: (N, K) logits of the image under the mask.
-        destroyed: (N, K) logits of the image under the complement.
-        labels: (N,), the true class y.
-        fake: (N,) bool, the mask was made for an absent class.
-        weights: Of the terms.
+    Arguments as of `margin`. Offered for comparison: its masks on MNIST are smaller, and destroy a little less, since
+    :math:`f^{.3}` has hardly any gradient where the softmax saturates. The weights of the paper could not be verified;
+    the defaults are a choice.
     """
-    log_kept = _log_probability(kept, labels)
-    log_destroyed = _log_probability(destroyed, labels)
+    log_kept, log_destroyed = _log_probability(kept, labels), _log_probability(destroyed, labels)
     shown = torch.where(fake, log_destroyed, log_kept)
     hidden = torch.where(fake, log_kept, log_destroyed)
     return _combine(masks, masks, -shown, torch.exp(0.3 * hidden), weights)
@@ -95,21 +87,6 @@ def log(
 
 OBJECTIVES = {"margin": (margin, MARGIN_WEIGHTS), "log": (log, LOG_WEIGHTS)}
 """Each objective with its default weights, by the name that a config uses."""
-
-
-def lead(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return by how much the label's logit leads the best other one.
-
-    Args:
-        logits: (N, K).
-        labels: (N,).
-
-    Returns:
-        (N,); negative where another class leads. The label is excluded by minus infinity, not by 0.
-    """
-    own = logits.gather(1, labels[:, None]).squeeze(1)
-    others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
-    return own - others
 
 
 def total_variation(masks: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Regions of images: superpixels, and segments large enough to attack."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -38,19 +40,13 @@ def superpixels(images: Tensor, segmenter: Segmenter = "auto", segments: int = 6
             many superpixels as asked for, more compact where noise would merge them; auto: quickshift from 224 pixels
             on, for it finds one superpixel in small images.
         segments: About how many superpixels slic makes.
-
-    Raises:
-        ValueError: If there is no such segmenter.
     """
     one_of(SEGMENTERS, segmenter=segmenter)
     chosen = segmenter
     if segmenter == "auto":
         chosen = "quickshift" if min(images.shape[2:]) >= _FINE else "slic"
-    found = []
-    for image in colours(images):
-        labels = _quickshift(image) if chosen == "quickshift" else _slic(image, segments)
-        found.append(torch.from_numpy(np.unique(labels, return_inverse=True)[1].reshape(labels.shape)))
-    return torch.stack(found).to(images.device) if found else images.new_zeros(0, *images.shape[2:], dtype=torch.long)
+    segment = _quickshift if chosen == "quickshift" else partial(_slic, segments=segments)
+    return _stacked(images, lambda image: np.unique(segment(image), return_inverse=True)[1].reshape(image.shape[:2]))
 
 
 def _quickshift(image: np.ndarray) -> np.ndarray:
@@ -87,11 +83,13 @@ def segments(images: Tensor) -> Tensor:
     height, width = images.shape[2:]
     scale = _COARSENESS * (height * width) ** 0.25
     smallest = max(1, round(SHARES[0] * height * width))
-    found = [
-        torch.from_numpy(felzenszwalb(image, scale=scale, sigma=_SMOOTHING, min_size=smallest)).long()
-        for image in colours(images)
-    ]
-    return torch.stack(found).to(images.device) if found else images.new_zeros(0, height, width, dtype=torch.long)
+    return _stacked(images, lambda image: felzenszwalb(image, scale=scale, sigma=_SMOOTHING, min_size=smallest))
+
+
+def _stacked(images: Tensor, segment: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+    """Return the labels (N, H, W) that a function gives to the pixels of each image."""
+    labels = [torch.from_numpy(segment(image)).long() for image in colours(images)]
+    return torch.stack(labels).to(images.device) if labels else images.new_zeros(0, *images.shape[2:], dtype=torch.long)
 
 
 def largest(labels: Tensor, regions: int = 10) -> Tensor:
@@ -102,10 +100,7 @@ def largest(labels: Tensor, regions: int = 10) -> Tensor:
 
     Args:
         labels: (H, W), the segment that each pixel belongs to, numbered from 0 on.
-        regions: At most so many.
-
-    Raises:
-        ValueError: If regions is below 1.
+        regions: How many at most; at least 1.
     """
     at_least(1, regions=regions)
     sizes = torch.bincount(labels.flatten())

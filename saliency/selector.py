@@ -86,12 +86,7 @@ class Selector(Trainable):
         self.test_accuracy = torchmetrics.classification.BinaryAccuracy()
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
-        """Return the logit (N,) of "this class exists in the image".
-
-        Args:
-            images: (N, C, H, W) in [0, 1].
-            classes: (N,), the class to look for.
-        """
+        """Return the logit (N,) of "this class exists in the image", of classes (N,) in images (N, C, H, W)."""
         return self.gate(self.encoder.scales(images), classes)[1]
 
     def gate(self, scales: list[Tensor], classes: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -108,7 +103,7 @@ class Selector(Trainable):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Log the loss, and how often existence is told right."""
+        """Log the loss and the accuracy of the presence classifier."""
         logits, exists = self._ask(batch, seeded(0, batch_idx, device=self.device))
         self.validation_accuracy(logits, exists)
         loss = functional.binary_cross_entropy_with_logits(logits, exists.float())
@@ -116,7 +111,7 @@ class Selector(Trainable):
         self.log("validation/exists_accuracy", self.validation_accuracy)
 
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Log how often existence is told right."""
+        """Log the accuracy of the presence classifier."""
         self.test_accuracy(*self._ask(batch, seeded(0, batch_idx, device=self.device)))
         self.log("test/exists_accuracy", self.test_accuracy)
 
@@ -124,8 +119,8 @@ class Selector(Trainable):
         """Return labels, and the existence logit of every class (N, K)."""
         images, labels, *_ = batch
         scales = self.encoder.scales(images)
-        every = [self.gate(scales, torch.full_like(labels, label))[1] for label in range(self.classes)]
-        return {"labels": labels, "exists": torch.stack(every, 1)}
+        logits = [self.gate(scales, torch.full_like(labels, label))[1] for label in range(self.classes)]
+        return {"labels": labels, "exists": torch.stack(logits, 1)}
 
     def _ask(self, batch: tuple[Tensor, ...], generator: Generator) -> tuple[Tensor, Tensor]:
         images, labels, *_ = batch
@@ -134,16 +129,13 @@ class Selector(Trainable):
 
 
 def with_fakes(labels: Tensor, classes: int, probability: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Return labels of which some are replaced by another class, and which ones are.
+    """Replace each label by another class with some probability; return the classes (N,), and which are fake (N,) bool.
 
     Args:
         labels: (N,) in [0, classes).
         classes: Number of classes, at least 2.
         probability: Chance of a replacement.
         generator: Source of the randomness, on the labels' device.
-
-    Returns:
-        (N,) classes, and (N,) bool.
     """
     fake = torch.rand(len(labels), generator=generator, device=labels.device) < probability
     shift = torch.randint(1, classes, labels.shape, generator=generator, device=labels.device)

@@ -1,12 +1,12 @@
-"""How alike two saliency maps are: rank correlation, structural similarity, likeness of their edges.
+"""How alike two saliency maps are: rank correlation, structural similarity, likeness of their edges, contrast.
 
-Everything takes maps (N, 1, H, W) of any scale, with or without sign, and gives (N,) in float64. NaN means that a
-similarity is not defined: one of the two maps is constant, so that nothing in it can be like anything.
+Everything takes pairs of maps of one shape (N, 1, H, W), of any scale, with or without sign, and gives (N,) in float64;
+other shapes are a ValueError. NaN means that a similarity is not defined: one of the two maps is constant.
 """
 
 import math
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import torch
 from scipy import stats
@@ -34,54 +34,39 @@ _CLIPPED, _TINY = 0.2, 1e-5  # of Dalal & Triggs' normalisation (L2-Hys), as in 
 
 
 def constant(maps: Tensor) -> Tensor:
-    """Return (N,) bool: whether all values of a map are the same.
-
-    Args:
-        maps: (N, ...).
-    """
+    """Return (N,) bool: whether all values of a map (N, ...) are the same."""
     low, high = maps.flatten(1).aminmax(dim=1)
     return low == high
 
 
 def ranks(maps: Tensor) -> Tensor:
-    """Return the ranks (N, H * W) of the values of each map, ties averaged, by SciPy.
-
-    Args:
-        maps: (N, 1, H, W).
-    """
+    """Return the ranks (N, H * W) of the values of each map, ties averaged, by SciPy."""
     return torch.from_numpy(stats.rankdata(maps.flatten(1).cpu().numpy(), axis=1))
 
 
 def pearson(first: Tensor, second: Tensor) -> Tensor:
-    """Return the Pearson correlations (N,) of paired rows, in float64, by SciPy; NaN where one is constant.
-
-    Args:
-        first: (N, ...).
-        second: (N, ...), as many values each.
-
-    Raises:
-        ValueError: If the shapes differ.
-    """
+    """Return the Pearson correlations of paired rows (N, ...), by SciPy."""
     _check(first, second)
-    found = torch.full((len(first),), torch.nan, dtype=torch.float64)
-    known = (~(constant(first) | constant(second))).cpu() if len(first) else torch.empty(0, dtype=torch.bool)
-    if known.any():
-        one, two = (each.flatten(1).cpu()[known].double().numpy() for each in (first, second))
-        found[known] = torch.from_numpy(stats.pearsonr(one, two, axis=1).statistic)
-    return found
+    correlations = torch.full((len(first),), torch.nan, dtype=torch.float64)
+    defined = _defined(first, second).cpu()
+    if defined.any():
+        one, two = (maps.flatten(1).cpu()[defined].double().numpy() for maps in (first, second))
+        correlations[defined] = torch.from_numpy(stats.pearsonr(one, two, axis=1).statistic)
+    return correlations
+
+
+def _defined(first: Tensor, second: Tensor) -> Tensor:
+    """Return for which pairs neither map is constant, (N,) bool."""
+    return ~(constant(first) | constant(second)) if len(first) else torch.empty(0, dtype=torch.bool)
 
 
 def spearman(first: Tensor, second: Tensor) -> Tensor:
-    """Return Spearman's rank correlations (N,) of maps (N, 1, H, W), ties averaged; NaN where one is constant.
-
-    Raises:
-        ValueError: If the shapes differ.
-    """
+    """Return Spearman's rank correlations, ties averaged."""
     return pearson(ranks(first), ranks(second))
 
 
 def ssim(first: Tensor, second: Tensor, data_range: DataRange = "pair") -> Tensor:
-    """Return the mean structural similarities (N,) of maps (N, 1, H, W); NaN where one is constant.
+    """Return the mean structural similarities.
 
     The window is torchmetrics' Gaussian, 11 wide. With scikit-image's (7 wide, uniform) the mean over maps differs by
     about .01, on maps of mere noise by .04.
@@ -93,9 +78,6 @@ def ssim(first: Tensor, second: Tensor, data_range: DataRange = "pair") -> Tenso
             number above 0 holds for all, for example 2 for maps taken as values in [-1, 1], which lets maps of small
             values look the same.
 
-    Raises:
-        ValueError: If the shapes differ, the maps are too small, or the range is not above 0.
-
     Reference:
         Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004.
     """
@@ -103,23 +85,14 @@ def ssim(first: Tensor, second: Tensor, data_range: DataRange = "pair") -> Tenso
     if not (data_range == "pair" or (not isinstance(data_range, str) and data_range > 0)):
         msg = f"data_range must be pair or a number above 0, got {data_range!r}"
         raise ValueError(msg)
-    known = ~(constant(first) | constant(second)) if len(first) else torch.empty(0, dtype=torch.bool)
+    defined = _defined(first, second)
     scale = _range(first, second) if data_range == "pair" else torch.full((len(first), 1, 1, 1), data_range)
-    scale = torch.where(known[:, None, None, None], scale, 1).to(first)
-    return windowed(first / scale, second / scale, 1.0).masked_fill(~known, torch.nan).cpu()
+    scale = torch.where(defined[:, None, None, None], scale, 1).to(first)
+    return windowed(first / scale, second / scale, 1.0).masked_fill(~defined, torch.nan).cpu()
 
 
 def windowed(first: Tensor, second: Tensor, data_range: float) -> Tensor:
-    """Return the mean structural similarities (N,), of constant maps too; see `ssim`.
-
-    Args:
-        first: (N, 1, H, W).
-        second: (N, 1, H, W).
-        data_range: Of the values of all maps.
-
-    Raises:
-        ValueError: If the maps are too small.
-    """
+    """Return the mean structural similarities, of constant maps too, for one range of the values of all maps."""
     if len(first) == 0:
         return torch.empty(0, dtype=torch.float64)
     if min(first.shape[2:]) < _SMALLEST_SIDE:
@@ -128,11 +101,8 @@ def windowed(first: Tensor, second: Tensor, data_range: float) -> Tensor:
         raise ValueError(msg)
 
     def of(one: Tensor, two: Tensor) -> Tensor:
-        found = structural_similarity_index_measure(one.float(), two.float(), reduction="none", data_range=data_range)
-        if not isinstance(found, Tensor):  # with other arguments it gives more
-            msg = f"a tensor was expected, not {type(found).__name__}"
-            raise TypeError(msg)
-        return found.view(-1).double()
+        values = structural_similarity_index_measure(one.float(), two.float(), reduction="none", data_range=data_range)
+        return cast(Tensor, values).view(-1).double()  # with other arguments it gives more
 
     return _in_batches(of, first, second)
 
@@ -148,9 +118,6 @@ def hog(maps: Tensor, what: Literal["picture", "features"] = "picture") -> Tenso
         what: picture: the lines that show each cell's directions, (N, 1, H', W'), by their gradients' magnitude;
             features: the histograms, normalised in each cell, (N, 9, cells, cells). Liu et al. compare pictures.
 
-    Raises:
-        ValueError: If the maps are smaller than a cell.
-
     Reference:
         Dalal & Triggs, "Histograms of Oriented Gradients for Human Detection", 2005.
     """
@@ -162,6 +129,39 @@ def hog(maps: Tensor, what: Literal["picture", "features"] = "picture") -> Tenso
     if what == "features":
         return _block(_block(histograms).clamp_max(_CLIPPED))
     return functional.conv_transpose2d(histograms, _lines(cell), stride=cell)
+
+
+def similarity_ratio(first: Tensor, second: Tensor, *, signed: bool = True) -> Tensor:
+    """Return the share of values (N,), in [0, 1], that are equal in two binarised maps (Sim-Ratio).
+
+    It compares which inputs the two maps let through, whatever their values.
+
+    Args:
+        first: (N, C, H, W), attributions with sign.
+        second: (N, C, H, W), of another class or image.
+        signed: Whether a value counts as passed where it is above 0, as in the paper's filtering effect; else where it
+            is not 0. Few gradients are exactly 0, so that the latter is near 1 for any two images.
+
+    Reference:
+        Gu & Tresp, "Saliency Methods for Explaining Adversarial Attacks", arXiv 1908.08413, section 2.1.
+    """
+    _check(first, second, images=True)
+    passed = [maps > 0 if signed else maps != 0 for maps in (first, second)]
+    return (passed[0] == passed[1]).flatten(1).double().mean(1)
+
+
+def average_difference(first: Tensor, second: Tensor) -> Tensor:
+    r"""Return :math:`|a_1 - a_2| / \max(a_1, a_2)`, (N,) in [0, 1], of the maps' averages (Avg-Diff).
+
+    The averages are of absolute values of attributions (N, C, H, W) that are not normalised; 0 for two maps of zeros.
+
+    Reference:
+        Gu & Tresp, arXiv 1908.08413, section 2.1.
+    """
+    _check(first, second, images=True)
+    one, two = (maps.double().abs().flatten(1).mean(1) for maps in (first, second))
+    larger = one.maximum(two)
+    return (one - two).abs() / larger.where(larger > 0, 1)
 
 
 def _histograms(maps: Tensor, cell: int) -> Tensor:
@@ -202,15 +202,16 @@ def _range(first: Tensor, second: Tensor) -> Tensor:
     return both.amax((1, 2, 3), keepdim=True) - both.amin((1, 2, 3), keepdim=True)
 
 
-def _in_batches(function: Callable[..., Tensor], *given: Tensor) -> Tensor:
+def _in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """Return a function's outputs for corresponding parts of tensors, joined; in float64 all would not fit."""
-    if len(given[0]) <= _BATCH:
-        return function(*given)
-    starts = range(0, len(given[0]), _BATCH)
-    return torch.cat([function(*(each[start : start + _BATCH] for each in given)) for start in starts])
+    if len(tensors[0]) <= _BATCH:
+        return function(*tensors)
+    return torch.cat([function(*parts) for parts in zip(*(torch.split(tensor, _BATCH) for tensor in tensors), strict=True)])
 
 
-def _check(first: Tensor, second: Tensor) -> None:
-    if first.shape != second.shape:
-        msg = f"maps must come in pairs of one shape, got {tuple(first.shape)} and {tuple(second.shape)}"
+def _check(first: Tensor, second: Tensor, *, images: bool = False) -> None:
+    unfit = images and (first.ndim != 4 or first[:1].numel() == 0 < len(first))  # noqa: PLR2004 - N, C, H, W
+    if first.shape != second.shape or unfit:
+        kind = " (N, C, H, W)" if images else ""
+        msg = f"maps must come in pairs of one shape{kind}, got {tuple(first.shape)} and {tuple(second.shape)}"
         raise ValueError(msg)

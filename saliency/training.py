@@ -1,7 +1,4 @@
-"""What the LightningModules of this project share: optimiser, frozen parts, step randomness, a check of the data.
-
-An image classifier's steps, which the encoder of the saliency model and the attacked classifier have in common.
-"""
+"""What the LightningModules of this project share: optimiser, frozen parts, step randomness, a classifier's steps."""
 
 import math
 import re
@@ -39,11 +36,7 @@ class Trainable(Portable, lightning.LightningModule):
     schedule: Schedule = "constant"
 
     def configure_optimizers(self) -> Any:
-        """Return Adam (.9, .999, 1e-8) over the parts that are not frozen, and the schedule.
-
-        Raises:
-            ValueError: If a schedule over the whole fit is asked for, and the fit has no end.
-        """
+        """Return Adam (.9, .999, 1e-8) over the parts that are not frozen, and the schedule (for a fit with an end)."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
         if self.schedule == "constant":
@@ -58,14 +51,10 @@ class Trainable(Portable, lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Refuse to go on with a schedule that spans a fit of another length.
-
-        Raises:
-            ValueError: If the fit has another number of steps than the one that it goes on with.
-        """
+        """Refuse to go on with a schedule that spans a fit of another number of steps."""
         steps = self.trainer.estimated_stepping_batches
-        for each in self.trainer.lr_scheduler_configs:
-            spanned = getattr(each.scheduler, "total_steps", steps)
+        for config in self.trainer.lr_scheduler_configs:
+            spanned = getattr(config.scheduler, "total_steps", steps)
             if spanned != steps:
                 msg = (
                     f"schedule {self.schedule} spans a fit of {spanned} steps, and now the fit has {steps}: go on with "
@@ -83,12 +72,7 @@ class Trainable(Portable, lightning.LightningModule):
         return self
 
     def setup(self, stage: str) -> None:
-        """Refuse, before the first batch, what could not be saved, and data of another shape or number of classes.
-
-        Raises:
-            TypeError: If a fit begins, and an argument of the module cannot be kept in a checkpoint.
-            ValueError: If the data module's images or classes are not those that the module was made for.
-        """
+        """Refuse, before the first batch, what could not be saved, and data of another shape or number of classes."""
         if stage == "fit":
             describe(self)
         data = getattr(self.trainer, "datamodule", None)
@@ -125,9 +109,6 @@ class Trainable(Portable, lightning.LightningModule):
         """Return the source of this step's randomness, derived from (seed, epoch, step, rank).
 
         A resumed fit draws what the uninterrupted one would have drawn; the global random state is not used.
-
-        Args:
-            batch_idx: Step within the epoch.
         """
         words = (torch.initial_seed() % 2**32, self.current_epoch, batch_idx, self.global_rank)
         return seeded(*words, device=self.device)
@@ -176,12 +157,7 @@ class ImageClassifier(Trainable):
 
 
 def seeded(*words: int, device: torch.device | str = "cpu") -> Generator:
-    """Return a generator seeded by all the words together.
-
-    Args:
-        words: Non-negative integers, for example seed, epoch and step.
-        device: Where the numbers are drawn.
-    """
+    """Return a generator on a device, seeded by all the words together: integers from 0 on, as seed, epoch and step."""
     state = np.random.SeedSequence(words).generate_state(1, np.uint64)
     return Generator(device).manual_seed(int(state[0]) >> 1)
 

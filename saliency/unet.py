@@ -47,16 +47,8 @@ class EncoderNetwork(nn.Module):
         self.linear = nn.Linear(sizes[-1], classes)
 
     def scales(self, images: Tensor) -> list[Tensor]:
-        """Return the features of the four scales.
-
-        Args:
-            images: (N, C, H, W) in [0, 1]; brought to [-1, 1] here.
-
-        Returns:
-            Tensors (N, width * 2^i, about H / 2^i, about W / 2^i), i = 0..3.
-        """
-        features = []
-        current = 2 * images - 1
+        """Return the features (N, width * 2^i, about H / 2^i, about W / 2^i), i = 0..3, of images in [0, 1]."""
+        features, current = [], 2 * images - 1
         for block in self.blocks:
             current = block(current)
             features.append(current)
@@ -73,12 +65,7 @@ class EncoderNetwork(nn.Module):
 
 
 class ClassSelector(nn.Module):
-    """Gates the deepest features by how well they match an embedding of the class.
-
-    Args:
-        classes: Number of classes.
-        channels: Channels of the deepest scale.
-    """
+    """Gates the deepest features, of so many channels, by how well they match an embedding of the class."""
 
     def __init__(self, classes: int, channels: int) -> None:
         super().__init__()
@@ -86,14 +73,9 @@ class ClassSelector(nn.Module):
         nn.init.normal_(self.embedding.weight, std=channels**-0.5)
 
     def forward(self, features: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gated features, and the logit of "this class exists in the image".
+        """Return the features (N, D, h, w) gated by classes (N,), and the logit (N,) of "it exists in the image".
 
-        Args:
-            features: (N, D, h, w).
-            classes: (N,), the class to look for.
-
-        Returns:
-            (N, D, h, w), and (N,): the two logits of the authors' code are minus and plus half of it.
+        The two logits of the authors' code are minus and plus half of it.
         """
         match = torch.einsum("ndhw,nd->nhw", features, self.embedding(classes))
         return features * match.sigmoid().unsqueeze(1), match.mean((1, 2))
@@ -102,10 +84,7 @@ class ClassSelector(nn.Module):
 class UpsamplingBlock(nn.Module):
     """Doubles the size by pixel shuffle, adds the skip connection, and mixes them in a residual bottleneck.
 
-    Args:
-        inputs: Channels from below.
-        skip: Channels of the skip connection.
-        outputs: Channels returned.
+    `inputs`, `skip` and `outputs` are the channels from below, of the skip connection, and returned.
     """
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
@@ -130,11 +109,7 @@ class UpsamplingBlock(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """The U-Net's way up, and the mask head.
-
-    Args:
-        width: Channels of the encoder's first scale.
-    """
+    """The U-Net's way up, and the mask head; `width` as of the encoder."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ class SaliencyMethod(ABC):
         of_class: Whether a map depends on the targets.
 
     Raises:
-        ValueError: If the reduction is none of these.
+        ValueError: If a number is out of its range, or a word none of those that are named.
     """
 
     reduction: Reduction = "l1"
@@ -92,19 +92,15 @@ class SaliencyMethod(ABC):
 
     @abstractmethod
     def attribute(self, problem: Problem) -> Tensor:
-        """Return attributions; called inside the guard, so that it can be written plainly.
+        """Return attributions (N, C, H, W) or (N, 1, H, W); called inside the guard, so that it can be written plainly.
 
-        Args:
-            problem: The model, the images, and as `labels` the classes to explain. Its images may be overwritten.
-
-        Returns:
-            (N, C, H, W) or (N, 1, H, W).
+        The problem has the model, the images, which may be overwritten, and as `labels` the classes to explain.
         """
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Captum's warnings about its own doings (hooks that it sets, gradients that it switches on) to itself."""
+    """Hide Captum's warnings about what it does itself: hooks that it sets, gradients that it switches on."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"captum\.")
         yield

@@ -56,8 +56,7 @@ class Enhanced(SaliencyMethod):
         normalisation: maximum, energy or channel_energy; see `enhance`.
 
     Raises:
-        ValueError: If the normalisation is none of these, or the base's maps are not of a class; at the call, if the
-            model has fewer than two classes.
+        ValueError: If the base's maps are not of a class; at the call, if the model has fewer than two classes.
 
     Reference:
         Gu & Tresp, arXiv 1908.08413, section 2.2.
@@ -87,12 +86,8 @@ class Enhanced(SaliencyMethod):
 def runner_up(logits: Tensor, classes: Tensor) -> Tensor:
     """Return the class (N,) with the largest logit beside given ones.
 
-    Args:
-        logits: (N, K).
-        classes: (N,).
-
     Raises:
-        ValueError: If there are fewer than two classes.
+        ValueError: If the logits (N, K) are of fewer than two classes.
     """
     if logits.shape[1] < 2:  # noqa: PLR2004 - a class and its rival
         msg = f"a rival class needs at least two classes, got logits of shape {tuple(logits.shape)}"

@@ -41,7 +41,7 @@ class GradCAM(SaliencyMethod):
         layers = dict(problem.model.model.named_modules())  # type: ignore[union-attr]
         name = _last(layers, problem) if self.layer is None else self.layer
         if name not in layers:
-            known = [each for each, layer in layers.items() if isinstance(layer, nn.Conv2d)]
+            known = [key for key, layer in layers.items() if isinstance(layer, nn.Conv2d)]
             msg = f"there is no layer {name!r} in the network: its convolutions are {', '.join(known) or 'none'}"
             raise ValueError(msg)
         explained = LayerGradCam(problem.model, layers[name])
@@ -50,9 +50,7 @@ class GradCAM(SaliencyMethod):
             maps = explained.attribute(problem.images, problem.labels, relu_attributions=True)
         except (AssertionError, RuntimeError) as error:
             if "does not require grad" in str(error):
-                msg = (
-                    "no gradient leads from the logits to a layer (no_grad in the network?): use LIME, which needs none"
-                )
+                msg = "no gradient leads from the logits to a layer (no_grad in the network?): use LIME, it needs none"
                 raise ValueError(msg) from error
             if self.layer is None or "out of memory" in str(error):
                 raise
@@ -67,7 +65,7 @@ class GradCAM(SaliencyMethod):
 
 def _last(layers: dict[str, nn.Module], problem: Problem) -> str:
     """Return the name of the last layer that gives maps and is called once, by a pass of one image."""
-    found: list[tuple[str, Tensor]] = []  # with the outputs themselves, so that no storage is used again
+    candidates: list[tuple[str, Tensor]] = []  # with the outputs themselves, so that no storage is used again
     pooled: list[Tensor] = []
     calls = dict.fromkeys(layers, 0)
     convolved = False
@@ -77,13 +75,13 @@ def _last(layers: dict[str, nn.Module], problem: Problem) -> str:
         calls[name] += 1
         convolved |= isinstance(layer, nn.Conv2d)
         if isinstance(layer, nn.MultiheadAttention):
-            found.clear()  # what came before it is mixed over all places
+            candidates.clear()  # what came before it is mixed over all places
         if not convolved or not isinstance(output, Tensor) or output.ndim != _MAPS or output.shape[2:].numel() == 1:
             return
         if any(part in type(layer).__name__ for part in _POOLING):
             pooled.append(output)
-        elif not any(output.data_ptr() == each.data_ptr() for each in pooled):
-            found.append((name, output))
+        elif output.data_ptr() not in {other.data_ptr() for other in pooled}:
+            candidates.append((name, output))
 
     hooks = [layer.register_forward_hook(partial(note, name)) for name, layer in layers.items() if name]
     try:
@@ -92,7 +90,7 @@ def _last(layers: dict[str, nn.Module], problem: Problem) -> str:
     finally:
         for hook in hooks:
             hook.remove()
-    once = [(name, output.data_ptr()) for name, output in found if calls[name] == 1]
+    once = [(name, output.data_ptr()) for name, output in candidates if calls[name] == 1]
     if not once:
         msg = (
             "Grad-CAM needs a layer from a convolution on whose output has a height and a width, and this network has "

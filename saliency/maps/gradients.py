@@ -72,9 +72,6 @@ class SmoothGrad(SaliencyMethod):
         sigma: Standard deviation of the noise, as a share of the range of the image's own values.
         square: Whether gradients are squared before they are averaged.
 
-    Raises:
-        ValueError: If samples is below 1, or sigma below 0.
-
     Reference:
         Smilkov et al., "SmoothGrad", arXiv 1706.03825; squares: Hooker et al., arXiv 1806.10758. The defaults are those
         of Liu et al. (DETAILS: 10 copies, .15).
@@ -96,7 +93,7 @@ class SmoothGrad(SaliencyMethod):
         generators = problem.generators()
         total = torch.zeros_like(problem.images)
         for _ in range(self.samples):
-            noise = [torch.randn(image.shape, generator=each) for image, each in zip(total, generators, strict=True)]
+            noise = [torch.randn(total.shape[1:], generator=generator) for generator in generators]
             gradient = _gradient(problem, problem.images + spread * torch.stack(noise).to(total))
             total += gradient.square() if self.square else gradient
         return total / self.samples
@@ -109,9 +106,6 @@ class IntegratedGradients(SaliencyMethod):
     Args:
         steps: Points of the Gauss-Legendre quadrature on the way.
         baseline: Grey value of the baseline image, in [0, 1].
-
-    Raises:
-        ValueError: If steps is below 1, or the baseline is outside of [0, 1].
 
     Reference:
         Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", arXiv 1703.01365. By Captum.

@@ -29,9 +29,6 @@ class LIME(SaliencyMethod):
         segmenter: quickshift (the authors'), slic, or auto: quickshift from 224 pixels on, where it is fine enough.
         segments: About how many superpixels slic makes.
 
-    Raises:
-        ValueError: If a number is out of its range, or there is no such segmenter.
-
     Reference:
         Ribeiro, Singh, Guestrin, "Why Should I Trust You?", arXiv 1602.04938. By Captum, superpixels by scikit-image.
     """
@@ -56,7 +53,7 @@ class LIME(SaliencyMethod):
     def attribute(self, problem: Problem) -> Tensor:
         """Return the weights, (N, 1, H, W), with sign; see `SaliencyMethod.attribute`."""
         surrogate = Lime(_Softmax(problem.model), SkLearnRidge(alpha=self.alpha), self._similarity)
-        found = []
+        maps = []
         segments = self.superpixels(problem.images)
         for image, target, where, generator in zip(
             problem.images, problem.labels, segments, problem.generators(), strict=True
@@ -72,8 +69,8 @@ class LIME(SaliencyMethod):
                     perturbations_per_eval=problem.together(),
                     return_input_shape=False,
                 )
-            found.append(weights.flatten().to(image)[where][None])
-        return torch.stack(found)
+            maps.append(weights.flatten().to(image)[where][None])
+        return torch.stack(maps)
 
     def _similarity(self, _image: Tensor, _hidden: Tensor, seen: Tensor, **_: Any) -> Tensor:
         """Return the weight of a copy by its seen superpixels (1, S) of 0 and 1."""
@@ -82,22 +79,14 @@ class LIME(SaliencyMethod):
 
 
 class _Softmax(nn.Module):
-    """A model's probabilities.
-
-    Args:
-        model: Gives logits (N, K).
-    """
+    """A model's probabilities."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the softmax (N, K).
-
-        Raises:
-            RuntimeError: If a logit is not finite.
-        """
+        """Return the softmax (N, K) of finite logits."""
         logits: Tensor = self.model(images)
         if not logits.isfinite().all():
             msg = "LIME would give maps that are not finite: check the model's logits and weights"
@@ -106,12 +95,7 @@ class _Softmax(nn.Module):
 
 
 def mean_colours(image: Tensor, segments: Tensor) -> Tensor:
-    """Return an image (C, H, W) in which each superpixel has its mean colour.
-
-    Args:
-        image: (C, H, W).
-        segments: (H, W), numbered from 0 on.
-    """
+    """Return an image (C, H, W) in which each superpixel, by `segments` (H, W) from 0 on, has its mean colour."""
     where, pixels = segments.flatten(), image.flatten(1)
     count = torch.bincount(where)
     sums = pixels.new_zeros(len(image), len(count)).index_add_(1, where, pixels)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import binary_accuracy
 
-from saliency.contrast import average_difference, similarity_ratio
+from saliency.similarity import average_difference, similarity_ratio
 
 
 def maps(*values):
@@ -53,5 +53,5 @@ def test_properties(seed, scale):
     ("first", "second"), [((2, 1, 4, 4), (1, 1, 4, 4)), ((2, 4, 4), (2, 4, 4)), ((2, 1, 0, 4), (2, 1, 0, 4))]
 )
 def test_other_shapes_are_refused(measure, first, second):
-    with pytest.raises(ValueError, match=r"maps must be two of one shape \(N, C, H, W\), got"):
+    with pytest.raises(ValueError, match=r"maps must come in pairs of one shape \(N, C, H, W\), got"):
         measure(torch.zeros(first), torch.zeros(second))

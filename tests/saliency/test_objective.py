@@ -8,7 +8,6 @@ from saliency.objective import (
     MARGIN_WEIGHTS,
     OBJECTIVES,
     Weights,
-    lead,
     log,
     margin,
     total_variation,
@@ -117,19 +116,6 @@ def test_loss_and_gradients_are_finite_at_constant_masks_and_saturated_logits(fu
 def test_a_mask_larger_by_a_little_costs_more_area(function):
     masks, *rest = _case()
     assert function(masks + 0.05, *rest).area > function(masks, *rest).area
-
-
-@pytest.mark.parametrize("offset", [0.0, -100.0, 100.0])
-def test_lead_is_over_the_best_other_class_whatever_the_sign_of_the_logits(offset):
-    logits = torch.tensor([[-1.0, -2.0, -3.0], [-3.0, -1.0, -2.0], [5.0, 5.0, 1.0]]) + offset
-    assert torch.allclose(lead(logits, torch.tensor([0, 2, 1])), torch.tensor([1.0, -1.0, 0.0]))
-
-
-def test_lead_leaves_the_logits_unchanged():
-    logits = torch.randn(3, 4)
-    before = logits.clone()
-    lead(logits, torch.tensor([0, 1, 2]))
-    assert torch.equal(logits, before)
 
 
 def test_total_variation_of_a_slope_is_the_sum_of_its_squared_steps():

@@ -14,8 +14,8 @@ from experiments.explanation.enhance.methods import GRADIENT, PLAIN
 from experiments.explanation.enhance.multi_label import MultiLabel, read_voc, side_by_side
 from experiments.explanation.subject import Explained
 from experiments.results.bootstrap import Resampling, Statistic, mean_of
-from saliency.contrast import average_difference, similarity_ratio
 from saliency.maps import runner_up
+from saliency.similarity import average_difference, similarity_ratio
 
 SAME: Final = "two classes, same image"
 OTHER: Final = "same class, two images"

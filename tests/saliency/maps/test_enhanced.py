@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from saliency import Enhanced, Gradient, GuidedBackprop
-from saliency.contrast import average_difference, similarity_ratio
 from saliency.maps.enhanced import enhance, runner_up
+from saliency.similarity import average_difference, similarity_ratio
 
 NORMALISATIONS = ("maximum", "energy", "channel_energy")
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torchvision import models
 
 from saliency import Gradient, GuidedBackprop
-from saliency.maps.rectifiers import GuidedRectifiers
+from saliency.maps.guided import GuidedRectifiers
 from tests.saliency.maps.cases import Functional
 
 
