@@ -48,14 +48,13 @@ class Advertorch(Attack):
 
     Args:
         attack: Class in `advertorch.attacks`, for example LinfPGDAttack.
-        parameters: Arguments of that class, as it names them; `predict`, `clip_min`, `clip_max` and `targeted` are
-            given to it, and `num_classes` where it asks for it.
+        parameters: Arguments of that class, as it names them. The adapter itself gives `predict`, `clip_min`,
+            `clip_max`, `targeted`, and `num_classes` where the class asks for it.
 
     Raises:
-        ValueError: If advertorch has no such attack, the attack no such argument, or the argument is not the
-            caller's to give; if an L-inf length (eps, eps_iter) is above 1; if an attack that only has a targeted form
-            here (JSMA, LBFGS) is not `targeted`, or one that has none (FAB) is; or if it takes no labels (Attack,
-            ChooseBestAttack, FastFeatureAttack).
+        ValueError: If advertorch has no such attack, or the attack no such argument; if an attack that only has a
+            targeted form here (JSMA, LBFGS) is not `targeted`, or one that has none (FAB) is; or if it takes no labels
+            (Attack, ChooseBestAttack, FastFeatureAttack).
 
     Works on today's torch (tested): GradientSignAttack, LinfPGDAttack, L2PGDAttack, MomentumIterativeAttack,
     SparseL1DescentAttack, DDNL2Attack, ElasticNetL1Attack, LinfSPSAAttack in both forms; LinfFABAttack and L2FABAttack
@@ -88,11 +87,11 @@ class Advertorch(Attack):
         if unknown:
             msg = f"advertorch's {self.attack} takes {', '.join(accepted)}; got {', '.join(unknown)}"
             raise ValueError(msg)
-        norm = _norm(self.attack, {name: each.default for name, each in accepted.items()} | self.parameters)
+        norm = _norm(self.attack, {name: argument.default for name, argument in accepted.items()} | self.parameters)
         object.__setattr__(self, "norm_family", norm)
+        sizes = {name: self.parameters.get(name) for name in ("eps", "eps_iter")}
         if norm == "linf":
-            given = {name: self.parameters.get(name) for name in ("eps", "eps_iter")}
-            lengths("linf", **{name: each for name, each in given.items() if isinstance(each, int | float)})
+            lengths(norm, **{name: size for name, size in sizes.items() if isinstance(size, int | float)})
         always_targeted = self.attack in _ALWAYS_TARGETED
         if always_targeted and not self.targeted:
             msg = f"advertorch's {self.attack} always takes its labels as targets: set targeted=True and pass targets"
@@ -105,21 +104,21 @@ class Advertorch(Attack):
         """Return adversarial images; see `Attack.perturb`."""
         model, images = problem.model, problem.images.clone()
         accepted = inspect.signature(self._class()).parameters
-        given: dict[str, Any] = {"clip_min": 0.0, "clip_max": 1.0, "targeted": self.targeted}
+        arguments: dict[str, Any] = {"clip_min": 0.0, "clip_max": 1.0, "targeted": self.targeted}
         if "num_classes" in accepted:
             with torch.no_grad():
-                given["num_classes"] = model(images[:1]).shape[1]
-        arguments = {name: value for name, value in given.items() if name in accepted} | self.parameters
+                arguments["num_classes"] = model(images[:1]).shape[1]
+        arguments = {name: value for name, value in arguments.items() if name in accepted} | self.parameters
         with _frozen(model), _own_randomness(problem.seed, images.device):
             adversarial: Tensor = self._class()(model, **arguments).perturb(images, problem.labels)
         return adversarial.to(images.dtype).clamp(0, 1)
 
     def _class(self) -> type:
-        found = getattr(import_advertorch(), self.attack, None)
-        if not inspect.isclass(found) or not hasattr(found, "perturb"):
+        attack = getattr(import_advertorch(), self.attack, None)
+        if not inspect.isclass(attack) or not hasattr(attack, "perturb"):
             msg = f"advertorch has no attack {self.attack!r}; it has {', '.join(_known())}"
             raise ValueError(msg)
-        return found
+        return attack
 
 
 _NORMS: dict[Any, NormFamily] = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.norms import l2, project_l2, project_linf
+from attacks.norms import column, project_l2, project_linf, unit
 from attacks.problem import Problem
 
 NORMS = ("linf", "l2")
@@ -33,12 +33,7 @@ class Ball:
         return gradient.sign() if self.norm == "linf" else unit(gradient)
 
     def random(self, problem: Problem, generators: list[torch.Generator]) -> Tensor:
-        """Return a point of each image's ball, uniformly drawn, then cut to the region and to [0, 1].
-
-        Args:
-            problem: Its images are the centres.
-            generators: One per image, on the CPU.
-        """
+        """Return a point of each image's ball, uniformly drawn by its generator, then cut to the region and [0, 1]."""
         images = problem.images
         if self.norm == "linf":
             drawn = [torch.rand(images.shape[1:], generator=g, dtype=images.dtype) for g in generators]
@@ -47,11 +42,5 @@ class Ball:
             drawn = [torch.randn(images.shape[1:], generator=g, dtype=images.dtype) for g in generators]
             radii = torch.stack([torch.rand((), generator=g, dtype=images.dtype) for g in generators])
             radii = self.epsilon * radii ** (1 / images.shape[1:].numel())
-            change = unit(torch.stack(drawn)) * radii.view(-1, 1, 1, 1)
+            change = unit(torch.stack(drawn)) * column(radii)
         return (images + problem.within_region(change.to(images.device))).clamp(0, 1)
-
-
-def unit(direction: Tensor) -> Tensor:
-    """Return each image's direction (N, C, H, W) at L2 length 1; 0 where it has none."""
-    length = l2(direction).view(-1, 1, 1, 1)
-    return (direction / length).masked_fill(~(length > 0), 0)

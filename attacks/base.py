@@ -17,6 +17,7 @@ from attacks.guard import (
     gradients,
     guarded,
 )
+from attacks.margin import reached
 from attacks.problem import Counted, Passes, Problem, predictions, seed_of
 
 
@@ -61,6 +62,10 @@ class Attack(ABC):
 
     Args:
         targeted: Whether labels are targets to reach; otherwise they are labels to leave.
+
+    Raises:
+        TypeError: If a hyper-parameter is not of its type.
+        ValueError: If a hyper-parameter is out of its range.
 
     Attributes:
         needs_detector: Whether the attack goes against a detector as well.
@@ -145,14 +150,10 @@ class Attack(ABC):
 
     @abstractmethod
     def perturb(self, problem: Problem) -> Tensor:
-        """Return adversarial images; called inside the guard, so that it can be written plainly.
+        """Return adversarial images (N, C, H, W) in [0, 1]; called inside the guard, so that it can be written plainly.
 
-        Args:
-            problem: The model, images, labels and the rest of the call.
-
-        Returns:
-            (N, C, H, W) in [0, 1]. Each image's result must not depend on its neighbours in the batch; what changed
-            outside the region is undone by the guard.
+        Each image's result must not depend on its neighbours in the batch; what changed outside the region is undone by
+        the guard.
         """
 
     def _attack(
@@ -189,15 +190,15 @@ class Attack(ABC):
             # cloned inside: a tensor of inference mode cannot be recorded; in one layout, whatever the caller's
             originals = images.detach().clone(memory_format=torch.contiguous_format)
             counted = safe if passes is None else Counted(safe, passes)
-            given = None if labels is None else labels.detach().to(images.device, torch.long, copy=True)
-            chosen = predictions(Problem(counted, originals)) if given is None else given
-            problem = Problem(counted, originals, chosen, safe.detector, mask, seed_of(generator))
-            if given is not None:
-                safe.expect(given)
-            found = self.perturb(problem)
+            if labels is None:
+                chosen = predictions(Problem(counted, originals))
+            else:
+                chosen = labels.detach().to(images.device, torch.long, copy=True)
+                safe.expect(chosen)
+            perturbed = self.perturb(Problem(counted, originals, chosen, safe.detector, mask, seed_of(generator)))
             safe.settle(originals[:1])
-            _check_tensor(self, found, originals)
-            adversarial = found.detach().clone()
+            _check_tensor(self, perturbed, originals)
+            adversarial = perturbed.detach().clone()
             if mask is not None:
                 adversarial = torch.where(mask, adversarial, originals)
             _check_values(self, adversarial)
@@ -206,12 +207,9 @@ class Attack(ABC):
 
 @torch.no_grad()
 def _reached(problem: Problem, *, targeted: bool) -> Tensor:
-    """Return whether the predictions have left the labels, or reached them (N,); NaN is no prediction."""
-    found = [torch.zeros(0, dtype=torch.bool, device=problem.images.device)]
-    for part in problem.chunks():
-        logits = part.model(part.images)
-        found.append(((logits.argmax(1) == part.labels) == targeted) & ~logits.isnan().any(1))
-    return torch.cat(found)
+    none = torch.zeros(0, dtype=torch.bool, device=problem.images.device)
+    parts = (reached(part.model(part.images), part.labels, targeted=targeted) for part in problem.chunks())
+    return torch.cat([none, *parts])
 
 
 @torch.no_grad()
@@ -219,11 +217,11 @@ def _scores(detector: nn.Module, problem: Problem) -> Tensor:
     return torch.cat([problem.images.new_zeros(0), *(detector(part.images) for part in problem.chunks())])
 
 
-def _check_tensor(attack: Attack, found: object, images: Tensor) -> None:
-    if not isinstance(found, Tensor):
-        got = "None" if found is None else f"a {type(found).__name__}"
-    elif found.shape != images.shape or found.dtype != images.dtype:
-        got = f"{found.dtype} of shape {tuple(found.shape)}"
+def _check_tensor(attack: Attack, perturbed: object, images: Tensor) -> None:
+    if not isinstance(perturbed, Tensor):
+        got = "None" if perturbed is None else f"a {type(perturbed).__name__}"
+    elif perturbed.shape != images.shape or perturbed.dtype != images.dtype:
+        got = f"{perturbed.dtype} of shape {tuple(perturbed.shape)}"
     else:
         return
     msg = (

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import above_zero, at_least
-from attacks.loop import Left, Shortest, column
+from attacks.loop import Left, Shortest
 from attacks.margin import ahead, fooled
-from attacks.norms import l2
+from attacks.norms import column, l2
 from attacks.problem import Problem
 
 _EDGE = 0.01
@@ -36,10 +36,6 @@ class CarliniWagnerL2(Attack):
         steps: Adam steps for each, at most; at least 1.
         initial_constant: The first constant, above 0.
         abort_early: End a descent when a tenth of its steps has not lowered the loss by 1e-4 of it.
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If a number is out of its range.
 
     Reference:
         Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", arXiv 1608.04644, section V;

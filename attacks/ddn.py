@@ -6,13 +6,12 @@ from math import cos, pi
 import torch
 from torch import Tensor
 
-from attacks.ball import unit
 from attacks.base import Attack
 from attacks.checks import above_zero, at_least, below
+from attacks.loop import gradients_of
 from attacks.margin import fooled, log_odds
-from attacks.norms import l2
+from attacks.norms import column, l2, unit
 from attacks.problem import Problem
-from attacks.white_box.walk import gradients_of
 
 _LEAST = 0.01
 """The length of the last step; the first one's is 1."""
@@ -30,10 +29,6 @@ class DDN(Attack):
         steps: Number of steps, at least 1.
         gamma: Share by which the radius changes with each step, above 0 and below 1.
         initial_norm: The first radius, above 0, in units of the image range.
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If a number is out of its range.
 
     Reference:
         Rony et al., "Decoupling Direction and Norm for Efficient Gradient-Based L2 Adversarial Attacks and Defenses",
@@ -76,14 +71,14 @@ class DDN(Attack):
             change = points.detach() - problem.images
             length = l2(change)
             better = reached & (length < shortest)
-            best = torch.where(better.view(-1, 1, 1, 1), points.detach(), best)
+            best = torch.where(column(better), points.detach(), best)
             shortest = torch.where(better, length, shortest)
             if last or (step == 0 and not shortest.any()):  # images that need no change have no shorter one
                 break
             (gradient,) = gradients_of([loss], points)
             change = change - self._length(step) * unit(problem.within_region(gradient))
             radius = torch.where(reached, (1 - self.gamma) * radius, (1 + self.gamma) * radius)
-            points = (problem.images + radius.view(-1, 1, 1, 1) * unit(change)).clamp(0, 1)
+            points = (problem.images + column(radius) * unit(change)).clamp(0, 1)
         return best
 
     def _length(self, step: int) -> float:
@@ -91,12 +86,7 @@ class DDN(Attack):
 
 
 class Goal:
-    """To fool the model.
-
-    Args:
-        problem: Whose images are attacked.
-        targeted: Whether labels are targets to reach.
-    """
+    """To fool the model on a problem's images."""
 
     def __init__(self, problem: Problem, *, targeted: bool) -> None:
         self.problem = problem

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import at_least, untargeted
-from attacks.loop import Left, column
+from attacks.loop import Left
 from attacks.margin import fooled, rivals_of
+from attacks.norms import column
 from attacks.problem import Problem
 
 _NEAR = 3
@@ -42,7 +43,7 @@ class DeepFool(Attack):
             the model has is no error.
 
     Raises:
-        ValueError: If a number is out of its range, or `targeted` is set: there is no targeted form.
+        ValueError: If `targeted` is set: there is no targeted form.
 
     Reference:
         Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate method to fool deep neural networks",
@@ -69,7 +70,7 @@ class DeepFool(Attack):
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
-        walk = _Walk(problem, self.candidates)
+        walk = _Walker(problem, self.candidates)
         for _ in range(self.steps):
             walk.step()
             walk.move(1 + self.overshoot)
@@ -80,7 +81,7 @@ class DeepFool(Attack):
         return walk.points
 
 
-class _View(NamedTuple):
+class _Linearised(NamedTuple):
     """What one pass shows of n images and r rivals each."""
 
     done: Tensor  # (n,) bool
@@ -92,7 +93,7 @@ class _View(NamedTuple):
     gradients: Tensor  # (n, r, C, H, W)
 
 
-class _Walk:
+class _Walker:
     """Where the images of a problem are; each keeps its rivals, and leaves when it is done."""
 
     def __init__(self, problem: Problem, candidates: int) -> None:
@@ -132,26 +133,26 @@ class _Walk:
 
     def _first_step(self, rows: Tensor) -> Tensor:
         part = self.problem[rows]
-        view = self._look(part, part.images, None, slice(0, _NEAR))
-        reach = view.gap / (_STEEPER * view.lengths.amax(1))
-        missed = (~view.done & (reach < view.distances.amin(1))).nonzero().squeeze(1)  # waits for a device, but once
-        self._choose(rows, view)
+        seen = self._look(part, part.images, None, slice(0, _NEAR))
+        reach = seen.gap / (_STEEPER * seen.lengths.amax(1))
+        missed = (~seen.done & (reach < seen.distances.amin(1))).nonzero().squeeze(1)  # waits for a device, but once
+        self._choose(rows, seen)
         if len(missed):
-            far = self._look(part[missed], part.images[missed], view.others[missed], slice(None))
-            near = _View(*(tensor[missed] for tensor in view))
-            seen = ("rivals", "distances", "lengths", "gradients")
-            both = {name: torch.cat([getattr(near, name), getattr(far, name)], 1) for name in seen}
+            far = self._look(part[missed], part.images[missed], seen.others[missed], slice(None))
+            near = _Linearised(*(tensor[missed] for tensor in seen))
+            joined = ("rivals", "distances", "lengths", "gradients")
+            both = {name: torch.cat([getattr(near, name), getattr(far, name)], 1) for name in joined}
             self._change[rows[missed]] = 0
             self._choose(rows[missed], near._replace(**both))
-        return view.done
+        return seen.done
 
     def _later_step(self, rows: Tensor, count: int) -> Tensor:
-        view = self._look(self.problem[rows], self.points[rows], self._rivals[rows, :count], slice(None))
+        seen = self._look(self.problem[rows], self.points[rows], self._rivals[rows, :count], slice(None))
         unfollowed = torch.arange(count, device=rows.device) >= self._counts[rows, None]
-        self._choose(rows, view._replace(distances=view.distances.masked_fill(unfollowed, torch.inf)))
-        return view.done
+        self._choose(rows, seen._replace(distances=seen.distances.masked_fill(unfollowed, torch.inf)))
+        return seen.done
 
-    def _look(self, part: Problem, points: Tensor, rivals: Tensor | None, taken: slice) -> _View:
+    def _look(self, part: Problem, points: Tensor, rivals: Tensor | None, taken: slice) -> _Linearised:
         points = points.detach().requires_grad_()
         logits = part.model(points)
         values = logits.detach()
@@ -166,7 +167,7 @@ class _Walk:
         lengths = torch.linalg.vector_norm(stacked.flatten(2), dim=2) + _TINY
         gaps = (values.gather(1, all_rivals) - values.gather(1, own)).abs()
         gap = torch.cat([gaps[:, rivals.shape[1] :], torch.full_like(gaps[:, :1], torch.inf)], 1).amin(1)
-        return _View(
+        return _Linearised(
             done=fooled(values, part.labels),
             rivals=rivals,
             others=others,
@@ -176,13 +177,13 @@ class _Walk:
             gradients=stacked,
         )
 
-    def _choose(self, rows: Tensor, view: _View) -> None:
+    def _choose(self, rows: Tensor, seen: _Linearised) -> None:
         """Step to the nearest rival, and keep those worth following."""
-        distances, order = view.distances.sort(1)
+        distances, order = seen.distances.sort(1)
         places = torch.arange(len(rows), device=rows.device)
-        gradient = view.gradients[places, order[:, 0]]
-        length = view.lengths[places, order[:, 0]]
+        gradient = seen.gradients[places, order[:, 0]]
+        length = seen.lengths[places, order[:, 0]]
         self._change[rows] += column((distances[:, 0] + _STABLE) / length) * gradient
         kept = min(_FOLLOWED, order.shape[1])
-        self._rivals[rows, :kept] = view.rivals.gather(1, order[:, :kept])
+        self._rivals[rows, :kept] = seen.rivals.gather(1, order[:, :kept])
         self._counts[rows] = (distances[:, :kept] <= _SPREAD * distances[:, :1]).sum(1)

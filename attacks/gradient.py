@@ -1,4 +1,4 @@
-"""Attacks that walk along the gradient of the cross entropy inside a ball: one walk, several plans."""
+"""Attacks that ascend the cross entropy inside a ball."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -11,56 +11,62 @@ from torch.nn import functional
 from attacks.ball import NORMS, Ball
 from attacks.base import Attack
 from attacks.checks import at_least, lengths, one_of
+from attacks.margin import reached
 from attacks.problem import Problem
 
 
-class _Plan(NamedTuple):
+class _Steps(NamedTuple):
     """How an attack walks."""
 
-    step_size: float
-    steps: int = 1
+    size: float
+    number: int = 1
     decay: float | None = None  # None: no momentum
     norm: str = "linf"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Walk(Attack):
-    """The walk; a subclass says how long, how fast, in which ball and from where."""
+class _Ascent(Attack):
+    """The walk; a subclass says how long, how fast, in which ball and from where.
+
+    Args:
+        epsilon: L-inf budget, in [0, 1]; the default .3 is cleverhans', for MNIST.
+        step_size: L-inf length of a step, in [0, 1].
+        steps: Number of steps, at least 1.
+    """
 
     norm_family = "linf"
 
     epsilon: float = 0.3
 
     def __post_init__(self) -> None:
-        plan = self._plan()
-        at_least(1, steps=plan.steps)
-        at_least(0, decay=plan.decay or 0)
-        lengths(plan.norm, epsilon=self.epsilon, step_size=plan.step_size)
+        steps = self._steps()
+        at_least(1, steps=steps.number)
+        at_least(0, decay=steps.decay or 0)
+        lengths(steps.norm, epsilon=self.epsilon, step_size=steps.size)
 
     @abstractmethod
-    def _plan(self) -> _Plan:
-        """Return the plan."""
+    def _steps(self) -> _Steps:
+        """Return how the attack walks."""
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
         return torch.cat([self._walk(part, part.images) for part in problem.chunks()])
 
     def _walk(self, problem: Problem, adversarial: Tensor) -> Tensor:
-        """Return where the plan leads from a point (N, C, H, W)."""
-        plan = self._plan()
-        ball = Ball(self.epsilon, plan.norm)
+        """Return where the steps lead from a point (N, C, H, W)."""
+        steps = self._steps()
+        ball = Ball(self.epsilon, steps.norm)
         momentum = torch.zeros_like(adversarial)
-        for _ in range(plan.steps):
-            direction = problem.within_region(self._ascent(problem, adversarial))
-            if plan.decay is not None:
+        for _ in range(steps.number):
+            direction = problem.within_region(self._gradient(problem, adversarial))
+            if steps.decay is not None:
                 mean = direction.abs().mean((1, 2, 3), keepdim=True)
-                momentum = plan.decay * momentum + (direction / mean).masked_fill(~(mean > 0), 0)
+                momentum = steps.decay * momentum + (direction / mean).masked_fill(~(mean > 0), 0)
                 direction = momentum
-            step = plan.step_size * ball.direction(direction)
-            adversarial = ball.project(adversarial + step, problem.images)
+            adversarial = ball.project(adversarial + steps.size * ball.direction(direction), problem.images)
         return adversarial
 
-    def _ascent(self, problem: Problem, adversarial: Tensor) -> Tensor:
+    def _gradient(self, problem: Problem, adversarial: Tensor) -> Tensor:
         """Return the gradient of the cross entropy (minus it, if targeted); summed, so that images stay apart."""
         images = adversarial.detach().requires_grad_()
         loss = functional.cross_entropy(problem.model(images), problem.labels, reduction="sum")
@@ -69,36 +75,20 @@ class _Walk(Attack):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FGSM(_Walk):
+class FGSM(_Ascent):
     r"""Fast gradient sign method: one step :math:`x + \epsilon\,\mathrm{sign}(\nabla_x L)`.
-
-    Args:
-        epsilon: L-inf budget, in [0, 1]; the default .3 is cleverhans', for MNIST.
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If epsilon is out of its range.
 
     Reference:
         Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples", arXiv 1412.6572, section 4.
     """
 
-    def _plan(self) -> _Plan:
-        return _Plan(self.epsilon)
+    def _steps(self) -> _Steps:
+        return _Steps(self.epsilon)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BIM(_Walk):
+class BIM(_Ascent):
     """Basic iterative method: signed steps from the image itself, each clipped to the ball; labels stay fixed.
-
-    Args:
-        epsilon: L-inf budget, in [0, 1]; the default .3 is cleverhans', for MNIST.
-        step_size: L-inf length of a step, in [0, 1].
-        steps: Number of steps, at least 1.
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If a number is out of its range.
 
     Reference:
         Kurakin, Goodfellow, Bengio, "Adversarial examples in the physical world", arXiv 1607.02533, section 2.2.
@@ -107,40 +97,34 @@ class BIM(_Walk):
     step_size: float = 0.05
     steps: int = 10
 
-    def _plan(self) -> _Plan:
-        return _Plan(self.step_size, self.steps)
+    def _steps(self) -> _Steps:
+        return _Steps(self.step_size, self.steps)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MIM(_Walk):
+class MIM(_Ascent):
     r"""Momentum iterative method: signed steps along :math:`g \leftarrow \mu g + \nabla L / \overline{|\nabla L|}`.
 
-    Args:
-        epsilon: L-inf budget, in [0, 1]; the default .3 is cleverhans', for MNIST.
-        step_size: L-inf length of a step, in [0, 1].
-        steps: Number of steps, at least 1.
-        decay: Weight of the past gradients, at least 0.
-        targeted: Whether labels are targets to reach.
+    The gradient is divided by its mean absolute value, as in cleverhans; the paper's L1 norm gives the same signs.
+    advertorch divides by the L1 norm or 1e-6, if that is more: it differs where a gradient is shorter.
 
-    Raises:
-        ValueError: If a number is out of its range.
+    Args:
+        decay: Weight of the past gradients, at least 0.
 
     Reference:
-        Dong et al., "Boosting Adversarial Attacks with Momentum", arXiv 1710.06081, algorithm 1. The gradient is
-        divided by its mean absolute value, as in cleverhans; the paper's L1 norm gives the same signs.
-        advertorch divides by the L1 norm or 1e-6, if that is more: it differs where a gradient is shorter.
+        Dong et al., "Boosting Adversarial Attacks with Momentum", arXiv 1710.06081, algorithm 1.
     """
 
     step_size: float = 0.06
     steps: int = 10
     decay: float = 1.0
 
-    def _plan(self) -> _Plan:
-        return _Plan(self.step_size, self.steps, self.decay)
+    def _steps(self) -> _Steps:
+        return _Steps(self.step_size, self.steps, self.decay)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PGD(_Walk):
+class PGD(_Ascent):
     """Projected gradient descent: BIM from random points of the ball, in the L-inf or the L2 norm.
 
     An image leaves as soon as a restart has fooled the model; one that withstands all of them keeps the point of
@@ -149,14 +133,9 @@ class PGD(_Walk):
     Args:
         epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1); the default .3 is Madry et al.'s, for MNIST.
         step_size: Length of a step in that norm, at least 0 (L-inf: at most 1).
-        steps: Number of steps, at least 1.
         restarts: Number of random starts, at least 1.
         norm: "linf" or "l2".
         random_start: Whether to start at a random point (uniform in the ball) or, the first time, at the image.
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If a number is out of its range or the norm another one.
 
     Reference:
         Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", arXiv 1706.06083, section 2.1.
@@ -174,8 +153,8 @@ class PGD(_Walk):
         at_least(1, restarts=self.restarts)
         super().__post_init__()
 
-    def _plan(self) -> _Plan:
-        return _Plan(self.step_size, self.steps, norm=self.norm)
+    def _steps(self) -> _Steps:
+        return _Steps(self.step_size, self.steps, norm=self.norm)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
@@ -189,8 +168,8 @@ class PGD(_Walk):
         for restart in range(self.restarts):
             part = problem[left]
             at_image = restart == 0 and not self.random_start
-            own = [] if at_image else [generators[i] for i in left.tolist()]
-            start = part.images if at_image else Ball(self.epsilon, self.norm).random(part, own)
+            drawing = [] if at_image else [generators[i] for i in left.tolist()]
+            start = part.images if at_image else Ball(self.epsilon, self.norm).random(part, drawing)
             walked = self._walk(part, start)
             if self.restarts == 1:
                 return walked
@@ -209,6 +188,5 @@ class PGD(_Walk):
         """Return the loss that the attack raises and whether the goal is reached, (N,) each."""
         logits = problem.model(adversarial)
         loss = functional.cross_entropy(logits, problem.labels, reduction="none")
-        reached = ((logits.argmax(1) == problem.labels) == self.targeted) & ~logits.isnan().any(1)
         loss = -loss if self.targeted else loss
-        return loss.masked_fill(loss.isnan(), -torch.inf), reached
+        return loss.masked_fill(loss.isnan(), -torch.inf), reached(logits, problem.labels, targeted=self.targeted)

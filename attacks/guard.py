@@ -18,11 +18,7 @@ _LOGITS = 2
 
 @contextmanager
 def evaluation_mode(*modules: nn.Module | None) -> Iterator[None]:
-    """Put every sub-module in eval mode, and each back as it was, also after an exception.
-
-    Args:
-        modules: The modules; None is passed over.
-    """
+    """Put every sub-module in eval mode, and each back as it was, also after an exception; None is passed over."""
     flags = [(part, part.training) for module in modules if module is not None for part in module.modules()]
     try:
         for part, _ in flags:
@@ -37,10 +33,8 @@ def evaluation_mode(*modules: nn.Module | None) -> Iterator[None]:
 def gradients(device: torch.device) -> Iterator[None]:
     """Leave inference mode, record gradients, compute in full precision.
 
-    Lightning tests run in inference mode, and mixed-precision training in autocast; an attack needs neither.
-
-    Args:
-        device: Where the images are; its autocast is switched off.
+    Lightning tests run in inference mode, and mixed-precision training in autocast on the device; an attack needs
+    neither.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
@@ -53,14 +47,11 @@ class Layout:
     """The convolution weights of models, laid out channels last on the CPU, where that is faster.
 
     The values are the same; only the rounding of a convolution may differ in the last bits. For one thread at a time.
-
-    Args:
-        models: Their 4-dimensional parameters on the CPU are laid out anew until `undo`; None is passed over.
     """
 
     def __init__(self, *models: nn.Module | None) -> None:
-        found = dict.fromkeys(weight for model in models if model is not None for weight in model.parameters())
-        weights = [weight for weight in found if weight.ndim == _DIMENSIONS and weight.device.type == "cpu"]
+        parameters = dict.fromkeys(weight for model in models if model is not None for weight in model.parameters())
+        weights = [weight for weight in parameters if weight.ndim == _DIMENSIONS and weight.device.type == "cpu"]
         self._originals = [(weight, weight.data) for weight in weights]
         for weight, data in self._originals:
             weight.data = data.to(memory_format=torch.channels_last)  # `contiguous` would leave one channel as it is
@@ -108,14 +99,7 @@ class Guarded(nn.Module):
         self._shares = detector is not None and getattr(detector, "classifier", None) is model
 
     def expect(self, labels: Tensor) -> None:
-        """Refuse labels that the model has no logit for, at its next pass; costs no pass of its own.
-
-        Args:
-            labels: (N,), N at least 1.
-
-        Raises:
-            ValueError: At the next pass, if a label is K or more.
-        """
+        """Refuse labels (N,), N at least 1, at the next pass of the model if it has no logit for one of them."""
         self._largest_label = int(labels.max())
 
     @torch.no_grad()
@@ -173,19 +157,19 @@ class Guarded(nn.Module):
         """Call a function of images, once more in another layout if it fails in this one; refuse one that writes."""
         version = images._version  # noqa: SLF001 - torch's count of writes
         try:
-            found = function(images, *rest)
+            outputs = function(images, *rest)
         except RuntimeError as error:
             if "leaf Variable" in str(error):  # torch lets nobody write on images that take a gradient
                 raise self._writes() from error
             if not self._layout.in_rows():
                 raise
-            found = function(images, *rest)
+            outputs = function(images, *rest)
         if images._version != version:  # noqa: SLF001
             raise self._writes()
-        return found
+        return outputs
 
     def _writes(self) -> ValueError:
-        names = " or ".join(type(each).__name__ for each in (self.model, self.detector) if each is not None)
+        names = " or ".join(type(module).__name__ for module in (self.model, self.detector) if module is not None)
         return ValueError(
             f"{names} writes on the images that it is given: set inplace=False in its first layers, or let it begin "
             "with images.clone()"
@@ -204,32 +188,26 @@ class Guarded(nn.Module):
             msg = f"labels must be below the model's {logits.shape[1]} classes, got {self._largest_label}"
             raise ValueError(msg)
         self._largest_label = None
-        for each in scores:
-            if each.shape != logits.shape[:1]:
+        for values in scores:
+            if values.shape != logits.shape[:1]:
                 msg = (
-                    f"a detector must give one score per image, shape ({len(logits)},), got {tuple(each.shape)} from "
+                    f"a detector must give one score per image, shape ({len(logits)},), got {tuple(values.shape)} from "
                     f"{type(self.detector).__name__}: squeeze what is too much"
                 )
                 raise ValueError(msg)
 
 
-def _fitted(found: Tensor, images: Tensor) -> Tensor:
+def _fitted(outputs: Tensor, images: Tensor) -> Tensor:
     """Return outputs (N, ...) in the images' type; where they have no graph, in the images', with gradients of 0."""
-    found = found.to(images.dtype)
-    if found.requires_grad or not (images.requires_grad and torch.is_grad_enabled()):
-        return found
-    return found + 0 * images.flatten(1).sum(1).view(-1, *[1] * (found.ndim - 1))
+    outputs = outputs.to(images.dtype)
+    if outputs.requires_grad or not (images.requires_grad and torch.is_grad_enabled()):
+        return outputs
+    return outputs + 0 * images.flatten(1).sum(1).view(-1, *[1] * (outputs.ndim - 1))
 
 
 @contextmanager
 def guarded(model: nn.Module, detector: nn.Module | None = None, classes: int = 1) -> Iterator[Guarded]:
-    """Yield the model, with the detector, behind a guard, and put their weights back as they were in any case.
-
-    Args:
-        model: Gives logits (N, K).
-        detector: Gives scores (N,); None: there is none.
-        classes: K at least.
-    """
+    """Yield the model, with the detector, behind a guard (see `Guarded`), and put their weights back in any case."""
     layout = Layout(model, detector)
     try:
         safe = Guarded(model, layout, detector, classes)
@@ -240,14 +218,7 @@ def guarded(model: nn.Module, detector: nn.Module | None = None, classes: int = 
 
 
 def check_tensors(**values: object) -> None:
-    """Refuse what is no tensor, such as arrays of numpy and lists.
-
-    Args:
-        values: The values by the names of their arguments.
-
-    Raises:
-        ValueError: Naming the argument and what it is.
-    """
+    """Refuse, with a ValueError, arguments by their names that are no tensors, such as arrays of numpy and lists."""
     for name, value in values.items():
         if not isinstance(value, Tensor):
             is_array = isinstance(value, np.ndarray)
@@ -257,14 +228,7 @@ def check_tensors(**values: object) -> None:
 
 
 def check_images(images: Tensor) -> None:
-    """Refuse what is not a batch of images.
-
-    Args:
-        images: (N, C, H, W), float32 or float64, finite, in [0, 1].
-
-    Raises:
-        ValueError: If it is not; says what was received.
-    """
+    """Refuse, with a ValueError, what is not a batch of images (N, C, H, W), float32 or float64, finite, in [0, 1]."""
     check_tensors(images=images)
     if images.ndim != _DIMENSIONS or images.dtype not in {torch.float32, torch.float64}:
         msg = (
@@ -284,15 +248,7 @@ def check_images(images: Tensor) -> None:
 
 
 def check_labels(labels: Tensor, images: Tensor) -> None:
-    """Refuse labels that do not fit the images.
-
-    Args:
-        labels: (N,), integer.
-        images: (N, C, H, W).
-
-    Raises:
-        ValueError: If the shape or the type is another one.
-    """
+    """Refuse, with a ValueError, what are not labels of images (N, C, H, W): (N,), integers from 0 on."""
     check_tensors(labels=labels)
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         msg = f"labels must be integers of shape ({len(images)},), got {labels.dtype} of shape {tuple(labels.shape)}"
@@ -303,14 +259,7 @@ def check_labels(labels: Tensor, images: Tensor) -> None:
 
 
 def check_region(region: Tensor, images: Tensor) -> Tensor:
-    """Return the region as a mask that fits the images.
-
-    Args:
-        region: (N, 1, H, W) or (1, 1, H, W), of 0 and 1 or bool; 1 marks what may change.
-        images: (N, C, H, W).
-
-    Returns:
-        (N, 1, H, W), bool.
+    """Return a region, (N, 1, H, W) or (1, 1, H, W) of 0 and 1 or bool, as a mask (N, 1, H, W) bool of the images.
 
     Raises:
         ValueError: If the shape or a value is another one.

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import at_least, at_most, number
-from attacks.loop import Left, column
+from attacks.loop import Left
 from attacks.margin import ahead, fooled
+from attacks.norms import column
 from attacks.pixel_pairs import best_pair, likely_pair
 from attacks.problem import Problem
 
@@ -108,9 +109,6 @@ class JSMA(_FewValues):
         targeted: Whether labels are targets. Otherwise each image gets a random other class as its target, drawn from
             the generator; reaching it ends the attack, any wrong class at the end is a success.
 
-    Raises:
-        ValueError: If a number is out of its range.
-
     Reference:
         Papernot et al., "The Limitations of Deep Learning in Adversarial Settings", arXiv 1511.07528v1, algorithms 2
         and 3 on logits; a step costs one pass forward and two backward. Off the CPU an image may have to wait some such
@@ -167,10 +165,6 @@ class GreedyL0(_FewValues):
 
     Args:
         gamma: Largest share of values that may change, in [0, 1].
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If gamma is out of its range.
     """
 
     def _goals(self, labels: Tensor, classes: int, draws: Tensor) -> tuple[Tensor, bool]:  # noqa: ARG002 - the loop's

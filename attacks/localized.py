@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from attacks.base import Attack
 from attacks.checks import above_zero, at_least, below, lengths
-from attacks.loop import Left, column
-from attacks.norms import project_linf
+from attacks.loop import Left
+from attacks.norms import column, project_linf
 from attacks.problem import Problem
 
 
@@ -27,9 +27,6 @@ class LocalizedBIM(Attack):
         steps: Most steps, at least 1.
         probability: What the goal's probability must reach, in (0, 1).
         targeted: Whether labels are targets to reach, as in the paper.
-
-    Raises:
-        ValueError: If a number is out of its range.
 
     Reference:
         Goepfert, Wersing, Hammer, "Recovering Localized Adversarial Attacks", ICANN 2019. Its numbers were not

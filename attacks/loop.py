@@ -1,10 +1,11 @@
-"""What loops over steps share: which images are still under attack, and the best met so far."""
+"""What loops over steps share: which images are still under attack, the best met so far, and gradients."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from attacks.norms import column
 from attacks.problem import Problem
 
 _STEPS_ON_A_DEVICE = 5
@@ -81,20 +82,39 @@ class Shortest:
         self.lengths = images.new_full((len(images),), torch.inf)
 
     def offer(self, rows: Tensor, points: Tensor, lengths: Tensor, hit: Tensor) -> None:
-        """Keep what is adversarial and shorter than what was met so far.
-
-        Args:
-            rows: (n,), the images that are meant, all different.
-            points: (n, C, H, W).
-            lengths: (n,) of their changes.
-            hit: (n,) bool, whether they are adversarial.
-        """
+        """Keep, of points (n, C, H, W) of images (n,), what is adversarial (a `hit`) and shorter than what was met."""
         known = self.lengths[rows]
         better = hit & (lengths < known)
         self.points[rows] = torch.where(column(better), points, self.points[rows])
         self.lengths[rows] = torch.where(better, lengths, known)
 
 
-def column(values: Tensor) -> Tensor:
-    """Return one value per image (N,) as (N, 1, 1, 1)."""
-    return values.view(-1, 1, 1, 1)
+def gradients_of(losses: Sequence[Tensor], images: Tensor) -> list[Tensor]:
+    """Return the gradient (N, C, H, W) of each loss (N,); zeros where a loss does not depend on the images.
+
+    The losses are of the same pass, whose graph is given up with the last one. Values that are not finite count as 0,
+    so that they do not end the walk.
+
+    Raises:
+        ValueError: If a detector looks at a gradient of the model, and an operation of this has no second derivative.
+    """
+    gradients = []
+    for number, loss in enumerate(losses, 1):
+        gradient: Tensor | None = None
+        if loss.requires_grad:
+            gradient = _gradient(loss.sum(), images, retain_graph=number < len(losses))
+        gradients.append(torch.zeros_like(images) if gradient is None else gradient.nan_to_num(0, 0, 0))
+    return gradients
+
+
+def _gradient(loss: Tensor, images: Tensor, *, retain_graph: bool) -> Tensor | None:
+    try:
+        return torch.autograd.grad(loss, images, retain_graph=retain_graph, allow_unused=True)[0]
+    except RuntimeError as error:
+        if "derivative for" not in str(error):
+            raise
+        msg = (
+            f"the detector looks at a gradient of the model that cannot be differentiated again ({error}): attack it "
+            "with Square, which needs no gradient, or replace that layer of the model"
+        )
+        raise ValueError(msg) from error

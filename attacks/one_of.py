@@ -18,11 +18,8 @@ class OneOf(Attack):
     is drawn from another draws for itself.
 
     Args:
-        attacks: Those that are drawn from, at least one; none of them goes against a detector.
-        targeted: As all of them.
-
-    Raises:
-        ValueError: If there is none, one needs a detector, or they are not all targeted or untargeted alike.
+        attacks: Those that are drawn from, at least one; none of them goes against a detector, and all are targeted or
+            untargeted alike.
     """
 
     attacks: tuple[Attack, ...]

@@ -17,10 +17,6 @@ class FirstOutputs:
     attack or a map asks for one. A warning tells of other NaN, of probabilities in place of logits, of scores without a
     gradient (the attack goes on: a detector may hide it on purpose), and of gradients that are exactly 0 for every
     image, as where something is rounded.
-
-    Args:
-        model: Gives logits.
-        detector: Gives scores; None: there is none.
     """
 
     def __init__(self, model: nn.Module, detector: nn.Module | None) -> None:
@@ -29,12 +25,7 @@ class FirstOutputs:
         self._traced: dict[str, tuple[Tensor, Tensor]] = {}  # whether a gradient was asked for, and came: 0-dim. bool
 
     def look(self, images: Tensor, logits: Tensor, scores: Tensor | None) -> None:
-        """Look at the outputs of a pass; only the first ones of each kind cost anything.
-
-        Args:
-            images: (N, C, H, W).
-            logits: (N, K).
-            scores: (N,).
+        """Look at the outputs (N, ...) of a pass; only the first ones of each kind cost anything.
 
         Raises:
             ValueError: If the logits cannot be used.
@@ -77,15 +68,17 @@ class FirstOutputs:
     def _trace(self, kind: str, values: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return where it is noted whether a gradient was asked for, and whether it came."""
         asked, came = (torch.zeros((), dtype=torch.bool, device=images.device) for _ in range(2))
-        told = f"no gradient leads from the {kind} of {self._names[kind]} to the images (no_grad, detach, bytes in it?)"
+        gap = (
+            f"no gradient leads from the {kind} of {self._names[kind]} to the images (no_grad, detach, bytes in it?)"
+        )
         if _leads(values, images):
             values.register_hook(partial(_note, asked))  # type: ignore[no-untyped-call]
             images.register_hook(partial(_note, came))  # type: ignore[no-untyped-call]
         elif kind == "logits":
-            msg = f"{told}: let it pass one, or use a method that needs none, as Square and LIME"
+            msg = f"{gap}: let it pass one, or use a method that needs none, as Square and LIME"
             raise ValueError(msg)
         else:
-            warnings.warn(f"{told}: gradients only work against the model; Square needs none", stacklevel=2)
+            warnings.warn(f"{gap}: gradients only work against the model; Square needs none", stacklevel=2)
         return asked, came
 
 

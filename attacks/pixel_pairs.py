@@ -37,15 +37,8 @@ def likely_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, T
     """Return what `best_pair` does, up to ties by rounding, where that is found without waiting for a device.
 
     All sizes are fixed: the values that `best_pair` would keep in the end are counted on the device, and where they are
-    more than 64, which has not been met on images, the result is not known.
-
-    Args:
-        target: (N, m), the gain of the target by a change of each value.
-        others: (N, m), the loss of the other classes by it.
-        free: (N, m) bool, which values may be taken.
-
-    Returns:
-        The indices and whether there is a pair, and (N,) bool, whether both are known; where not, they mean nothing.
+    more than 64, which has not been met on images, the result is not known. The last tensor returned, (N,) bool, says
+    where it is; elsewhere the indices and whether there is a pair mean nothing.
     """
     target, others, reach, known = _bounded(target, others, free)
     size = target.shape[1]

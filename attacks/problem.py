@@ -39,11 +39,7 @@ class Problem:
         return len(self.images)
 
     def __getitem__(self, rows: Any) -> "Problem":
-        """Return the problem of some images only; passes through its model are counted as theirs.
-
-        Args:
-            rows: A slice, or indices or a mask (N,).
-        """
+        """Return the problem of some images only, by a slice, indices or a mask; passes are counted as theirs."""
         return replace(
             self,
             model=self.model.select(rows) if isinstance(self.model, Counted) else self.model,
@@ -132,11 +128,7 @@ class Counted(nn.Module):
     """A view of a model that counts its passes for some images of a call.
 
     A batch of another length than the view's images (an attack that repeats or splits them by itself) is spread evenly.
-
-    Args:
-        model: The model.
-        passes: Where to count.
-        rows: (n,), the images of the call that this view serves; None: all.
+    `rows` (n,) are the images of the call that this view serves; None: all.
     """
 
     def __init__(self, model: nn.Module, passes: Passes, rows: Tensor | None = None) -> None:
@@ -169,18 +161,18 @@ class Counted(nn.Module):
 
     def representation_step(self, images: Tensor, step_size: float) -> Any:
         """Return what the guard's `representation_step` does, which takes one gradient."""
-        found = self.model.representation_step(images, step_size)  # type: ignore[operator]
+        change = self.model.representation_step(images, step_size)  # type: ignore[operator]
         self._count(self.passes.forward, len(images))
         self._count(self.passes.backward, len(images))
-        return found
+        return change
 
     def _together(self, function: Callable[[Tensor], Any], images: Tensor) -> Any:
         seen = images.view_as(images)  # whatever comes back to it, through either network, is one backward pass
         if seen.requires_grad:
             seen.register_hook(lambda gradient: self._count(self.passes.backward, len(gradient)))  # type: ignore[no-untyped-call]
-        found = function(seen)
+        outputs = function(seen)
         self._count(self.passes.forward, len(images))
-        return found
+        return outputs
 
     def _count(self, passes: Tensor, images: int) -> None:
         passes.index_add_(0, self.rows, torch.full_like(self.rows, images / len(self.rows), dtype=passes.dtype))

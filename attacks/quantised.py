@@ -10,12 +10,12 @@ from attacks.ball import Ball
 from attacks.base import Attack
 from attacks.checks import alike, at_least, at_most
 from attacks.deepfool import DeepFool
-from attacks.loop import Left, column
+from attacks.loop import Left, gradients_of
 from attacks.margin import ahead, fooled
+from attacks.norms import column
 from attacks.one_of import OneOf
 from attacks.problem import Problem
 from attacks.white_box.transfer import Transfer
-from attacks.white_box.walk import gradients_of
 
 _MOST_LEVELS = 2**16
 """Those of a file of 16 bits; float32 tells them all apart."""
@@ -52,10 +52,8 @@ class Quantised(Attack):
         levels: Values from 0 to 1 that a file has, from 2 to 65,536; 256 for 8 bits.
         steps: Most repairs of an image, at least 0; 0 only rounds and looks. Beyond the attack's own passes,
             an image costs one forward, and two forward and one backward for each repair.
-        targeted: As the attack.
 
     Raises:
-        ValueError: If a number is out of its range, or only one of the two is targeted.
         TypeError: If the attack is none, or `OneOf`, `Transfer`, `Quantised` or `Advertorch`.
 
     Reference:
@@ -70,11 +68,11 @@ class Quantised(Attack):
         at_least(2, levels=self.levels)
         at_most(_MOST_LEVELS, levels=self.levels)
         at_least(0, whole=True, steps=self.steps)
-        name = type(self.attack).__name__
         if not isinstance(self.attack, Attack):
             msg = f"Quantised needs an attack, got {self.attack!r}"
             raise TypeError(msg)
         if isinstance(self.attack, OneOf | Transfer | Quantised):
+            name = type(self.attack).__name__
             msg = f"Quantised rounds what one attack makes, but {name} runs others: put Quantised around those, inside"
             raise TypeError(msg)
         if isinstance(self.attack, Advertorch):
@@ -86,10 +84,10 @@ class Quantised(Attack):
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
-        found = self.attack.perturb(problem).detach()
+        attacked = self.attack.perturb(problem).detach()
         if problem.region is not None:
-            found = torch.where(problem.region, found, problem.images)
-        return _Rounding(problem, found, self).repaired(self.steps)
+            attacked = torch.where(problem.region, attacked, problem.images)
+        return _Rounding(problem, attacked, self).repaired(self.steps)
 
 
 def _ball(attack: Attack) -> Ball:
@@ -101,15 +99,12 @@ def _ball(attack: Attack) -> Ball:
 class _Rounding:
     """On which level the values of each image are, and the best image that was met there.
 
-    Args:
-        problem: Whose images are attacked.
-        found: (N, C, H, W), the attack's images; outside the region equal to the problem's.
-        attack: The hyper-parameters.
+    `attacked` (N, C, H, W) are the attack's images; outside the region they equal the problem's.
     """
 
-    def __init__(self, problem: Problem, found: Tensor, attack: Quantised) -> None:
+    def __init__(self, problem: Problem, attacked: Tensor, attack: Quantised) -> None:
         self.problem = problem
-        self.found = found
+        self.attacked = attacked
         self.best = problem.images.clone()
         self._targeted = attack.targeted
         self._last = attack.levels - 1
@@ -120,7 +115,7 @@ class _Rounding:
 
     def repaired(self, steps: int) -> Tensor:
         """Return the images (N, C, H, W) after at most so many steps."""
-        changed = (self.found != self.problem.images).flatten(1).any(1)
+        changed = (self.attacked != self.problem.images).flatten(1).any(1)
         rows = (changed & self._fit()).nonzero().flatten()  # waits for a device, but once; as the next
         if len(rows) == 0:
             return self.best
@@ -178,7 +173,7 @@ class _Rounding:
         images, levels = self.problem.images[rows], self._levels[rows]
         low, high = self._bounds(images)
         sign = self.problem[rows].within_region(gradient).sign()
-        beyond = (levels + sign < low) | (levels + sign > high) | (self.found[rows] == images)
+        beyond = (levels + sign < low) | (levels + sign > high) | (self.attacked[rows] == images)
         sign = sign.masked_fill(beyond, 0)
         cost = 2 * sign * (levels - images * self._last) + sign.abs()
         taken = fewest((gradient * sign).flatten(1) / self._last, cost.flatten(1), needed, self._room(levels, rows))
@@ -187,13 +182,13 @@ class _Rounding:
 
     def _nearest(self) -> Tensor:
         """Return the nearest levels (N, C, H, W); in an L2 ball, those towards the image where it has no room left."""
-        images, scaled = self.problem.images, self.found * self._last
+        images, scaled = self.problem.images, self.attacked * self._last
         low, high = self._bounds(images)
         nearest = torch.minimum(torch.maximum(scaled.round(), low), high)
         if self._ball.norm == "linf":
             return nearest
-        towards = torch.where(self.found > images, scaled.floor(), scaled.ceil())
-        towards = torch.where(self.found == images, nearest, towards)  # unchanged, or outside the region
+        towards = torch.where(self.attacked > images, scaled.floor(), scaled.ceil())
+        towards = torch.where(self.attacked == images, nearest, towards)  # unchanged, or outside the region
         away = nearest - towards
         cost = 2 * away * (towards - images * self._last) + away.abs()
         gain, endless = (scaled - towards).abs() * away.abs(), torch.full_like(scaled[:, 0, 0, 0], torch.inf)
@@ -223,16 +218,13 @@ class _Rounding:
 
 
 def fewest(gain: Tensor, cost: Tensor, needed: Tensor, room: Tensor) -> Tensor:
-    """Return which values to take, largest gain first, until they have what is needed.
+    """Return which values to take, largest gain first, until they have what is needed; (N, m), 1 or 0.
 
     Args:
-        gain: (N, m), at least 0.
+        gain: (N, m), at least 0; what has none is not taken.
         cost: (N, m), of any sign.
         needed: (N,), the least sum of gains.
         room: (N,), the largest sum of costs.
-
-    Returns:
-        (N, m), 1 or 0, of the gains' type; none without gain.
     """
     gains, order = gain.sort(dim=1, descending=True, stable=True)
     spent = cost.gather(1, order).cumsum(1)

@@ -9,9 +9,9 @@ from torch import Tensor
 from attacks.base import Attack
 from attacks.checks import above_zero, at_least, at_most, one_of
 from attacks.deepfool import DeepFool
-from attacks.loop import Left, Shortest, column
+from attacks.loop import Left, Shortest
 from attacks.margin import ahead, fooled
-from attacks.norms import l2
+from attacks.norms import column, l2
 from attacks.problem import Problem
 
 STARTS = ("deepfool", "image")
@@ -47,10 +47,6 @@ class WarmCarliniWagnerL2(Attack):
             at most one pass backward for each one forward. Targeted it is always the image, as the class is given.
         overshoot: How far beyond the boundary a step from the image goes, at least 0, as a share of the step. Large
             ones, with few `steps`, are fast: most images need one step.
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If a number is out of its range or the start another one.
 
     Reference:
         Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", arXiv 1608.04644, section V, for the

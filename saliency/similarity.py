@@ -206,7 +206,8 @@ def _in_batches(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """Return a function's outputs for corresponding parts of tensors, joined; in float64 all would not fit."""
     if len(tensors[0]) <= _BATCH:
         return function(*tensors)
-    return torch.cat([function(*parts) for parts in zip(*(torch.split(tensor, _BATCH) for tensor in tensors), strict=True)])
+    parts = zip(*(torch.split(tensor, _BATCH) for tensor in tensors), strict=True)
+    return torch.cat([function(*part) for part in parts])
 
 
 def _check(first: Tensor, second: Tensor, *, images: bool = False) -> None:

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import at_least, lengths, one_of
+from attacks.loop import gradients_of
 from attacks.margin import fooled, log_odds
-from attacks.norms import project_linf
+from attacks.norms import column, project_linf
 from attacks.problem import Problem
-from attacks.white_box.walk import gradients_of
 
 UPDATES = ("accumulate", "literal")
 
@@ -33,11 +33,9 @@ class Alternating(Attack):
             everything that it looks at. False: the authors' code, a step of the representation with the map held
             constant; only for detectors with `representation_step`.
         epsilon: L-inf budget of the whole, in [0, 1]; None: none, as in the paper, so only [0, 1].
-        targeted: Whether labels are targets to reach.
 
     Raises:
-        ValueError: If a number is out of its range, update another word, or, when called with
-            through_saliency=False, the detector has no `representation_step`.
+        ValueError: When called with through_saliency=False, if the detector has no `representation_step`.
 
     Reference:
         Schut & Gal (2020), section 3.7, equations 3 and 4, appendix C; for ID and JSD the choice of this project is the
@@ -98,7 +96,7 @@ class Alternating(Attack):
         origin = points if self.update == "accumulate" else problem.images
         radius = 1.0 if self.epsilon is None else self.epsilon
         moved = project_linf(origin + problem.within_region(change), problem.images, radius)
-        return torch.where(done.view(-1, 1, 1, 1), points, moved)
+        return torch.where(column(done), points, moved)
 
 
 def _has_step(problem: Problem) -> bool:

@@ -20,15 +20,6 @@ class JointDDN(DDN):
     one that withstood last; only directions count, so that the scale of the scores does not matter. The length over
     that of `DDN` with the same arguments is what the detector costs the attacker: 1 for one that accepts everything.
 
-    Args:
-        steps: Number of steps, at least 1.
-        gamma: Share by which the radius changes with each step, above 0 and below 1.
-        initial_norm: The first radius, above 0, in units of the image range.
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If a number is out of its range.
-
     Reference:
         Rony et al., arXiv 1811.09600, algorithm 1, for the walk; the goal of both networks is this project's.
     """

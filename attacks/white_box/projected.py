@@ -4,19 +4,24 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from attacks.ball import unit
 from attacks.checks import at_least
+from attacks.loop import gradients_of
 from attacks.margin import ahead
+from attacks.norms import column, unit
 from attacks.problem import Problem
-from attacks.white_box.kept import Kept
-from attacks.white_box.walk import Walk, gradients_of
+from attacks.white_box.walk import Kept, Look, Walk
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Projected(Walk):
-    """One walk for each weight of the detector's parts."""
+    """One walk for each weight of the detector's parts.
+
+    Args:
+        part_weights: Weights w of the detector's parts: what is lowered is the score plus w times the sum of the
+            parts that the detector names (`surrogates`). A walk for each; the best point of all is kept.
+    """
 
     part_weights: tuple[float, ...] = (0.0,)
 
@@ -28,38 +33,23 @@ class _Projected(Walk):
         for weight in self.part_weights:
             at_least(0, part_weights=weight)
 
-    def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[torch.Generator]) -> None:  # noqa: ARG002
+    def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:  # noqa: ARG002
         for weight in self.part_weights:
             self._walk(problem, start, kept, weight)
 
-    def _walk(self, problem: Problem, points: Tensor, kept: Kept, weight: float) -> None:
-        for number in range(self.steps):
-            points = points.detach().requires_grad_()
-            logits, scores, suspicion = self._asked(problem, points, weight)
-            hit = kept.offer(points, logits, scores)
-            resistance = -ahead(logits, problem.labels, targeted=self.targeted)
-            points = self._moved(problem, points, self._descent(points, resistance, suspicion, hit), number)
-        with torch.no_grad():
-            kept.offer(points, *problem.joint(points))
-
-    def _asked(self, problem: Problem, points: Tensor, weight: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (N, K), scores (N,), and what is to be lowered once the model is fooled (N,)."""
+    def _ask(self, problem: Problem, points: Tensor, weight: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if weight == 0:
-            logits, scores = problem.joint(points)
-            return logits, scores, scores
+            return super()._ask(problem, points, weight)
         logits, scores, parts = problem.surrogates(points)
         return logits, scores, scores + weight * sum(parts.values(), torch.zeros_like(scores))
 
-    @abstractmethod
-    def _descent(self, points: Tensor, resistance: Tensor, suspicion: Tensor, hit: Tensor) -> Tensor:
-        """Return the gradient (N, C, H, W) to step against.
+    def _direction(self, problem: Problem, look: Look, weight: float | Tensor) -> Tensor:  # noqa: ARG002
+        resistance = -ahead(look.logits, problem.labels, targeted=self.targeted)
+        return self._steepest(problem, self._descent(look, resistance))
 
-        Args:
-            points: (N, C, H, W).
-            resistance: (N,), by how much the model's prediction stands.
-            suspicion: (N,), the detector's.
-            hit: (N,) bool, whether the model is fooled.
-        """
+    @abstractmethod
+    def _descent(self, look: Look, resistance: Tensor) -> Tensor:
+        """Return the gradient (N, C, H, W) to step against; `resistance` (N,) is by how much the prediction stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,28 +60,13 @@ class SelectivePGD(_Projected):
     margin of the labels, whose gradient does not vanish where the softmax saturates. Kept is the misclassified point
     of lowest score, the last one included; so the result is for every threshold.
 
-    Args:
-        epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1).
-        step_size: Length of the first step in that norm; None: a tenth of epsilon, or more if steps are few.
-        steps: Number of steps, at least 1.
-        restarts: Number of walks, at least 1; the first begins at the image, the others at random points.
-        norm: "linf" or "l2".
-        schedule: "constant" (the paper's), or "cosine": steps shorten to none along half a cosine, which finds lower
-            scores at the same cost.
-        part_weights: Weights w of the detector's parts: what is lowered is the score plus w times the sum of the
-            parts that the detector names (`surrogates`). A walk for each; the best point of all is kept.
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If a number is out of its range or the norm another one.
-
     Reference:
         Bryniarski et al., "Evading Adversarial Example Detection Defenses with Orthogonal Projected Gradient
         Descent", arXiv 2106.15023, section 4.1.
     """
 
-    def _descent(self, points: Tensor, resistance: Tensor, suspicion: Tensor, hit: Tensor) -> Tensor:
-        return gradients_of([torch.where(hit, suspicion, resistance)], points)[0]
+    def _descent(self, look: Look, resistance: Tensor) -> Tensor:
+        return gradients_of([torch.where(look.hit, look.suspicion, resistance)], look.points)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,28 +76,14 @@ class OrthogonalPGD(_Projected):
     Of each gradient g its component along the other one's, h, is removed: :math:`g - h (g \cdot h) / (h \cdot h)`. In
     the L-inf norm the sign is taken afterwards, so that the step is orthogonal no longer. Two backward passes a step.
 
-    Args:
-        epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1).
-        step_size: Length of the first step in that norm; None: a tenth of epsilon, or more if steps are few.
-        steps: Number of steps, at least 1.
-        restarts: Number of walks, at least 1; the first begins at the image, the others at random points.
-        norm: "linf" or "l2".
-        schedule: "constant" (the paper's), or "cosine": steps shorten to none along half a cosine, which finds lower
-            scores at the same cost.
-        part_weights: Weights of the detector's parts; see `SelectivePGD`.
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If a number is out of its range or the norm another one.
-
     Reference:
         Bryniarski et al., arXiv 2106.15023, section 4.2. Their printed equation 6, read literally, gives g back; this
         is what their code does.
     """
 
-    def _descent(self, points: Tensor, resistance: Tensor, suspicion: Tensor, hit: Tensor) -> Tensor:
-        model, detector = gradients_of([resistance, suspicion], points)
-        return torch.where(hit.view(-1, 1, 1, 1), _without(detector, model), _without(model, detector))
+    def _descent(self, look: Look, resistance: Tensor) -> Tensor:
+        model, detector = gradients_of([resistance, look.suspicion], look.points)
+        return torch.where(column(look.hit), _without(detector, model), _without(model, detector))
 
 
 def _without(gradient: Tensor, other: Tensor) -> Tensor:

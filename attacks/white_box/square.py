@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from attacks.base import Attack
 from attacks.checks import above_zero, at_least, at_most, lengths
 from attacks.problem import Problem
-from attacks.white_box.kept import Kept
+from attacks.white_box.walk import Kept
 
 _HALVED_AT = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """After which parts of the queries the squares' share of the image is halved."""
@@ -30,10 +30,6 @@ class Square(Attack):
         epsilon: L-inf budget, in [0, 1].
         queries: Passes of each image, at least 2: the image, the stripes, then squares.
         share: The squares' share of the image at first, in (0, 1]; halved nine times on the way.
-        targeted: Whether labels are targets to reach.
-
-    Raises:
-        ValueError: If a number is out of its range.
 
     Reference:
         Andriushchenko et al., "Square Attack: a query-efficient black-box adversarial attack via random search",

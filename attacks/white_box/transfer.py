@@ -18,13 +18,9 @@ class Transfer(Attack):
     not counted, to see whether it has them. It is not asked for anything else, and the attacked detector for nothing.
 
     Args:
-        attack: What makes the images.
-        model: On which; gives logits (N, K), of the same classes.
-        detector: And on which; only for attacks with `needs_detector`.
-        targeted: Whether labels are targets to reach; as the attack's.
-
-    Raises:
-        ValueError: If the attack needs a detector and there is none, or if only one of the two is targeted.
+        attack: What makes the images; targeted or untargeted as this one.
+        model: The classifier that they are made on; gives logits (N, K), of the same classes.
+        detector: The detector that they are made on; only for attacks with `needs_detector`.
     """
 
     attack: Attack

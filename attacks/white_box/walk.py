@@ -2,18 +2,18 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from attacks.ball import NORMS, Ball
 from attacks.base import Attack
 from attacks.checks import at_least, lengths, one_of
+from attacks.margin import ahead, fooled
+from attacks.norms import column
 from attacks.problem import Problem
-from attacks.white_box.kept import Kept
 
 SCHEDULES = ("constant", "cosine")
 
@@ -21,9 +21,67 @@ _REACH = 2.5
 """Length of all steps together at least, in epsilons, if none of them were shortened."""
 
 
+class Kept:
+    """The best point of each image: misclassified with the lowest score; before that, nearest to being misclassified.
+
+    One image for every false-positive rate, so that success at 5 %, at 50 % and the ROC speak of the same one. A score
+    or lead of NaN is worse than any other.
+
+    Args:
+        problem: Whose images are attacked.
+        ties: Whether a point that is as good as the one kept takes its place: a walk that crosses plateaus.
+    """
+
+    def __init__(self, problem: Problem, *, targeted: bool, ties: bool = False) -> None:
+        self.points = problem.images.clone()
+        self._labels = problem.labels
+        self._targeted = targeted
+        self._ties = ties
+        self.fooled = torch.zeros_like(problem.labels, dtype=torch.bool)
+        self.value = torch.full_like(problem.images[:, 0, 0, 0], -torch.inf)
+
+    def offer(self, points: Tensor, logits: Tensor, scores: Tensor) -> Tensor:
+        """Keep points (N, C, H, W) that are better than what is kept; return which of them fool the model, (N,) bool.
+
+        Args:
+            points: Those met.
+            logits: (N, K), the model's on them.
+            scores: (N,), the detector's.
+        """
+        points, logits, scores = points.detach(), logits.detach(), scores.detach()
+        hit = fooled(logits, self._labels, targeted=self._targeted)
+        value = torch.where(hit, -scores, ahead(logits, self._labels, targeted=self._targeted))
+        value = value.masked_fill(value.isnan(), -torch.inf)
+        lead = value >= self.value if self._ties else value > self.value
+        better = (hit & ~self.fooled) | ((hit == self.fooled) & lead)
+        self.points = torch.where(column(better), points, self.points)
+        self.value = torch.where(better, value, self.value)
+        self.fooled |= better & hit
+        return hit
+
+
+class Look(NamedTuple):
+    """What a walk sees at points (N, C, H, W): logits (N, K), the detector's suspicion (N,), and who is fooled (N,)."""
+
+    points: Tensor
+    logits: Tensor
+    suspicion: Tensor
+    hit: Tensor
+
+
 @dataclass(frozen=True, kw_only=True)
 class Walk(Attack):
-    """Steps, restarts and the ball; a subclass says which way a step goes, and what differs between its walks."""
+    """Steps, restarts and the ball; a subclass says which way a step goes, and what differs between its walks.
+
+    Args:
+        epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1).
+        step_size: Length of the first step in that norm; None: a tenth of epsilon, or more if steps are few.
+        steps: Number of steps of a walk, at least 1.
+        restarts: How often to start, at least once; the first time at the image, then at random points.
+        norm: "linf" or "l2".
+        schedule: "constant" (the papers'), or "cosine": steps shorten to none along half a cosine, which finds lower
+            scores at the same cost.
+    """
 
     needs_detector = True
 
@@ -71,44 +129,31 @@ class Walk(Attack):
         return self.restarts > 1
 
     @abstractmethod
-    def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[torch.Generator]) -> None:
-        """Walk from a start (N, C, H, W) as often as there are variants, and offer every point."""
+    def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:
+        """Walk from a start (N, C, H, W), once for each weight."""
 
-    def _moved(self, problem: Problem, points: Tensor, descent: Tensor, number: int) -> Tensor:
-        """Return the points after a step, counted from 0, against a gradient (N, C, H, W)."""
-        step = self.length(number) * self.ball.direction(problem.within_region(descent))
-        return self.ball.project(points.detach() - step, problem.images)
+    def _walk(self, problem: Problem, points: Tensor, kept: Kept, weight: float | Tensor) -> Tensor:
+        """Walk, offer every point, and return which images (N,) some point had misclassified."""
+        fooled = torch.zeros_like(kept.fooled)
+        for number in range(self.steps):
+            points = points.detach().requires_grad_()
+            logits, scores, suspicion = self._ask(problem, points, weight)
+            hit = kept.offer(points, logits, scores)
+            fooled |= hit
+            direction = self._direction(problem, Look(points, logits, suspicion, hit), weight)
+            points = self.ball.project(points.detach() - self.length(number) * direction, problem.images)
+        with torch.no_grad():
+            return fooled | kept.offer(points, *problem.joint(points))
 
+    def _ask(self, problem: Problem, points: Tensor, weight: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        """Return logits (N, K), scores (N,), and what is to be lowered of the detector (N,)."""
+        logits, scores = problem.joint(points)
+        return logits, scores, scores
 
-def gradients_of(losses: Sequence[Tensor], images: Tensor) -> list[Tensor]:
-    """Return the gradient (N, C, H, W) of each loss (N,); zeros where a loss does not depend on the images.
+    @abstractmethod
+    def _direction(self, problem: Problem, look: Look, weight: float | Tensor) -> Tensor:
+        """Return the direction (N, C, H, W) to step against, at most 1 long in the norm."""
 
-    Values that are not finite count as 0, so that they do not end the walk. The graph is given up with the last one.
-
-    Args:
-        losses: Of the same pass, (N,) each, one value per image.
-        images: (N, C, H, W) that require gradients.
-
-    Raises:
-        ValueError: If a detector looks at a gradient of the model, and an operation of this has no second derivative.
-    """
-    found = []
-    for number, loss in enumerate(losses, 1):
-        gradient: Tensor | None = None
-        if loss.requires_grad:
-            gradient = _gradient(loss.sum(), images, retain_graph=number < len(losses))
-        found.append(torch.zeros_like(images) if gradient is None else gradient.nan_to_num(0, 0, 0))
-    return found
-
-
-def _gradient(loss: Tensor, images: Tensor, *, retain_graph: bool) -> Tensor | None:
-    try:
-        return torch.autograd.grad(loss, images, retain_graph=retain_graph, allow_unused=True)[0]
-    except RuntimeError as error:
-        if "derivative for" not in str(error):
-            raise
-        msg = (
-            f"the detector looks at a gradient of the model that cannot be differentiated again ({error}): attack it "
-            "with Square, which needs no gradient, or replace that layer of the model"
-        )
-        raise ValueError(msg) from error
+    def _steepest(self, problem: Problem, gradient: Tensor) -> Tensor:
+        """Return the direction (N, C, H, W) of a gradient in the norm and the region."""
+        return self.ball.direction(problem.within_region(gradient))

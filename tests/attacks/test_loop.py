@@ -3,7 +3,8 @@
 import torch
 
 from attacks import loop
-from attacks.loop import Left, Shortest, column, steps_between_looks
+from attacks.loop import Left, Shortest, steps_between_looks
+from attacks.norms import column
 from attacks.problem import Problem
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from attacks import BIM, JointDDN, SelectivePGD, Transfer, norms, problem
-from attacks.white_box.kept import Kept
+from attacks.white_box.walk import Kept
 from tests.attacks.cases import each, goals
 from tests.attacks.test_contract import CONTEXTS, SLACK, numpy_state
 from tests.attacks.white_box.cases import (

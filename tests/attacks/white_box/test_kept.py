@@ -8,7 +8,7 @@ from torch import nn
 
 from attacks import JointDDN
 from attacks.problem import Problem
-from attacks.white_box.kept import Kept
+from attacks.white_box.walk import Kept
 from tests.attacks.white_box.cases import UNTARGETED
 from tests.conftest import CLASSES
 
