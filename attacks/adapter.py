@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attacks.base import Attack, NormFamily
 from attacks.checks import lengths
+from attacks.guard import frozen_weights
 from attacks.problem import Problem
 
 
@@ -65,9 +66,8 @@ class Advertorch(Attack):
     L2MomentumIterativeAttack where a gradient has values of 0 (0 / 0 makes them NaN, which is refused); on float64
     images FAB, ElasticNetL1Attack, CarliniWagnerL2Attack, SpatialTransformAttack and LBFGSAttack (RuntimeError).
 
-    Differences:
-        What advertorch does per batch stays so: some of its attacks let neighbours in a batch matter. Its random
-        numbers are drawn for the whole batch from one seed, and leave the global random state as it was.
+    Differences: What advertorch does per batch stays so: some of its attacks let neighbours in a batch matter. Its
+    random numbers are drawn for the whole batch from one seed, and leave the global random state as it was.
     """
 
     attack: str
@@ -109,7 +109,7 @@ class Advertorch(Attack):
             with torch.no_grad():
                 arguments["num_classes"] = model(images[:1]).shape[1]
         arguments = {name: value for name, value in arguments.items() if name in accepted} | self.parameters
-        with _frozen(model), _own_randomness(problem.seed, images.device):
+        with frozen_weights(model), _own_randomness(problem.seed, images.device):
             adversarial: Tensor = self._class()(model, **arguments).perturb(images, problem.labels)
         return adversarial.to(images.dtype).clamp(0, 1)
 
@@ -141,19 +141,6 @@ def _known() -> list[str]:
     """Return the names of advertorch's attacks that make images of images and labels."""
     known = {name for name, item in vars(import_advertorch()).items() if hasattr(item, "perturb")}
     return sorted(known - set(_UNFIT))
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Keep advertorch's `loss.backward()` from filling the gradients of the caller's parameters."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    try:
-        for parameter in trained:
-            parameter.requires_grad = False
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad = True
 
 
 @contextmanager

@@ -37,18 +37,15 @@ class CarliniWagnerL2(Attack):
         initial_constant: The first constant, above 0.
         abort_early: End a descent when a tenth of its steps has not lowered the loss by 1e-4 of it.
 
-    Reference:
-        Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", arXiv 1608.04644, section V;
-        defaults of cleverhans.
+    Reference: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", arXiv 1608.04644, section V;
+    defaults of cleverhans.
 
-    Differences:
-        The box is the middle 99 % of tanh's range, where the authors' code takes all but a millionth: there pixels at 0
-        and 1 hardly move in some hundred steps. The image is reached exactly, and lengths are measured from it. Whether
-        a descent stands still is judged for each image, not for the batch's sum.
+    Differences: The box is the middle 99 % of tanh's range, where the authors' code takes all but a millionth: there
+    pixels at 0 and 1 hardly move in some hundred steps. The image is reached exactly, and lengths are measured from it.
+    Whether a descent stands still is judged for each image, not for the batch's sum.
     """
 
     norm_family = "l2"
-
     confidence: float = 0.0
     learning_rate: float = 5e-3
     search_steps: int = 5

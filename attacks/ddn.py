@@ -30,18 +30,15 @@ class DDN(Attack):
         gamma: Share by which the radius changes with each step, above 0 and below 1.
         initial_norm: The first radius, above 0, in units of the image range.
 
-    Reference:
-        Rony et al., "Decoupling Direction and Norm for Efficient Gradient-Based L2 Adversarial Attacks and Defenses",
-        arXiv 1811.09600, algorithm 1.
+    Reference: Rony et al., "Decoupling Direction and Norm for Efficient Gradient-Based L2 Adversarial Attacks and
+    Defenses", arXiv 1811.09600, algorithm 1.
 
-    Differences:
-        The loss is the log-odds of the label: their gradient has the direction of the cross entropy's, which is all
-        that counts here, and does not vanish where the softmax saturates. No quantisation on the way; the last point
-        counts.
+    Differences: The loss is the log-odds of the label: their gradient has the direction of the cross entropy's, which
+    is all that counts here, and does not vanish where the softmax saturates. No quantisation on the way; the last point
+    counts.
     """
 
     norm_family = "l2"
-
     steps: int = 100
     gamma: float = 0.05
     initial_norm: float = 1.0

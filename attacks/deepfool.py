@@ -45,19 +45,16 @@ class DeepFool(Attack):
     Raises:
         ValueError: If `targeted` is set: there is no targeted form.
 
-    Reference:
-        Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate method to fool deep neural networks",
-        CVPR 2016, algorithm 2; defaults of cleverhans.
+    Reference: Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate method to fool deep neural networks",
+    CVPR 2016, algorithm 2; defaults of cleverhans.
 
-    Differences:
-        Not every candidate's gradient is taken at every step. The first looks at the three of highest logits, and at
-        the others where one of them could be nearer if it were 3 times as steep; later ones follow the two that were
-        nearest, and one where the other was 1.1 times as far. So a class of low logit is missed if it is more than
-        3 times as steep; on the benchmark's networks mean L2 equals foolbox's to 2e-3.
+    Differences: Not every candidate's gradient is taken at every step. The first looks at the three of highest logits,
+    and at the others where one of them could be nearer if it were 3 times as steep; later ones follow the two that were
+    nearest, and one where the other was 1.1 times as far. So a class of low logit is missed if it is more than 3 times
+    as steep; on the benchmark's networks mean L2 equals foolbox's to 2e-3.
     """
 
     norm_family = "l2"
-
     overshoot: float = 0.02
     steps: int = 50
     candidates: int = 10

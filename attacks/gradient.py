@@ -35,7 +35,6 @@ class _Ascent(Attack):
     """
 
     norm_family = "linf"
-
     epsilon: float = 0.3
 
     def __post_init__(self) -> None:
@@ -78,8 +77,7 @@ class _Ascent(Attack):
 class FGSM(_Ascent):
     r"""Fast gradient sign method: one step :math:`x + \epsilon\,\mathrm{sign}(\nabla_x L)`.
 
-    Reference:
-        Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples", arXiv 1412.6572, section 4.
+    Reference: Goodfellow et al., "Explaining and Harnessing Adversarial Examples", arXiv 1412.6572, section 4.
     """
 
     def _steps(self) -> _Steps:
@@ -90,8 +88,7 @@ class FGSM(_Ascent):
 class BIM(_Ascent):
     """Basic iterative method: signed steps from the image itself, each clipped to the ball; labels stay fixed.
 
-    Reference:
-        Kurakin, Goodfellow, Bengio, "Adversarial examples in the physical world", arXiv 1607.02533, section 2.2.
+    Reference: Kurakin, Goodfellow, Bengio, "Adversarial examples in the physical world", arXiv 1607.02533, section 2.2.
     """
 
     step_size: float = 0.05
@@ -111,8 +108,7 @@ class MIM(_Ascent):
     Args:
         decay: Weight of the past gradients, at least 0.
 
-    Reference:
-        Dong et al., "Boosting Adversarial Attacks with Momentum", arXiv 1710.06081, algorithm 1.
+    Reference: Dong et al., "Boosting Adversarial Attacks with Momentum", arXiv 1710.06081, algorithm 1.
     """
 
     step_size: float = 0.06
@@ -137,8 +133,7 @@ class PGD(_Ascent):
         norm: "linf" or "l2".
         random_start: Whether to start at a random point (uniform in the ball) or, the first time, at the image.
 
-    Reference:
-        Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", arXiv 1706.06083, section 2.1.
+    Reference: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", arXiv 1706.06083, 2.1.
     """
 
     step_size: float = 0.03

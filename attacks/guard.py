@@ -43,6 +43,19 @@ def gradients(device: torch.device) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def frozen_weights(model: nn.Module) -> Iterator[None]:
+    """Let no parameter require gradients, so that a backward pass leaves the caller's alone; as before afterwards."""
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    try:
+        for weight in learning:
+            weight.requires_grad = False
+        yield
+    finally:
+        for weight in learning:
+            weight.requires_grad = True
+
+
 class Layout:
     """The convolution weights of models, laid out channels last on the CPU, where that is faster.
 

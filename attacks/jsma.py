@@ -33,7 +33,6 @@ class _FewValues(Attack):
     """The loop: two values a step, each once, until the goal is reached, none is left or gamma is used up."""
 
     norm_family = "l0"
-
     gamma: float = 1.0
 
     def __post_init__(self) -> None:
@@ -109,14 +108,12 @@ class JSMA(_FewValues):
         targeted: Whether labels are targets. Otherwise each image gets a random other class as its target, drawn from
             the generator; reaching it ends the attack, any wrong class at the end is a success.
 
-    Reference:
-        Papernot et al., "The Limitations of Deep Learning in Adversarial Settings", arXiv 1511.07528v1, algorithms 2
-        and 3 on logits; a step costs one pass forward and two backward. Off the CPU an image may have to wait some such
-        steps for the search of its pair, so that the host need not wait for the device: see `likely_pair`.
+    Reference: Papernot et al., "The Limitations of Deep Learning in Adversarial Settings", arXiv 1511.07528v1,
+    algorithms 2 and 3 on logits; a step costs one pass forward and two backward. Off the CPU an image may have to wait
+    some such steps for the search of its pair, so that the host need not wait for the device: see `likely_pair`.
 
-    Differences:
-        torchattacks picks the same pixels. advertorch's may also pick values that are saturated already, so it is equal
-        only on images without values near the end of the range.
+    Differences: torchattacks picks the same pixels. advertorch's may also pick values that are saturated already, so it
+    is equal only on images without values near the end of the range.
     """
 
     theta: float = 1.0

@@ -28,13 +28,11 @@ class LocalizedBIM(Attack):
         probability: What the goal's probability must reach, in (0, 1).
         targeted: Whether labels are targets to reach, as in the paper.
 
-    Reference:
-        Goepfert, Wersing, Hammer, "Recovering Localized Adversarial Attacks", ICANN 2019. Its numbers were not
-        found; the defaults are those of a companion study.
+    Reference: Goepfert, Wersing, Hammer, "Recovering Localized Adversarial Attacks", ICANN 2019. Its numbers were not
+    found; the defaults are those of a companion study.
     """
 
     norm_family = "linf"
-
     epsilon: float = 1.0
     step_size: float = 0.004
     steps: int = 1000

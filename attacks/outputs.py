@@ -68,9 +68,7 @@ class FirstOutputs:
     def _trace(self, kind: str, values: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return where it is noted whether a gradient was asked for, and whether it came."""
         asked, came = (torch.zeros((), dtype=torch.bool, device=images.device) for _ in range(2))
-        gap = (
-            f"no gradient leads from the {kind} of {self._names[kind]} to the images (no_grad, detach, bytes in it?)"
-        )
+        gap = f"no gradient leads from the {kind} of {self._names[kind]} to the images (no_grad, detach, bytes in it?)"
         if _leads(values, images):
             values.register_hook(partial(_note, asked))  # type: ignore[no-untyped-call]
             images.register_hook(partial(_note, came))  # type: ignore[no-untyped-call]

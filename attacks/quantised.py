@@ -56,8 +56,7 @@ class Quantised(Attack):
     Raises:
         TypeError: If the attack is none, or `OneOf`, `Transfer`, `Quantised` or `Advertorch`.
 
-    Reference:
-        Of this project. Rony et al., arXiv 1811.09600, quantise inside their walk instead.
+    Reference: Of this project. Rony et al., arXiv 1811.09600, quantise inside their walk instead.
     """
 
     attack: Attack = field(default_factory=DeepFool)

@@ -48,13 +48,11 @@ class WarmCarliniWagnerL2(Attack):
         overshoot: How far beyond the boundary a step from the image goes, at least 0, as a share of the step. Large
             ones, with few `steps`, are fast: most images need one step.
 
-    Reference:
-        Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", arXiv 1608.04644, section V, for the
-        problem; the solver is this project's. Not the original's semantics: say so where you report it.
+    Reference: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", arXiv 1608.04644, section V,
+    for the problem; the solver is this project's. Not the original's semantics: say so where you report it.
     """
 
     norm_family = "l2"
-
     confidence: float = 0.0
     steps: int = 20
     step_size: float = 0.3

@@ -29,9 +29,8 @@ def jacobian(model: nn.Module, images: Tensor, readout: Readout = "sum", logits:
     Raises:
         ValueError: If no gradient leads from the logits to the images.
 
-    Reference:
-        Zhang et al., "Detecting Adversarial Perturbations with Saliency", arXiv 1803.08773; logits in place of the
-        softmax as in Schut & Gal (2020), section 3.5.
+    Reference: Zhang et al., "Detecting Adversarial Perturbations with Saliency", arXiv 1803.08773; logits in place of
+    the softmax as in Schut & Gal (2020), section 3.5.
     """
     differentiable = images.requires_grad and not images.is_inference()
     with torch.inference_mode(mode=False), torch.enable_grad():

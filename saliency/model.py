@@ -41,8 +41,7 @@ class SaliencyModel(Trainable):
         FileNotFoundError: If a checkpoint does not exist.
         ValueError: If one holds something else, or classifier and selector were made for other images.
 
-    Reference:
-        Dabkowski & Gal, arXiv 1705.07857; adapted by Schut & Gal (2020), section 3.3.
+    Reference: Dabkowski & Gal, arXiv 1705.07857; adapted by Schut & Gal (2020), section 3.3.
     """
 
     def __init__(

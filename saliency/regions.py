@@ -77,8 +77,7 @@ def segments(images: Tensor) -> Tensor:
     Args:
         images: (N, C, H, W) in [0, 1].
 
-    Reference:
-        Felzenszwalb & Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 59 (2004). By scikit-image.
+    Reference: Felzenszwalb & Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 59 (2004). By scikit-image.
     """
     height, width = images.shape[2:]
     scale = _COARSENESS * (height * width) ** 0.25

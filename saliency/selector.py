@@ -20,8 +20,7 @@ class Encoder(ImageClassifier):
         learning_rate: Of Adam; the peak of a one-cycle schedule.
         schedule: constant or one-cycle.
 
-    Reference:
-        Dabkowski & Gal, arXiv 1705.07857, section 4.1.
+    Reference: Dabkowski & Gal, arXiv 1705.07857, section 4.1.
     """
 
     def __init__(
@@ -63,8 +62,7 @@ class Selector(Trainable):
         FileNotFoundError: If the checkpoint does not exist.
         ValueError: If it holds something else.
 
-    Reference:
-        Dabkowski & Gal, arXiv 1705.07857, section 4.1; numbers as in the authors' code.
+    Reference: Dabkowski & Gal, arXiv 1705.07857, section 4.1; numbers as in the authors' code.
     """
 
     def __init__(

@@ -78,8 +78,7 @@ def ssim(first: Tensor, second: Tensor, data_range: DataRange = "pair") -> Tenso
             number above 0 holds for all, for example 2 for maps taken as values in [-1, 1], which lets maps of small
             values look the same.
 
-    Reference:
-        Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004.
+    Reference: Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004.
     """
     _check(first, second)
     if not (data_range == "pair" or (not isinstance(data_range, str) and data_range > 0)):
@@ -118,8 +117,7 @@ def hog(maps: Tensor, what: Literal["picture", "features"] = "picture") -> Tenso
         what: picture: the lines that show each cell's directions, (N, 1, H', W'), by their gradients' magnitude;
             features: the histograms, normalised in each cell, (N, 9, cells, cells). Liu et al. compare pictures.
 
-    Reference:
-        Dalal & Triggs, "Histograms of Oriented Gradients for Human Detection", 2005.
+    Reference: Dalal & Triggs, "Histograms of Oriented Gradients for Human Detection", 2005.
     """
     cell = max(_SMALLEST_CELL, round(min(maps.shape[2:]) / _CELLS))
     if min(maps.shape[2:]) < cell:
@@ -142,8 +140,7 @@ def similarity_ratio(first: Tensor, second: Tensor, *, signed: bool = True) -> T
         signed: Whether a value counts as passed where it is above 0, as in the paper's filtering effect; else where it
             is not 0. Few gradients are exactly 0, so that the latter is near 1 for any two images.
 
-    Reference:
-        Gu & Tresp, "Saliency Methods for Explaining Adversarial Attacks", arXiv 1908.08413, section 2.1.
+    Reference: Gu & Tresp, "Saliency Methods for Explaining Adversarial Attacks", arXiv 1908.08413, section 2.1.
     """
     _check(first, second, images=True)
     passed = [maps > 0 if signed else maps != 0 for maps in (first, second)]
@@ -155,8 +152,7 @@ def average_difference(first: Tensor, second: Tensor) -> Tensor:
 
     The averages are of absolute values of attributions (N, C, H, W) that are not normalised; 0 for two maps of zeros.
 
-    Reference:
-        Gu & Tresp, arXiv 1908.08413, section 2.1.
+    Reference: Gu & Tresp, arXiv 1908.08413, section 2.1.
     """
     _check(first, second, images=True)
     one, two = (maps.double().abs().flatten(1).mean(1) for maps in (first, second))

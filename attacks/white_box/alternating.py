@@ -37,14 +37,12 @@ class Alternating(Attack):
     Raises:
         ValueError: When called with through_saliency=False, if the detector has no `representation_step`.
 
-    Reference:
-        Schut & Gal (2020), section 3.7, equations 3 and 4, appendix C; for ID and JSD the choice of this project is the
-        same alternation.
+    Reference: Schut & Gal (2020), section 3.7, equations 3 and 4, appendix C; for ID and JSD the choice of this project
+    is the same alternation.
     """
 
     needs_detector = True
     norm_family = "linf"
-
     step_size: float = 0.03
     steps: int = 5
     update: Literal["accumulate", "literal"] = "accumulate"

@@ -20,8 +20,7 @@ class JointDDN(DDN):
     one that withstood last; only directions count, so that the scale of the scores does not matter. The length over
     that of `DDN` with the same arguments is what the detector costs the attacker: 1 for one that accepts everything.
 
-    Reference:
-        Rony et al., arXiv 1811.09600, algorithm 1, for the walk; the goal of both networks is this project's.
+    Reference: Rony et al., arXiv 1811.09600, algorithm 1, for the walk; the goal of both networks is this project's.
     """
 
     needs_detector = True

@@ -25,9 +25,8 @@ class Joint(Walk):
         weights: The weights s, in [0, 1]: a walk for each. None: one walk, for each image with a weight drawn from
             U[0, 1], as the dynamic adversary of the training does.
 
-    Reference:
-        Metzen et al., "On Detecting Adversarial Perturbations", arXiv 1702.04267, section 3.2; s = .5 is the main
-        paper's reading of it.
+    Reference: Metzen et al., "On Detecting Adversarial Perturbations", arXiv 1702.04267, section 3.2; s = .5 is the
+    main paper's reading of it.
     """  # noqa: E501 - the formula
 
     weights: tuple[float, ...] | None = (0.5,)
@@ -69,9 +68,8 @@ class JointLoss(Walk):
         search_steps: Number of walks of a search, at least 1.
         initial_weight: The first weight, above 0.
 
-    Reference:
-        The weighted sum that Carlini & Wagner, arXiv 1705.07263, attack detectors with; the search is that of their
-        attack of minimal norm, arXiv 1608.04644, for another weight.
+    Reference: The weighted sum that Carlini & Wagner, arXiv 1705.07263, attack detectors with; the search is that of
+    their attack of minimal norm, arXiv 1608.04644, for another weight.
     """
 
     search_steps: int = 5

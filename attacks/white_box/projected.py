@@ -60,9 +60,8 @@ class SelectivePGD(_Projected):
     margin of the labels, whose gradient does not vanish where the softmax saturates. Kept is the misclassified point
     of lowest score, the last one included; so the result is for every threshold.
 
-    Reference:
-        Bryniarski et al., "Evading Adversarial Example Detection Defenses with Orthogonal Projected Gradient
-        Descent", arXiv 2106.15023, section 4.1.
+    Reference: Bryniarski et al., "Evading Adversarial Example Detection Defenses with Orthogonal Projected Gradient
+    Descent", arXiv 2106.15023, section 4.1.
     """
 
     def _descent(self, look: Look, resistance: Tensor) -> Tensor:
@@ -76,9 +75,8 @@ class OrthogonalPGD(_Projected):
     Of each gradient g its component along the other one's, h, is removed: :math:`g - h (g \cdot h) / (h \cdot h)`. In
     the L-inf norm the sign is taken afterwards, so that the step is orthogonal no longer. Two backward passes a step.
 
-    Reference:
-        Bryniarski et al., arXiv 2106.15023, section 4.2. Their printed equation 6, read literally, gives g back; this
-        is what their code does.
+    Reference: Bryniarski et al., arXiv 2106.15023, section 4.2. Their printed equation 6, read literally, gives g back;
+    this is what their code does.
     """
 
     def _descent(self, look: Look, resistance: Tensor) -> Tensor:

@@ -31,15 +31,13 @@ class Square(Attack):
         queries: Passes of each image, at least 2: the image, the stripes, then squares.
         share: The squares' share of the image at first, in (0, 1]; halved nine times on the way.
 
-    Reference:
-        Andriushchenko et al., "Square Attack: a query-efficient black-box adversarial attack via random search",
-        arXiv 1912.00049, algorithms 1 and 2, section 3.3; the share and its schedule are those of AutoAttack, arXiv
-        2003.01690, stretched to the number of queries.
+    Reference: Andriushchenko et al., "Square Attack: a query-efficient black-box adversarial attack via random search",
+    arXiv 1912.00049, algorithms 1 and 2, section 3.3; the share and its schedule are those of AutoAttack, arXiv
+    2003.01690, stretched to the number of queries.
     """
 
     needs_detector = True
     norm_family = "linf"
-
     epsilon: float = 0.3
     queries: int = 1000
     share: float = 0.8

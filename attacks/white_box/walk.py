@@ -84,7 +84,6 @@ class Walk(Attack):
     """
 
     needs_detector = True
-
     epsilon: float = 0.3
     step_size: float | None = None
     steps: int = 100

@@ -33,8 +33,7 @@ def enhance(explained: Tensor, rival: Tensor, normalisation: Normalisation = "ch
     Returns:
         (N, C, H, W), at least 0. The maps of (k, m) and (m, k) have no pixel of a channel in common.
 
-    Reference:
-        Gu & Tresp, "Saliency Methods for Explaining Adversarial Attacks", arXiv 1908.08413, section 2.2.
+    Reference: Gu & Tresp, "Saliency Methods for Explaining Adversarial Attacks", arXiv 1908.08413, section 2.2.
     """
     return (_normalised(explained, normalisation) - _normalised(rival, normalisation)).clamp_min(0)
 
@@ -58,8 +57,7 @@ class Enhanced(SaliencyMethod):
     Raises:
         ValueError: If the base's maps are not of a class; at the call, if the model has fewer than two classes.
 
-    Reference:
-        Gu & Tresp, arXiv 1908.08413, section 2.2.
+    Reference: Gu & Tresp, arXiv 1908.08413, section 2.2.
     """
 
     base: SaliencyMethod = field(default_factory=GuidedBackprop)

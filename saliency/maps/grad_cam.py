@@ -30,8 +30,7 @@ class GradCAM(SaliencyMethod):
         ValueError: At the call, if there is no such layer, it gives no maps, attention follows it, or the network
             passes no gradient.
 
-    Reference:
-        Selvaraju et al., "Grad-CAM", arXiv 1610.02391. By Captum, enlarged to the image bilinearly.
+    Reference: Selvaraju et al., "Grad-CAM", arXiv 1610.02391. By Captum, enlarged to the image bilinearly.
     """
 
     layer: str | None = None

@@ -19,8 +19,7 @@ from saliency.maps.reduction import Reduction
 class Gradient(SaliencyMethod):
     """Classic saliency: the gradient of the class' logit; the map is its largest absolute value over the channels.
 
-    Reference:
-        Simonyan, Vedaldi, Zisserman, "Deep Inside Convolutional Networks", arXiv 1312.6034. By Captum.
+    Reference: Simonyan, Vedaldi, Zisserman, "Deep Inside Convolutional Networks", arXiv 1312.6034. By Captum.
     """
 
     reduction: Reduction = "max"
@@ -34,8 +33,7 @@ class Gradient(SaliencyMethod):
 class GradientTimesInput(SaliencyMethod):
     """The gradient of the class' logit times the image.
 
-    Reference:
-        Shrikumar et al., "Not Just a Black Box", arXiv 1605.01713. By Captum.
+    Reference: Shrikumar et al., "Not Just a Black Box", arXiv 1605.01713. By Captum.
     """
 
     def attribute(self, problem: Problem) -> Tensor:
@@ -72,9 +70,8 @@ class SmoothGrad(SaliencyMethod):
         sigma: Standard deviation of the noise, as a share of the range of the image's own values.
         square: Whether gradients are squared before they are averaged.
 
-    Reference:
-        Smilkov et al., "SmoothGrad", arXiv 1706.03825; squares: Hooker et al., arXiv 1806.10758. The defaults are those
-        of Liu et al. (DETAILS: 10 copies, .15).
+    Reference: Smilkov et al., "SmoothGrad", arXiv 1706.03825; squares: Hooker et al., arXiv 1806.10758. The defaults
+    are those of Liu et al. (DETAILS: 10 copies, .15).
     """
 
     samples: int = 10
@@ -107,8 +104,7 @@ class IntegratedGradients(SaliencyMethod):
         steps: Points of the Gauss-Legendre quadrature on the way.
         baseline: Grey value of the baseline image, in [0, 1].
 
-    Reference:
-        Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", arXiv 1703.01365. By Captum.
+    Reference: Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", arXiv 1703.01365. By Captum.
     """
 
     steps: int = 32

@@ -1,16 +1,16 @@
 """Guided backpropagation, and the rectifiers of a network with its backward pass, whatever form they have."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from attacks.guard import frozen_weights
 from attacks.problem import Problem
 from saliency.maps.base import SaliencyMethod
 
@@ -71,15 +71,14 @@ class GuidedBackprop(SaliencyMethod):
     Raises:
         ValueError: At the call, if the method is not defined for the network.
 
-    Reference:
-        Springenberg et al., "Striving for Simplicity", arXiv 1412.6806. Captum's hooks are on `nn.ReLU` modules and the
-        tensors that these get: they miss functional ReLUs, and change what reaches such a tensor by another way.
+    Reference: Springenberg et al., "Striving for Simplicity", arXiv 1412.6806. Captum's hooks are on `nn.ReLU` modules
+    and the tensors that these get: they miss functional ReLUs, and change what reaches such a tensor by another way.
     """
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the guided gradient; see `SaliencyMethod.attribute`."""
         images = problem.images.detach().requires_grad_()
-        with frozen(problem.model), GuidedRectifiers() as rectifiers:
+        with frozen_weights(problem.model), GuidedRectifiers() as rectifiers:
             logits = problem.model(images)
         if rectifiers.others or not rectifiers.found:
             others = " and ".join(sorted(rectifiers.others))
@@ -138,19 +137,6 @@ class _Guided(torch.autograd.Function):
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (mask,) = context.saved_tensors
         return gradient.clamp(min=0) * mask, None
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Let no parameter require gradients, so that what does depends on the images; as before afterwards."""
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
-    try:
-        for weight in learning:
-            weight.requires_grad = False
-        yield
-    finally:
-        for weight in learning:
-            weight.requires_grad = True
 
 
 def _upper_bound(func: Any, args: Any, kwargs: Any) -> Any:

@@ -23,8 +23,7 @@ class Learnt(SaliencyMethod):
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it holds something else.
 
-    Reference:
-        Dabkowski & Gal, arXiv 1705.07857.
+    Reference: Dabkowski & Gal, arXiv 1705.07857.
     """
 
     saliency: str | SaliencyModel = field(repr=False)

@@ -29,8 +29,8 @@ class LIME(SaliencyMethod):
         segmenter: quickshift (the authors'), slic, or auto: quickshift from 224 pixels on, where it is fine enough.
         segments: About how many superpixels slic makes.
 
-    Reference:
-        Ribeiro, Singh, Guestrin, "Why Should I Trust You?", arXiv 1602.04938. By Captum, superpixels by scikit-image.
+    Reference: Ribeiro, Singh, Guestrin, "Why Should I Trust You?", arXiv 1602.04938. By Captum, superpixels by
+    scikit-image.
     """
 
     samples: int = 1000
