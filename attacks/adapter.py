@@ -21,12 +21,8 @@ from attacks.problem import Problem
 
 
 def import_advertorch() -> ModuleType:
-    """Return `advertorch.attacks`, supplying the one name that it needs and torch 2 no longer has.
-
-    advertorch 0.2.3 imports `zero_gradients` from the module `torch.autograd.gradcheck`. The attribute of that name
-    is a function today, so the module is taken from `sys.modules`.
-    """
-    gradcheck = sys.modules["torch.autograd.gradcheck"]
+    """Return `advertorch.attacks`, supplying the one name that advertorch 0.2.3 needs and torch 2 no longer has."""
+    gradcheck = sys.modules["torch.autograd.gradcheck"]  # the attribute of that name is a function today
     if not hasattr(gradcheck, "zero_gradients"):
         gradcheck.zero_gradients = _zero_gradients  # type: ignore[attr-defined]
     return importlib.import_module("advertorch.attacks")
@@ -139,8 +135,7 @@ def _norm(attack: str, arguments: dict[str, Any]) -> NormFamily | None:
 
 def _known() -> list[str]:
     """Return the names of advertorch's attacks that make images of images and labels."""
-    known = {name for name, item in vars(import_advertorch()).items() if hasattr(item, "perturb")}
-    return sorted(known - set(_UNFIT))
+    return sorted({name for name, item in vars(import_advertorch()).items() if hasattr(item, "perturb")} - set(_UNFIT))
 
 
 @contextmanager

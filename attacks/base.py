@@ -234,8 +234,7 @@ def _check_tensor(attack: Attack, perturbed: object, images: Tensor) -> None:
 def _check_values(attack: Attack, adversarial: Tensor) -> None:
     low, high = adversarial.aminmax()
     if not (low >= 0 and high <= 1):
-        name, advice = type(attack).__name__, "clamp them to [0, 1]"
-        if low.isnan():
-            advice = "look for a division by 0 or for logits that are not finite"
+        name = type(attack).__name__
+        advice = "look for a division by 0 or for logits that are not finite" if low.isnan() else "clamp them to [0, 1]"
         msg = f"{name}.perturb returned values from {low.item():g} to {high.item():g}, not in [0, 1]: {advice}"
         raise RuntimeError(msg)

@@ -24,7 +24,7 @@ class _Moves(NamedTuple):
 
     pairs: Tensor  # (n, 2) values to change
     ends: Tensor  # (n, 2) what they become
-    found: Tensor  # (n,) bool, whether there is such a pair
+    exist: Tensor  # (n,) bool, whether there is such a pair
     known: Tensor  # (n,) bool; where not, the rest means nothing, and the image waits for another search
 
 
@@ -74,7 +74,7 @@ class _FewValues(Attack):
                 done |= success & (step == 0)  # a goal reached before is reached, whatever target was drawn
                 if not (left.looks and done.all()):
                     moves = self._moves(logits, here, goals, free[rows], waits=left.looks)
-                    done |= moves.known & ~moves.found
+                    done |= moves.known & ~moves.exist
                     going = moves.known & ~done
                     _move(rows, going, moves, points, free)
                     steps[rows] = step + going
@@ -145,12 +145,12 @@ class JSMA(_FewValues):
         gain = sign * torch.autograd.grad(target, points, retain_graph=True)[0].flatten(1)
         loss = sign * torch.autograd.grad(target - logits.sum(), points)[0].flatten(1)
         if waits:
-            pairs, found = best_pair(gain, loss, free)
-            known = torch.ones_like(found)
+            pairs, exist = best_pair(gain, loss, free)
+            known = torch.ones_like(exist)
         else:
-            pairs, found, known = likely_pair(gain, loss, free)
+            pairs, exist, known = likely_pair(gain, loss, free)
         ends = (points.detach().flatten(1).gather(1, pairs) + self.theta).clamp(0, 1)
-        return _Moves(pairs, ends, found, known)
+        return _Moves(pairs, ends, exist, known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,5 +184,5 @@ class GreedyL0(_FewValues):
         gains = torch.where(gradient > 0, gradient * (1 - values), -gradient * values)
         best, pairs = gains.masked_fill(~free, 0).topk(2, 1)
         ends = torch.where(best > 0, (gradient.gather(1, pairs) > 0).to(values.dtype), values.gather(1, pairs))
-        found = best[:, 0] > 0
-        return _Moves(pairs, ends, found, known=torch.ones_like(found))
+        exist = best[:, 0] > 0
+        return _Moves(pairs, ends, exist, known=torch.ones_like(exist))

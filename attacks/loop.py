@@ -25,11 +25,7 @@ class Left:
 
     Those that are done leave at the next look (`steps_between_looks`). Until then they take steps as well, whose passes
     are counted and which must change nothing of theirs: what a loop writes, it masks by `done`. So results do not
-    depend on when it looks.
-
-    Args:
-        problem: Whose images they are.
-        rows: (n,), indices of those that are left at first; None: all.
+    depend on when it looks. `rows` (n,) are the indices of those that are left at first; None: all.
     """
 
     def __init__(self, problem: Problem, rows: Tensor | None = None) -> None:
@@ -71,11 +67,7 @@ class Left:
 
 
 class Shortest:
-    """The shortest adversarial image met of each image; the image itself before one was met.
-
-    Args:
-        images: (N, C, H, W).
-    """
+    """The shortest adversarial image met of each image (N, C, H, W); the image itself before one was met."""
 
     def __init__(self, images: Tensor) -> None:
         self.points = images.clone()

@@ -40,7 +40,7 @@ class OneOf(Attack):
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
-        draws = [int(torch.randint(len(self.attacks), (), generator=each)) for each in problem.generators()]
+        draws = [int(torch.randint(len(self.attacks), (), generator=generator)) for generator in problem.generators()]
         drawn = torch.tensor(draws, device=problem.images.device)
         adversarial = problem.images.clone()
         for number, attack in enumerate(self.attacks):

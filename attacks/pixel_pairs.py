@@ -116,6 +116,6 @@ def _search(target: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         highest, places = scores.max(1)
         better = highest > best
         best = torch.where(better, highest, best)
-        found = torch.stack([rows[places // size], places % size], 1)
-        pair = torch.where(better[:, None], found, pair)
+        candidate = torch.stack([rows[places // size], places % size], 1)
+        pair = torch.where(better[:, None], candidate, pair)
     return best, pair

@@ -32,16 +32,14 @@ class Quantised(Attack):
     r"""Round another attack's images to the grid :math:`k / (\text{levels} - 1)`, and repair those that this undoes.
 
     A file of 8 bits holds 256 levels; rounded to them, many images of minimal norm lose their effect. Here every value
-    goes to the nearest level, in a ball to the nearest one inside it, and the model is asked. Where it is not fooled,
-    values move by one level each, those of largest first-order gain first, as few as make up for what is missing;
-    then it is asked again.
+    goes to the nearest level, in a ball to the nearest one inside it. Where the model is not fooled then, values move
+    by one level each, those of largest first-order gain first, as few as make up for what is missing; this is repeated.
 
-    What an image file cannot hold is never returned as adversarial: an image that is not fooling on the grid comes back
-    as it was, also from attacks that return failures otherwise, as FGSM; and so does one that the attack did not
-    change, wrong already or given up. As it was means to the bit, though it may lie off the grid itself (a resized
-    image). Where the attack changed anything, all values inside the region are rounded; those outside stay off the grid
-    if they were. So with images off the grid the norm includes their own rounding, in L0 almost every value, and an
-    L-inf ball narrower than half a level may hold no level. A repair moves only values that the attack had changed.
+    Only images on the grid are returned as adversarial. One that does not fool there comes back as it was, to the bit,
+    also from attacks that return failures, as FGSM; so does one that the attack did not change. Where the attack
+    changed anything, all values inside the region are rounded; those outside stay as they are, off the grid too. So with images
+    off the grid (resized ones) the norm includes their own rounding, in L0 almost every value, and an L-inf ball
+    narrower than half a level may hold no level. A repair moves only values that the attack had changed.
 
     With a detector, the first image that fools the model and is accepted (score of 0 or below) is returned; without
     any, of those that fool it the one of lowest score. A repair takes gradients, also of `Square`'s images, and asks
@@ -50,8 +48,8 @@ class Quantised(Attack):
     Args:
         attack: What makes the images; DeepFool by default. It keeps to its ball: `epsilon` and `norm`, if it has them.
         levels: Values from 0 to 1 that a file has, from 2 to 65,536; 256 for 8 bits.
-        steps: Most repairs of an image, at least 0; 0 only rounds and looks. Beyond the attack's own passes,
-            an image costs one forward, and two forward and one backward for each repair.
+        steps: Most repairs of an image, at least 0; 0 only rounds and looks. Beyond the attack's own passes, an image
+            costs one forward, and for each repair two forward and one backward.
 
     Raises:
         TypeError: If the attack is none, or `OneOf`, `Transfer`, `Quantised` or `Advertorch`.

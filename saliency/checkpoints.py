@@ -104,18 +104,18 @@ def require(path: str | Path) -> Path:
     return path
 
 
-def part(given: str | Path | _M, expected: type[_M]) -> _M:
-    """Return a part of a larger module: what was given, or what the checkpoint at that path holds.
+def part(source: str | Path | _M, expected: type[_M]) -> _M:
+    """Return a part of a larger module: the source itself, or what the checkpoint at that path holds.
 
     Raises:
         TypeError: If the module is of another class.
     """
-    if isinstance(given, str | Path):
-        return load(given, expected)
-    if not isinstance(given, expected):
-        msg = f"expected a {expected.__name__} or the path of its checkpoint, got {type(given).__name__}"
+    if isinstance(source, str | Path):
+        return load(source, expected)
+    if not isinstance(source, expected):
+        msg = f"expected a {expected.__name__} or the path of its checkpoint, got {type(source).__name__}"
         raise TypeError(msg)
-    return given
+    return source
 
 
 def refuse_named(source: str | Path) -> None:

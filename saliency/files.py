@@ -22,10 +22,8 @@ class UnwrittenError(OSError):
 
     def __init__(self, path: Path, reason: str) -> None:
         self.reason = reason
-        super().__init__(
-            f"{path} could not be written ({reason}): make room, get permission, or see whether its folder was "
-            "deleted; then run again"
-        )
+        advice = "make room, get permission, or see whether its folder was deleted; then run again"
+        super().__init__(f"{path} could not be written ({reason}): {advice}")
 
 
 @contextmanager

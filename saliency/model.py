@@ -38,8 +38,7 @@ class SaliencyModel(Trainable):
         schedule: constant or one-cycle.
 
     Raises:
-        FileNotFoundError: If a checkpoint does not exist.
-        ValueError: If one holds something else, or classifier and selector were made for other images.
+        ValueError: If classifier and selector were made for other images.
 
     Reference: Dabkowski & Gal, arXiv 1705.07857; adapted by Schut & Gal (2020), section 3.3.
     """
@@ -95,12 +94,13 @@ class SaliencyModel(Trainable):
 
     def masks(self, images: Tensor, classes: Tensor) -> Tensor:
         """Return masks (N, 1, H, W) in [0, 1] of classes (N,) in images (N, C, H, W) in [0, 1]."""
-        return self._masks(self.selector.encoder.scales(images), classes)
+        return self._masks(self.selector.encoder.network.scales(images), classes)
 
     def masks_and_opinion(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Return masks (N, 1, H, W) of classes (N,), and the encoder's logits (N, K), from one pass through it."""
-        scales = self.selector.encoder.scales(images)
-        return self._masks(scales, classes), self.selector.encoder.classify(scales)
+        network = self.selector.encoder.network
+        scales = network.scales(images)
+        return self._masks(scales, classes), network.classify(scales)
 
     def _masks(self, scales: list[Tensor], classes: Tensor) -> Tensor:
         gated, _ = self.selector.gate(scales, classes)

@@ -35,14 +35,6 @@ class Encoder(ImageClassifier):
         self.width = width
         self.network = EncoderNetwork(shape[0], classes, width).to(memory_format=torch.channels_last)
 
-    def scales(self, images: Tensor) -> list[Tensor]:
-        """Return the features of the four scales of images (N, C, H, W) in [0, 1]."""
-        return self.network.scales(images)
-
-    def classify(self, scales: list[Tensor]) -> Tensor:
-        """Return logits (N, K) of the features of the scales."""
-        return self.network.classify(scales)
-
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, K) of images (N, C, H, W) in [0, 1]."""
         logits: Tensor = self.network(images)
@@ -57,10 +49,6 @@ class Selector(Trainable):
         learning_rate: Of Adam.
         weight_decay: L2 penalty.
         fake_probability: Chance that the class asked for is absent from the image.
-
-    Raises:
-        FileNotFoundError: If the checkpoint does not exist.
-        ValueError: If it holds something else.
 
     Reference: Dabkowski & Gal, arXiv 1705.07857, section 4.1; numbers as in the authors' code.
     """
@@ -85,7 +73,7 @@ class Selector(Trainable):
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Return the logit (N,) of "this class exists in the image", of classes (N,) in images (N, C, H, W)."""
-        return self.gate(self.encoder.scales(images), classes)[1]
+        return self.gate(self.encoder.network.scales(images), classes)[1]
 
     def gate(self, scales: list[Tensor], classes: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the scales with the deepest one gated by the class, and the existence logit (N,)."""
@@ -116,7 +104,7 @@ class Selector(Trainable):
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Return labels, and the existence logit of every class (N, K)."""
         images, labels, *_ = batch
-        scales = self.encoder.scales(images)
+        scales = self.encoder.network.scales(images)
         logits = [self.gate(scales, torch.full_like(labels, label))[1] for label in range(self.classes)]
         return {"labels": labels, "exists": torch.stack(logits, 1)}
 

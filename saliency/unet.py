@@ -27,10 +27,7 @@ def _convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) ->
 class EncoderNetwork(nn.Module):
     """Four scales of three convolutions each, then global average pooling and a linear layer.
 
-    Args:
-        channels: Channels of the images.
-        classes: Number of classes.
-        width: Channels of the first scale; the others have 2, 4 and 8 times as many.
+    `channels` are the images'; the first scale has `width`, the others 2, 4 and 8 times as many.
     """
 
     def __init__(self, channels: int, classes: int, width: int) -> None:

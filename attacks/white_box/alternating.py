@@ -57,10 +57,8 @@ class Alternating(Attack):
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
         if not self.through_saliency and not _has_step(problem):
-            msg = (
-                f"Alternating(through_saliency=False) needs a detector with representation_step, and "
-                f"{type(problem.detector).__name__} has none: leave out through_saliency"
-            )
+            needs = "Alternating(through_saliency=False) needs a detector with representation_step"
+            msg = f"{needs}, and {type(problem.detector).__name__} has none: leave out through_saliency"
             raise ValueError(msg)
         return torch.cat([self._alternate(part) for part in problem.chunks()])
 

@@ -62,9 +62,9 @@ class Square(Attack):
             change = problem.within_region(self.epsilon * signs.to(images))
             corners = (images + change).clamp(0, 1)
             points = torch.where(chosen, corners, walk.points)
-            found = problem.joint(points)
-            walk.offer(points, *found)
-            best.offer(points, *found)
+            logits, scores = problem.joint(points)
+            walk.offer(points, logits, scores)
+            best.offer(points, logits, scores)
         return best.points
 
     def _squares(self, problem: Problem) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,7 +1,6 @@
 """Maps made of the gradient of a class' logit with respect to the image."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from captum.attr import InputXGradient, Saliency
@@ -51,7 +50,7 @@ class Jacobian(SaliencyMethod):
     """
 
     readout: Readout = "sum"
-    of_class: ClassVar[bool] = False
+    of_class = False
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the gradient; see `SaliencyMethod.attribute`."""
@@ -118,13 +117,9 @@ class IntegratedGradients(SaliencyMethod):
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the integral; see `SaliencyMethod.attribute`."""
-        maps: Tensor = PathIntegral(problem.model).attribute(
-            problem.images,
-            torch.full_like(problem.images, self.baseline),
-            problem.labels,
-            n_steps=self.steps,
-            internal_batch_size=len(problem),
-        )
+        baseline, size = torch.full_like(problem.images, self.baseline), len(problem)
+        integral = PathIntegral(problem.model).attribute
+        maps: Tensor = integral(problem.images, baseline, problem.labels, n_steps=self.steps, internal_batch_size=size)
         return maps
 
 

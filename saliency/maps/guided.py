@@ -82,8 +82,8 @@ class GuidedBackprop(SaliencyMethod):
             logits = problem.model(images)
         if rectifiers.others or not rectifiers.found:
             others = " and ".join(sorted(rectifiers.others))
-            found = f"this one uses {others}" if others else "none is seen on the image's way"
-            msg = f"guided backpropagation is defined by a network's ReLUs, but {found}: use another saliency method"
+            reason = f"this one uses {others}" if others else "none is seen on the image's way"
+            msg = f"guided backpropagation is defined by a network's ReLUs, but {reason}: use another saliency method"
             raise ValueError(msg)
         (gradient,) = torch.autograd.grad(logits.gather(1, problem.labels[:, None]).sum(), images)
         return gradient

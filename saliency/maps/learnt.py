@@ -19,10 +19,6 @@ class Learnt(SaliencyMethod):
     Args:
         saliency: The model, or the path of its checkpoint; it goes to the device of the images that it sees.
 
-    Raises:
-        FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it holds something else.
-
     Reference: Dabkowski & Gal, arXiv 1705.07857.
     """
 

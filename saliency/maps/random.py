@@ -1,7 +1,6 @@
 """A map that knows nothing of the image."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,9 +13,10 @@ from saliency.maps.base import SaliencyMethod
 class Random(SaliencyMethod):
     """Uniform noise in [0, 1), drawn for each image on its own: what every map must beat."""
 
-    of_class: ClassVar[bool] = False
+    of_class = False
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the noise, (N, 1, H, W); see `SaliencyMethod.attribute`."""
         size = problem.images.shape[2:]
-        return torch.stack([torch.rand(1, *size, generator=each) for each in problem.generators()]).to(problem.images)
+        noise = [torch.rand(1, *size, generator=generator) for generator in problem.generators()]
+        return torch.stack(noise).to(problem.images)

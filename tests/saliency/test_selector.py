@@ -47,14 +47,14 @@ def selector():
 
 
 def test_forward_is_the_mean_match_of_the_deepest_scale(selector, images, labels):
-    deepest = selector.encoder.scales(images)[-1]
+    deepest = selector.encoder.network.scales(images)[-1]
     embeddings = selector.selector.embedding.weight[labels]
     expected = (deepest * embeddings[:, :, None, None]).sum(1).mean((1, 2))
     assert torch.allclose(selector(images, labels), expected, atol=1e-6)
 
 
 def test_gate_changes_the_deepest_scale_alone(selector, images, labels):
-    scales = selector.encoder.scales(images)
+    scales = selector.encoder.network.scales(images)
     gated, _ = selector.gate(scales, labels)
     assert all(after is before for after, before in zip(gated[:-1], scales[:-1], strict=True))
     assert not torch.equal(gated[-1], scales[-1])
