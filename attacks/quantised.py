@@ -37,9 +37,9 @@ class Quantised(Attack):
 
     Only images on the grid are returned as adversarial. One that does not fool there comes back as it was, to the bit,
     also from attacks that return failures, as FGSM; so does one that the attack did not change. Where the attack
-    changed anything, all values inside the region are rounded; those outside stay as they are, off the grid too. So with images
-    off the grid (resized ones) the norm includes their own rounding, in L0 almost every value, and an L-inf ball
-    narrower than half a level may hold no level. A repair moves only values that the attack had changed.
+    changed anything, all values inside the region are rounded; those outside stay as they are, off the grid too. So
+    with images off the grid (resized ones) the norm includes their own rounding, in L0 almost every value, and an L-inf
+    ball narrower than half a level may hold no level. A repair moves only values that the attack had changed.
 
     With a detector, the first image that fools the model and is accepted (score of 0 or below) is returned; without
     any, of those that fool it the one of lowest score. A repair takes gradients, also of `Square`'s images, and asks

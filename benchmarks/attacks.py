@@ -35,8 +35,12 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     subject = SUBJECTS[options.subject]
-    found = prepare(options.subject, options.root, options.kept, options.images, skip=options.skip)
-    model, images, labels = found[0].to(options.device), found[1].to(options.device), found[2].to(options.device)
+    prepared = prepare(options.subject, options.root, options.kept, options.images, skip=options.skip)
+    model, images, labels = (
+        prepared[0].to(options.device),
+        prepared[1].to(options.device),
+        prepared[2].to(options.device),
+    )
     model.requires_grad_(requires_grad=False)  # libraries that call backward() would pay for gradients of weights
     known = comparisons(subject, options.batch) | front()
     rows, left_out = [], []
@@ -89,10 +93,10 @@ def _print(comparison: str, rows: list[Row], failed: dict[str, str], images: int
 
 def _ratio(row: Row, rows: list[Row]) -> str:
     """Return how many times as fast ours is, with the spread over the rounds; a dash where ours has no such row."""
-    ours = [each for each in rows if _library(each.contender) == "ours"]
+    ours = [own for own in rows if _library(own.contender) == "ours"]
     if row.comparison == "front":  # settings differ: the fastest that fools as many, at no larger length
-        equal = [each for each in ours if each.success >= row.success and each.l2 <= row.l2]
-        ours = sorted(equal, key=lambda each: -each.images_per_second)
+        equal = [own for own in ours if own.success >= row.success and own.l2 <= row.l2]
+        ours = sorted(equal, key=lambda own: -own.images_per_second)
     if not ours:
         return "-"
     ratios = [theirs / own for theirs, own in zip(row.seconds, ours[0].seconds, strict=True)]

@@ -18,6 +18,7 @@ from itertools import islice
 import torch
 from torch.nn import functional
 
+from benchmarks.measuring import wait
 from data import ImageFolder, Images
 from data.decoding.decoding import cores
 from detectors import Classifier
@@ -69,24 +70,19 @@ def _training(data: ImageFolder, options: argparse.Namespace) -> float:
     count = 0
     for number, batch in enumerate(batches):
         if number == 2:  # noqa: PLR2004 - warm now
-            _wait(options.device)
+            wait(options.device)
             start = time.perf_counter()
         optimiser.zero_grad()
         functional.cross_entropy(model(batch.images), batch.labels).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         count += len(batch.images) if number > 1 else 0
-    _wait(options.device)
+    wait(options.device)
     return count / (time.perf_counter() - start)
 
 
 def _batches(data: ImageFolder, count: int) -> Iterator[Images]:
     loader = data.train_dataloader()
     return islice((batch for _ in range(count) for batch in loader), count)
-
-
-def _wait(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize()
 
 
 def _print(what: str, workers: object, speed: float) -> None:

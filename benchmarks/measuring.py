@@ -81,7 +81,7 @@ class Task:
                     if name.startswith("ours") and not isinstance(error, TimeoutError):
                         raise
                     failed[name] = _sentence(error)
-        return [self._together(found) for name, found in rows.items() if name not in failed], failed
+        return [self._together(rounds) for name, rounds in rows.items() if name not in failed], failed
 
     def _together(self, rows: list[Row]) -> Row:
         seconds = [row.seconds[0] for row in rows[-self.rounds :]]
@@ -91,10 +91,10 @@ class Task:
         passes = Passes(self.images)
         device, clock = self.images.device.type, CLOCKS[self.clock]
         with peak(device) as memory:
-            _wait(device)
+            wait(device)
             start = clock()
             adversarial = self._attacked(run, passes, start + self.limit)
-            _wait(device)
+            wait(device)
             seconds = clock() - start
         classes = predicted(self.model, adversarial)
         fooled = torch.where(self.goals == self.labels, classes != self.labels, classes == self.goals)
@@ -142,10 +142,11 @@ class _Checked(nn.Module):
 
 def _sentence(error: Exception) -> str:
     """Return the first line of an error, after its type where that says something."""
-    told = isinstance(error, (TimeoutError, MemoryError))
-    return (f"{error}" if told else f"{type(error).__name__}: {error}").partition("\n")[0]
+    speaks = isinstance(error, (TimeoutError, MemoryError))
+    return (f"{error}" if speaks else f"{type(error).__name__}: {error}").partition("\n")[0]
 
 
-def _wait(device: str) -> None:
+def wait(device: str) -> None:
+    """Wait until a device has done what it was given to do."""
     if device != "cpu":
         torch.cuda.synchronize()

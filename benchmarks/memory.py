@@ -10,11 +10,7 @@ import torch
 
 
 class Peak:
-    """What `peak` found.
-
-    Attributes:
-        mib: MiB; NaN where the system does not tell (other than Linux).
-    """
+    """The most memory of a block, in MiB; NaN on systems other than Linux, which do not say."""
 
     mib = float("nan")
 
@@ -26,11 +22,11 @@ def peak(device: str) -> Iterator[Peak]:
     On the CPU freed memory is given back to the system first, so that what an earlier call left does not hide any.
     Files that a library maps at its first call count as well.
     """
-    found = Peak()
+    memory = Peak()
     before = _held(device)
-    yield found
+    yield memory
     if before is not None:
-        found.mib = (_most(device) - before) / 2**20
+        memory.mib = (_most(device) - before) / 2**20
 
 
 def _held(device: str) -> float | None:

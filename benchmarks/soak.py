@@ -78,9 +78,9 @@ def main() -> int:
                 process.send_signal(number)
                 seen.update(_seen(process, command, folder, f"{number.name}_{count}"))
                 statuses[process.returncode] += 1
-            told = ", ".join(f"{status} x{times}" for status, times in sorted(statuses.items()))
+            counts = ", ".join(f"{status} x{times}" for status, times in sorted(statuses.items()))
             cells = " | ".join(str(seen[name]) for name in WRONG)
-            print(f"| {command} | {number.name} | {options.times} | {told} | {cells} |", flush=True)
+            print(f"| {command} | {number.name} | {options.times} | {counts} | {cells} |", flush=True)
             wrong += seen.total() - (seen["leftovers"] if number == signal.SIGKILL else 0)  # nobody can clear up then
     if wrong:
         print(f"\nthe folders are kept: {folder}")
@@ -95,9 +95,9 @@ def _undisturbed(command: str, folder: Path) -> float:
         _undisturbed("pipeline", folder)
     start = time.perf_counter()
     process = _started(command, folder, "whole")
-    told = process.communicate()[0]
+    output = process.communicate()[0]
     if process.returncode:
-        msg = f"{command} fails without being disturbed: {told}"
+        msg = f"{command} fails without being disturbed: {output}"
         raise RuntimeError(msg)
     return time.perf_counter() - start
 
@@ -105,15 +105,15 @@ def _undisturbed(command: str, folder: Path) -> float:
 def _seen(process: "subprocess.Popen[str]", command: str, folder: Path, name: str) -> list[str]:
     """Wait for a stopped command, run it again to its end, and return what was wrong."""
     stopped, run, whole = process.communicate()[0], folder / f"{command}_{name}", folder / f"{command}_whole"
-    seen, told = ["tracebacks"] if "Traceback" in stopped else [], ""
+    seen, output = ["tracebacks"] if "Traceback" in stopped else [], ""
     if command != "fit" or not (run / "model.ckpt").exists():  # else the signal came after its last write
         again = _started(command, folder, name)
-        told = again.communicate()[0]
+        output = again.communicate()[0]
         seen += ["fails again"] if again.returncode else []
     seen += ["leftovers"] if any(run.rglob("*.tmp")) else []
     seen += ["other numbers"] if _numbers(run) != _numbers(whole) else []
     if seen:
-        print(f"{run}: {', '.join(seen)}\n{stopped}\n{told}", file=sys.stderr)
+        print(f"{run}: {', '.join(seen)}\n{stopped}\n{output}", file=sys.stderr)
     else:
         shutil.rmtree(run)
     return seen
@@ -137,13 +137,13 @@ def _started(command: str, folder: Path, name: str, *, elsewhere: bool = False) 
 
 def _numbers(run: Path) -> dict[str, Any]:
     """Return the weights of all models, and the rows of all reports but those that are times."""
-    found: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     for path in run.rglob("model.ckpt"):
         weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        found[str(path.relative_to(run))] = {name: value.tolist() for name, value in weights.items()}
+        numbers[str(path.relative_to(run))] = {name: value.tolist() for name, value in weights.items()}
     for path in run.glob("report/*.json"):
-        found[path.stem] = json.loads(path.read_text())["rows"] if path.stem != TIMED else None
-    return found
+        numbers[path.stem] = json.loads(path.read_text())["rows"] if path.stem != TIMED else None
+    return numbers
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ def _folder(name: str) -> Callable[[Path], tuple[Images, Images]]:
         return part(root / name / "train"), part(root / name / "test")
 
     def part(folder: Path) -> Images:
-        found = torchvision.datasets.ImageFolder(folder)
-        return torch.stack([pil_to_tensor(image) for image, _ in found]) / 255, torch.tensor(found.targets)
+        files = torchvision.datasets.ImageFolder(folder)
+        return torch.stack([pil_to_tensor(image) for image, _ in files]) / 255, torch.tensor(files.targets)
 
     return read
 
