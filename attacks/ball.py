@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks.norms import column, project_l2, project_linf, unit
-from attacks.problem import Problem
+from attacks.problem import Problem, drawn
 
 NORMS = ("linf", "l2")
 
@@ -36,11 +36,9 @@ class Ball:
         """Return a point of each image's ball, uniformly drawn by its generator, then cut to the region and [0, 1]."""
         images = problem.images
         if self.norm == "linf":
-            drawn = [torch.rand(images.shape[1:], generator=g, dtype=images.dtype) for g in generators]
-            change = self.epsilon * (2 * torch.stack(drawn) - 1)
+            change = self.epsilon * (2 * drawn(generators, *images.shape[1:], dtype=images.dtype) - 1)
         else:
-            drawn = [torch.randn(images.shape[1:], generator=g, dtype=images.dtype) for g in generators]
-            radii = torch.stack([torch.rand((), generator=g, dtype=images.dtype) for g in generators])
-            radii = self.epsilon * radii ** (1 / images.shape[1:].numel())
-            change = unit(torch.stack(drawn)) * column(radii)
+            directions = drawn(generators, *images.shape[1:], dtype=images.dtype, draw=torch.randn)
+            radii = self.epsilon * drawn(generators, dtype=images.dtype) ** (1 / images.shape[1:].numel())
+            change = unit(directions) * column(radii)
         return (images + problem.within_region(change.to(images.device))).clamp(0, 1)

@@ -13,7 +13,7 @@ from attacks.loop import Left
 from attacks.margin import ahead, fooled
 from attacks.norms import column
 from attacks.pixel_pairs import best_pair, likely_pair
-from attacks.problem import Problem
+from attacks.problem import Problem, drawn
 
 _ROOM = 0.01
 """A value nearer than this to the end of the range that it would move to is left alone, as in cleverhans."""
@@ -30,7 +30,11 @@ class _Moves(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _FewValues(Attack):
-    """The loop: two values a step, each once, until the goal is reached, none is left or gamma is used up."""
+    """The loop: two values a step, each once, until the goal is reached, none is left or gamma is used up.
+
+    Args:
+        gamma: Largest share of values that may change, in [0, 1].
+    """
 
     norm_family = "l0"
     gamma: float = 1.0
@@ -104,7 +108,6 @@ class JSMA(_FewValues):
 
     Args:
         theta: By how much a value moves, in [-1, 1], not 0.
-        gamma: Largest share of values that may change, in [0, 1].
         targeted: Whether labels are targets. Otherwise each image gets a random other class as its target, drawn from
             the generator; reaching it ends the attack, any wrong class at the end is a success.
 
@@ -128,8 +131,7 @@ class JSMA(_FewValues):
     def _draws(self, problem: Problem) -> Tensor:
         if self.targeted:
             return super()._draws(problem)
-        draws = [torch.rand((), generator=generator, dtype=torch.float64) for generator in problem.generators()]
-        return torch.stack(draws).to(problem.images.device)
+        return drawn(problem.generators(), dtype=torch.float64).to(problem.images.device)
 
     def _goals(self, labels: Tensor, classes: int, draws: Tensor) -> tuple[Tensor, bool]:
         if self.targeted:
@@ -159,9 +161,6 @@ class GreedyL0(_FewValues):
 
     The first-order gain of a value is its gradient times the room it has in that direction. Not Papernot's map: one
     pass backward a step, no pairs, both directions; it changes fewer values than JSMA.
-
-    Args:
-        gamma: Largest share of values that may change, in [0, 1].
     """
 
     def _goals(self, labels: Tensor, classes: int, draws: Tensor) -> tuple[Tensor, bool]:  # noqa: ARG002 - the loop's

@@ -106,6 +106,13 @@ def predictions(problem: Problem) -> Tensor:
     return torch.cat([none, *(part.model(part.images).argmax(1) for part in problem.chunks())])
 
 
+def drawn(
+    generators: list[Generator], *shape: int, dtype: torch.dtype | None = None, draw: Callable[..., Tensor] = torch.rand
+) -> Tensor:
+    """Return numbers (N, *shape) on the CPU, drawn by each image's own generator; by default uniform in [0, 1)."""
+    return torch.stack([draw(shape, generator=generator, dtype=dtype) for generator in generators])
+
+
 def seed_of(generator: Generator | None) -> int:
     """Return a number drawn from a generator; 0 without one."""
     if generator is None:

@@ -35,12 +35,8 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     subject = SUBJECTS[options.subject]
-    prepared = prepare(options.subject, options.root, options.kept, options.images, skip=options.skip)
-    model, images, labels = (
-        prepared[0].to(options.device),
-        prepared[1].to(options.device),
-        prepared[2].to(options.device),
-    )
+    model, images, labels = prepare(options.subject, options.root, options.kept, options.images, skip=options.skip)
+    model, images, labels = model.to(options.device), images.to(options.device), labels.to(options.device)
     model.requires_grad_(requires_grad=False)  # libraries that call backward() would pay for gradients of weights
     known = comparisons(subject, options.batch) | front()
     rows, left_out = [], []

@@ -72,11 +72,10 @@ def ssim(first: Tensor, second: Tensor, data_range: DataRange = "pair") -> Tenso
     about .01, on maps of mere noise by .04.
 
     Args:
-        first: Maps.
-        second: Maps of the same shape.
+        first: The maps.
+        second: Those that they are compared with.
         data_range: What counts as a large difference: pair is the range of the values of the two maps together; a
-            number above 0 holds for all, for example 2 for maps taken as values in [-1, 1], which lets maps of small
-            values look the same.
+            number above 0 holds for all, for example 2 for maps in [-1, 1], which lets small values look the same.
 
     Reference: Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004.
     """

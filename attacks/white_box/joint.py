@@ -9,7 +9,7 @@ from attacks.checks import above_zero, at_least
 from attacks.loop import gradients_of
 from attacks.margin import ahead, log_odds
 from attacks.norms import column
-from attacks.problem import Problem
+from attacks.problem import Problem, drawn
 from attacks.white_box.walk import Kept, Look, Walk
 
 
@@ -43,8 +43,7 @@ class Joint(Walk):
     def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:
         like = problem.images
         if self.weights is None:
-            drawn = torch.stack([torch.rand((), generator=generator) for generator in generators])
-            weights = [column(drawn.to(like))]
+            weights = [column(drawn(generators).to(like))]
         else:
             weights = [like.new_tensor(weight) for weight in self.weights]
         for weight in weights:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import above_zero, at_least, at_most, lengths
-from attacks.problem import Problem
+from attacks.problem import Problem, drawn
 from attacks.white_box.walk import Kept
 
 _HALVED_AT = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
@@ -72,8 +72,8 @@ class Square(Attack):
         images = problem.images
         channels, height, width = images.shape[1:]
         generators = problem.generators()  # the numbers of all queries at once: one loop over the images
-        stripes = _drawn(generators, channels, 1, width).to(images.device)
-        numbers = _drawn(generators, self.queries - 2, 2 + channels).to(images.device)
+        stripes = drawn(generators, channels, 1, width, dtype=torch.float64).to(images.device)
+        numbers = drawn(generators, self.queries - 2, 2 + channels, dtype=torch.float64).to(images.device)
         yield torch.ones_like(images[:, :1], dtype=torch.bool), _signs(stripes)
         for query in range(2, self.queries):
             vertical, horizontal, *signs = numbers[:, query - 2].T
@@ -81,11 +81,6 @@ class Square(Attack):
             side = min(max(round((share * height * width) ** 0.5), 1), height, width)
             rows, columns = _inside(vertical, side, height), _inside(horizontal, side, width)
             yield rows[:, None, :, None] & columns[:, None, None, :], _signs(torch.stack(signs, 1)[..., None, None])
-
-
-def _drawn(generators: list[Generator], *shape: int) -> Tensor:
-    """Return uniform numbers (N, *shape) of [0, 1), each image's from its own generator."""
-    return torch.stack([torch.rand(shape, generator=generator, dtype=torch.float64) for generator in generators])
 
 
 def _signs(numbers: Tensor) -> Tensor:

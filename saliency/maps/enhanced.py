@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks.checks import one_of
+from attacks.margin import rivals_of
 from attacks.problem import Problem
 from saliency.maps.base import SaliencyMethod
 from saliency.maps.guided import GuidedBackprop
@@ -24,14 +25,13 @@ _SCALES: Final[dict[Normalisation, Callable[[Tensor], Tensor]]] = {
 def enhance(explained: Tensor, rival: Tensor, normalisation: Normalisation = "channel_energy") -> Tensor:
     r"""Return what the map of a class has more of than that of another, :math:`\max(0, s_k / |s_k| - s_m / |s_m|)`.
 
+    The maps of (k, m) and (m, k), (N, C, H, W) and at least 0, have no pixel of a channel in common.
+
     Args:
         explained: (N, C, H, W), attributions :math:`s_k` of the explained class.
         rival: (N, C, H, W), attributions :math:`s_m` of the class that it is compared with.
         normalisation: What :math:`|s|` is: maximum (of the absolute values), energy (their sum), or channel_energy
-            (their sum in each channel on its own). A map without any is taken as it is, all zeros.
-
-    Returns:
-        (N, C, H, W), at least 0. The maps of (k, m) and (m, k) have no pixel of a channel in common.
+            (their sum in each channel on its own). A map of zeros is taken as it is.
 
     Reference: Gu & Tresp, "Saliency Methods for Explaining Adversarial Attacks", arXiv 1908.08413, section 2.2.
     """
@@ -90,4 +90,4 @@ def runner_up(logits: Tensor, classes: Tensor) -> Tensor:
     if logits.shape[1] < 2:  # noqa: PLR2004 - a class and its rival
         msg = f"a rival class needs at least two classes, got logits of shape {tuple(logits.shape)}"
         raise ValueError(msg)
-    return logits.scatter(1, classes[:, None], -torch.inf).argmax(1)
+    return rivals_of(logits, classes).argmax(1)

@@ -8,7 +8,7 @@ from captum.attr import IntegratedGradients as PathIntegral
 from torch import Tensor
 
 from attacks.checks import at_least, at_most
-from attacks.problem import Problem
+from attacks.problem import Problem, drawn
 from saliency.jacobian import Readout, jacobian
 from saliency.maps.base import SaliencyMethod
 from saliency.maps.reduction import Reduction
@@ -89,8 +89,8 @@ class SmoothGrad(SaliencyMethod):
         generators = problem.generators()
         total = torch.zeros_like(problem.images)
         for _ in range(self.samples):
-            noise = [torch.randn(total.shape[1:], generator=generator) for generator in generators]
-            gradient = _gradient(problem, problem.images + spread * torch.stack(noise).to(total))
+            noise = drawn(generators, *total.shape[1:], draw=torch.randn).to(total)
+            gradient = _gradient(problem, problem.images + spread * noise)
             total += gradient.square() if self.square else gradient
         return total / self.samples
 

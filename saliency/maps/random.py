@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from attacks.problem import Problem
+from attacks.problem import Problem, drawn
 from saliency.maps.base import SaliencyMethod
 
 
@@ -17,6 +16,4 @@ class Random(SaliencyMethod):
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the noise, (N, 1, H, W); see `SaliencyMethod.attribute`."""
-        size = problem.images.shape[2:]
-        noise = [torch.rand(1, *size, generator=generator) for generator in problem.generators()]
-        return torch.stack(noise).to(problem.images)
+        return drawn(problem.generators(), 1, *problem.images.shape[2:]).to(problem.images)
