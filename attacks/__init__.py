@@ -19,28 +19,7 @@ from attacks.white_box.square import Square
 from attacks.white_box.transfer import Transfer
 
 __all__ = [
-    "BIM",
-    "DDN",
-    "FGSM",
-    "JSMA",
-    "MIM",
-    "PGD",
-    "Advertorch",
-    "Alternating",
-    "Attack",
-    "AttackResult",
-    "CarliniWagnerL2",
-    "DeepFool",
-    "GreedyL0",
-    "Joint",
-    "JointDDN",
-    "JointLoss",
-    "LocalizedBIM",
-    "OneOf",
-    "OrthogonalPGD",
-    "Quantised",
-    "SelectivePGD",
-    "Square",
-    "Transfer",
-    "WarmCarliniWagnerL2",
-]
+    "BIM", "DDN", "FGSM", "JSMA", "MIM", "PGD", "Advertorch", "Alternating", "Attack", "AttackResult",
+    "CarliniWagnerL2", "DeepFool", "GreedyL0", "Joint", "JointDDN", "JointLoss", "LocalizedBIM", "OneOf",
+    "OrthogonalPGD", "Quantised", "SelectivePGD", "Square", "Transfer", "WarmCarliniWagnerL2",
+]  # fmt: skip

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attacks.ball import NORMS, Ball
 from attacks.base import Attack
 from attacks.checks import at_least, lengths, one_of
 from attacks.margin import reached
+from attacks.norms import NORMS, Ball
 from attacks.problem import Problem
 
 

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 from attacks.adapter import Advertorch
-from attacks.ball import Ball
 from attacks.base import Attack
 from attacks.checks import alike, at_least, at_most
 from attacks.deepfool import DeepFool
 from attacks.loop import Left, gradients_of
 from attacks.margin import ahead, fooled
-from attacks.norms import column
+from attacks.norms import Ball, column
 from attacks.one_of import OneOf
 from attacks.problem import Problem
 from attacks.white_box.transfer import Transfer

@@ -13,20 +13,6 @@ from saliency.model import SaliencyModel
 from saliency.selector import Encoder, Selector
 
 __all__ = [
-    "LIME",
-    "Encoder",
-    "Enhanced",
-    "GradCAM",
-    "Gradient",
-    "GradientTimesInput",
-    "GuidedBackprop",
-    "IntegratedGradients",
-    "Jacobian",
-    "Learnt",
-    "Random",
-    "SaliencyMethod",
-    "SaliencyModel",
-    "Selector",
-    "SmoothGrad",
-    "jacobian",
-]
+    "LIME", "Encoder", "Enhanced", "GradCAM", "Gradient", "GradientTimesInput", "GuidedBackprop", "IntegratedGradients",
+    "Jacobian", "Learnt", "Random", "SaliencyMethod", "SaliencyModel", "Selector", "SmoothGrad", "jacobian",
+]  # fmt: skip

@@ -8,11 +8,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from attacks.ball import NORMS, Ball
 from attacks.base import Attack
 from attacks.checks import at_least, lengths, one_of
 from attacks.margin import ahead, fooled
-from attacks.norms import column
+from attacks.norms import NORMS, Ball, column
 from attacks.problem import Problem
 
 SCHEDULES = ("constant", "cosine")
