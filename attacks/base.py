@@ -110,7 +110,7 @@ class Attack(ABC):
                 model needs other images.
 
         Warns:
-            UserWarning: Of what would pass for robustness; see `attacks.outputs.FirstOutputs`.
+            UserWarning: Of what could be mistaken for robustness; see `attacks.outputs.FirstOutputs`.
         """
         return self._attack(model, images, labels, detector, region, generator, passes=None)
 

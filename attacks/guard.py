@@ -1,4 +1,4 @@
-"""What every attack needs around it: checked input, eval mode, gradients on, nothing of the caller's changed."""
+"""The guard around every attack: checked input, eval mode, gradients on, nothing of the caller's changed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -86,10 +86,10 @@ class Layout:
 
 
 class Guarded(nn.Module):
-    """A model, and a detector beside it, whose first outputs are checked, and which do without `Layout` if they must.
+    """A model, and a detector beside it, with their first outputs checked, and in rows where `Layout` does not work.
 
-    `x.view(len(x), -1)` after a convolution fails on channels-last activations; such a model goes on in its own layout.
-    A network that writes on its images, as `Normalize(inplace=True)` does, is refused: what follows would use others.
+    `x.view(len(x), -1)` after a convolution fails on channels-last activations: the weights are then laid out in rows.
+    A network that writes on its images, as `Normalize(inplace=True)` does, is refused: later passes would see others.
 
     Args:
         model: Gives logits (N, K).

@@ -1,4 +1,4 @@
-"""By how much a prediction stands, and when it counts as changed.
+"""Margins of predictions, and when a prediction counts as changed.
 
 Logits are (N, K), K at least 2; labels (N,) are to be left or, if targeted, to be reached.
 """

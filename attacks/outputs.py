@@ -1,4 +1,4 @@
-"""What the first outputs of a network tell: whether they are logits, and whether a gradient leads to the images."""
+"""Checks of a network's first outputs: that they are logits, and that a gradient leads from them to the images."""
 
 import warnings
 from functools import partial
@@ -11,7 +11,7 @@ _SUM_OF_PROBABILITIES = 1e-3
 
 
 class FirstOutputs:
-    """Looks at the first logits and scores of a call, and says once what would pass for robustness.
+    """Checks the first logits and scores of a call, and warns once of what could be mistaken for robustness.
 
     Logits are refused where they are NaN for every image, and where no gradient leads from them to the images though an
     attack or a map asks for one. A warning tells of other NaN, of probabilities in place of logits, of scores without a

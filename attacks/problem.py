@@ -1,4 +1,4 @@
-"""What one call of an attack is about, and how its passes through the model are counted."""
+"""One call of an attack: its model, images and labels, its random numbers, and the count of its passes."""
 
 import zlib
 from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ _FINE: Final = 224
 """Side in pixels from which LIME's quickshift makes enough superpixels."""
 
 SHARES: Final = (0.01, 0.5)
-"""Of an image's pixels that a region to attack has, at least and at most."""
+"""Smallest and largest share of an image's pixels that a region to attack has."""
 
 _COARSENESS: Final = 18
 """Felzenszwalb's scale over the square root of the image's side: chosen by looking at photographs of 32, 112 and 299
@@ -94,8 +94,8 @@ def _stacked(images: Tensor, segment: Callable[[np.ndarray], np.ndarray]) -> Ten
 def largest(labels: Tensor, regions: int = 10) -> Tensor:
     """Return the largest segments of an image, (k, H, W) bool, k at most `regions`, the largest first.
 
-    Left out are those with a share of the pixels that is not within `SHARES`: specks, which hardly any attack fits
-    into, and a background larger than all else, which would make recovery a matter of course.
+    Left out are those whose share of the pixels is not within `SHARES`: specks, where hardly any attack succeeds, and a
+    background larger than all else, which anything would recover.
 
     Args:
         labels: (H, W), the segment that each pixel belongs to, numbered from 0 on.

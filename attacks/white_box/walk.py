@@ -23,8 +23,8 @@ _REACH = 2.5
 class Kept:
     """The best point of each image: misclassified with the lowest score; before that, nearest to being misclassified.
 
-    One image for every false-positive rate, so that success at 5 %, at 50 % and the ROC speak of the same one. A score
-    or lead of NaN is worse than any other.
+    It serves every false-positive rate, so that success at 5 %, at 50 % and the ROC are about the same image. A score or
+    lead of NaN is worse than any other.
 
     Args:
         problem: Whose images are attacked.

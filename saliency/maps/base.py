@@ -49,7 +49,7 @@ class SaliencyMethod(ABC):
     def attributions(
         self, model: nn.Module, images: Tensor, targets: Tensor | None = None, *, generator: Generator | None = None
     ) -> Tensor:
-        """Return what each value of each image adds to the logit of a class, by this method's account.
+        """Return what each value of each image adds to the logit of a class, as this method estimates it.
 
         Args:
             model: Gives logits (N, K) for images (N, C, H, W) in [0, 1]; of any mode, left as it was.

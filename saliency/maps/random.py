@@ -1,4 +1,4 @@
-"""A map that knows nothing of the image."""
+"""A random map, the control."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from saliency.maps.base import SaliencyMethod
 
 @dataclass(frozen=True, kw_only=True)
 class Random(SaliencyMethod):
-    """Uniform noise in [0, 1), drawn for each image on its own: what every map must beat."""
+    """Uniform noise in [0, 1), drawn for each image on its own: every map must do better."""
 
     of_class = False
 
