@@ -27,7 +27,7 @@ def _dispatch(arguments: list[str]) -> None:
 
         run_pipeline(arguments[1:])
     elif command == "store":
-        from experiments.training.storage import run_store  # noqa: PLC0415
+        from experiments.training.store import run_store  # noqa: PLC0415
 
         run_store(arguments[1:])
     else:

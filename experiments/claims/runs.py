@@ -9,9 +9,9 @@ from typing import Any, Final
 from data.store.identity import of_file
 from experiments.claims.paper import JUDGED, Found
 from experiments.results.result import read_result
-from experiments.training.differences import FREE, difference
-from experiments.training.records import DATA_RECORD
-from experiments.training.run_folder import SETTINGS, Run
+from experiments.training.layout import SETTINGS
+from experiments.training.run_folder import Run
+from experiments.training.run_inputs import DATA_RECORD, FREE, difference
 from saliency.files import read_yaml
 
 NEEDED: Final = "transfer"

@@ -21,8 +21,8 @@ from experiments.parser import Parser
 from experiments.results.result import Result, write_result
 from experiments.results.text import cell
 from experiments.study.study import Study, plain
-from experiments.training.fitting import import_own
 from experiments.training.run_folder import Run
+from experiments.training.user_classes import import_modules
 from saliency.files import UnwrittenError, write_text
 
 ALL: Final = "all"
@@ -49,8 +49,7 @@ def run_evaluation(arguments: list[str]) -> None:
     parser = _parser()
     config = parser.instantiate(parser.parse_args(arguments))
     options: Namespace = config[config.protocol]
-    for module in options.imports:
-        import_own(module)
+    import_modules(options.imports)
     run = Run(options.run, options.report or None, trusted=options.trust)
     device = _device(options.device)
     _check_writable(run.report)

@@ -15,8 +15,8 @@ from detectors.scoring import clean_scores
 from experiments.study.contenders import Contender
 from experiments.study.images import AttackedSet, TestImages
 from experiments.study.provenance import provenance
-from experiments.training.records import check_record
 from experiments.training.run_folder import Run
+from experiments.training.run_inputs import check_record
 from saliency import SaliencyModel
 
 KNOWLEDGE = "attacks know the classifier, not the detectors; untargeted, labels are the classifier's own"

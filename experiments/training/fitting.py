@@ -1,6 +1,5 @@
 """One model: a LightningCLI for fit, validate, test and predict, and the files that a fit leaves."""
 
-import importlib
 import logging
 import warnings
 from contextlib import nullcontext
@@ -22,15 +21,12 @@ from detectors.foreign import ForeignNetwork
 from detectors.scoring import clean_scores
 from experiments.parser import Parser, folder_of
 from experiments.training.callbacks import PredictionFile, RoundMetrics
-from experiments.training.checkpoint_files import whole
-from experiments.training.continued import CONFIG, Continuation, check, restored
-from experiments.training.logs import log_of, writable
-from experiments.training.occupied import alone
+from experiments.training.checkpoints import Continuation, atomic, check_continuation, restored
+from experiments.training.folder_access import alone, named_log, writable
+from experiments.training.layout import CONFIG, DONE, LAST
+from experiments.training.user_classes import import_modules
 from saliency.checkpoints import Portable, describe, load_weights, put_weights, read, require, save
 from saliency.files import write_text
-
-LAST: Final = "last.ckpt"
-DONE: Final = "model.ckpt"
 
 _TRAINER_DEFAULTS = {"default_root_dir": "runs/fit", "num_sanity_val_steps": 0, "log_every_n_steps": 10}
 
@@ -110,8 +106,7 @@ class ModelCLI(LightningCLI):
         if config.get("data") is None:
             msg = f"{self.subcommand} needs data: give them by --data, for example --data data.MNIST"
             raise ValueError(msg)
-        for module in config.imports:
-            import_own(module)
+        import_modules(config.imports)
         for path in _checkpoints(config.model.as_dict(), config.get("data")):
             require(path)
         config.weights_only = True
@@ -176,14 +171,14 @@ class ModelCLI(LightningCLI):
         given = config.callbacks or []
         kwargs["callbacks"] = [*(given if isinstance(given, list) else [given]), *callbacks]
         trainer = super().instantiate_trainer(**kwargs)
-        trainer.strategy.checkpoint_io = whole(trainer.strategy.checkpoint_io)
+        trainer.strategy.checkpoint_io = atomic(trainer.strategy.checkpoint_io)
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
         flags = self.config[subcommand]
         writes = subcommand == "fit" and self.trainer.is_global_zero and not flags.trainer.fast_dev_run
         occupied = alone(self.folder) if writes else nullcontext()
-        with log_of(self.folder), restored(flags.ckpt_path), occupied:
+        with named_log(self.folder), restored(flags.ckpt_path), occupied:
             if writes:
                 self._check_folder(flags.ckpt_path)  # again: another process may have ended since
             super()._run_subcommand(subcommand)
@@ -241,7 +236,7 @@ class ModelCLI(LightningCLI):
     def _go_on(self, path: str) -> None:
         """Take the weights of the fit that goes on, if it is the same fit."""
         contents = read(path, self._anew)
-        check(contents, Path(path), yaml.safe_load(self.resolved()), with_defaults)
+        check_continuation(contents, Path(path), yaml.safe_load(self.resolved()), with_defaults)
         put_weights(self.model, contents, path)
         self._refuse_diverged()
 
@@ -300,19 +295,6 @@ def _check_trainer(flags: Namespace) -> None:
     if flags.accumulate_grad_batches < 1:
         msg = f"trainer.accumulate_grad_batches must be at least 1, got {flags.accumulate_grad_batches}"
         raise ValueError(msg)
-
-
-def import_own(module: str) -> None:
-    """Import a module that the user names by --imports.
-
-    Raises:
-        ValueError: If it cannot be imported.
-    """
-    try:
-        importlib.import_module(module)
-    except (ImportError, ValueError) as error:
-        msg = f"imports names {module}, which cannot be imported: {error}"
-        raise ValueError(msg) from error
 
 
 def _ignore_intended() -> None:

@@ -10,12 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from experiments.errors import UsageError
-from experiments.training.continued import CONFIG
-from experiments.training.differences import changed
-from experiments.training.fitting import LAST, Fit, with_defaults
-from experiments.training.occupied import alone, is_helper
-from experiments.training.records import check_weights, keep_record, keep_weights
-from experiments.training.run_folder import SETTINGS
+from experiments.training.fitting import Fit, with_defaults
+from experiments.training.folder_access import alone, is_helper
+from experiments.training.layout import CONFIG, LAST, SETTINGS
+from experiments.training.run_inputs import changed, check_weights, keep_record, keep_weights
 from experiments.training.settings import Settings, read_settings
 from experiments.training.stages import Stage, plan
 from saliency.files import read_yaml, write_text
@@ -68,7 +66,7 @@ def _run_stage(stage: Stage, title: str, console: Console) -> None:
     console.print(f"{title}: {'goes on from its last epoch' if resumed else 'training'}", highlight=False)
     start = time.perf_counter()
     Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
-    keep_weights(stage)
+    keep_weights(stage.folder, stage.config["model"])
     console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
 
 
@@ -100,7 +98,7 @@ def _check_all(stages: list[Stage]) -> list[Stage]:
                 "folder and those of the stages after it"
             )
             raise ValueError(msg)
-        check_weights(stage)
+        check_weights(stage.folder)
     return finished
 
 

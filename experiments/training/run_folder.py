@@ -1,22 +1,20 @@
-"""The run folder: where each stage lies, and what an evaluation reads from it."""
+"""What an evaluation reads from a run folder: settings, data, attacks, and the finished models."""
 
 import shlex
 from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
-from typing import Final
 
 from attacks import Attack
 from data import ImageData
 from data.store.store import Store
 from detectors import Classifier, Detector, load
 from experiments.parser import folder_of
-from experiments.training.fitting import DONE
+from experiments.training import layout
+from experiments.training.layout import SETTINGS
 from experiments.training.settings import Settings, read_settings
-from experiments.training.stages import plan
-from experiments.training.trust import installed_code_only, is_within, refuse_links_out, refuse_other_settings
+from experiments.training.untrusted_runs import installed_code_only, is_within, refuse_links_out, refuse_other_settings
 from saliency import SaliencyModel
-
-SETTINGS: Final = "pipeline.yaml"
 
 
 class Run:
@@ -49,7 +47,6 @@ class Run:
             refuse_other_settings(path)
         with nullcontext() if trusted else installed_code_only(self.folder):
             self.settings: Settings = read_settings([f"--config={path.resolve()}"])
-            plan(self.settings)  # imports the user's own classes, which the loader then knows
         self._check_store()
 
     @property
@@ -104,27 +101,35 @@ class Run:
 
     def classifier_path(self, seed: int) -> Path:
         """Return where the finished classifier of a seed lies."""
-        return self.folder / "classifier" / f"seed_{seed}" / DONE
+        return self.folder / layout.classifier(seed) / layout.DONE
 
     def second_path(self) -> Path:
         """Return where the finished second classifier lies."""
-        return self.folder / "classifier" / "second" / DONE
+        return self.folder / layout.SECOND / layout.DONE
 
-    def saliency_path(self, stage: str) -> Path:
+    def saliency_path(self, part: str) -> Path:
         """Return where the finished encoder, selector or mask lies."""
-        return self.folder / "saliency" / stage / DONE
+        return self.folder / layout.saliency(part) / layout.DONE
 
     def detector_path(self, name: str, attack: str, seed: int) -> Path:
         """Return where a finished detector lies."""
-        return self.folder / "detectors" / name / attack / f"seed_{seed}" / DONE
+        return self.folder / layout.detector(name, attack, seed) / layout.DONE
 
     def retrained_path(self, name: str, seed: int) -> Path:
         """Return where a retrained detector lies."""
-        return self.folder / "retrained" / name / f"seed_{seed}" / DONE
+        return self.folder / layout.retrained(name, seed) / layout.DONE
 
     def finished(self) -> list[Path]:
-        """Return the checkpoints of all finished stages."""
-        paths = [self.folder / stage.name / DONE for stage in plan(self.settings)]
+        """Return the checkpoints of all finished stages, in the order in which they run."""
+        settings, seeds = self.settings, self.settings.seeds
+        retrained = [] if settings.retrain is None else settings.retrain.detectors or settings.detectors
+        paths = [
+            self.classifier_path(seeds[0]),
+            *(self.saliency_path(part) for part in layout.SALIENCY_PARTS if settings.sections["saliency"]),
+            *(self.detector_path(*key) for key in product(settings.detectors, settings.train_on, seeds)),
+            self.second_path(),
+            *(self.retrained_path(*key) for key in product(retrained, seeds)),
+        ]
         return [path for path in paths if path.is_file()]
 
     def _check_store(self) -> None:

@@ -1,8 +1,7 @@
 """The pipeline file: its keys, checked and built."""
 
-import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -14,16 +13,36 @@ from data import ImageData
 from data.pairs import refuse_targeted
 from experiments.errors import UsageError
 from experiments.parser import Parser, folder_of
-from experiments.refusals import CLASS_KEYS
+from experiments.training.layout import ALL_BUT
 from experiments.training.overrides import UNTYPED, merge, overrides
-from experiments.training.retraining import Retraining
+from experiments.training.settings_checks import check_sections, entries, import_classes
 
-ENTRY_KEYS = ("model", "data", "trainer")
-ALL_BUT: Final = "all-but-"
-"""Before the name of an attack in `train_on`: detectors are trained on all the others of the run."""
 _APART: Final = 1000
 """Between the seeds of one whole pipeline and those of the next."""
-SALIENCY_STAGES = ("encoder", "selector", "mask")
+_PRINT: Final = "--print_config"
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """The section `retrain` of a pipeline file; see `data.WhiteBoxData`.
+
+    Attributes:
+        attack: What sees the live detector.
+        start: Name of the training attack whose detectors it begins with; None: the first of train_on.
+        detectors: Names of the detectors that are retrained; None: all.
+        repeats: How often each attacked mini-batch is trained on, at least 1; 10 in the paper.
+        batches: Mini-batches of a round, at least 1; 40 in the paper; None: the whole split.
+        data: Options of the images over those of the file and of the detector's entry, as a `fit` config has them.
+        trainer: Trainer flags over those of the file; 10 epochs, each a round, unless given.
+    """
+
+    attack: Attack
+    start: str | None = None
+    detectors: list[str] | None = None
+    repeats: int = 10
+    batches: int | None = 40
+    data: dict[str, Any] | None = None
+    trainer: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,22 +76,14 @@ class Settings:
     resolved: str
 
     def repetition(self, number: int) -> list[str]:
-        """Return the options that make another whole pipeline of these: its run folder and its seeds.
-
-        Args:
-            number: From 1 on.
-        """
+        """Return the options of the whole pipeline of a number from 1 on: its run folder and its seeds."""
         run = Path(self.run)
         run = run if run.name not in {"", ".."} else run.resolve()  # `--run .` has no name to append to
         seeds = [seed + _APART * number for seed in self.seeds]
         return ["--run", f"{run}_{number}", "--seeds", str(seeds), "--pipelines", "1"]
 
     def training_attack(self, trained_on: str) -> dict[str, Any]:
-        """Return the attack that makes a detector's training images, as a config.
-
-        Args:
-            trained_on: One of `train_on`.
-        """
+        """Return the attack that makes a detector's training images, as a config, for a name in `train_on`."""
         sections: dict[str, Any] = self.sections["attacks"]
         other = left_out(trained_on, sections)
         if other is None:
@@ -82,10 +93,10 @@ class Settings:
 
 
 def left_out(trained_on: str | None, attacks: Collection[str]) -> str | None:
-    """Return the one attack that a detector has not seen in training, if it has seen all the others; else None.
+    """Return the name of the one attack that a detector was not trained on, if trained on all others; else None.
 
     Args:
-        trained_on: What the detector was trained on; None: nothing.
+        trained_on: A name in `train_on`; None: the detector was not trained.
         attacks: Names of the run's attacks.
     """
     if trained_on is None or trained_on in attacks or not trained_on.startswith(ALL_BUT):
@@ -97,47 +108,46 @@ def read_settings(arguments: list[str]) -> Settings:
     """Return the settings that `--config FILE` and the options after it describe.
 
     Options for a section without types of its own, as `--detectors.spd.trainer.max_epochs 3`, change that value and
-    leave the rest of the file; those of `--trainer` hold for every stage, over what its entry says.
+    leave the rest of the file; those of `--trainer` hold for every stage, over what its entry says. The user's own
+    classes are imported, so that the loader of checkpoints knows them.
 
     Args:
         arguments: As on the command line of `train.py pipeline`.
 
     Raises:
         UsageError: If a key is unknown or a value is of another type.
-        ValueError: If names do not fit together.
+        ValueError: If names do not fit together, or a class cannot be imported.
     """
     parser = _parser()
-    arguments, given = overrides(arguments)
-    asked = [each for each in arguments if each.partition("=")[0] == _PRINT]
-    config = parser.parse_args([each for each in arguments if each not in asked])
+    arguments, over = overrides(arguments)
+    printed = [argument for argument in arguments if argument.partition("=")[0] == _PRINT]
+    config = parser.parse_args([argument for argument in arguments if argument not in printed])
     config.pop("config")
     config.run = str(folder_of("run", config.run))
     for name in UNTYPED:
-        config[name] = merge(config[name] or {}, given.get(name, {}))
+        config[name] = merge(config[name] or {}, over.get(name, {}))
     sections = config.as_dict()
-    _check(sections)
-    for entry in _entries(sections).values():
-        entry["trainer"] = merge(entry.get("trainer") or {}, given.get("trainer", {}))
-    if config.retrain is not None:
-        config.retrain.trainer = merge(config.retrain.trainer or {}, given.get("trainer", {}))
-        sections["retrain"]["trainer"] = config.retrain.trainer
+    check_sections(sections)
+    retrain = [] if sections["retrain"] is None else [sections["retrain"]]
+    for section in [*entries(sections).values(), *retrain]:
+        section["trainer"] = merge(section.get("trainer") or {}, over.get("trainer", {}))
     for name in UNTYPED:
         config[name] = sections[name]
-    if asked:
-        _print(parser, config, asked[-1].partition("=")[2])
+    if retrain:
+        config.retrain.trainer = sections["retrain"]["trainer"]
+    if printed:
+        _print(parser, config, printed[-1].partition("=")[2])
+    import_classes(sections)
     built = parser.instantiate(config)
-    for attack in built.attacks.values():
+    for attack in [*built.attacks.values(), *([built.retrain.attack] if retrain else [])]:
         refuse_targeted(attack)
-    train_on = config.train_on or list(config.attacks)
-    if built.retrain is not None:
-        built.retrain.check(train_on, list(sections["detectors"]))
     return Settings(
         run=config.run,
         seeds=config.seeds,
         pipelines=config.pipelines,
         data=built.data,
         attacks=built.attacks,
-        train_on=train_on,
+        train_on=config.train_on or list(config.attacks),
         detectors=sections["detectors"],
         store=None if config.store is None else str(Path(config.run) / config.store),
         retrain=built.retrain,
@@ -146,17 +156,15 @@ def read_settings(arguments: list[str]) -> Settings:
     )
 
 
-_PRINT: Final = "--print_config"
-
-
 def _print(parser: Parser, config: Namespace, flags: str) -> NoReturn:
     """Print the config, which has the values given below untyped sections as well, and exit."""
-    known = {"skip_default", "skip_unset"}
-    given = set(flags.split(",")) - {""}
-    if given - known:
-        msg = f"{_PRINT} takes the flags {', '.join(sorted(known))}, got {', '.join(sorted(given - known))}"
+    known = {"skip_default": False, "skip_unset": False}
+    chosen = dict.fromkeys(filter(None, flags.split(",")), True)
+    unknown = sorted(chosen.keys() - known)
+    if unknown:
+        msg = f"{_PRINT} takes the flags {', '.join(known)}, got {', '.join(unknown)}"
         raise UsageError(msg)
-    sys.stdout.write(parser.dump(config, **dict.fromkeys(known, False) | dict.fromkeys(given, True)))
+    sys.stdout.write(parser.dump(config, **known | chosen))
     raise SystemExit(0)
 
 
@@ -215,78 +223,3 @@ def _parser() -> Parser:
         help="Retrain detectors against an attack that sees them; null: not.",
     )
     return parser
-
-
-def _check(sections: Mapping[str, Any]) -> None:
-    seeds = sections["seeds"]
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        msg = f"seeds must be different whole numbers from 0 on, at least one, got {seeds}"
-        raise ValueError(msg)
-    if sections["pipelines"] < 1:
-        msg = f"pipelines must be at least 1, got {sections['pipelines']}"
-        raise ValueError(msg)
-    _check_names(sections)
-    _known_keys("saliency", sections["saliency"], SALIENCY_STAGES)
-    if sections["saliency"] and set(sections["saliency"]) != set(SALIENCY_STAGES):
-        msg = f"saliency needs all of {', '.join(SALIENCY_STAGES)}, got {', '.join(sections['saliency'])}"
-        raise ValueError(msg)
-    for name, entry in _entries(sections).items():
-        _check_entry(name, entry)
-
-
-def _check_entry(name: str, entry: Any) -> None:
-    """Refuse an entry of a stage that names no class, or has something else where a section belongs."""
-    _known_keys(name, entry, ENTRY_KEYS)
-    model = entry.get("model")
-    if not isinstance(model, dict) or not isinstance(model.get("class_path"), str):
-        msg = f"{name} needs a model with a class_path, for example model: {{class_path: detectors.SPD}}"
-        raise ValueError(msg)  # noqa: TRY004 - a value of the user's file
-    _known_keys(f"{name}.model", model, CLASS_KEYS)
-    parts = {"model.init_args": model.get("init_args"), "data": entry.get("data"), "trainer": entry.get("trainer")}
-    for part, section in parts.items():
-        if section is not None and not isinstance(section, dict):
-            msg = f"{name}.{part} must hold keys with values, got {section!r}"
-            raise ValueError(msg)
-
-
-def _entries(sections: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of all stages by the keys that lead to them."""
-    entries = {"classifier": sections["classifier"]}
-    entries |= {f"saliency.{name}": entry for name, entry in sections["saliency"].items()}
-    return entries | {f"detectors.{name}": entry for name, entry in sections["detectors"].items()}
-
-
-def _check_names(sections: Mapping[str, Any]) -> None:
-    attacks = sections["attacks"]
-    if not attacks:
-        msg = "attacks is empty: name at least one, for example fgsm: {class_path: attacks.FGSM}"
-        raise ValueError(msg)
-    for name in [*attacks, *sections["detectors"]]:
-        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-            msg = (
-                f"{name!r} cannot name a folder and a row: use lower-case letters, digits, '_' and '-', within quotes "
-                "where YAML would read a number or null"
-            )
-            raise ValueError(msg)
-    train_on = sections["train_on"]
-    if train_on is not None and (not train_on or len(set(train_on)) < len(train_on)):
-        msg = f"train_on must name different attacks, at least one, or be null for all; got {train_on}"
-        raise ValueError(msg)
-    all_but_one = [f"{ALL_BUT}{name}" for name in attacks] if len(attacks) > 1 else []
-    unknown = sorted(set(train_on or ()) - {*attacks, *all_but_one})
-    if unknown:
-        msg = (
-            f"train_on names {', '.join(unknown)}, but attacks has only {', '.join(attacks)}; where there are several, "
-            f"{ALL_BUT}<attack> is all but that one"
-        )
-        raise ValueError(msg)
-
-
-def _known_keys(name: str, section: Any, accepted: tuple[str, ...]) -> None:
-    if not isinstance(section, dict):
-        msg = f"{name} must hold the keys {', '.join(accepted)}, got {section!r}"
-        raise ValueError(msg)  # noqa: TRY004 - a value of the user's file
-    unknown = sorted(set(section) - set(accepted))
-    if unknown:
-        msg = f"{name} has the key {', '.join(unknown)}; accepted are {', '.join(accepted)}"
-        raise ValueError(msg)

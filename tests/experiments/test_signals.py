@@ -62,10 +62,10 @@ def test_ctrl_c_while_a_command_is_imported_is_told(monkeypatch, capsys):
     class Interrupting:
         @staticmethod
         def find_spec(name, _path=None, _target=None):
-            if name == "experiments.training.storage":
+            if name == "experiments.training.store":
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.delitem(sys.modules, "experiments.training.storage", raising=False)
+    monkeypatch.delitem(sys.modules, "experiments.training.store", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupting, *sys.meta_path])
     assert train.main(["store", "nowhere"]) == 130
     assert capsys.readouterr().err == TOLD[signal.SIGINT][1]

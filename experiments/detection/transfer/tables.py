@@ -9,7 +9,8 @@ from experiments.detection.transfer.matrix import SUBSETS, UNTRAINED, Rows, coll
 from experiments.results.result import Flag, Table
 from experiments.study.metrics import SEEDS, WORKING_RATE
 from experiments.study.study import Study
-from experiments.training.settings import ALL_BUT, left_out
+from experiments.training.layout import ALL_BUT
+from experiments.training.settings import left_out
 
 _MATRICES: Final = (
     ("auroc", "AUROC", ("all", "successful", "failed")),

@@ -9,8 +9,8 @@ from lightning.pytorch.plugins import AsyncCheckpointIO, TorchCheckpointIO
 from tensorboard.compat.tensorflow_stub.io.gfile import LocalFileSystem
 
 from detectors import load
-from experiments.training.checkpoint_files import WholeFiles, whole
-from experiments.training.logs import log_of
+from experiments.training.checkpoints import AtomicCheckpoints, atomic
+from experiments.training.folder_access import named_log
 from tests.saliency.helpers import same, snapshot
 
 
@@ -36,15 +36,15 @@ def full_disk(monkeypatch):
 
 def test_lightning_s_way_of_writing_is_replaced_and_a_users_own_is_not():
     own, around = Own(), AsyncCheckpointIO(Own())
-    assert isinstance(whole(TorchCheckpointIO()), WholeFiles)
-    assert isinstance(whole(AsyncCheckpointIO(TorchCheckpointIO())).checkpoint_io, WholeFiles)
-    assert whole(own) is own
-    assert whole(around).checkpoint_io is around.checkpoint_io
+    assert isinstance(atomic(TorchCheckpointIO()), AtomicCheckpoints)
+    assert isinstance(atomic(AsyncCheckpointIO(TorchCheckpointIO())).checkpoint_io, AtomicCheckpoints)
+    assert atomic(own) is own
+    assert atomic(around).checkpoint_io is around.checkpoint_io
 
 
 def test_a_checkpoint_of_another_machine_is_left_to_lightning():
-    WholeFiles().save_checkpoint({"a": 1}, "memory://folder/last.ckpt")
-    assert WholeFiles().load_checkpoint("memory://folder/last.ckpt", weights_only=True) == {"a": 1}
+    AtomicCheckpoints().save_checkpoint({"a": 1}, "memory://folder/last.ckpt")
+    assert AtomicCheckpoints().load_checkpoint("memory://folder/last.ckpt", weights_only=True) == {"a": 1}
 
 
 def test_a_disk_that_is_full_at_the_second_epoch_leaves_the_first_from_which_the_fit_goes_on(
@@ -88,7 +88,7 @@ def test_a_log_that_cannot_be_written_is_named_without_a_traceback(fit, capsys, 
 def test_what_fails_in_another_thread_is_shown_as_ever(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(threading, "excepthook", seen.append)
-    with log_of(tmp_path):
+    with named_log(tmp_path):
         thread = threading.Thread(target=logging.getLogger("x").setLevel, args=("no level",))
         thread.start()
         thread.join()
@@ -97,5 +97,5 @@ def test_what_fails_in_another_thread_is_shown_as_ever(tmp_path, monkeypatch):
 
 
 def test_errors_of_other_files_are_left_as_they_are(tmp_path):
-    with pytest.raises(FileNotFoundError), log_of(tmp_path):
+    with pytest.raises(FileNotFoundError), named_log(tmp_path):
         (tmp_path / "none").read_text()

@@ -7,7 +7,7 @@ import yaml
 
 import evaluate
 import train
-from experiments.training.records import DATA_RECORD, check_record, keep_record
+from experiments.training.run_inputs import DATA_RECORD, check_record, keep_record
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 
 from experiments.errors import UsageError
-from experiments.training.differences import changed
+from experiments.training.run_inputs import changed
 
 ATTACK = {"class_path": "attacks.BIM", "init_args": {"epsilon": 0.1, "steps": 10}}
 PLANNED = {

@@ -316,7 +316,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
         ({"detectors": {"SPD": {"model": {"class_path": "detectors.SPD"}}}}, "'SPD' cannot name a folder"),
         ({"detectors": {"spd": {"modle": {}}}}, "detectors.spd has the key modle; accepted are model, data, trainer"),
         ({"detectors": {"spd": {"model": {}}}}, "detectors.spd needs a model with a class_path"),
-        ({"detectors": {"spd": {"model": {"class_path": "detectors.SDP"}}}}, "detectors.SDP names nothing"),
+        (
+            {"detectors": {"spd": {"model": {"class_path": "detectors.SDP"}}}},
+            "class path 'detectors.SDP' cannot",
+        ),
         ({"saliency": {"encoder": {"model": {"class_path": "saliency.Encoder"}}}}, "saliency needs all of encoder"),
         ({"attacks": {"fgsm": {"class_path": "attacks.FGSM", "init_args": {"targeted": True}}}}, "untargeted attacks"),
         ({"classifier": {"model": {"class_path": "detectors.Classifier", "init_args": {"wdths": [4]}}}}, "'wdths'"),

@@ -7,7 +7,7 @@ import torch
 
 import evaluate
 import train
-from experiments.training.records import WEIGHTS_RECORD
+from experiments.training.run_inputs import WEIGHTS_RECORD
 from tests.experiments.conftest import pipeline_file
 from tests.experiments.nets import Grey
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import evaluate
-from experiments.training import trust
+from experiments.training import untrusted_runs
 from experiments.training.run_folder import Run
 from experiments.training.settings import read_settings
 from saliency.checkpoints import Portable
@@ -38,11 +38,11 @@ def marker(tmp_path, monkeypatch):
     Portable._known.pop("Edges", None)
 
 
-@pytest.mark.parametrize("package", trust._PACKAGES)
+@pytest.mark.parametrize("package", untrusted_runs._PACKAGES)
 def test_the_code_of_this_project_may_be_run(package):
     folder = Path(evaluate.__file__).parent / package
-    assert all(trust._is_installed(str(path)) for path in folder.rglob("*.py"))
-    assert not trust._is_installed(str(folder.with_name("my_module.py")))
+    assert all(untrusted_runs._is_installed(str(path)) for path in folder.rglob("*.py"))
+    assert not untrusted_runs._is_installed(str(folder.with_name("my_module.py")))
 
 
 def made(folder: Path, **changes) -> Path:

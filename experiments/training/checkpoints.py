@@ -1,4 +1,4 @@
-"""A fit that goes on from a `last.ckpt`: it must be the fit that wrote the file."""
+"""The checkpoints of a fit: written as all other files are; a fit that goes on from one must have written it."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -8,21 +8,40 @@ from typing import Any, Final
 
 import lightning
 import yaml
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.plugins import AsyncCheckpointIO, TorchCheckpointIO
 from lightning.pytorch.trainer.connectors import checkpoint_connector
 
-from experiments.training.differences import changed
-from saliency.files import read_yaml
-
-CONFIG: Final = "config.yaml"
-"""Beside the checkpoint, and the key of the same text in it."""
+from experiments.training.layout import CONFIG
+from experiments.training.run_inputs import changed
+from saliency.files import read_yaml, write_tensors
 
 _LENGTH: Final = frozenset({"max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"})
 """How long a fit lasts: it may go on for longer than it was meant to, unless its schedule spans the whole fit."""
 
-_BEFORE: Final = "start_from"
-"""Where a fit began does not matter to the one that goes on."""
-
 _BEGIN: Final = "or begin a new fit with its weights: --start_from"
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes each checkpoint beside its target and renames it; Lightning would copy it from another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; a remote one, as s3://..., in Lightning's way.
+
+        Raises:
+            UnwrittenError: If it cannot be written; an earlier file at the path is kept.
+        """
+        if storage_options is None and "://" not in str(path):
+            write_tensors(Path(path), checkpoint)
+        else:
+            super().save_checkpoint(checkpoint, path, storage_options)
+
+
+def atomic(plugin: CheckpointIO) -> CheckpointIO:
+    """Return `AtomicCheckpoints` for Lightning's usual plugin, also inside another; a user's own plugin as it is."""
+    if type(plugin) is AsyncCheckpointIO and plugin.checkpoint_io is not None:
+        return AsyncCheckpointIO(atomic(plugin.checkpoint_io))
+    return AtomicCheckpoints() if type(plugin) is TorchCheckpointIO else plugin
 
 
 class Continuation(lightning.Callback):
@@ -63,22 +82,22 @@ class Continuation(lightning.Callback):
         path = trainer.ckpt_path
         if path is None:
             return
-        groups = [(each, group) for each in trainer.optimizers for group in each.param_groups]
+        groups = [(optimizer, group) for optimizer in trainer.optimizers for group in optimizer.param_groups]
         lacks = [name for optimizer, group in groups for name in optimizer.defaults if name not in group]
         if self._optimizers != len(trainer.optimizers) or lacks:
-            found = f"its {lacks[0]} is missing" if lacks else f"it has {self._optimizers}"
+            differs = f"its {lacks[0]} is missing" if lacks else f"it has {self._optimizers}"
             msg = (
                 f"{path} holds the state of other optimisers than {type(pl_module).__name__} has now "
-                f"({', '.join(type(each).__name__ for each in trainer.optimizers)}; {found}): go on with the code that "
-                f"wrote it, {_BEGIN} {path}"
+                f"({', '.join(type(optimizer).__name__ for optimizer in trainer.optimizers)}; {differs}): go on with "
+                f"the code that wrote it, {_BEGIN} {path}"
             )
             raise ValueError(msg)
 
 
-def check(
+def check_continuation(
     contents: dict[str, Any], path: Path, planned: dict[str, Any], with_defaults: Callable[[dict[str, Any]], Any]
 ) -> None:
-    """Refuse to go on from a checkpoint that another fit wrote, or no fit.
+    """Refuse to go on from a checkpoint that this fit did not write.
 
     Args:
         contents: Of the checkpoint.
@@ -95,14 +114,15 @@ def check(
         if most is not None and 0 <= most < done:
             msg = f"{path} has {done} {unit} behind it, and {name} is {most}: give at least {done}"
             raise ValueError(msg)
-    started, spans = _started(contents, path), any("total_steps" in each for each in contents["lr_schedulers"])
-    free = {_BEFORE} if spans else {_BEFORE, *_LENGTH}
-    found = None if started is None else changed(started, planned, with_defaults, free)
-    if found:
-        why = "; its schedule spans the whole fit" if found.key.rpartition(".")[2] in _LENGTH else ""
+    started, spans = _started(contents, path), any("total_steps" in state for state in contents["lr_schedulers"])
+    free = {"start_from", *(() if spans else _LENGTH)}
+    differs = None if started is None else changed(started, planned, with_defaults, free)
+    if differs:
+        key, was, now = differs
+        why = "; its schedule spans the whole fit" if key.rpartition(".")[2] in _LENGTH else ""
         msg = (
-            f"{path} was written by a fit with another config ({found.key} was {found.first}, now {found.second}{why}):"
-            f" give what it was, {_BEGIN} {path}"
+            f"{path} was written by a fit with another config ({key} was {was}, now {now}{why}): give what it was, "
+            f"{_BEGIN} {path}"
         )
         raise ValueError(msg)
 
@@ -123,26 +143,23 @@ def _done(contents: dict[str, Any], path: Path) -> dict[str, int]:
 def _started(contents: dict[str, Any], path: Path) -> dict[str, Any] | None:
     """Return the config that a fit was started with; None if it is not known.
 
-    Checkpoints from before they kept it have it beside them.
+    Older checkpoints have it in a file beside them.
     """
     try:
-        found = yaml.safe_load(contents[CONFIG]) if CONFIG in contents else read_yaml(path.with_name(CONFIG))
+        config = yaml.safe_load(contents[CONFIG]) if CONFIG in contents else read_yaml(path.with_name(CONFIG))
     except FileNotFoundError:
         return None
     except (yaml.YAMLError, AttributeError):
-        found = None
-    if not isinstance(found, dict):
+        config = None
+    if not isinstance(config, dict):
         msg = f"the config in {path} is damaged: begin a new fit with its weights, --start_from {path}"
         raise ValueError(msg)  # noqa: TRY004 - the file is wrong, not the caller
-    return found
+    return config
 
 
 @contextmanager
 def restored(path: str | None) -> Iterator[None]:
     """Say that a checkpoint does not fit where Lightning or torch fails in restoring it.
-
-    Args:
-        path: Of the checkpoint; None: there is none.
 
     Raises:
         ValueError: If it does not fit.
@@ -150,12 +167,10 @@ def restored(path: str | None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not any(map(_restores, traceback.extract_tb(error.__traceback__))):
+        frames = traceback.extract_tb(error.__traceback__)
+        names = [frame.name for frame in frames if frame.filename == checkpoint_connector.__file__]
+        if not any("restore" in name or "resume" in name for name in names):
             raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         msg = f"{path} does not fit this model and trainer ({reason}): give the checkpoint that they wrote"
         raise ValueError(msg) from error
-
-
-def _restores(frame: traceback.FrameSummary) -> bool:
-    return frame.filename == checkpoint_connector.__file__ and ("restore" in frame.name or "resume" in frame.name)

@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 import train
-from experiments.training.occupied import alone
+from experiments.training.folder_access import alone
 from tests.experiments.conftest import pipeline_file
 from tests.forked import forked
 

@@ -1,0 +1,124 @@
+"""Checks of a pipeline file's sections, as plain nested dicts, before anything is built from them."""
+
+import inspect
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from attacks.checks import at_least
+from experiments.refusals import CLASS_KEYS
+from experiments.training.layout import ALL_BUT, SALIENCY_PARTS
+from experiments.training.user_classes import imported, user_classes
+
+_ENTRY_KEYS: Final = ("model", "data", "trainer")
+
+
+def check_sections(sections: Mapping[str, Any]) -> None:
+    """Refuse sections that do not fit together.
+
+    Raises:
+        ValueError: If a name or key is unknown, or a number out of its range; names the option.
+    """
+    seeds = sections["seeds"]
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        msg = f"seeds must be different whole numbers from 0 on, at least one, got {seeds}"
+        raise ValueError(msg)
+    at_least(1, pipelines=sections["pipelines"])
+    _check_names(sections)
+    _check_keys("saliency", sections["saliency"], SALIENCY_PARTS)
+    if sections["saliency"] and set(sections["saliency"]) != set(SALIENCY_PARTS):
+        msg = f"saliency needs all of {', '.join(SALIENCY_PARTS)}, got {', '.join(sections['saliency'])}"
+        raise ValueError(msg)
+    for name, entry in entries(sections).items():
+        _check_entry(name, entry)
+    if sections["retrain"] is not None:
+        _check_retraining(sections["retrain"], sections)
+
+
+def entries(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of all stages by the keys that lead to them, as detectors.spd."""
+    return {"classifier": sections["classifier"]} | {
+        f"{section}.{name}": entry for section in ("saliency", "detectors") for name, entry in sections[section].items()
+    }
+
+
+def import_classes(sections: Mapping[str, Any]) -> None:
+    """Import the user's own classes and the class of every model.
+
+    Raises:
+        ValueError: If one cannot be imported, or a model's is no class.
+    """
+    for path in user_classes(sections):
+        imported(path)
+    for entry in entries(sections).values():
+        path = entry["model"]["class_path"]
+        if not inspect.isclass(imported(path)):
+            msg = f"class path {path!r} names no class"
+            raise ValueError(msg)
+
+
+def _check_names(sections: Mapping[str, Any]) -> None:
+    attacks = sections["attacks"]
+    if not attacks:
+        msg = "attacks is empty: name at least one, for example fgsm: {class_path: attacks.FGSM}"
+        raise ValueError(msg)
+    for name in [*attacks, *sections["detectors"]]:
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+            msg = (
+                f"{name!r} cannot name a folder and a row: use lower-case letters, digits, '_' and '-', within quotes "
+                "where YAML would read a number or null"
+            )
+            raise ValueError(msg)
+    if sections["train_on"] is not None:
+        all_but_one = [f"{ALL_BUT}{name}" for name in attacks] if len(attacks) > 1 else []
+        hint = f"; where there are several, {ALL_BUT}<attack> is all but that one"
+        _check_choice("train_on", sections["train_on"], "attacks", attacks, also=all_but_one, hint=hint)
+
+
+def _check_entry(name: str, entry: Any) -> None:
+    """Refuse an entry of a stage that names no class, or has something else where a section belongs."""
+    _check_keys(name, entry, _ENTRY_KEYS)
+    model = entry.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("class_path"), str):
+        msg = f"{name} needs a model with a class_path, for example model: {{class_path: detectors.SPD}}"
+        raise ValueError(msg)  # noqa: TRY004 - a value of the user's file
+    _check_keys(f"{name}.model", model, CLASS_KEYS)
+    parts = {"model.init_args": model.get("init_args"), "data": entry.get("data"), "trainer": entry.get("trainer")}
+    for part, section in parts.items():
+        if section is not None and not isinstance(section, dict):
+            msg = f"{name}.{part} must hold keys with values, got {section!r}"
+            raise ValueError(msg)
+
+
+def _check_retraining(retrain: Mapping[str, Any], sections: Mapping[str, Any]) -> None:
+    start, train_on = retrain["start"], sections["train_on"] or list(sections["attacks"])
+    if start is not None and start not in train_on:
+        msg = f"retrain.start is {start}, but detectors are trained on {', '.join(train_on)} only: name one"
+        raise ValueError(msg)
+    detectors = list(sections["detectors"])
+    names = detectors if retrain["detectors"] is None else retrain["detectors"]
+    _check_choice("retrain.detectors", names, "detectors", detectors)
+    at_least(1, **{f"retrain.{key}": retrain[key] for key in ("repeats", "batches") if retrain[key] is not None})
+
+
+def _check_choice(
+    option: str, names: Sequence[str], section: str, known: Collection[str], *, also: Sequence[str] = (), hint: str = ""
+) -> None:
+    """Refuse an option that lists no names, a name twice, or one that neither its section nor `also` has."""
+    if not names or len(set(names)) < len(names):
+        msg = f"{option} must name different {section}, at least one, or be null for all; got {names}"
+        raise ValueError(msg)
+    unknown = sorted(set(names) - {*known, *also})
+    if unknown:
+        msg = f"{option} names {', '.join(unknown)}, but {section} has only {', '.join(known) or 'none'}{hint}"
+        raise ValueError(msg)
+
+
+def _check_keys(name: str, section: Any, accepted: tuple[str, ...]) -> None:
+    if not isinstance(section, dict):
+        msg = f"{name} must hold the keys {', '.join(accepted)}, got {section!r}"
+        raise ValueError(msg)  # noqa: TRY004 - a value of the user's file
+    unknown = sorted(set(section) - set(accepted))
+    if unknown:
+        msg = f"{name} has the key {', '.join(unknown)}; accepted are {', '.join(accepted)}"
+        raise ValueError(msg)
