@@ -22,7 +22,7 @@ from experiments.results.result import Result, write_result
 from experiments.results.text import cell
 from experiments.study.study import Study, plain
 from experiments.training.run_folder import Run
-from experiments.training.user_classes import import_modules
+from experiments.training.sections import import_modules
 from saliency.files import UnwrittenError, write_text
 
 ALL: Final = "all"

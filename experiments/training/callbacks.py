@@ -71,56 +71,35 @@ class RoundMetrics(lightning.Callback):
             self._counts[name] = self._counts.get(name, 0) + count
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Log the shares."""
-        if not self._counts:
-            return
-        names = list(self._counts)
-        local = torch.stack([self._counts[name] for name in names])
-        total = trainer.strategy.reduce(local, reduce_op="sum")
-        found = shares(dict(zip(names, total.tolist(), strict=True)))
-        pl_module.log_dict({f"round/{name}": value for name, value in found.items()}, sync_dist=True)
+        """Log the shares; one of no images is left out."""
+        if self._counts:
+            totals = trainer.strategy.reduce(torch.stack(list(self._counts.values())), reduce_op="sum").tolist()
+            shares = {f"round/{name}": hits / of for name, (hits, of) in zip(self._counts, totals, strict=True) if of}
+            pl_module.log_dict(shares, sync_dist=True)
 
 
 def counts(pairs: Pairs, scores: Tensor, classifier: Classifier, limit: float | None) -> dict[str, Tensor]:
-    """Return numbers of images, each a scalar tensor; those at the threshold only where there is one.
+    """Return the two counts whose ratio each share is, (2,), by the name of the share; see `RoundMetrics`.
 
     Args:
-        pairs: N clean images and their twins.
+        pairs: N clean images and their adversarial images.
         scores: (2N,) of the detector.
         classifier: On their device.
-        limit: The threshold; None: there is none.
+        limit: The threshold; None: there is none, and the shares at it are left out.
     """
     count = len(scores) // 2
     clean, attacked = scores[:count], scores[count:]
     right_before = (pairs.successful | pairs.failed)[:count]
-    found = {
-        "images": torch.full_like(pairs.labels[0], count),
-        "right": (predict(classifier, pairs.images[count:]) == pairs.labels[count:]).sum(),
-        "told": (clean <= 0).sum() + (attacked > 0).sum(),
-        "right_before": right_before.sum(),
+    right = predict(classifier, pairs.images[count:]) == pairs.labels[count:]
+    images = torch.full_like(pairs.labels[0], count)
+    ratios = {
+        "classifier_accuracy_under_attack": (right.sum(), images),
+        "detector_accuracy": ((clean <= 0).sum() + (attacked > 0).sum(), 2 * images),
     }
     if limit is not None:
-        found["evaded"] = (pairs.successful[:count] & (attacked <= limit)).sum()
-        found["rejected"] = (clean > limit).sum()
-    return found
-
-
-def shares(total: dict[str, float]) -> dict[str, float]:
-    """Return what is logged, from the numbers of all ranks.
-
-    Args:
-        total: See `counts`; with at least one image.
-    """
-    images, before = total["images"], total["right_before"]
-    found = {
-        "classifier_accuracy_under_attack": total["right"] / images,
-        "detector_accuracy": total["told"] / (2 * images),
-    }
-    if "evaded" in total and before:
-        found["sr_at_5"] = total["evaded"] / before
-    if "rejected" in total:
-        found["clean_false_positive_rate"] = total["rejected"] / images
-    return found
+        ratios["sr_at_5"] = ((pairs.successful[:count] & (attacked <= limit)).sum(), right_before.sum())
+        ratios["clean_false_positive_rate"] = ((clean > limit).sum(), images)
+    return {name: torch.stack(ratio) for name, ratio in ratios.items()}
 
 
 class PredictionFile(BasePredictionWriter):

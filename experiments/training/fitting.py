@@ -15,6 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
+from attacks.checks import at_least
 from data import PairData, WhiteBoxData
 from detectors import Detector
 from detectors.foreign import ForeignNetwork
@@ -24,7 +25,7 @@ from experiments.training.callbacks import PredictionFile, RoundMetrics
 from experiments.training.checkpoints import Continuation, atomic, check_continuation, restored
 from experiments.training.folder_access import alone, named_log, writable
 from experiments.training.layout import CONFIG, DONE, LAST
-from experiments.training.user_classes import import_modules
+from experiments.training.sections import import_modules, texts
 from saliency.checkpoints import Portable, describe, load_weights, put_weights, read, require, save
 from saliency.files import write_text
 
@@ -88,17 +89,13 @@ class ModelCLI(LightningCLI):
         return Path(self.config[self.subcommand].trainer.default_root_dir)
 
     def _parse_ckpt_path(self) -> None:
-        """Do not let a checkpoint change the config.
-
-        Lightning would take hyper-parameters, and a class path, from the file given as --ckpt_path, silently over
-        those on the command line.
-        """
+        """Ignore the hyper-parameters and the class path in the checkpoint: Lightning would prefer them silently."""
 
     def before_instantiate_classes(self) -> None:
         """Check the trainer's flags, and every checkpoint that the config names, before anything is built.
 
         Raises:
-            ValueError: If a flag cannot be used, or there are no data.
+            ValueError: If a flag cannot be used, or the data are missing.
             OSError: If a checkpoint is missing, the folder holds a fit already, or predictions cannot be written.
         """
         config = self.config[self.subcommand]
@@ -107,8 +104,9 @@ class ModelCLI(LightningCLI):
             msg = f"{self.subcommand} needs data: give them by --data, for example --data data.MNIST"
             raise ValueError(msg)
         import_modules(config.imports)
-        for path in _checkpoints(config.model.as_dict(), config.get("data")):
-            require(path)
+        for _, text in texts([config.as_dict()[section] for section in ("model", "data")]):
+            if text.endswith(".ckpt"):
+                require(text)
         config.weights_only = True
         if self.subcommand == "fit":
             with alone(self.folder) if self.folder.is_dir() else nullcontext():
@@ -119,7 +117,7 @@ class ModelCLI(LightningCLI):
             config.ckpt_path = str(self._trained())
         if config.ckpt_path is not None:
             require(config.ckpt_path)
-        self._check_place(config.ckpt_path)
+        self._check_writable(config.ckpt_path)
 
     def after_instantiate_classes(self) -> None:
         """Check that the model can be saved, and that a checkpoint's weights fit it, before Lightning loads them."""
@@ -134,18 +132,20 @@ class ModelCLI(LightningCLI):
         if rate is not None and not rate > 0:
             msg = f"learning_rate of {type(self.model).__name__} must be above 0, got {rate}"
             raise ValueError(msg)
-        ckpt_path = self.config[self.subcommand].ckpt_path
-        if ckpt_path is None and self.config[self.subcommand].start_from is None:
+        config = self.config[self.subcommand]
+        if config.ckpt_path is None and config.start_from is None:
             self._refuse_untrained()
-        elif ckpt_path is None:
-            self._start()
+        elif config.ckpt_path is None:
+            load_weights(self.model, config.start_from)
+            if isinstance(self.model, Detector):
+                self.model.calibrate(self.model.calibration[:0])  # the thresholds were those of other weights
         elif self.subcommand == "fit":
-            self._go_on(ckpt_path)
+            self._go_on(config.ckpt_path)
         else:
-            load_weights(self.model, ckpt_path)
+            load_weights(self.model, config.ckpt_path)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
-        """Add TensorBoard and the checkpoint of each epoch's end to what the config asks for; not to a bare trainer."""
+        """Add TensorBoard and a checkpoint at each epoch's end to what the config asks for, unless it is barebones."""
         config = self.config_init[self.subcommand].trainer
         callbacks: list[Callback] = [PredictionFile()]
         if isinstance(self.datamodule, WhiteBoxData):
@@ -161,15 +161,10 @@ class ModelCLI(LightningCLI):
             callbacks.append(Continuation(self.resolved()))
         if self.subcommand == "fit" and config.enable_checkpointing is not False and not config.barebones:
             callbacks.append(
-                ModelCheckpoint(
-                    self.folder,
-                    filename=LAST.removesuffix(".ckpt"),
-                    save_on_train_epoch_end=True,
-                    enable_version_counter=False,
-                )
+                ModelCheckpoint(self.folder, LAST[:-5], save_on_train_epoch_end=True, enable_version_counter=False)
             )
-        given = config.callbacks or []
-        kwargs["callbacks"] = [*(given if isinstance(given, list) else [given]), *callbacks]
+        own = config.callbacks or []
+        kwargs["callbacks"] = [*(own if isinstance(own, list) else [own]), *callbacks]
         trainer = super().instantiate_trainer(**kwargs)
         trainer.strategy.checkpoint_io = atomic(trainer.strategy.checkpoint_io)
         return trainer
@@ -177,14 +172,13 @@ class ModelCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         flags = self.config[subcommand]
         writes = subcommand == "fit" and self.trainer.is_global_zero and not flags.trainer.fast_dev_run
-        occupied = alone(self.folder) if writes else nullcontext()
-        with named_log(self.folder), restored(flags.ckpt_path), occupied:
+        with named_log(self.folder), restored(flags.ckpt_path), alone(self.folder) if writes else nullcontext():
             if writes:
                 self._check_folder(flags.ckpt_path)  # again: another process may have ended since
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
-        """Write the resolved config, which `--config` accepts."""
+        """Write the config with all defaults, which `--config` accepts."""
         if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             write_text(self.folder / CONFIG, self.resolved())
 
@@ -202,7 +196,7 @@ class ModelCLI(LightningCLI):
         self.trainer.strategy.barrier()
 
     def resolved(self) -> str:
-        """Return the config with every default filled in, as YAML; what belongs to one call only is left out."""
+        """Return the config with all defaults filled in, as YAML, without the options of a single call."""
         config = self.config[self.subcommand].clone()
         for key in ("config", "ckpt_path", "weights_only"):
             config.pop(key, None)
@@ -218,7 +212,7 @@ class ModelCLI(LightningCLI):
             raise ValueError(msg)
 
     def _refuse_untrained(self) -> None:
-        """Refuse a fit after which a layer would still be at random, beside weights that were given."""
+        """Refuse a fit after which a layer would still have random weights although the network was given weights."""
         flags = self.config[self.subcommand].trainer
         nothing = 0 in {flags.max_epochs, flags.max_steps, flags.limit_train_batches}
         for module in self.model.modules():
@@ -226,12 +220,6 @@ class ModelCLI(LightningCLI):
             if untrained and (nothing or not any(parameter.requires_grad for parameter in module.parameters())):
                 msg = f"{untrained}; this fit does not train it: give weights that fit, or train the network first"
                 raise ValueError(msg)
-
-    def _start(self) -> None:
-        """Begin with the weights of another checkpoint; the calibration is cleared."""
-        load_weights(self.model, self.config[self.subcommand].start_from)
-        if isinstance(self.model, Detector):
-            self.model.calibrate(self.model.calibration[:0])
 
     def _go_on(self, path: str) -> None:
         """Take the weights of the fit that goes on, if it is the same fit."""
@@ -242,19 +230,17 @@ class ModelCLI(LightningCLI):
 
     def _check_folder(self, ckpt_path: str | None) -> None:
         if (self.folder / DONE).exists():
-            msg = (
-                f"{self.folder} holds a finished model: choose another --trainer.default_root_dir, or delete that "
-                "folder if you no longer need it"
-            )
-            raise FileExistsError(msg)
-        if (self.folder / LAST).exists() and ckpt_path is None:
-            msg = (
-                f"{self.folder} holds an unfinished fit: continue it with --ckpt_path {self.folder / LAST}, choose "
-                "another --trainer.default_root_dir, or delete that folder"
-            )
-            raise FileExistsError(msg)
+            contents = "a finished model: choose another --trainer.default_root_dir, or delete that folder if you no "
+            contents += "longer need it"
+        elif (self.folder / LAST).exists() and ckpt_path is None:
+            contents = f"an unfinished fit: continue it with --ckpt_path {self.folder / LAST}, choose another "
+            contents += "--trainer.default_root_dir, or delete that folder"
+        else:
+            return
+        msg = f"{self.folder} holds {contents}"
+        raise FileExistsError(msg)
 
-    def _check_place(self, ckpt_path: str | None) -> None:
+    def _check_writable(self, ckpt_path: str | None) -> None:
         if self.subcommand == "predict" and not writable(self.folder):
             msg = (
                 f"predict writes into {self.folder}, which cannot be written: give another folder, "
@@ -277,11 +263,7 @@ _PRECISIONS: Final = ("32-true", "16-mixed", "bf16-mixed")
 
 
 def _check_trainer(flags: Namespace) -> None:
-    """Refuse flags that Lightning takes and a fit cannot do with.
-
-    Raises:
-        ValueError: If weights would not be float32, there is no folder, or no batch in a step.
-    """
+    """Refuse flags that Lightning accepts: weights that are not float32, no folder, no batch in a step."""
     if str(flags.precision or 32) not in {*_PRECISIONS, *(name.partition("-")[0] for name in _PRECISIONS)}:
         msg = (
             f"trainer.precision must be one of {', '.join(_PRECISIONS)}, got {flags.precision}: images, attacks and "
@@ -292,13 +274,11 @@ def _check_trainer(flags: Namespace) -> None:
         msg = "trainer.default_root_dir must be the folder of the fit's files, got null"
         raise ValueError(msg)
     folder_of("trainer.default_root_dir", flags.default_root_dir)
-    if flags.accumulate_grad_batches < 1:
-        msg = f"trainer.accumulate_grad_batches must be at least 1, got {flags.accumulate_grad_batches}"
-        raise ValueError(msg)
+    at_least(1, **{"trainer.accumulate_grad_batches": flags.accumulate_grad_batches})
 
 
 def _ignore_intended() -> None:
-    """Ignore Lightning's warnings about what is done here on purpose."""
+    """Ignore Lightning's warnings about what is done here on purpose, and its advertisements."""
     for message in (
         "LightningCLI's args parameter is intended",  # the scripts pass their arguments on
         "Checkpoint directory .* exists and is not empty",  # a stage has one folder
@@ -316,27 +296,14 @@ def _no_advertisement(record: logging.LogRecord) -> bool:
     return "litlogger" not in record.getMessage() and "litmodels" not in record.getMessage()
 
 
-def _checkpoints(*sections: Any) -> list[str]:
-    """Return every value of the config that is the path of a checkpoint."""
-    found = []
-    for section in sections:
-        if isinstance(section, str):
-            found += [section] if section.endswith(".ckpt") else []
-        elif isinstance(section, dict):
-            found += _checkpoints(*section.values())
-        elif hasattr(section, "as_dict"):
-            found += _checkpoints(section.as_dict())
-    return found
-
-
 class Fit(ModelCLI):
-    """ModelCLI without the other commands, for a config in memory: its parser is built in a quarter of the time."""
+    """ModelCLI without the other subcommands, for a config in memory: its parser is built four times as fast."""
 
     _anew = "delete it, and run the pipeline again: the stage begins anew"
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Return the one that there is."""
+        """Return the only subcommand."""
         return {"fit": LightningCLI.subcommands()["fit"]}
 
 
@@ -350,7 +317,7 @@ class ConfigCheck(Fit):
         """Check the trainer's flags, but no paths: earlier stages may still be missing.
 
         Raises:
-            ValueError: If one cannot be used, or would leave no model to the stages that follow.
+            ValueError: If a flag cannot be used, or leaves no model to later stages.
         """
         flags = self.config[self.subcommand].trainer
         _check_trainer(flags)
@@ -372,7 +339,7 @@ class ConfigCheck(Fit):
 
 
 def with_defaults(config: dict[str, Any]) -> Any:
-    """Return the config of a fit with every default filled in.
+    """Return the config of a fit with all defaults filled in.
 
     Raises:
         UsageError: If it is not accepted.

@@ -20,25 +20,9 @@ SALIENCY_PARTS: Final = ("encoder", "selector", "mask")
 ALL_BUT: Final = "all-but-"
 """Before the name of an attack: a detector is trained on all the others of the run."""
 
+CLASSIFIER: Final = "classifier/seed_{seed}"
 SECOND: Final = "classifier/second"
-"""Folder of the classifier of the same family and another seed."""
-
-
-def classifier(seed: int) -> str:
-    """Return the folder of the attacked classifier."""
-    return f"classifier/seed_{seed}"
-
-
-def saliency(part: str) -> str:
-    """Return the folder of the encoder, the selector or the mask."""
-    return f"saliency/{part}"
-
-
-def detector(name: str, attack: str, seed: int) -> str:
-    """Return the folder of a detector that was trained on an attack."""
-    return f"detectors/{name}/{attack}/seed_{seed}"
-
-
-def retrained(name: str, seed: int) -> str:
-    """Return the folder of a detector that was retrained against an attack that sees it."""
-    return f"retrained/{name}/seed_{seed}"
+SALIENCY: Final = "saliency/{part}"
+DETECTOR: Final = "detectors/{name}/{attack}/seed_{seed}"
+RETRAINED: Final = "retrained/{name}/seed_{seed}"
+"""Folders of the stages. The second classifier has the same family and another seed."""

@@ -20,10 +20,7 @@ from saliency.files import read_yaml, write_text
 
 
 def run_pipeline(arguments: list[str]) -> None:
-    """Run the stages that are missing; name each, skip finished ones, go on with an interrupted one.
-
-    Args:
-        arguments: Of `train.py pipeline`.
+    """Run the missing stages by the arguments of `train.py pipeline`; an interrupted one goes on.
 
     Raises:
         UsageError: If the pipeline file or a stage's config is not accepted.
@@ -33,14 +30,14 @@ def run_pipeline(arguments: list[str]) -> None:
     others = [read_settings([*arguments, *first.repetition(number)]) for number in range(1, first.pipelines)]
     console = Console(quiet=is_helper())  # under DDP each rank runs this function
     planned = [(settings, plan(settings)) for settings in [first, *others]]
-    checked = [_check_all(stages) for _, stages in planned]
-    _calm()
-    for (settings, stages), finished in zip(planned, checked, strict=True):
+    finished = [_check_stages(stages) for _, stages in planned]
+    for name in ("lightning.pytorch", "lightning.fabric"):  # their notes on the hardware are the same for each stage
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for (settings, stages), before in zip(planned, finished, strict=True):
         if others:
-            console.print(
-                f"[bold]{escape(settings.run)}[/bold], seeds {settings.seeds}", highlight=False, soft_wrap=True
-            )
-        _run(settings, stages, finished, console)
+            title = f"[bold]{escape(settings.run)}[/bold], seeds {settings.seeds}"
+            console.print(title, highlight=False, soft_wrap=True)
+        _run(settings, stages, before, console)
 
 
 def _run(settings: Settings, stages: list[Stage], finished: list[Stage], console: Console) -> None:
@@ -48,13 +45,13 @@ def _run(settings: Settings, stages: list[Stage], finished: list[Stage], console
     settings.data.setup()
     with alone(Path(settings.run)):
         if finished != _finished(stages):  # another pipeline has ended since they were checked
-            _check_all(stages)
+            _check_stages(stages)
         keep_record(Path(settings.run), settings.data)
-        write_settings(settings)
+        write_text(Path(settings.run) / SETTINGS, settings.resolved)
         for number, stage in enumerate(stages, 1):
             _run_stage(stage, f"[bold][{number}/{len(stages)}][/bold] {stage.name}", console)
-    told = f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {shlex.quote(settings.run)}"
-    console.print(told, highlight=False, markup=False, soft_wrap=True)
+    where = f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {shlex.quote(settings.run)}"
+    console.print(where, highlight=False, markup=False, soft_wrap=True)
 
 
 def _run_stage(stage: Stage, title: str, console: Console) -> None:
@@ -70,21 +67,12 @@ def _run_stage(stage: Stage, title: str, console: Console) -> None:
     console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
 
 
-def write_settings(settings: Settings) -> None:
-    """Write the resolved pipeline file into the run folder, atomically."""
-    write_text(Path(settings.run) / SETTINGS, settings.resolved)
-
-
 def _finished(stages: list[Stage]) -> list[Stage]:
     return [stage for stage in stages if stage.model.exists()]
 
 
-def _check_all(stages: list[Stage]) -> list[Stage]:
-    """Parse every stage's config; compare it, and the weights that it names, with what a stage was started with.
-
-    Returns:
-        The stages that were finished before.
-    """
+def _check_stages(stages: list[Stage]) -> list[Stage]:
+    """Refuse a stage whose config, or a file of weights in it, is not what it was started with; return the finished."""
     finished = _finished(stages)
     for stage in stages:
         planned, path = _planned(stage), stage.folder / CONFIG
@@ -94,8 +82,7 @@ def _check_all(stages: list[Stage]) -> list[Stage]:
         if differs:
             msg = (
                 f"{stage.folder} was started with another config ({differs.key} was {differs.first}, now "
-                f"{differs.second}): choose another --run, or delete that "
-                "folder and those of the stages after it"
+                f"{differs.second}): choose another --run, or delete that folder and those of the stages after it"
             )
             raise ValueError(msg)
         check_weights(stage.folder)
@@ -108,9 +95,3 @@ def _planned(stage: Stage) -> Any:
     except UsageError as error:
         msg = f"stage {stage.name}: {error}"
         raise UsageError(msg) from error
-
-
-def _calm() -> None:
-    """Keep Lightning's notes on the hardware, the same for each stage, out of the list of stages."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -101,7 +101,7 @@ class Run:
 
     def classifier_path(self, seed: int) -> Path:
         """Return where the finished classifier of a seed lies."""
-        return self.folder / layout.classifier(seed) / layout.DONE
+        return self.folder / layout.CLASSIFIER.format(seed=seed) / layout.DONE
 
     def second_path(self) -> Path:
         """Return where the finished second classifier lies."""
@@ -109,15 +109,15 @@ class Run:
 
     def saliency_path(self, part: str) -> Path:
         """Return where the finished encoder, selector or mask lies."""
-        return self.folder / layout.saliency(part) / layout.DONE
+        return self.folder / layout.SALIENCY.format(part=part) / layout.DONE
 
     def detector_path(self, name: str, attack: str, seed: int) -> Path:
         """Return where a finished detector lies."""
-        return self.folder / layout.detector(name, attack, seed) / layout.DONE
+        return self.folder / layout.DETECTOR.format(name=name, attack=attack, seed=seed) / layout.DONE
 
     def retrained_path(self, name: str, seed: int) -> Path:
         """Return where a retrained detector lies."""
-        return self.folder / layout.retrained(name, seed) / layout.DONE
+        return self.folder / layout.RETRAINED.format(name=name, seed=seed) / layout.DONE
 
     def finished(self) -> list[Path]:
         """Return the checkpoints of all finished stages, in the order in which they run."""

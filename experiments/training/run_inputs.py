@@ -2,7 +2,7 @@
 
 import operator
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +11,7 @@ import yaml
 from data import ImageData
 from data.store.identity import of_file, of_tensor
 from experiments.errors import UsageError
+from experiments.training.sections import texts
 from saliency.files import read_yaml, write_text
 
 DATA_RECORD: Final = "data.yaml"
@@ -74,7 +75,8 @@ def keep_weights(folder: Path, model: dict[str, Any]) -> None:
         folder: Of the stage.
         model: The section `model` of its config.
     """
-    digests = {path: of_file(Path(path)) for path in _weights(model)}
+    files = [text for key, text in texts(model) if key == "weights" and Path(text).is_file()]
+    digests = {file: of_file(Path(file)) for file in files}
     if digests:
         write_text(folder / WEIGHTS_RECORD, yaml.safe_dump(digests))
 
@@ -95,18 +97,6 @@ def check_weights(folder: Path) -> None:
                 "that folder and those of the stages after it"
             )
             raise ValueError(msg)
-
-
-def _weights(section: Any, key: str = "") -> Iterator[str]:
-    """Give the files that a section names under the key weights, at any depth."""
-    if isinstance(section, dict):
-        for name, value in section.items():
-            yield from _weights(value, name)
-    elif isinstance(section, list):
-        for value in section:
-            yield from _weights(value)
-    elif key == "weights" and isinstance(section, str) and Path(section).is_file():
-        yield section
 
 
 class Difference(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, Final
 from attacks.checks import at_least
 from experiments.refusals import CLASS_KEYS
 from experiments.training.layout import ALL_BUT, SALIENCY_PARTS
-from experiments.training.user_classes import imported, user_classes
+from experiments.training.sections import imported, user_classes
 
 _ENTRY_KEYS: Final = ("model", "data", "trainer")
 

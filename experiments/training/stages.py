@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from experiments.training import layout
 from experiments.training.overrides import callbacks_of, merge
+from experiments.training.sections import imported, user_classes
 from experiments.training.settings import Settings
-from experiments.training.user_classes import imported, user_classes
 
 _ROUNDS: Final = 10
 """Epochs of a retraining in the paper, where the file gives no max_epochs."""
@@ -41,23 +41,22 @@ def plan(settings: Settings) -> list[Stage]:
     """Return all stages in the order in which they run."""
     sections, first = settings.sections, settings.seeds[0]
     images: dict[str, Any] = {"shape": list(settings.data.shape), "classes": settings.data.classes}
-    stages = [_stage(settings, layout.classifier(first), sections["classifier"], images, first)]
+    stages = [_stage(settings, layout.CLASSIFIER.format(seed=first), sections["classifier"], images, first)]
     parts = {**images, "classifier": str(stages[-1].model)}
     for name in layout.SALIENCY_PARTS if sections["saliency"] else ():
         entry = sections["saliency"][name]
         if name == "mask":
             entry = _with_panel(entry, next(iter(sections["attacks"].values())))
-        stages.append(_stage(settings, layout.saliency(name), entry, parts, first))
+        stages.append(_stage(settings, layout.SALIENCY.format(part=name), entry, parts, first))
         parts[name] = str(stages[-1].model)
     if "mask" in parts:
         parts["saliency"] = parts["mask"]
     for name, entry in settings.detectors.items():
         for attack in settings.train_on:
             pairs = _pairs("data.AdversarialData", parts, settings.training_attack(attack), store=settings.store)
-            stages += [
-                _stage(settings, layout.detector(name, attack, seed), entry, parts, seed, pairs)
-                for seed in settings.seeds
-            ]
+            for seed in settings.seeds:
+                folder = layout.DETECTOR.format(name=name, attack=attack, seed=seed)
+                stages.append(_stage(settings, folder, entry, parts, seed, pairs))
     stages.append(_stage(settings, layout.SECOND, sections["classifier"], images, first + 1))
     return [*stages, *_retrained(settings, parts)]
 
@@ -78,8 +77,8 @@ def _retrained(settings: Settings, parts: Mapping[str, Any]) -> list[Stage]:
             "trainer": merge(merge({"max_epochs": _ROUNDS}, settings.sections["trainer"]), options.trainer or {}),
         }
         for seed in settings.seeds:
-            start = layout.detector(name, options.start or settings.train_on[0], seed)
-            stage = _stage(settings, layout.retrained(name, seed), entry, parts, seed, pairs)
+            start = layout.DETECTOR.format(name=name, attack=options.start or settings.train_on[0], seed=seed)
+            stage = _stage(settings, layout.RETRAINED.format(name=name, seed=seed), entry, parts, seed, pairs)
             stage.config["start_from"] = str(Path(settings.run, start, layout.DONE))
             stages.append(stage)
     return stages

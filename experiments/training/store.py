@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 from rich.console import Console
 
@@ -14,10 +15,7 @@ _DAY = 86400
 
 
 def run_store(arguments: list[str]) -> None:
-    """List a store's sets, or delete some of them.
-
-    Args:
-        arguments: Of `train.py store`.
+    """List a store's sets, or delete some of them, by the arguments of `train.py store`.
 
     Raises:
         UsageError: If they are not accepted.
@@ -36,23 +34,19 @@ def run_store(arguments: list[str]) -> None:
     if options.unused_days is not None and options.unused_days < 0:
         msg = f"argument --unused_days: must be at least 0, got {options.unused_days:g}"
         raise UsageError(msg)
-    store, console = Store(options.folder), Console()
+    store = Store(options.folder)
+    show = partial(Console().print, highlight=False, markup=False, soft_wrap=True)
     gone = list({entry.folder: entry for entry in map(store.find, options.prune)}.values())
     if options.unused_days is not None:
         limit = time.time() - options.unused_days * _DAY
         gone += [entry for entry in store.entries() if entry.used < limit and entry not in gone]
     for entry in gone:
         store.remove(entry)
-        console.print(f"deleted {entry.name}, {_size(entry.size)}", highlight=False, markup=False)
+        show(f"deleted {entry.name}, {_size(entry.size)}")
     entries = store.entries()
     for entry in entries:
-        console.print(_lines(entry), highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        shown(f"{store.folder}: {len(entries)} sets, {_size(sum(e.size for e in entries))}"),
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+        show(_lines(entry))
+    show(shown(f"{store.folder}: {len(entries)} sets, {_size(sum(entry.size for entry in entries))}"))
 
 
 def _lines(entry: Entry) -> str:
@@ -68,9 +62,5 @@ def _lines(entry: Entry) -> str:
 
 
 def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004 - SI units
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
+    power = min(max(len(str(count)) - 1, 0) // 3, 4)
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"

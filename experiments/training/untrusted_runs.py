@@ -1,4 +1,4 @@
-"""What evaluating a run that somebody else made may do: run no code of theirs, and touch nothing outside its folder."""
+"""Runs that somebody else made: evaluating one runs none of their code, and touches nothing outside its folder."""
 
 import os
 import site
@@ -25,18 +25,14 @@ _INSTALLED: Final = tuple(
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     )
 )
-"""Where the code lies that a run may name: this project's packages, installed packages, and Python's own."""
+"""Folders of the code that a run may name: this project's packages, installed packages, and Python's own."""
 
 
 class _Installed(MetaPathFinder):
-    """Refuses to import what lies elsewhere: in the current folder, beside the scripts, in PYTHONPATH.
-
-    Attributes:
-        refused: Names of the modules.
-    """
+    """Refuses to import what lies elsewhere: in the current folder, beside the scripts, in PYTHONPATH."""
 
     def __init__(self) -> None:
-        self.refused: list[str] = []
+        self.refused: list[str] = []  # names of modules
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -47,16 +43,12 @@ class _Installed(MetaPathFinder):
             ImportError: If its code would come from elsewhere.
         """
         spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and not all(map(_is_installed, _places(spec))):
+        places = () if spec is None else (spec.origin,) if spec.origin else spec.submodule_search_locations or ()
+        if not all(map(_is_installed, places)):
             self.refused.append(fullname)
             msg = f"{fullname} is not part of this project, and not installed"
             raise ImportError(msg)
         return None
-
-
-def _places(spec: ModuleSpec) -> list[str]:
-    """Return the file of a module, or the folders of a package without one."""
-    return [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
 
 
 def _is_installed(place: str) -> bool:
@@ -66,15 +58,12 @@ def _is_installed(place: str) -> bool:
 
 @contextmanager
 def installed_code_only(run: Path) -> Iterator[None]:
-    """Let only installed code, and what is imported already, be imported while a run's settings are read.
+    """Let only installed code be imported while the settings of a run folder are read, beside what is imported already.
 
     Every import is checked, not the names in the file: there are many ways in which a config leads to one.
 
-    Args:
-        run: The run folder, for the message.
-
     Raises:
-        ValueError: If a module was refused.
+        ValueError: If a module was refused; names the run and the module.
     """
     finder = _Installed()
     sys.meta_path.insert(0, finder)
@@ -94,19 +83,16 @@ def installed_code_only(run: Path) -> Iterator[None]:
 
 
 def refuse_other_settings(path: Path) -> None:
-    """Refuse settings that have another file of settings read, which could lie anywhere.
-
-    Args:
-        path: The settings of a run.
+    """Refuse a run's file of settings that has another file read, which could lie anywhere.
 
     Raises:
-        ValueError: If they do.
+        ValueError: If it does.
     """
-    found = read_yaml(path)
-    if isinstance(found, dict) and "config" in found:
+    settings = read_yaml(path)
+    if isinstance(settings, dict) and "config" in settings:
         msg = (
-            f"{path} names another file of settings ({found['config']}), which was not read: remove the key config if "
-            "this run is yours, or add --trust if you trust whoever made it"
+            f"{path} names another file of settings ({settings['config']}), which was not read: remove the key config "
+            "if this run is yours, or add --trust if you trust whoever made it"
         )
         raise ValueError(msg)
 
@@ -114,8 +100,7 @@ def refuse_other_settings(path: Path) -> None:
 def refuse_links_out(run: Path) -> None:
     """Refuse a run folder with links that lead out of it: an evaluation would read, write or delete there.
 
-    Args:
-        run: The run folder; may itself be a link.
+    The folder itself may be a link.
 
     Raises:
         ValueError: If there is one; names it.
@@ -128,5 +113,5 @@ def refuse_links_out(run: Path) -> None:
 
 
 def is_within(path: Path, folder: Path) -> bool:
-    """Tell whether a path lies in a folder, with all links followed."""
+    """Return whether a path lies in a folder, with all links followed."""
     return path.resolve().is_relative_to(folder.resolve())

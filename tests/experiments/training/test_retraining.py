@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from attacks import Alternating
 from data import Images, Pairs
 from data.pairs import paired
 from detectors import ID, SMD, SPD, Classifier, load
-from experiments.training.callbacks import counts, shares
+from experiments.training.callbacks import RoundMetrics, counts
 from experiments.training.run_folder import Run
 from experiments.training.settings import read_settings
 from experiments.training.stages import plan
@@ -361,20 +362,26 @@ def made_up(count: int, seed: int) -> tuple[Pairs, torch.Tensor]:
     return pairs, torch.randn(2 * count, generator=generator)
 
 
-def test_shares_of_unequal_ranks_are_those_of_all_images_together():
+def test_counts_of_unequal_ranks_add_up_to_the_shares_of_all_images_together():
     classifier = Classifier((1, 28, 28), 10, widths=(4,)).eval()
     (few, few_scores), (many, many_scores) = made_up(3, 0), made_up(40, 1)
     ranks = [counts(few, few_scores, classifier, 0.2), counts(many, many_scores, classifier, 0.2)]
-    found = shares({name: float(sum(rank[name] for rank in ranks)) for name in ranks[0]})
+    shares = {name: first / of for name, (first, of) in ((name, ranks[0][name] + ranks[1][name]) for name in ranks[0])}
     clean = torch.cat([few_scores[:3], many_scores[:40]])
     attacked = torch.cat([few_scores[3:], many_scores[40:]])
     won = torch.cat([few.successful[:3], many.successful[:40]])
-    told = (clean <= 0).float().mean() + (attacked > 0).float().mean()
-    assert found["detector_accuracy"] == pytest.approx(told.item() / 2)
-    assert found["sr_at_5"] == pytest.approx((won & (attacked <= 0.2)).float().mean().item())
-    assert found["clean_false_positive_rate"] == pytest.approx((clean > 0.2).float().mean().item())
+    accuracy = ((clean <= 0).float().mean() + (attacked > 0).float().mean()) / 2
+    assert shares["detector_accuracy"].item() == pytest.approx(accuracy.item())
+    assert shares["sr_at_5"].item() == pytest.approx((won & (attacked <= 0.2)).float().mean().item())
+    assert shares["clean_false_positive_rate"].item() == pytest.approx((clean > 0.2).float().mean().item())
 
 
 def test_where_nothing_was_right_before_there_is_no_success_rate():
-    total = {"images": 4.0, "right": 0.0, "told": 4.0, "right_before": 0.0, "evaded": 0.0, "rejected": 1.0}
-    assert set(shares(total)) == {"classifier_accuracy_under_attack", "detector_accuracy", "clean_false_positive_rate"}
+    classifier = Classifier((1, 28, 28), 10, widths=(4,)).eval()
+    pairs, scores = made_up(4, 0)
+    pairs = pairs._replace(successful=torch.zeros(8, dtype=torch.bool), failed=torch.zeros(8, dtype=torch.bool))
+    metrics, logged = RoundMetrics(), {}
+    metrics._counts = counts(pairs, scores, classifier, 0.2)
+    one_rank = SimpleNamespace(strategy=SimpleNamespace(reduce=lambda tensor, reduce_op: tensor))  # noqa: ARG005
+    metrics.on_validation_epoch_end(one_rank, SimpleNamespace(log_dict=lambda shares, **_: logged.update(shares)))
+    assert set(logged) == SCALARS - {"round/sr_at_5"}

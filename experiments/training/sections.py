@@ -1,7 +1,7 @@
-"""Classes of the user's own, which a pipeline file names by their paths, and the modules that define them."""
+"""Sections of a config: the texts in them, and the user's own classes that they name."""
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 _KNOWN: Final = ("attacks", "data", "detectors", "experiments", "lightning", "saliency", "torch", "torchvision")
@@ -39,12 +39,19 @@ def import_modules(names: Iterable[str]) -> None:
             raise ValueError(msg) from error
 
 
-def user_classes(section: Any) -> list[str]:
-    """Return the paths of the user's own classes and networks that a section names at any depth, sorted."""
-    if isinstance(section, list):
-        return sorted({path for value in section for path in user_classes(value)})
-    if not isinstance(section, Mapping):
-        return []
-    named = [section[key] for key in ("class_path", "network") if isinstance(section.get(key), str)]
-    own = {path for path in named if "." in path and path.partition(".")[0] not in _KNOWN}
-    return sorted(own | set(user_classes(list(section.values()))))
+def texts(section: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Give every text in a section at any depth, after its key; the key is empty for members of a list."""
+    if isinstance(section, Mapping):
+        for name, value in section.items():
+            yield from texts(value, name)
+    elif isinstance(section, list):
+        for value in section:
+            yield from texts(value)
+    elif isinstance(section, str):
+        yield key, section
+
+
+def user_classes(sections: Any) -> list[str]:
+    """Return the paths of the user's own classes and networks that sections name, sorted."""
+    named = {text for key, text in texts(sections) if key in {"class_path", "network"} and "." in text}
+    return sorted(path for path in named if path.partition(".")[0] not in _KNOWN)
