@@ -1,17 +1,20 @@
-"""Two processes do not write into one folder: the second is told who is at work."""
+"""One process at a time writes into a folder; a log that cannot be written is named."""
 
 import errno
+import logging
 import os
 import signal
 import socket
+import threading
 import time
 from contextlib import contextmanager
 
 import pytest
 from filelock import FileLock
+from tensorboard.compat.tensorflow_stub.io.gfile import LocalFileSystem
 
 import train
-from experiments.training.folder_access import alone
+from experiments.training.folder_access import alone, named_log
 from tests.experiments.conftest import pipeline_file
 from tests.forked import forked
 
@@ -133,3 +136,31 @@ def test_a_pipeline_does_not_take_over_what_another_finished_meanwhile_otherwise
     assert status == 1
     assert "seed_0 was started with another config (seed_everything was 77, now 0)" in capsys.readouterr().err
     assert not (folder / "pipeline.yaml").exists()
+
+
+@pytest.mark.parametrize("written", [LocalFileSystem, "lightning.pytorch.core.saving.yaml.dump"])
+def test_a_log_that_cannot_be_written_is_named_without_a_traceback(fit, capsys, monkeypatch, written):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*((written, "_write") if written is LocalFileSystem else (written,)), fail)
+    assert fit() == 1
+    told = capsys.readouterr().err
+    assert "out/events.out.tfevents.* could not be written (No space left on device)" in told
+    assert "Traceback" not in told
+
+
+def test_what_fails_in_another_thread_is_shown_as_ever(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(threading, "excepthook", seen.append)
+    with named_log(tmp_path):
+        thread = threading.Thread(target=logging.getLogger("x").setLevel, args=("no level",))
+        thread.start()
+        thread.join()
+    assert [type(failure.exc_value) for failure in seen] == [ValueError]
+    assert threading.excepthook == seen.append
+
+
+def test_errors_of_other_files_are_left_as_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError), named_log(tmp_path):
+        (tmp_path / "none").read_text()

@@ -26,6 +26,7 @@ from saliency import Encoder, SaliencyModel, Selector
 from saliency.checkpoints import save
 from tests.experiments.conftest import pipeline_file
 from tests.experiments.ranks import ends, started, stop
+from tests.experiments.training.test_pipeline import same, weights
 from tests.forked import forked
 
 ALTERNATING = {"class_path": "attacks.Alternating", "init_args": {"step_size": 0.02, "epsilon": 0.1}}
@@ -91,15 +92,6 @@ def start(path: str, *options: str) -> subprocess.Popen:
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     command = [sys.executable, str(root / "train.py"), "fit", "--config", path, *options]
     return subprocess.Popen(command, env=one_thread, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
-
-
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)["state_dict"]
-
-
-def same(first: Path, second: Path) -> bool:
-    a, b = weights(first), weights(second)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def rounds(folder: Path) -> dict[str, list[float]]:
@@ -279,6 +271,16 @@ def test_stages_of_a_pipeline_retrain_each_detector_and_seed_from_its_own(tmp_pa
     assert last["trainer"]["max_epochs"] == 10
 
 
+def test_a_run_finds_all_its_finished_stages_in_the_order_in_which_they_ran(tmp_path):
+    changes = {"seeds": [3, 0], "train_on": ["none", "fgsm"], "retrain": {"attack": ALTERNATING, "detectors": ["spd"]}}
+    settings = read_settings(["--config", str(pipeline_file(tmp_path, tmp_path / "run", **changes))])
+    for stage in plan(settings):
+        stage.folder.mkdir(parents=True)
+        stage.model.touch()
+    (tmp_path / "run/pipeline.yaml").write_text(settings.resolved)
+    assert Run(tmp_path / "run").finished() == [stage.model for stage in plan(settings)]
+
+
 def test_options_of_the_section_and_of_all_stages_reach_the_retraining(tmp_path):
     retrain = {**RETRAIN, "data": {"init_args": {"batch_size": 7}}}
     path = str(pipeline_file(tmp_path, tmp_path / "run", retrain=retrain))
@@ -321,7 +323,6 @@ def test_a_run_holds_its_retrained_detectors(finished, tmp_path, capsys):
         assert isinstance(detector, kind)
         assert len(detector.calibration) == 60
         assert not same(run.retrained_path(name, 0), run.detector_path(name, "fgsm", 0))
-        assert run.retrained_path(name, 0) in run.finished()
     again = copy.rename(tmp_path / "moved")
     assert train.main(["pipeline", "--config", str(again / "pipeline.yaml"), "--run", str(again)]) == 0
     assert capsys.readouterr().out.count("done already") == 9

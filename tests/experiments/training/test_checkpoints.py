@@ -1,12 +1,15 @@
-"""A fit goes on from its own last.ckpt; another file, or another config, is told before anything is written."""
+"""A fit goes on from its own last.ckpt; another file or config is refused before anything is written."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.plugins import AsyncCheckpointIO, TorchCheckpointIO
 
 import train
 from detectors import load
+from experiments.training.checkpoints import AtomicCheckpoints, atomic
 from saliency.checkpoints import save
 from tests.experiments.conftest import SMALL_FIT
 from tests.saliency.helpers import same, snapshot
@@ -201,3 +204,62 @@ def test_an_error_of_the_fit_itself_is_not_laid_to_the_checkpoint(unfinished, go
     monkeypatch.setattr("detectors.Classifier.training_step", lambda *_: {}["a bug"])
     with pytest.raises(KeyError, match="a bug"):
         go_on()
+
+
+class Own(TorchCheckpointIO):
+    """A user's own plugin."""
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Return a function that lets the writing of a file of that name fail from then on."""
+    replace = Path.replace
+
+    def fill(name):
+        def fail(path, target):
+            if Path(target).name == name:
+                raise OSError(28, "No space left on device")
+            return replace(path, target)
+
+        monkeypatch.setattr(Path, "replace", fail)
+
+    return fill
+
+
+def test_lightning_s_way_of_writing_is_replaced_and_a_users_own_is_not():
+    own, around = Own(), AsyncCheckpointIO(Own())
+    assert isinstance(atomic(TorchCheckpointIO()), AtomicCheckpoints)
+    assert isinstance(atomic(AsyncCheckpointIO(TorchCheckpointIO())).checkpoint_io, AtomicCheckpoints)
+    assert atomic(own) is own
+    assert atomic(around).checkpoint_io is around.checkpoint_io
+
+
+def test_a_checkpoint_of_another_machine_is_left_to_lightning():
+    AtomicCheckpoints().save_checkpoint({"a": 1}, "memory://folder/last.ckpt")
+    assert AtomicCheckpoints().load_checkpoint("memory://folder/last.ckpt", weights_only=True) == {"a": 1}
+
+
+def test_a_disk_that_is_full_at_the_second_epoch_leaves_the_first_from_which_the_fit_goes_on(
+    fit, full_disk, tmp_path, capsys, monkeypatch
+):
+    assert fit("--trainer.max_epochs", "2", "--trainer.default_root_dir", "never_full") == 0
+    assert fit() == 0
+    (tmp_path / "out/model.ckpt").unlink()
+    before = (tmp_path / "out/last.ckpt").read_bytes()
+    full_disk("last.ckpt")
+    further = ["--trainer.max_epochs", "2", "--ckpt_path", "out/last.ckpt"]
+    assert fit(*further) == 1
+    assert "out/last.ckpt could not be written (No space left on device)" in capsys.readouterr().err
+    assert (tmp_path / "out/last.ckpt").read_bytes() == before
+    assert not list((tmp_path / "out").glob("*.tmp"))
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert fit(*further) == 0
+    assert same(load(tmp_path / "out/model.ckpt"), snapshot(load(tmp_path / "never_full/model.ckpt")))
+
+
+def test_a_checkpoint_written_in_the_background_is_whole_too(fit, full_disk, tmp_path, capsys):
+    full_disk("last.ckpt")
+    assert fit("--trainer.plugins", "lightning.pytorch.plugins.AsyncCheckpointIO") == 1
+    assert "out/last.ckpt could not be written" in capsys.readouterr().err
+    assert not (tmp_path / "out/last.ckpt").exists()
