@@ -1,4 +1,4 @@
-"""Callbacks of a fit: the shares of a retraining round, the file of predictions, the panel of maps."""
+"""Callbacks of a fit: metrics of a retraining round, a file of predictions, a panel of maps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,7 +127,7 @@ class PredictionFile(BasePredictionWriter):
 
 
 _SHOWN_SIZE = 96
-"""Small images are enlarged to at least so many pixels, without smoothing."""
+"""Small images are enlarged by a whole factor, to at most so many pixels, without smoothing."""
 
 
 class MapPanel(lightning.Callback):
@@ -160,7 +160,7 @@ def map_grid(saliency: SaliencyModel, images: Tensor, attack: Attack) -> Tensor:
     """Return a picture (3, height, width) in [0, 1]: clean images, their maps, adversarial images, their maps.
 
     Args:
-        saliency: In any mode; left as it was.
+        saliency: In any mode, which is kept.
         images: (N, C, H, W) in [0, 1], clean.
         attack: Called on the saliency model's classifier.
     """

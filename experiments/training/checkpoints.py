@@ -45,11 +45,7 @@ def atomic(plugin: CheckpointIO) -> CheckpointIO:
 
 
 class Continuation(lightning.Callback):
-    """Keeps the config of a fit in its checkpoints, and refuses the optimisers of another module.
-
-    Args:
-        config: As YAML.
-    """
+    """Keeps the config of a fit, as YAML, in its checkpoints, and refuses the optimisers of another module."""
 
     def __init__(self, config: str) -> None:
         self.config = config
@@ -77,7 +73,7 @@ class Continuation(lightning.Callback):
         """Refuse the state of other optimisers than those of the module.
 
         Raises:
-            ValueError: If their number or their settings are others.
+            ValueError: If their number or their settings differ.
         """
         path = trainer.ckpt_path
         if path is None:
@@ -97,11 +93,11 @@ class Continuation(lightning.Callback):
 def check_continuation(
     contents: dict[str, Any], path: Path, planned: dict[str, Any], with_defaults: Callable[[dict[str, Any]], Any]
 ) -> None:
-    """Refuse to go on from a checkpoint that this fit did not write.
+    """Refuse to continue from a checkpoint that another fit wrote.
 
     Args:
-        contents: Of the checkpoint.
-        path: Of the checkpoint.
+        contents: What the checkpoint at the path holds.
+        path: For the messages, and to look for a config beside it.
         planned: The config of the fit that shall go on, with its defaults.
         with_defaults: Fills the defaults into a config.
 

@@ -1,4 +1,4 @@
-"""One model: a LightningCLI for fit, validate, test and predict, and the files that a fit leaves."""
+"""`train.py` for one model: fit, validate, test and predict, and the files that a fit leaves."""
 
 import logging
 import warnings
@@ -44,10 +44,8 @@ _DESCRIPTION = (
 class ModelCLI(LightningCLI):
     """LightningCLI whose fits leave `last.ckpt`, `model.ckpt`, `config.yaml` and TensorBoard's log in one folder.
 
-    The folder is `trainer.default_root_dir`. A detector is calibrated before it is saved.
-
-    Args:
-        args: As on the command line, or a nested dict.
+    The folder is `trainer.default_root_dir`. A detector is calibrated before it is saved. Options come as on the
+    command line, or as a nested dict.
     """
 
     _anew = "delete it, and begin the fit anew, without --ckpt_path"
@@ -222,7 +220,7 @@ class ModelCLI(LightningCLI):
                 raise ValueError(msg)
 
     def _go_on(self, path: str) -> None:
-        """Take the weights of the fit that goes on, if it is the same fit."""
+        """Load the weights of the fit that goes on, if it is the same fit."""
         contents = read(path, self._anew)
         check_continuation(contents, Path(path), yaml.safe_load(self.resolved()), with_defaults)
         put_weights(self.model, contents, path)

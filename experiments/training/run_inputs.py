@@ -69,12 +69,7 @@ def _record(data: ImageData) -> dict[str, Any]:
 
 
 def keep_weights(folder: Path, model: dict[str, Any]) -> None:
-    """Write into a stage's folder which files of weights its model was built from, if any.
-
-    Args:
-        folder: Of the stage.
-        model: The section `model` of its config.
-    """
+    """Write into a stage's folder which files of weights the section `model` of its config names, if any."""
     files = [text for key, text in texts(model) if key == "weights" and Path(text).is_file()]
     digests = {file: of_file(Path(file)) for file in files}
     if digests:
@@ -110,14 +105,7 @@ class Difference(NamedTuple):
 def difference(
     first: object, second: object, key: str = "", same: Callable[[object, object], bool] = operator.eq
 ) -> Difference | None:
-    """Return the first key whose values differ; None if there is none.
-
-    Args:
-        first: A config, or a part of one.
-        second: Another.
-        key: Where both stand, dotted.
-        same: Whether two values are the same.
-    """
+    """Return the first difference of two configs, or of their parts at a dotted key; None if there is none."""
     if isinstance(first, dict) and isinstance(second, dict):
         keys = {name: f"{key}.{name}" if key else name for name in first | second}
         results = (difference(first.get(name), second.get(name), path, same) for name, path in keys.items())
@@ -135,7 +123,7 @@ def changed(
     """Return where a fit's config computes something else than the one it was started with; None if nowhere.
 
     Configs from before an argument existed count as having its default. The folder of the fit may have moved, together
-    with what the config names beside it.
+    with the files beside it that the config names.
 
     Args:
         started: The config that the fit was started with. It is compared only: no class that it names is imported.
@@ -179,7 +167,7 @@ def _folder(config: Any) -> str:
 
 
 def _same(first_folder: str, second_folder: str) -> Callable[[object, object], bool]:
-    """Return a comparison of two values: they are equal, or paths of the same place as seen from each fit's folder."""
+    """Return a comparison: values are the same if they are equal, or paths that are equal relative to the folders."""
 
     def same(first: object, second: object) -> bool:
         if not (isinstance(first, str) and isinstance(second, str) and os.sep in first and os.sep in second):

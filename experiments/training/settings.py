@@ -50,17 +50,14 @@ class Settings:
     """A pipeline file, checked.
 
     Attributes:
-        run: The run folder.
         seeds: Seeds of the detectors; the first one is also that of classifier and saliency model.
         pipelines: How many whole pipelines are trained, each in a run folder and with seeds of its own.
-        data: The image data module.
-        attacks: Attacks by name.
         train_on: Names of the attacks that detectors are trained on; `all-but-<name>` is all the others together.
-        detectors: Entries of the detectors by name.
+        detectors: Their entries by name: plain dicts with the keys model, data and trainer.
         store: Folder of the adversarial sets; None: they are made on the fly.
         retrain: How detectors are retrained; None: they are not.
-        sections: Everything as plain nested dicts, as the file has it.
-        resolved: Everything as YAML with all defaults filled in.
+        sections: The whole file as plain nested dicts.
+        resolved: The whole file as YAML with all defaults filled in.
     """
 
     run: str
@@ -76,14 +73,14 @@ class Settings:
     resolved: str
 
     def repetition(self, number: int) -> list[str]:
-        """Return the options of the whole pipeline of a number from 1 on: its run folder and its seeds."""
+        """Return the options of whole pipeline number 1, 2, ... after this one: its run folder and its seeds."""
         run = Path(self.run)
         run = run if run.name not in {"", ".."} else run.resolve()  # `--run .` has no name to append to
         seeds = [seed + _APART * number for seed in self.seeds]
         return ["--run", f"{run}_{number}", "--seeds", str(seeds), "--pipelines", "1"]
 
     def training_attack(self, trained_on: str) -> dict[str, Any]:
-        """Return the attack that makes a detector's training images, as a config, for a name in `train_on`."""
+        """Return the config of the attack that makes a detector's training images; `trained_on` is in `train_on`."""
         sections: dict[str, Any] = self.sections["attacks"]
         other = left_out(trained_on, sections)
         if other is None:
@@ -93,26 +90,18 @@ class Settings:
 
 
 def left_out(trained_on: str | None, attacks: Collection[str]) -> str | None:
-    """Return the name of the one attack that a detector was not trained on, if trained on all others; else None.
-
-    Args:
-        trained_on: A name in `train_on`; None: the detector was not trained.
-        attacks: Names of the run's attacks.
-    """
+    """Return the attack whose name follows `all-but-` in what a detector was trained on; None if it is no such name."""
     if trained_on is None or trained_on in attacks or not trained_on.startswith(ALL_BUT):
         return None
     return trained_on.removeprefix(ALL_BUT)
 
 
 def read_settings(arguments: list[str]) -> Settings:
-    """Return the settings that `--config FILE` and the options after it describe.
+    """Return the settings that the arguments of `train.py pipeline` describe: `--config FILE` and options after it.
 
     Options for a section without types of its own, as `--detectors.spd.trainer.max_epochs 3`, change that value and
     leave the rest of the file; those of `--trainer` hold for every stage, over what its entry says. The user's own
-    classes are imported, so that the loader of checkpoints knows them.
-
-    Args:
-        arguments: As on the command line of `train.py pipeline`.
+    classes are imported: the loader of checkpoints then knows them.
 
     Raises:
         UsageError: If a key is unknown or a value is of another type.
@@ -157,7 +146,7 @@ def read_settings(arguments: list[str]) -> Settings:
 
 
 def _print(parser: Parser, config: Namespace, flags: str) -> NoReturn:
-    """Print the config, which has the values given below untyped sections as well, and exit."""
+    """Print the config with the values given below untyped sections, and exit."""
     known = {"skip_default": False, "skip_unset": False}
     chosen = dict.fromkeys(filter(None, flags.split(",")), True)
     unknown = sorted(chosen.keys() - known)

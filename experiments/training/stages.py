@@ -97,7 +97,7 @@ def _stage(
     seed: int,
     pairs: Mapping[str, Any] | None = None,
 ) -> Stage:
-    """Return a stage; with `pairs`, a data module that lacks its images, its data are pairs of them."""
+    """Return a stage. With `pairs`, a data module that lacks its images, the stage's data are pairs of the images."""
     sections, folder = settings.sections, Path(settings.run) / name
     data = merge(sections["data"], entry.get("data") or {})
     if pairs is not None:
@@ -114,7 +114,7 @@ def _stage(
 
 
 def _filled(model: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the model's config with those parts that its class takes and the file does not give."""
+    """Return the model's config with the parts that its class takes and the file does not give."""
     accepted = inspect.signature(imported(model["class_path"])).parameters
     filled = {name: value for name, value in parts.items() if name in accepted}
     return merge(model, {"init_args": merge(filled, model.get("init_args") or {})})

@@ -37,11 +37,7 @@ class _Installed(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Leave a module to the other finders.
-
-        Raises:
-            ImportError: If its code would come from elsewhere.
-        """
+        """Leave a module to the other finders, unless its code would come from elsewhere."""
         spec = PathFinder.find_spec(fullname, path, target)
         places = () if spec is None else (spec.origin,) if spec.origin else spec.submodule_search_locations or ()
         if not all(map(_is_installed, places)):
