@@ -204,7 +204,7 @@ def explained(study: Study) -> Explained:
         classifier: nn.Module = study.classifier
         check_classifier("the run's classifier", classifier, images[:1], study.data.classes)
     else:
-        classifier = own_classifier(study, given, images[:1], classes)
+        classifier = own_classifier(given, study.device, images[:1], classes)
     found = Explained(
         study=study,
         classifier=classifier,

@@ -1,19 +1,17 @@
-"""The saliency maps of a run under evaluation: learnt ones and Jacobians, and how far apart two of them are."""
+"""The saliency maps of a run under evaluation, learnt ones and Jacobians, and their distances."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from attacks.guard import evaluation_mode
+from experiments.study.batches import in_batches
 from experiments.study.study import Study
 from saliency import SaliencyModel, jacobian
 from saliency.similarity import windowed
-
-_BATCH: Final = 64
 
 
 @dataclass(frozen=True)
@@ -23,12 +21,12 @@ class Maps:
     Attributes:
         name: learnt or jacobian.
         title: The name in a sentence.
-        scale: What its values are, and over what a distance runs.
-        selected: Whether the map is one of a class that can be chosen.
+        scale: What its values are, and what a distance sums over.
+        selected: Whether the map explains a class that can be chosen.
         of: Takes images (N, C, H, W) and classes (N,), None being the predicted ones; returns maps (N, c, H, W) on
             the CPU, not normalised.
-        seen: Takes such maps and returns what a picture shows of them, (N, 1, H, W) in [0, 1].
-        shown: What that is, in words.
+        seen: Takes such maps and returns what a grid shows of them, (N, 1, H, W) in [0, 1].
+        shown: What a grid shows, in words.
     """
 
     name: str
@@ -46,26 +44,22 @@ def maps_of(study: Study) -> list[Maps]:
     Raises:
         FileNotFoundError: If a stage that makes them is missing; says which command makes it.
     """
-    found = [] if study.saliency is None else [_learnt(study, study.saliency)]
-    return [*found, _jacobian(study)]
+    learnt = [] if study.saliency is None else [_learnt(study, study.saliency)]
+    return [*learnt, _jacobian(study)]
 
 
 def over(study: Study, maps: Maps, images: Tensor, classes: Tensor | None, about: str) -> Tensor:
-    """Return the maps of many images, (M, c, H, W), batch by batch under a progress bar.
+    """Return the maps of many images, (M, c, H, W), on the CPU, batch by batch under a progress bar.
 
     Args:
-        study: Shows the progress.
+        study: Holds the device and shows the progress.
         maps: The kind of map.
         images: (M, C, H, W).
         classes: (M,), where a map is one of a class; None: the predicted ones.
-        about: What is shown beside the bar.
+        about: What stands beside the bar, after the kind of map.
     """
-    starts = study.progress.track(range(0, max(len(images), 1), _BATCH), description=f"{maps.title}, {about}")
-    parts = []
-    for start in starts:
-        rows = slice(start, start + _BATCH)
-        parts.append(maps.of(images[rows], None if classes is None else classes[rows]))
-    return torch.cat(parts)
+    bar = {"progress": study.progress, "about": f"{maps.title}, {about}"}
+    return in_batches(maps.of, images, classes, device=study.device, **bar)
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:
@@ -91,9 +85,9 @@ def structure(first: Tensor, second: Tensor) -> Tensor:
 
 def _pairwise(measure: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
     """Return a measure (N,) of pairs of maps, batch by batch: in float64 all at once would not fit everywhere."""
-    starts = range(0, len(first), _BATCH)
-    parts = [measure(first[start : start + _BATCH], second[start : start + _BATCH]) for start in starts]
-    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+    if len(first) == 0:
+        return torch.empty(0, dtype=torch.float64)
+    return in_batches(measure, first, second, device=torch.device("cpu"))
 
 
 def relative(maps: Tensor) -> Tensor:
@@ -136,14 +130,11 @@ def _jacobian(study: Study) -> Maps:
         with evaluation_mode(study.classifier):
             return jacobian(study.classifier, images.to(study.device), "sum").cpu()
 
-    scale = (
-        "gradient of the sum of the logits, in logits per unit of a pixel value in [0, 1], not normalised; L2 over "
-        "pixels and channels"
-    )
     return Maps(
         name="jacobian",
         title="Jacobian maps",
-        scale=scale,
+        scale="gradient of the sum of the logits, in logits per unit of a pixel value in [0, 1], not normalised; L2 "
+        "over pixels and channels",
         selected=False,
         of=of,
         seen=lambda maps: relative(strongest(maps)),

@@ -119,7 +119,9 @@ class Study:
     @cached_property
     def images(self) -> TestImages:
         """The test images."""
-        return TestImages(self.run, self.data, self.classifier, self.device, self.progress)
+        store = self.run.store()
+        folder = None if store is None else self.run.report / "scores"
+        return TestImages(self.data, self.classifier, self.device, self.progress, store, folder)
 
     def under(self, name: str) -> AttackedSet:
         """Return the test images under an attack of the run."""

@@ -11,35 +11,30 @@ import torch
 from torch import Tensor, nn
 
 from detectors import Classifier, load
-from experiments.study.study import Study
 from saliency.checkpoints import Portable
 
 
-def own_classifier(
-    study: Study, given: str | nn.Module, images: Tensor | None = None, classes: int | None = None
-) -> nn.Module:
+def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, classes: int | None) -> nn.Module:
     """Return a classifier of the user's own, on the device, in eval mode.
 
     Args:
-        study: Of a run.
         given: Path of a checkpoint (.ckpt), a class or function by its path, or the module itself.
-        images: (1, C, H, W), an image that it must take; None: one of the run's.
-        classes: How many logits it must give; None with images: any number.
+        device: Where to compute.
+        image: (1, C, H, W), an image that it must take.
+        classes: How many logits it must give; None: any number.
 
     Raises:
         TypeError: If what a path names is not callable, or makes no module.
-        ValueError: If a path names nothing, what it names cannot be built, or does not take the images.
+        ValueError: If a path names nothing, what it names cannot be built, or does not take the image.
     """
     built = built_from(given, {}, Classifier) if isinstance(given, str) else given
-    classifier = built.to(study.device).eval()
-    if images is None:
-        images, classes = next(iter(study.data.calibration_dataloader())).images[:1], study.data.classes
-    check_classifier(given if isinstance(given, str) else type(given).__name__, classifier, images, classes)
+    classifier = built.to(device).eval()
+    check_classifier(given if isinstance(given, str) else type(given).__name__, classifier, image, classes)
     return classifier
 
 
 def check_classifier(name: str, classifier: nn.Module, images: Tensor, classes: int | None) -> None:
-    """Refuse a classifier that does not take some images.
+    """Refuse a classifier that does not take an image, or gives something else than logits.
 
     Args:
         name: What to call it.
@@ -64,12 +59,6 @@ def name_of(path: str | nn.Module) -> str:
 
 
 def _logits_of(classifier: nn.Module, image: Tensor, classes: int | None) -> Tensor:
-    """Return logits of an image.
-
-    Raises:
-        TypeError: If they are no tensor.
-        ValueError: If they are not (1, K) for the K classes of the data.
-    """
     logits: Tensor = classifier(image)
     if not isinstance(logits, Tensor):
         msg = f"it gives a {type(logits).__name__}, but must give a tensor of logits"

@@ -182,7 +182,10 @@ def own_subject(study: Study, detector: str, classifier: str | None) -> Subject:
         TypeError: If what a path names is not callable, or makes no module.
         ValueError: If a path names nothing, what it names cannot be built, or does not take the run's images.
     """
-    attacked = study.classifier if classifier is None else own_classifier(study, classifier)
+    attacked: nn.Module = study.classifier
+    if classifier is not None:
+        image = next(iter(study.data.calibration_dataloader())).images[:1]
+        attacked = own_classifier(classifier, study.device, image, study.data.classes)
     offered: dict[str, Callable[[], Any]] = {"classifier": lambda: attacked, "saliency": lambda: study.saliency}
     module = built_from(detector, offered, Portable).to(study.device).eval()
     calibration = takes(detector, lambda: calibrated(study, module))
