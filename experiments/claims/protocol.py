@@ -11,8 +11,7 @@ from experiments.claims.together import PIPELINES, Together, judge_together
 from experiments.results.bootstrap import Interval
 from experiments.results.charts import intervals
 from experiments.results.result import Flag, Result
-from experiments.study.provenance import provenance
-from experiments.study.study import Study
+from experiments.study.study import Study, provenance
 
 
 def pipelines(study: Study) -> Result:

@@ -104,33 +104,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "images, attacks and maps",
         {"images": Option(int, 6, "Test images shown."), "pairs": PAIRS, "resamples": RESAMPLES},
     ),
-    "white-box": Protocol(
-        white_box,
-        "attacks that know the detectors, before and after retraining",
-        {
-            "images": Option(int, 200, "Test images attacked."),
-            "steps": Option(int, 100, "Steps of each walk."),
-            "restarts": Option(int, 1, "Walks from the image (first) and from random points, for all but the paper's."),
-            "epsilon": Option(float | None, None, "L-inf budget; null: that of the attack trained on."),
-            "trained_on": Option(
-                str | None,
-                None,
-                "Attack that the detectors were trained on; null: where retraining starts, else the first.",
-            ),
-            "detectors": Option(
-                list[str] | None, None, "Names of the detectors attacked; null: all, training-free too."
-            ),
-            "seeds": Option(list[int] | None, None, "Seeds of the detectors attacked; null: all of the run."),
-            "suite_seeds": Option(
-                int | None, None, "How many of them meet the whole suite, the others the paper's only."
-            ),
-            "curve_images": Option(int, 50, "Images of the curves and of the price of detection; 0: neither."),
-            "detector": Option(str | None, None, "A detector of your own: class path or .ckpt, in place of the run's."),
-            "classifier": Option(str | None, None, "With it a classifier of your own; null: the run's."),
-            "resamples": RESAMPLES,
-        },
-        apart=LONG,
-    ),
+    "white-box": Protocol(white_box, "attacks that know the detectors, before and after retraining", apart=LONG),
     "enhance": Protocol(
         enhance,
         "enhanced guided backpropagation (Gu & Tresp)",

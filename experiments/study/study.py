@@ -1,25 +1,35 @@
 """A run under evaluation: its parts, its test images under its attacks, and what each detector scores on them."""
 
+import platform
+import shlex
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
 from data import ImageData
-from detectors import Classifier, Detector, Disagreement, MaskArea, MaxSoftmax, SecondOpinion
+from data.store.identity import of_file
+from detectors import Classifier, Detector
 from detectors.scoring import clean_scores
 from experiments.study.contenders import Contender
 from experiments.study.images import AttackedSet, TestImages
-from experiments.study.provenance import provenance
+from experiments.study.user_modules import MissingPartError, takes, training_free_detector
 from experiments.training.run_folder import Run
 from experiments.training.run_inputs import check_record
 from saliency import SaliencyModel
 
-KNOWLEDGE = "attacks know the classifier, not the detectors; untargeted, labels are the classifier's own"
+KNOWLEDGE: Final = "attacks know the classifier, not the detectors; untargeted, labels are the classifier's own"
+
+PACKAGES: Final = (
+    *("adversarial-saliency", "torch", "torchvision", "lightning", "torchmetrics", "captum", "numpy"),
+    *("scikit-image", "scikit-learn"),
+)
+"""Packages whose versions the meta data name."""
 
 
 class Study:
@@ -28,7 +38,7 @@ class Study:
     Args:
         run: The run.
         device: Where to compute.
-        progress: Where to show what takes long.
+        progress: Shows what takes long.
         command: The command line, for the meta data.
         options: Of the protocol, by name.
 
@@ -68,15 +78,14 @@ class Study:
 
     @cached_property
     def second(self) -> Classifier | None:
-        """A classifier of the same family and another seed; None if the run has none, or the attacked one once more."""
+        """A classifier of another seed; None if the run has none, or it has the same weights as the attacked one."""
         if not self.run.second_path().is_file():
             return None
         second = self.run.second().to(self.device)
         weights, others = self.classifier.state_dict(), second.state_dict()
         if weights.keys() == others.keys() and all(torch.equal(weights[name], others[name]) for name in weights):
             self.progress.console.print(
-                "the second classifier is the attacked one once more (both read the same weights): what needs another "
-                "one is left out"
+                "the second classifier has the same weights as the attacked one: what needs another one is left out"
             )
             return None
         return second
@@ -99,17 +108,36 @@ class Study:
 
     @cached_property
     def training_free(self) -> list[Contender]:
-        """The training-free detectors that the run's parts allow."""
-        free: dict[str, nn.Module] = {"max_softmax": MaxSoftmax(self.classifier)}
-        if self.saliency is not None:
-            free["mask_area"] = MaskArea(self.classifier, self.saliency)
-            free["disagreement"] = Disagreement(self.classifier, self.saliency)
-        if self.second is not None:
-            free["second_classifier"] = SecondOpinion(self.classifier, self.second)
-        return [
-            Contender(name, None, None, module, self._calibration(module))
-            for name, module in self.progress.track(free.items(), description="training-free detectors")
-        ]
+        """The training-free detectors, but for those that need a part which the run lacks."""
+        contenders = []
+        entries = self.run.settings.sections["training_free"]
+        for name, entry in self.progress.track(entries.items(), description="training-free detectors"):
+            try:
+                module = self.training_free_detector(name)
+            except MissingPartError as error:
+                self.progress.console.print(f"{name} is left out: {error}", highlight=False)
+                continue
+            calibration = takes(entry["class_path"], partial(self.calibration, module))
+            contenders.append(Contender(name, None, None, module, calibration))
+        return contenders
+
+    def training_free_detector(self, name: str, classifier: nn.Module | None = None) -> nn.Module:
+        """Return a training-free detector of the run, on the device.
+
+        Args:
+            name: As the pipeline file has it.
+            classifier: In place of the attacked one; then there is no second classifier.
+
+        Raises:
+            MissingPartError: If it needs a part that there is not.
+            ValueError: If it cannot be built.
+        """
+        parts = {
+            "classifier": lambda: self.classifier if classifier is None else classifier,
+            "saliency": lambda: self.saliency,
+            "second": lambda: self.second if classifier is None else None,
+        }
+        return training_free_detector(self.run.settings.sections["training_free"][name], parts).to(self.device)
 
     @property
     def contenders(self) -> list[Contender]:
@@ -167,14 +195,28 @@ class Study:
             )
             raise FileNotFoundError(msg)
 
-    def _contender(self, name: str, attack: str, seed: int) -> Contender:
-        detector = self.run.detector(name, attack, seed).to(self.device)
-        return Contender(name, attack, seed, detector, self._calibration(detector))
-
-    def _calibration(self, module: nn.Module) -> Tensor:
+    def calibration(self, module: nn.Module) -> Tensor:
+        """Return a detector's sorted scores (n,) of the clean calibration images: its own, if it holds them."""
         if isinstance(module, Detector) and len(module.calibration):
             return module.calibration.cpu()
+        return self.scored(module)
+
+    def scored(self, module: nn.Module) -> Tensor:
+        """Return a detector's sorted scores (n,) of the clean calibration images, computed anew."""
         return clean_scores(module, self.data.calibration_dataloader(), self.device).sort().values
+
+    def _contender(self, name: str, attack: str, seed: int) -> Contender:
+        detector = self.run.detector(name, attack, seed).to(self.device)
+        return Contender(name, attack, seed, detector, self.calibration(detector))
+
+
+def provenance(command: list[str], files: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the versions, the command in one line, and the SHA-256 of each file."""
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "command": shlex.join(command),
+        "checkpoints": {name: of_file(path) for name, path in files.items()},
+    }
 
 
 def plain(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """A classifier or detector of the user's own: built by its path, or read from a checkpoint."""
 
-import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -11,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from detectors import Classifier, load
+from experiments.training.training_free import PARTS, required
 from saliency.checkpoints import Portable
+from saliency.class_paths import imported
 
 
 def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, classes: int | None) -> nn.Module:
@@ -81,33 +82,59 @@ def takes(path: str, ask: Callable[[], Tensor], images: str = "the run's images"
         raise ValueError(msg) from error
 
 
+class MissingPartError(ValueError):
+    """A detector needs a part that the run lacks."""
+
+
+def training_free_detector(entry: Mapping[str, Any], parts: Mapping[str, Callable[[], nn.Module | None]]) -> nn.Module:
+    """Return a detector of the pipeline file's section training_free.
+
+    Args:
+        entry: class_path and init_args, checked.
+        parts: Give those of the run's parts that a constructor may take, by name; None: the run lacks it.
+
+    Raises:
+        MissingPartError: If the run lacks a part that the detector needs.
+        ValueError: If it cannot be built.
+    """
+    path, arguments = entry["class_path"], dict(entry.get("init_args") or {})
+    kind = imported(path)
+    accepted, needed = inspect.signature(kind).parameters, required(kind)
+    for name in [name for name in parts if name in accepted and name not in arguments]:
+        part = parts[name]()
+        if part is not None:
+            arguments[name] = part
+        elif name in needed:
+            msg = f"the run has no {PARTS[name]}"
+            raise MissingPartError(msg)
+    return _built(path, kind, arguments)
+
+
 def built_from(path: str, offered: Mapping[str, Callable[[], Any]], kind: type[Portable]) -> nn.Module:
-    """Return what a path names: of `kind` if it is a checkpoint, else any module."""
+    """Return what a path names: of `kind` if it is a checkpoint, else any module, given what it takes of the offers."""
     if path.endswith(".ckpt"):
         return load(path, kind)
-    package, _, name = path.rpartition(".")
-    try:
-        maker = getattr(importlib.import_module(package), name)
-        taken = inspect.signature(maker).parameters
-    except Exception as error:
-        msg = (
-            f"{path} names nothing that can be called ({error}): give a class path as my.module.MyDetector, or a .ckpt"
-        )
-        raise ValueError(msg) from error
-    plain = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    needed = [key for key, each in taken.items() if each.default is each.empty and each.kind not in plain]
-    lacking = [key for key in needed if key not in offered]
+    maker = imported(path)
+    if not callable(maker):
+        msg = f"{path} cannot be called: give a class path as my.module.MyDetector, or a .ckpt"
+        raise TypeError(msg)
+    lacking = [name for name in required(maker) if name not in offered]
     if lacking:
         msg = (
             f"{path} needs {', '.join(lacking)} as well, but is given {', '.join(offered) or 'nothing'} only: give the "
             "others defaults, or name a function that builds it"
         )
         raise ValueError(msg)
-    given = {key: give() for key, give in offered.items() if key in taken}
+    accepted = inspect.signature(maker).parameters
+    return _built(path, maker, {name: give() for name, give in offered.items() if name in accepted})
+
+
+def _built(path: str, maker: Callable[..., Any], arguments: Mapping[str, Any]) -> nn.Module:
+    """Return the module that a class or function makes; its random weights are drawn from a fixed seed."""
     try:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            built = maker(**given)
+            built = maker(**arguments)
     except Exception as error:
         msg = f"{path} cannot be built ({type(error).__name__}: {error}): name a function that builds it"
         raise ValueError(msg) from error

@@ -9,7 +9,7 @@ import yaml
 from experiments.errors import UsageError
 from experiments.parser import with_home
 
-UNTYPED: Final = ("trainer", "classifier", "saliency", "detectors")
+UNTYPED: Final = ("trainer", "classifier", "saliency", "detectors", "training_free")
 """Sections that are checked as `fit` configs, once the paths of earlier stages are filled in."""
 
 

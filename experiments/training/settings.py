@@ -16,6 +16,7 @@ from experiments.parser import Parser, folder_of
 from experiments.training.layout import ALL_BUT
 from experiments.training.overrides import UNTYPED, merge, overrides
 from experiments.training.settings_checks import check_sections, entries, import_classes
+from experiments.training.training_free import TRAINING_FREE
 
 _APART: Final = 1000
 """Between the seeds of one whole pipeline and those of the next."""
@@ -191,6 +192,14 @@ def _parser() -> Parser:
     )
     parser.add_argument("--attacks", type=dict[str, Attack], required=True, help="Attacks by name.")
     parser.add_argument("--detectors", type=dict | None, default={}, help=f"Detectors by name: an entry each {entry}.")
+    parser.add_argument(
+        "--training_free",
+        type=dict | None,
+        default=TRAINING_FREE,
+        help="Detectors that are not trained, by name: class_path of a module that gives a score per image, and its "
+        "init_args. An argument named classifier, saliency or second is the run's own; a detector whose part the run "
+        "lacks is left out.",
+    )
     parser.add_argument(
         "--train_on",
         type=list[str] | None,

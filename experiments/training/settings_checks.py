@@ -8,7 +8,9 @@ from typing import Any, Final
 from attacks.checks import at_least
 from experiments.refusals import CLASS_KEYS
 from experiments.training.layout import ALL_BUT, SALIENCY_PARTS
-from experiments.training.sections import imported, user_classes
+from experiments.training.sections import user_classes
+from experiments.training.training_free import check_training_free
+from saliency.class_paths import imported
 
 _ENTRY_KEYS: Final = ("model", "data", "trainer")
 
@@ -46,7 +48,7 @@ def import_classes(sections: Mapping[str, Any]) -> None:
     """Import the user's own classes and the class of every model.
 
     Raises:
-        ValueError: If one cannot be imported, or a model's is no class.
+        ValueError: If one cannot be imported, a model's is no class, or a training-free detector cannot be built.
     """
     for path in user_classes(sections):
         imported(path)
@@ -55,6 +57,7 @@ def import_classes(sections: Mapping[str, Any]) -> None:
         if not inspect.isclass(imported(path)):
             msg = f"class path {path!r} names no class"
             raise ValueError(msg)
+    check_training_free(sections["training_free"])
 
 
 def _check_names(sections: Mapping[str, Any]) -> None:
@@ -62,13 +65,17 @@ def _check_names(sections: Mapping[str, Any]) -> None:
     if not attacks:
         msg = "attacks is empty: name at least one, for example fgsm: {class_path: attacks.FGSM}"
         raise ValueError(msg)
-    for name in [*attacks, *sections["detectors"]]:
+    for name in [*attacks, *sections["detectors"], *sections["training_free"]]:
         if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
             msg = (
                 f"{name!r} cannot name a folder and a row: use lower-case letters, digits, '_' and '-', within quotes "
                 "where YAML would read a number or null"
             )
             raise ValueError(msg)
+    twice = [name for name in sections["detectors"] if name in sections["training_free"]]
+    if twice:
+        msg = f"detectors and training_free both name {', '.join(twice)}: give one of them another name"
+        raise ValueError(msg)
     if sections["train_on"] is not None:
         all_but_one = [f"{ALL_BUT}{name}" for name in attacks] if len(attacks) > 1 else []
         hint = f"; where there are several, {ALL_BUT}<attack> is all but that one"

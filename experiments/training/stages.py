@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from experiments.training import layout
 from experiments.training.overrides import callbacks_of, merge
-from experiments.training.sections import imported, user_classes
+from experiments.training.sections import user_classes
 from experiments.training.settings import Settings
+from saliency.class_paths import imported
 
 _ROUNDS: Final = 10
 """Epochs of a retraining in the paper, where the file gives no max_epochs."""

@@ -4,15 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from torch import Tensor
-
-from attacks import DDN, Attack, JointDDN, norms
+from attacks import DDN, JointDDN
 from attacks.white_box.walk import Walk
 from experiments.results.two_samples import spread_of
 from experiments.study.metrics import WORKING_RATE
-from experiments.white_box.attacker import Attacker, Outcome
+from experiments.white_box.attacker import Attacker
+from experiments.white_box.records import Outcome
 from experiments.white_box.subjects import Subject
-from experiments.white_box.suite import Entry
+from experiments.white_box.suite import SuiteAttack
 
 STEPS: Final = (1, 3, 10, 30)
 """Beside the suite's own number."""
@@ -21,48 +20,44 @@ SHARES: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Budgets, in parts of the suite's."""
 
 
-def strongest(found: Sequence[tuple[Entry, Outcome]]) -> Entry:
+def strongest(outcomes: Sequence[tuple[SuiteAttack, Outcome]]) -> SuiteAttack:
     """Return the walk of the suite that won most on a detector; the earlier of equals.
 
     Args:
-        found: The attacks on it, at least one of them a walk aimed at the false-positive rate.
+        outcomes: Of the attacks on it, at least one of them a walk aimed at the false-positive rate.
     """
-    walks = [each for each in found if each[0].kind == "gradient" and isinstance(each[0].attack, Walk)]
+    walks = [each for each in outcomes if each[0].kind == "gradient" and isinstance(each[0].attack, Walk)]
     return max(walks, key=lambda each: each[1].success(WORKING_RATE) or 0.0)[0]
 
 
 def curve_rows(
-    attacker: Attacker, wanted: Sequence[tuple[Subject, Entry]], epsilon: float, steps: int, count: int
+    attacker: Attacker, wanted: Sequence[tuple[Subject, SuiteAttack]], epsilon: float, steps: int, count: int
 ) -> Iterator[dict[str, Any]]:
     """Yield records of `across` (steps or epsilon), `at`, and what an attack reaches there.
 
     Args:
-        attacker: Of the sample.
-        wanted: Whom to attack, and by which walk.
+        attacker: Holds the images.
+        wanted: The detectors, each with a walk.
         epsilon: The suite's budget.
         steps: Of the suite's walks.
-        count: Images of the sample.
+        count: Images attacked, the first ones.
     """
-    numbers = sorted({*(each for each in STEPS if each < steps), steps})
-    sizes = sorted({*(min(1.0, share * epsilon) for share in SHARES), 1.0})
-    for subject, entry in wanted:
-        variants: list[tuple[str, float, Attack]] = [
-            ("steps", number, replace(entry.attack, steps=number))  # type: ignore[call-arg]
-            for number in numbers
-        ]
-        variants += [("epsilon", size, replace(entry.attack, epsilon=size)) for size in sizes]  # type: ignore[call-arg]
-        for across, at, changed in variants:
-            found = attacker.outcome(subject, f"{across} {at:g}", changed, subject.aimed(), count)
+    places: dict[str, list[float]] = {
+        "steps": sorted({*(each for each in STEPS if each < steps), steps}),
+        "epsilon": sorted({*(min(1.0, share * epsilon) for share in SHARES), 1.0}),
+    }
+    for subject, walk in wanted:
+        for across, at in ((across, at) for across, values in places.items() for at in values):
+            attack = replace(walk.attack, **{across: at})  # type: ignore[arg-type]
+            outcome = attacker.outcome(subject, f"{across} {at:g}", attack, subject.aimed(), count)
             yield {
-                "detector": subject.name,
-                "phase": subject.phase,
-                "seed": subject.contender.seed,
-                "attack": entry.name,
+                **_of(subject),
+                "attack": walk.name,
                 "across": across,
                 "at": at,
-                "n_right": int(found.right_before.sum()),
-                "sr_at_5": found.success(WORKING_RATE),
-                "fooled": found.classifier_success,
+                "n_right": int(outcome.right_before.sum()),
+                "sr_at_5": outcome.success(WORKING_RATE),
+                "fooled": outcome.classifier_success,
             }
 
 
@@ -70,32 +65,29 @@ def price_rows(attacker: Attacker, subjects: Sequence[Subject], steps: int, coun
     """Yield a record for each detector: L2 of DDN against the classifier alone, and against both.
 
     Args:
-        attacker: Of the sample.
-        subjects: Whom to attack.
+        attacker: Holds the images.
+        subjects: The detectors.
         steps: Of both attacks.
-        count: Images of the sample.
+        count: Images attacked, the first ones.
     """
     for subject in subjects:
         aim = subject.aimed()
         alone = attacker.outcome(subject, "ddn", DDN(steps=steps), aim, count)
         both = attacker.outcome(subject, "joint_ddn", JointDDN(steps=steps), aim, count)
-        lengths, longer = _lengths(attacker, alone), _lengths(attacker, both)
         paid = alone.right_before & alone.wrong & both.fooled(WORKING_RATE)
-        ratios = spread_of((longer / lengths)[paid])
+        ratios = spread_of((both.l2 / alone.l2)[paid])
         yield {
-            "detector": subject.name,
-            "phase": subject.phase,
-            "seed": subject.contender.seed,
+            **_of(subject),
             "n_right": int(alone.right_before.sum()),
             "n_both": int(paid.sum()),
             "success_alone": alone.classifier_success,
             "sr_at_5_alone": alone.success(WORKING_RATE),
             "sr_at_5": both.success(WORKING_RATE),
-            "median_l2_alone": spread_of(lengths[paid])["median"],
-            "median_l2": spread_of(longer[paid])["median"],
+            "median_l2_alone": spread_of(alone.l2[paid])["median"],
+            "median_l2": spread_of(both.l2[paid])["median"],
             **{f"ratio_{name}": ratios[name] for name in ("q25", "median", "q75")},
         }
 
 
-def _lengths(attacker: Attacker, found: Outcome) -> Tensor:
-    return norms.l2(found.adversarial - attacker.sample.images[: len(found.adversarial)]).double()
+def _of(subject: Subject) -> dict[str, Any]:
+    return {"detector": subject.name, "phase": subject.phase, "seed": subject.contender.seed}

@@ -2,22 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
 from data.store.identity import of_module
-from detectors import Classifier, Detector, Disagreement, MaskArea, MaxSoftmax, Thresholded, load
-from detectors.scoring import clean_scores
+from detectors import Detector, Thresholded, load
 from experiments.study.contenders import Contender
 from experiments.study.metrics import WORKING_RATE
 from experiments.study.study import Study
-from experiments.study.user_modules import built_from, name_of, own_classifier, takes
+from experiments.study.user_modules import MissingPartError, built_from, name_of, own_classifier, takes
 from experiments.training.run_folder import Run
+from experiments.white_box.records import AFTER, BEFORE
 from saliency.checkpoints import Portable
-
-BEFORE: Final = "before"
-AFTER: Final = "after"
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,14 @@ class Subject:
 
     @property
     def learnt(self) -> bool:
-        """Whether score 0 is probability .5, as in every detector that was trained by this project."""
+        """Whether score 0 is probability .5, as in every detector that this project trains."""
         return isinstance(self.contender.module, Detector)
+
+    @property
+    def has_representation_step(self) -> bool:
+        """Whether it has the authors' step of the representation."""
+        module = self.contender.module
+        return isinstance(module, Detector) and module.has_representation_step
 
     def aimed(self, false_positive_rate: float | None = WORKING_RATE) -> Thresholded:
         """Return the detector aimed at a false-positive rate; None: at probability .5.
@@ -55,19 +59,13 @@ class Subject:
             return Thresholded(module)
         return Thresholded.at_rate(module, self.contender.calibration, false_positive_rate)
 
-    @property
-    def ours(self) -> bool:
-        """Whether it has the authors' step of the representation."""
-        module = self.contender.module
-        return isinstance(module, Detector) and module.has_representation_step
-
     def parts(self, images: Tensor) -> tuple[str, ...]:
-        """Return the names of the parts that the detector lets an attack go against, asked on images (N, C, H, W)."""
+        """Return the names of the detector's parts that an attack can aim at, asked on images (N, C, H, W)."""
         module = self.contender.module
         if not hasattr(module, "surrogates") or getattr(module, "classifier", None) is not self.model:
             return ()
-        _, _, found = module.surrogates(images.clone().requires_grad_())  # type: ignore[operator]
-        return tuple(found)
+        _, _, parts = module.surrogates(images.clone().requires_grad_())  # type: ignore[operator]
+        return tuple(parts)
 
 
 def subjects(study: Study, trained_on: str, seeds: list[int], names: list[str] | None = None) -> list[Subject]:
@@ -77,13 +75,13 @@ def subjects(study: Study, trained_on: str, seeds: list[int], names: list[str] |
         study: Of the run.
         trained_on: Name of the attack that the detectors were trained on.
         seeds: Of the detectors.
-        names: Of the detectors, the training-free ones among them; None: all.
+        names: Of the detectors, trained and training-free; None: all.
 
     Raises:
         FileNotFoundError: If a detector is missing; says which command makes it.
-        ValueError: If a name is none of a detector of the run.
+        ValueError: If the run has no detector of a name.
     """
-    run, found = study.run, []
+    run = study.run
     only_trained = bool(names) and set(names or ()) <= set(run.settings.detectors)
     free = [] if only_trained else study.training_free  # these cost scores of the calibration images
     known = [*run.settings.detectors, *(each.name for each in free)]
@@ -91,14 +89,17 @@ def subjects(study: Study, trained_on: str, seeds: list[int], names: list[str] |
     if not wanted or not set(wanted) <= set(known):
         msg = f"detectors must be some of {', '.join(known)}; got {', '.join(wanted) or 'none'}"
         raise ValueError(msg)
-    for name in (each for each in run.settings.detectors if each in wanted):
-        for seed in seeds:
-            path = run.detector_path(name, trained_on, seed)
-            study.require(path)
-            found.append(_trained(study, name, trained_on, seed, BEFORE, run.detector(name, trained_on, seed)))
-            if trained_on == start_of(run) and run.retrained_path(name, seed).is_file():
-                found.append(_trained(study, name, trained_on, seed, AFTER, run.retrained(name, seed)))
-    return [*found, *(Subject(each, BEFORE, study.classifier) for each in free if each.name in wanted)]
+    trained = []
+    for name, seed in ((name, seed) for name in run.settings.detectors if name in wanted for seed in seeds):
+        study.require(run.detector_path(name, trained_on, seed))
+        phases = {BEFORE: run.detector(name, trained_on, seed)}
+        if trained_on == start_of(run) and run.retrained_path(name, seed).is_file():
+            phases[AFTER] = run.retrained(name, seed)
+        for phase, detector in phases.items():
+            module = detector.to(study.device).eval()
+            contender = Contender(name, trained_on, seed, module, study.calibration(module))
+            trained.append(Subject(contender, phase, shared(study.classifier, module)))
+    return [*trained, *(Subject(each, BEFORE, study.classifier) for each in free if each.name in wanted)]
 
 
 def start_of(run: Run) -> str:
@@ -107,66 +108,51 @@ def start_of(run: Run) -> str:
     return train_on[0] if retrain is None or retrain.start is None else retrain.start
 
 
-def twin(study: Study, subject: Subject) -> Subject | None:
+def over_second_classifier(study: Study, subject: Subject) -> Subject | None:
     """Return a detector of the same kind that looks through the second classifier, for attacks that transfer.
 
-    A trained one is that of another seed of the run; the saliency model is the same.
-
     Args:
-        study: Of the run.
+        study: Of the run; a trained detector is taken from another of its seeds, the saliency model is the same.
         subject: The detector.
 
     Returns:
-        The other detector; None if the run has no second classifier, no other seed, or it is the user's own.
+        The other detector; None if the run has no second classifier or no other seed, or the detector compares with
+        the second classifier.
     """
     second, mine = study.second, subject.contender
     if second is None:
         return None
-    module = _rebuilt(study, mine.name, second) if mine.seed is None else _of_another_seed(study, subject, second)
+    try:
+        module = (
+            _of_another_seed(study.run, subject)
+            if mine.seed is not None
+            else study.training_free_detector(mine.name, second)
+        )
+    except MissingPartError:
+        return None
     if module is None:
         return None
+    if isinstance(module, Detector):
+        module.classifier = second
     module = module.to(study.device).eval()
-    return Subject(
-        Contender(mine.name, mine.trained_on, None, module, calibrated(study, module)), subject.phase, second
-    )
+    return Subject(Contender(mine.name, mine.trained_on, None, module, study.scored(module)), subject.phase, second)
 
 
-def _rebuilt(study: Study, name: str, second: Classifier) -> nn.Module | None:
-    """Return a training-free detector over the second classifier; None for one that compares with it."""
-    made: dict[str, nn.Module] = {"max_softmax": MaxSoftmax(second)}
-    if study.saliency is not None:
-        made |= {"mask_area": MaskArea(second, study.saliency), "disagreement": Disagreement(second, study.saliency)}
-    return made.get(name)
-
-
-def _of_another_seed(study: Study, subject: Subject, second: Classifier) -> Detector | None:
-    run, mine = study.run, subject.contender
+def _of_another_seed(run: Run, subject: Subject) -> Detector | None:
+    mine = subject.contender
     for seed in run.settings.seeds:
         path = run.retrained_path(mine.name, seed)
         if subject.phase == BEFORE:
             path = run.detector_path(mine.name, str(mine.trained_on), seed)
         if seed != mine.seed and path.is_file():
-            detector = load(path, Detector)
-            detector.classifier = second
-            return detector
+            return load(path, Detector)
     return None
-
-
-def _trained(study: Study, name: str, trained_on: str, seed: int, phase: str, detector: Detector) -> Subject:
-    module = detector.to(study.device).eval()
-    calibration = module.calibration.cpu() if len(module.calibration) else calibrated(study, module)
-    return Subject(Contender(name, trained_on, seed, module, calibration), phase, shared(study.classifier, module))
 
 
 def shared(classifier: nn.Module, detector: nn.Module) -> nn.Module:
     """Return the classifier inside a detector if it equals the attacked one, else the attacked one."""
-    own = getattr(detector, "classifier", None)
-    return own if isinstance(own, nn.Module) and of_module(own) == of_module(classifier) else classifier
-
-
-def calibrated(study: Study, module: nn.Module) -> Tensor:
-    """Return the sorted scores (n,) of the clean calibration images."""
-    return clean_scores(module, study.data.calibration_dataloader(), study.device).sort().values
+    inner = getattr(detector, "classifier", None)
+    return inner if isinstance(inner, nn.Module) and of_module(inner) == of_module(classifier) else classifier
 
 
 def own_subject(study: Study, detector: str, classifier: str | None) -> Subject:
@@ -179,8 +165,8 @@ def own_subject(study: Study, detector: str, classifier: str | None) -> Subject:
         classifier: Path of a checkpoint or class path in the same way; None: the run's.
 
     Raises:
-        TypeError: If what a path names is not callable, or makes no module.
-        ValueError: If a path names nothing, what it names cannot be built, or does not take the run's images.
+        TypeError: If what a path names cannot be called, or makes no module.
+        ValueError: If a path cannot be imported, what it names cannot be built, or does not take the run's images.
     """
     attacked: nn.Module = study.classifier
     if classifier is not None:
@@ -188,6 +174,5 @@ def own_subject(study: Study, detector: str, classifier: str | None) -> Subject:
         attacked = own_classifier(classifier, study.device, image, study.data.classes)
     offered: dict[str, Callable[[], Any]] = {"classifier": lambda: attacked, "saliency": lambda: study.saliency}
     module = built_from(detector, offered, Portable).to(study.device).eval()
-    calibration = takes(detector, lambda: calibrated(study, module))
-    contender = Contender(name_of(detector), None, None, module, calibration)
-    return Subject(contender, BEFORE, shared(attacked, module))
+    calibration = takes(detector, partial(study.scored, module))
+    return Subject(Contender(name_of(detector), None, None, module, calibration), BEFORE, shared(attacked, module))

@@ -2,27 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
-from attacks import (
-    Alternating,
-    Attack,
-    Joint,
-    JointLoss,
-    OrthogonalPGD,
-    SelectivePGD,
-    Square,
-    Transfer,
-)
+from attacks import Alternating, Attack, Joint, JointLoss, OrthogonalPGD, SelectivePGD, Square, Transfer
 from attacks.problem import Problem
+from experiments.white_box.records import PAPER
 
 Kind = Literal["paper", "gradient", "transfer", "gradient-free", "control"]
-
-PAPER: Final = "alternating"
-"""The main paper's attack: its two columns are measured under this one."""
 
 PAPER_STEPS: Final = 5
 
@@ -32,14 +21,14 @@ QUERIES_PER_STEP: Final = 10
 
 
 @dataclass(frozen=True)
-class Entry:
+class SuiteAttack:
     """An attack of the suite.
 
     Attributes:
-        name: Of the row.
+        name: In the rows.
         attack: The attack.
         kind: paper: as published, aimed at probability .5; the others are aimed at the false-positive rate.
-        about: What it is, in some words.
+        about: In some words.
     """
 
     name: str
@@ -48,57 +37,61 @@ class Entry:
     about: str
 
 
-def suite(epsilon: float, steps: int, *, parts: bool, ours: bool, restarts: int = 1) -> list[Entry]:
-    """Return the attacks that know everything.
+def suite(epsilon: float, steps: int, *, parts: bool, held: bool, restarts: int = 1) -> Iterator[SuiteAttack]:
+    """Yield the attacks that know everything.
 
     Args:
         epsilon: L-inf budget of each.
         steps: Of each walk.
         parts: Whether the detector names parts (`surrogates`).
-        ours: Whether it has the authors' step of the representation.
+        held: Whether it has the authors' step of the representation, which holds the map constant.
         restarts: Of each walk that is aimed at the false-positive rate.
     """
-    found = [Entry(name, attack, "paper", about) for name, attack, about in _paper(epsilon, steps, ours=ours)]
-    found += [Entry(name, attack, "gradient", about) for name, attack, about in _walks(epsilon, steps, restarts)]
+    yield from _paper(epsilon, steps, held=held)
+    walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "restarts": restarts}
+    aimed = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
+    known: list[tuple[str, Attack, str]] = [
+        ("alternating_aimed", aimed, f"the alternation with T = {steps}, aimed at the false-positive rate"),
+        ("joint", Joint(**walk, weights=MIX_WEIGHTS), f"Metzen's mix, weights {_words(MIX_WEIGHTS)}"),
+        ("joint_loss", JointLoss(**walk), "one loss, its weight searched per image"),
+        ("selective", SelectivePGD(**walk), "Selective PGD"),
+        ("orthogonal", OrthogonalPGD(**walk), "Orthogonal PGD"),
+    ]
     if parts:
-        told = f"PGD, also against the detector's parts, weights {_words(PART_WEIGHTS)}"
-        for name, kind in (("selective_parts", SelectivePGD), ("orthogonal_parts", OrthogonalPGD)):
-            attack = kind(epsilon=epsilon, steps=steps, restarts=restarts, part_weights=PART_WEIGHTS)
-            found.append(Entry(name, attack, "gradient", f"{name.partition('_')[0].capitalize()} {told}"))
+        about = f"PGD, also against the detector's parts, weights {_words(PART_WEIGHTS)}"
+        known += [
+            ("selective_parts", SelectivePGD(**walk, part_weights=PART_WEIGHTS), f"Selective {about}"),
+            ("orthogonal_parts", OrthogonalPGD(**walk, part_weights=PART_WEIGHTS), f"Orthogonal {about}"),
+        ]
+    for name, attack, words in known:
+        yield SuiteAttack(name, attack, "gradient", words)
     queries = QUERIES_PER_STEP * steps
-    square = Square(epsilon=epsilon, queries=queries)
-    return [*found, Entry("square", square, "gradient-free", f"Square attack, {queries} queries")]
-
-
-def _paper(epsilon: float, steps: int, *, ours: bool) -> Iterator[tuple[str, Attack, str]]:
-    """Yield what the paper compares, aimed at probability .5."""
-    own = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=PAPER_STEPS, epsilon=epsilon)
-    mix = Joint(epsilon=epsilon, steps=PAPER_STEPS, step_size=epsilon / PAPER_STEPS, schedule="constant")
-    yield PAPER, own, f"the paper's alternation, T = {PAPER_STEPS}, accumulating, through the map"
-    if ours:
-        yield "alternating_held", replace(own, through_saliency=False), "as in the authors' code: the map held constant"
-    literal = "as equations 3 and 4 are printed: each step from the image"
-    yield "alternating_literal", replace(own, update="literal"), literal
-    yield "alternating_long", replace(own, steps=steps), f"the first of these with T = {steps}"
-    yield "metzen", mix, f"Metzen's mix, weight .5, {PAPER_STEPS} steps"
-
-
-def _walks(epsilon: float, steps: int, restarts: int) -> Iterator[tuple[str, Attack, str]]:
-    """Yield the attacks aimed at the false-positive rate that go along gradients, but those against parts."""
-    own = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
-    joint = Joint(epsilon=epsilon, steps=steps, restarts=restarts, weights=MIX_WEIGHTS)
-    yield "alternating_aimed", own, f"the alternation with T = {steps}, aimed at the false-positive rate"
-    yield "joint", joint, f"Metzen's mix, weights {_words(MIX_WEIGHTS)}"
-    yield (
-        "joint_loss",
-        JointLoss(epsilon=epsilon, steps=steps, restarts=restarts),
-        "one loss, its weight searched per image",
+    yield SuiteAttack(
+        "square", Square(epsilon=epsilon, queries=queries), "gradient-free", f"Square attack, {queries} queries"
     )
-    yield "selective", SelectivePGD(epsilon=epsilon, steps=steps, restarts=restarts), "Selective PGD"
-    yield "orthogonal", OrthogonalPGD(epsilon=epsilon, steps=steps, restarts=restarts), "Orthogonal PGD"
 
 
-def transferred(epsilon: float, steps: int, classifier: nn.Module, detector: nn.Module, *, parts: bool) -> Entry:
+def _paper(epsilon: float, steps: int, *, held: bool) -> Iterator[SuiteAttack]:
+    """Yield what the paper compares, aimed at probability .5."""
+    first = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=PAPER_STEPS, epsilon=epsilon)
+    mix = Joint(epsilon=epsilon, steps=PAPER_STEPS, step_size=epsilon / PAPER_STEPS, schedule="constant")
+    known: list[tuple[str, Attack, str]] = [
+        (PAPER, first, f"the paper's alternation, T = {PAPER_STEPS}, accumulating, through the map"),
+        ("alternating_held", replace(first, through_saliency=False), "as in the authors' code: the map held constant"),
+        (
+            "alternating_literal",
+            replace(first, update="literal"),
+            "as equations 3 and 4 are printed: each step from the image",
+        ),
+        ("alternating_long", replace(first, steps=steps), f"the first of these with T = {steps}"),
+        ("metzen", mix, f"Metzen's mix, weight .5, {PAPER_STEPS} steps"),
+    ]
+    for name, attack, about in known:
+        if held or name != "alternating_held":
+            yield SuiteAttack(name, attack, "paper", about)
+
+
+def transferred(epsilon: float, steps: int, classifier: nn.Module, detector: nn.Module, *, parts: bool) -> SuiteAttack:
     """Return the attack made on another classifier and a detector that looks through it.
 
     Args:
@@ -108,14 +101,17 @@ def transferred(epsilon: float, steps: int, classifier: nn.Module, detector: nn.
         detector: Of the same kind, aimed at the same false-positive rate.
         parts: Whether it names parts.
     """
-    weights = PART_WEIGHTS if parts else (0.0,)
-    inner = OrthogonalPGD(epsilon=epsilon, steps=steps, part_weights=weights)
-    return Entry("transfer", Transfer(attack=inner, model=classifier, detector=detector), "transfer", _TRANSFER)
+    inner = OrthogonalPGD(epsilon=epsilon, steps=steps, part_weights=PART_WEIGHTS if parts else (0.0,))
+    about = (
+        "Orthogonal PGD on the second classifier and a detector of the same kind that looks through it (a trained one "
+        "of another seed), with the run's saliency model"
+    )
+    return SuiteAttack("transfer", Transfer(attack=inner, model=classifier, detector=detector), "transfer", about)
 
 
-def noise(epsilon: float) -> Entry:
+def noise(epsilon: float) -> SuiteAttack:
     """Return the control: signs drawn at random, at the full budget."""
-    return Entry("noise", SignNoise(epsilon=epsilon), "control", "random signs of the full budget: a control")
+    return SuiteAttack("noise", SignNoise(epsilon=epsilon), "control", "random signs of the full budget: a control")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +130,6 @@ class SignNoise(Attack):
         drawn = torch.stack([torch.randint(0, 2, shape, generator=each) for each in problem.generators()])
         change = self.epsilon * (2 * drawn - 1).to(problem.images)
         return (problem.images + problem.within_region(change)).clamp(0, 1)
-
-
-_TRANSFER = (
-    "Orthogonal PGD on the second classifier and a detector of the same kind that looks through it (a trained one of "
-    "another seed), with the run's saliency model"
-)
 
 
 def _words(weights: Sequence[float]) -> str:

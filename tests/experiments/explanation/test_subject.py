@@ -148,7 +148,10 @@ def test_a_photograph_that_cannot_be_decoded_is_named(finished, photographs):
         ({"photographs": ".", "size": 0}, "size must be at least 1, got 0"),
         ({"size": 20}, r"the run's classifier does not take images \(1, 20, 20\) \(RuntimeError: "),
         ({"classifier": "tests.experiments.nets.Wide"}, r"Wide does not take images \(1, 28, 28\) \(RuntimeError: "),
-        ({"classifier": "tests.experiments.nets.Nothing"}, "Nothing names nothing that can be called"),
+        (
+            {"classifier": "tests.experiments.nets.Nothing"},
+            "Nothing' cannot be imported: module",
+        ),
     ],
 )
 def test_bad_options_are_refused(finished, options, told):

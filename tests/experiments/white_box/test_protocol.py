@@ -5,13 +5,13 @@ import json
 
 import pytest
 import torch
+from experiments.white_box.rows import WORST
 from torch import nn
 
 import evaluate
 from detectors import ID, Detector
 from experiments.results.result import write_result
 from experiments.white_box.protocol import white_box
-from experiments.white_box.rows import WORST
 from experiments.white_box.subjects import own_subject, start_of, subjects, twin
 from experiments.white_box.suite import PAPER, SignNoise, suite
 from tests.experiments.studies import copy_of, study_of
@@ -209,8 +209,8 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
         ({"trained_on": "bim"}, "trained_on must be one of the run's fgsm, got 'bim'"),
         ({"detectors": ["xyz"]}, "detectors must be some of id, spd, max_softmax, mask_area, .*; got xyz"),
         ({"classifier": "a.B"}, "--classifier goes with --detector"),
-        ({"detector": "nowhere.Net"}, "nowhere.Net names nothing that can be called"),
-        ({"detector": f"{__name__}.NUMBER"}, "NUMBER names nothing that can be called"),
+        ({"detector": "nowhere.Net"}, "class path 'nowhere.Net' cannot be imported: No module"),
+        ({"detector": f"{__name__}.NUMBER"}, "NUMBER cannot be called: give a class path"),
         ({"detector": f"{__name__}.fails"}, "fails cannot be built .KeyError"),
         (
             {"detector": f"{__name__}.small_net"},

@@ -1,0 +1,76 @@
+"""Training-free detectors: named in the pipeline file by class path, and given the parts of the run that they take."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from torch import nn
+
+from saliency.class_paths import imported
+
+PARTS: Final = {
+    "classifier": "classifier",
+    "saliency": "saliency model",
+    "second": "second classifier",
+}
+"""What a run offers to a detector's constructor: arguments by name, and what they are called in a sentence."""
+
+TRAINING_FREE: Final = {
+    "max_softmax": {"class_path": "detectors.MaxSoftmax"},
+    "mask_area": {"class_path": "detectors.MaskArea"},
+    "disagreement": {"class_path": "detectors.Disagreement"},
+    "second_classifier": {"class_path": "detectors.SecondOpinion"},
+}
+"""The detectors of a run whose pipeline file names none."""
+
+
+def check_training_free(entries: Mapping[str, Any]) -> None:
+    """Refuse detectors that cannot be built from the parts of a run.
+
+    Args:
+        entries: class_path and init_args of each detector, by name.
+
+    Raises:
+        ValueError: If an entry has other keys, its class cannot be imported or is no module, or the arguments do not
+            fit; names the entry.
+    """
+    for name, entry in entries.items():
+        reason = _refused(entry)
+        if reason:
+            msg = f"training_free.{name} {reason}"
+            raise ValueError(msg)
+
+
+def _refused(entry: Any) -> str | None:
+    """Return why an entry cannot be built; None if it can."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("class_path"), str):
+        return f"needs a class_path, for example {{class_path: detectors.MaxSoftmax}}, got {entry!r}"
+    path, arguments = entry["class_path"], entry.get("init_args") or {}
+    if set(entry) - {"class_path", "init_args"} or not isinstance(arguments, dict):
+        return f"must hold class_path, and init_args with arguments by name, got {entry!r}"
+    try:
+        kind = imported(path)
+    except ValueError as error:
+        return f"cannot be used: {error}"
+    return _unfit(path, kind, arguments)
+
+
+def _unfit(path: str, kind: Any, arguments: Mapping[str, Any]) -> str | None:
+    """Return why a class cannot be built with some arguments and the parts of a run; None if it can."""
+    if not inspect.isclass(kind) or not issubclass(kind, nn.Module):
+        return f"names {path}, which is no class of torch.nn.Module"
+    lacking = [key for key in required(kind) if key not in {*PARTS, *arguments}]
+    if lacking:
+        return f"lacks {', '.join(lacking)}, which {path} needs: give init_args, for example {{{lacking[0]}: ...}}"
+    accepted = inspect.signature(kind).parameters
+    unknown = [key for key in arguments if key not in accepted]
+    if unknown and not any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
+        return f"gives {', '.join(unknown)}, but {path} accepts {', '.join(accepted) or 'nothing'}"
+    return None
+
+
+def required(maker: Callable[..., Any]) -> list[str]:
+    """Return the arguments that a class or function must be given."""
+    parameters = inspect.signature(maker).parameters.items()
+    collecting = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [name for name, each in parameters if each.default is each.empty and each.kind not in collecting]

@@ -1,0 +1,92 @@
+"""What is measured for the flags: gradients, determinism, and a detector that is broken on purpose."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from attacks import SelectivePGD
+from attacks.guard import evaluation_mode, gradients
+from attacks.margin import lead
+from detectors.scoring import scores
+from experiments.study.batches import BATCH, batches
+from experiments.study.contenders import Contender
+from experiments.study.metrics import WORKING_RATE
+from experiments.white_box.attacker import Attacker
+from experiments.white_box.records import BEFORE, Checks, GradientCheck
+from experiments.white_box.subjects import Subject
+
+
+def measure_checks(attacker: Attacker, subjects: Sequence[Subject], epsilon: float) -> Checks:
+    """Return what the flags need to know of the detectors.
+
+    Args:
+        attacker: Holds the images.
+        subjects: The detectors, at least one.
+        epsilon: The L-inf budget.
+    """
+    fooled, share = _self_test(attacker, subjects[0], epsilon)
+    return Checks(
+        gradients=[check for subject in subjects for check in gradient_checks(attacker, subject)],
+        undetermined=[subject.name for subject in subjects if not _is_determined(attacker, subject)],
+        self_test_fooled=fooled,
+        self_test_accepted=share,
+    )
+
+
+def gradient_checks(attacker: Attacker, subject: Subject) -> Iterator[GradientCheck]:
+    """Yield what the gradients of a detector's score and of the classifier's margin are at the clean images."""
+    wanted: list[tuple[str, nn.Module, Callable[[Tensor, Tensor], Tensor]]] = [
+        (f"score of {subject.name}", subject.contender.module, lambda values, _labels: values),
+        (f"margin of the classifier beside {subject.name}", subject.model, lead),
+    ]
+    for name, network, read in wanted:
+        zero, broken = _without_gradient(attacker, network, read)
+        yield GradientCheck(name, subject.phase, subject.contender.seed, zero, broken)
+
+
+def _without_gradient(
+    attacker: Attacker, network: nn.Module, read: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[float, float]:
+    """Return the shares of images where the gradient is all zero, and where it is not finite.
+
+    Args:
+        attacker: Holds the images.
+        network: A classifier or a detector.
+        read: Returns the scalars (N,) to differentiate, of the network's output and the labels.
+    """
+    device, zero, broken = attacker.study.device, [], []
+    with evaluation_mode(network), gradients(device):
+        for images, labels in batches(attacker.images, attacker.labels, device=device):
+            seen = images.clone().requires_grad_()
+            value = read(network(seen), labels)
+            gradient: Tensor | None = None
+            if value.requires_grad:
+                (gradient,) = torch.autograd.grad(value.sum(), seen, allow_unused=True)
+            gradient = torch.zeros_like(seen) if gradient is None else gradient
+            zero.append((gradient == 0).flatten(1).all(1))
+            broken.append(~gradient.isfinite().flatten(1).all(1))
+    return torch.cat(zero).double().mean().item(), torch.cat(broken).double().mean().item()
+
+
+def _is_determined(attacker: Attacker, subject: Subject) -> bool:
+    """Return whether a detector gives the same images the same scores twice."""
+    images = attacker.images[:BATCH]
+    return torch.equal(*(scores(subject.contender.module, images, attacker.study.device) for _ in range(2)))
+
+
+class _Mean(nn.Module):
+    """A detector that is broken on purpose: it only looks at the mean brightness."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((1, 2, 3))
+
+
+def _self_test(attacker: Attacker, like: Subject, epsilon: float) -> tuple[int, float]:
+    """Return how many images fool the classifier beside a broken detector, and which share of them it accepts."""
+    module = _Mean()
+    subject = Subject(Contender("broken", None, None, module, attacker.study.scored(module)), BEFORE, like.model)
+    attack = SelectivePGD(epsilon=max(epsilon, 0.1), steps=50)
+    outcome = attacker.outcome(subject, "self-test", attack, subject.aimed(), min(50, len(attacker.images)))
+    fooled = int((outcome.right_before & outcome.wrong).sum())
+    return fooled, int(outcome.fooled(WORKING_RATE).sum()) / max(1, fooled)

@@ -1,0 +1,96 @@
+"""The suite on every detector, its worst case, curves, prices, and what the flags need."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.results.bootstrap import Resampling
+from experiments.study.metrics import WORKING_RATE
+from experiments.white_box.attacker import Attacker
+from experiments.white_box.checks import measure_checks
+from experiments.white_box.curves import curve_rows, price_rows, strongest
+from experiments.white_box.records import Outcome, WhiteBoxRecords, row, worst_row
+from experiments.white_box.subjects import Subject, over_second_classifier
+from experiments.white_box.suite import SuiteAttack, noise, suite, transferred
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """How detectors are attacked.
+
+    Attributes:
+        epsilon: L-inf budget.
+        steps: Of each walk.
+        restarts: Of each walk that is aimed at the false-positive rate.
+        seeds: Of the detectors; those of the first have curves and a price.
+        whole: Seeds whose detectors meet the whole suite, the others the paper's attacks only.
+        curve_images: Images of the curves and of the price; 0: neither.
+        transfer: Whether an attack is transferred from another detector of the run.
+    """
+
+    epsilon: float
+    steps: int
+    restarts: int
+    seeds: Sequence[int]
+    whole: Sequence[int]
+    curve_images: int
+    transfer: bool
+
+
+def measure(
+    attacker: Attacker, subjects: Sequence[Subject], options: SuiteOptions, resampling: Resampling
+) -> WhiteBoxRecords:
+    """Return what the suite makes of all detectors.
+
+    Args:
+        attacker: Holds the images.
+        subjects: The detectors, at least one.
+        options: How they are attacked.
+        resampling: Of the images.
+    """
+    rows: list[dict[str, Any]] = []
+    outcomes: list[Outcome] = []
+    about: dict[str, str] = {}
+    walks: list[tuple[Subject, SuiteAttack]] = []
+    for subject in attacker.study.progress.track(subjects, description="detectors under attack"):
+        seed = subject.contender.seed
+        whole = seed in {None, *options.whole}
+        pairs = [
+            (attack, _outcome(attacker, subject, attack)) for attack in _suite(attacker, subject, options, whole=whole)
+        ]
+        about |= {attack.name: attack.about for attack, _ in pairs}
+        outcomes += [outcome for _, outcome in pairs]
+        rows += [row(outcome, resampling) for _, outcome in pairs]
+        if whole:
+            rows.append(worst_row([outcome for attack, outcome in pairs if attack.kind != "control"], resampling))
+        if options.curve_images and seed in {None, *options.seeds[:1]}:
+            walks.append((subject, strongest(pairs)))
+    count, steps = options.curve_images, options.steps
+    return WhiteBoxRecords(
+        rows=rows,
+        outcomes=outcomes,
+        about=about,
+        curves=list(curve_rows(attacker, walks, options.epsilon, steps, count)),
+        prices=list(price_rows(attacker, [subject for subject, _ in walks], steps, count)),
+        checks=measure_checks(attacker, subjects, options.epsilon),
+    )
+
+
+def _suite(attacker: Attacker, subject: Subject, options: SuiteOptions, *, whole: bool) -> Iterator[SuiteAttack]:
+    """Yield the attacks on a detector: the whole suite, or the paper's."""
+    epsilon, steps, study = options.epsilon, options.steps, attacker.study
+    parts = bool(subject.parts(attacker.images[:1].to(study.device)))
+    held = subject.has_representation_step
+    for attack in suite(epsilon, steps, parts=parts, held=held, restarts=options.restarts):
+        if whole or attack.kind == "paper":
+            yield attack
+    if whole:
+        other = over_second_classifier(study, subject) if options.transfer else None
+        if other is not None:
+            yield transferred(epsilon, steps, other.model, other.aimed(), parts=parts)
+        yield noise(epsilon)
+
+
+def _outcome(attacker: Attacker, subject: Subject, attack: SuiteAttack) -> Outcome:
+    aim = subject.aimed(None if attack.kind == "paper" and subject.learnt else WORKING_RATE)
+    return attacker.outcome(subject, attack.name, attack.attack, aim)

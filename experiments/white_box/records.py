@@ -1,0 +1,248 @@
+"""The records of the white-box protocol: what an attack did to a detector, its row, and the worst case of several."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from detectors import metrics
+from experiments.results.bootstrap import Resampling, interval
+from experiments.study.contenders import Contender
+from experiments.study.metrics import WORKING_RATE, accepted, limit, rate_flagged
+
+BEFORE: Final = "before"
+AFTER: Final = "after"
+WORST: Final = "worst case"
+
+PAPER: Final = "alternating"
+"""The main paper's attack: its two columns are measured under this one."""
+
+LENIENT_RATE: Final = 0.5
+"""The false-positive rate of SR@50."""
+
+FALLEN: Final = 0.9
+"""Worst-case SR@5 from which on a detector counts as fallen."""
+
+FIELDS: Final = {
+    "phase": "before or after adversarial retraining",
+    "n": "clean test images attacked, the first of the test split; labels are the true ones",
+    "n_right": "of these, classified right before the attack: the denominator of the sr",
+    "classifier_accuracy": "share of n classified right after the attack (the paper's column)",
+    "detector_accuracy": "balanced, at probability .5, of the n clean and the n attacked (the paper's column); null "
+    "for training-free detectors",
+    "sr_at_5, sr_at_50": "attacker's success: of n_right, those misclassified and accepted at 5 and 50 % FPR",
+    "sr_at_5_low, sr_at_5_high": "95 % bootstrap interval over images",
+    "fooled_both": "of n_right, those misclassified and accepted at probability .5; null for training-free detectors",
+    "robust_accuracy": "share of n that is, after the attack, right or rejected at 5 % FPR",
+    "clean_right_and_accepted": "share of n that is right and accepted at 5 % FPR without an attack",
+    "realised_fpr": "of the 5 % threshold, on the n clean images",
+    "auroc": "attacked against clean images",
+    "forward_passes, backward_passes, seconds": "per image, mean",
+    "worst case": "an image counts as lost if any attack of the suite wins it",
+}
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attack did to one detector, computed anew from the adversarial images.
+
+    Attributes:
+        contender: The detector.
+        phase: before or after retraining.
+        learnt: Whether score 0 is probability .5.
+        attack: Name of the attack.
+        steps: Of one of its walks; None: it has none.
+        right_before: (n,) bool, classified right before the attack.
+        wrong: (n,) bool, classified wrong after it.
+        scores: (n,) of the adversarial images.
+        clean_scores: (n,) of the clean images.
+        linf: (n,), how far the attack moved each image.
+        l2: (n,) in float64, likewise.
+        span: The smallest and the largest value of the adversarial images.
+        forward_passes: Per image, mean.
+        backward_passes: Per image, mean.
+        seconds: Per image, mean.
+    """
+
+    contender: Contender
+    phase: str
+    learnt: bool
+    attack: str
+    steps: int | None
+    right_before: Tensor
+    wrong: Tensor
+    scores: Tensor
+    clean_scores: Tensor
+    linf: Tensor
+    l2: Tensor
+    span: tuple[float, float]
+    forward_passes: float
+    backward_passes: float
+    seconds: float
+
+    def fooled(self, false_positive_rate: float | None) -> Tensor:
+        """Return which images (n,), right before, are wrong after and accepted at a rate; None: at probability .5."""
+        threshold = 0.0 if false_positive_rate is None else limit(self.contender, false_positive_rate)
+        passed = torch.ones_like(self.wrong) if threshold is None else self.scores <= threshold
+        return self.right_before & self.wrong & passed
+
+    def success(self, false_positive_rate: float | None) -> float | None:
+        """Return the share of the images right before that `fooled` names; None if there are none."""
+        return _success([self], false_positive_rate)
+
+    @property
+    def classifier_success(self) -> float | None:
+        """The share of the images right before that are wrong after, rejected or not; None if there are none."""
+        count = int(self.right_before.sum())
+        return int((self.right_before & self.wrong).sum()) / count if count else None
+
+    @property
+    def lost(self) -> Tensor:
+        """Which images (n,) end up wrong and accepted, whether they were right before or not."""
+        return self.wrong & accepted(self.contender, self.scores)
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """The gradient of a detector's score, or of the classifier's margin, at the clean images.
+
+    Attributes:
+        name: What was differentiated.
+        phase: before or after retraining.
+        seed: Of the detector.
+        zero: Share of the images where the gradient is all zero.
+        broken: Share of the images where it is not finite.
+    """
+
+    name: str
+    phase: str
+    seed: int | None
+    zero: float
+    broken: float
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What was measured for the flags.
+
+    Attributes:
+        gradients: Two for each detector.
+        undetermined: Names of the detectors whose scores differ between calls.
+        self_test_fooled: Images of the self-test that fool the classifier.
+        self_test_accepted: Share of these that the broken detector accepts.
+    """
+
+    gradients: Sequence[GradientCheck]
+    undetermined: Sequence[str]
+    self_test_fooled: int
+    self_test_accepted: float
+
+
+@dataclass(frozen=True)
+class WhiteBoxRecords:
+    """All that was measured.
+
+    Attributes:
+        rows: Of the protocol.
+        outcomes: Of every detector and attack.
+        about: What each attack is, by name.
+        curves: SR@5 by steps and by epsilon; may be empty.
+        prices: Of detection; may be empty.
+        checks: For the flags.
+    """
+
+    rows: list[dict[str, Any]]
+    outcomes: Sequence[Outcome]
+    about: Mapping[str, str]
+    curves: list[dict[str, Any]]
+    prices: list[dict[str, Any]]
+    checks: Checks
+
+
+def row(outcome: Outcome, resampling: Resampling) -> dict[str, Any]:
+    """Return the row of an attack on a detector."""
+    clean, attacked = outcome.clean_scores, outcome.scores
+    return _row([outcome], outcome.attack, resampling) | {
+        "detector_accuracy": metrics.balanced_accuracy(clean, attacked) if outcome.learnt else None,
+        "auroc": metrics.auroc(clean, attacked),
+        "linf": outcome.linf.amax().item(),
+    }
+
+
+def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> dict[str, Any]:
+    """Return the row of the worst case, image by image, over all attacks on one detector.
+
+    Args:
+        outcomes: Of one detector on the same images, at least one.
+        resampling: Of the images.
+    """
+    return _row(outcomes, WORST, resampling)
+
+
+def _row(outcomes: Sequence[Outcome], attack: str, resampling: Resampling) -> dict[str, Any]:
+    first = outcomes[0]
+    contender, right = first.contender, first.right_before
+    value = _success(outcomes, WORKING_RATE)
+    ends = None if value is None else interval(value, resampling.ratio(_fooled(outcomes, WORKING_RATE), right))
+    return {
+        "detector": contender.name,
+        "phase": first.phase,
+        "trained_on": contender.trained_on,
+        "seed": contender.seed,
+        "attack": attack,
+        "n": len(right),
+        "n_right": int(right.sum()),
+        "sr_at_5": value,
+        "sr_at_5_low": ends and ends.low,
+        "sr_at_5_high": ends and ends.high,
+        "sr_at_50": _success(outcomes, LENIENT_RATE),
+        "fooled_both": _success(outcomes, None) if first.learnt else None,
+        "classifier_accuracy": 1 - _share(_any([each.wrong for each in outcomes])),
+        "detector_accuracy": None,
+        "robust_accuracy": 1 - _share(_any([each.lost for each in outcomes])),
+        "auroc": None,
+        "clean_right_and_accepted": _share(right & accepted(contender, first.clean_scores)),
+        "realised_fpr": rate_flagged(contender, first.clean_scores),
+        "linf": None,
+        **{name: sum(getattr(each, name) for each in outcomes) for name in COSTS},
+    }
+
+
+COSTS: Final = ("forward_passes", "backward_passes", "seconds")
+
+
+def _success(outcomes: Sequence[Outcome], rate: float | None) -> float | None:
+    count = int(outcomes[0].right_before.sum())
+    return int(_fooled(outcomes, rate).sum()) / count if count else None
+
+
+def _fooled(outcomes: Sequence[Outcome], rate: float | None) -> Tensor:
+    return _any([each.fooled(rate) for each in outcomes])
+
+
+def _any(masks: list[Tensor]) -> Tensor:
+    return torch.stack(masks).any(0)
+
+
+def _share(mask: Tensor) -> float:
+    return mask.double().mean().item()
+
+
+def detectors_of(rows: Rows) -> list[tuple[str, str]]:
+    """Return the detectors of some rows, each with its phase, in order."""
+    return list(dict.fromkeys((row["detector"], row["phase"]) for row in rows))
+
+
+def of(rows: Rows, detector: str, phase: str, attack: str) -> Rows:
+    """Return the rows of an attack on a detector before or after retraining, one for each seed."""
+    return [row for row in rows if (row["detector"], row["phase"], row["attack"]) == (detector, phase, attack)]
+
+
+def mean_of(rows: Rows, name: str) -> float | None:
+    """Return the mean of a field over rows; None where none has it."""
+    values = [row[name] for row in rows if row[name] is not None]
+    return sum(values) / len(values) if values else None
