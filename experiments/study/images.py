@@ -93,8 +93,8 @@ def norm_matched_noise(clean: Tensor, adversarial: Tensor) -> Tensor:
 def _permuted(sizes: Tensor, room: Tensor, generator: Generator) -> Tensor:
     """Return sizes (n,) in a random order in which none exceeds the room (n,) at its place.
 
-    The largest choose first, each among the free places that are large enough. There is always one, for the sizes had
-    room in their own order. Those that fit everywhere are permuted at once.
+    The largest choose first, each among the free places with enough room: there is one, for the given order has room.
+    Those that fit everywhere are permuted at once.
     """
     order = sizes.argsort(descending=True)
     tight = int((sizes > room.min()).sum())

@@ -23,8 +23,6 @@ from experiments.training.run_folder import Run
 from experiments.training.run_inputs import check_record
 from saliency import SaliencyModel
 
-KNOWLEDGE: Final = "attacks know the classifier, not the detectors; untargeted, labels are the classifier's own"
-
 PACKAGES: Final = (
     *("adversarial-saliency", "torch", "torchvision", "lightning", "torchmetrics", "captum", "numpy"),
     *("scikit-image", "scikit-learn"),
@@ -125,23 +123,21 @@ class Study:
         """Return a training-free detector of the run, on the device.
 
         Args:
-            name: As the pipeline file has it.
+            name: In the pipeline file.
             classifier: In place of the attacked one; then there is no second classifier.
 
         Raises:
-            MissingPartError: If it needs a part that there is not.
+            MissingPartError: If it needs a part that the run lacks.
             ValueError: If it cannot be built.
         """
-        parts = {
-            "classifier": lambda: self.classifier if classifier is None else classifier,
-            "saliency": lambda: self.saliency,
-            "second": lambda: self.second if classifier is None else None,
-        }
+        parts = {"classifier": lambda: classifier, "saliency": lambda: self.saliency, "second": lambda: None}
+        if classifier is None:
+            parts |= {"classifier": lambda: self.classifier, "second": lambda: self.second}
         return training_free_detector(self.run.settings.sections["training_free"][name], parts).to(self.device)
 
     @property
     def contenders(self) -> list[Contender]:
-        """All detectors of the tables: the trained ones, then the training-free ones."""
+        """The trained detectors, then the training-free ones."""
         return [*self.trained, *self.training_free]
 
     @cached_property
@@ -172,7 +168,7 @@ class Study:
             "device": str(self.device),
             "seeds": settings.seeds,
             "attacks": {name: repr(attack) for name, attack in run.attacks().items()},
-            "knowledge": KNOWLEDGE,
+            "knowledge": "attacks know the classifier, not the detectors; untargeted, labels are the classifier's own",
             "data": type(self.data).__name__,
             "splits": self.data.splits,
             "test_images": len(self.data.split("test")),
@@ -185,14 +181,11 @@ class Study:
         Raises:
             FileNotFoundError: If one is missing; says which command makes it.
         """
-        missing = [path for path in paths if not path.is_file()]
+        folder, missing = self.run.folder, [path for path in paths if not path.is_file()]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-            folder = self.run.folder
-            msg = (
-                f"{folder} lacks {missing[0].parent.relative_to(folder)}{more}: make it with `python train.py "
-                f"pipeline {self.run.resumed} --pipelines 1`"
-            )
+            what = f"{folder} lacks {missing[0].parent.relative_to(folder)}{more}"
+            msg = f"{what}: make it with `python train.py pipeline {self.run.resumed} --pipelines 1`"
             raise FileNotFoundError(msg)
 
     def calibration(self, module: nn.Module) -> Tensor:

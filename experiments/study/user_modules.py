@@ -1,4 +1,4 @@
-"""A classifier or detector of the user's own: built by its path, or read from a checkpoint."""
+"""Classifiers and detectors of the user's own: built by class path, or read from a checkpoint."""
 
 import inspect
 import re
@@ -14,6 +14,9 @@ from experiments.training.training_free import PARTS, required
 from saliency.checkpoints import Portable
 from saliency.class_paths import imported
 
+Offers = Mapping[str, Callable[[], Any]]
+"""What gives the arguments that a class or function may take, by name."""
+
 
 def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, classes: int | None) -> nn.Module:
     """Return a classifier of the user's own, on the device, in eval mode.
@@ -21,12 +24,12 @@ def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, 
     Args:
         given: Path of a checkpoint (.ckpt), a class or function by its path, or the module itself.
         device: Where to compute.
-        image: (1, C, H, W), an image that it must take.
+        image: (1, C, H, W), which it must take.
         classes: How many logits it must give; None: any number.
 
     Raises:
-        TypeError: If what a path names is not callable, or makes no module.
-        ValueError: If a path names nothing, what it names cannot be built, or does not take the image.
+        TypeError: If a path names nothing that can be called, or that makes a module.
+        ValueError: If a path cannot be imported, what it names cannot be built, or does not take the image.
     """
     built = built_from(given, {}, Classifier) if isinstance(given, str) else given
     classifier = built.to(device).eval()
@@ -34,20 +37,26 @@ def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, 
     return classifier
 
 
-def check_classifier(name: str, classifier: nn.Module, images: Tensor, classes: int | None) -> None:
-    """Refuse a classifier that does not take an image, or gives something else than logits.
-
-    Args:
-        name: What to call it.
-        classifier: In eval mode.
-        images: (1, C, H, W).
-        classes: How many logits it must give; None: any number.
+def check_classifier(name: str, classifier: nn.Module, image: Tensor, classes: int | None) -> None:
+    """Refuse a classifier, called by some name, that does not take an image (1, C, H, W) or gives no such logits.
 
     Raises:
-        ValueError: If it does not; says what came instead.
+        ValueError: Says what came instead.
     """
-    image = images.to(next((each.device for each in classifier.parameters()), images.device))
-    takes(name, lambda: _logits_of(classifier, image, classes), f"images {tuple(images.shape[1:])}")
+    device = next((each.device for each in classifier.parameters()), image.device)
+
+    def logits() -> Tensor:
+        output: Tensor = classifier(image.to(device))
+        if not isinstance(output, Tensor):
+            msg = f"it gives a {type(output).__name__}, but must give a tensor of logits"
+            raise TypeError(msg)
+        if output.ndim != 2 or len(output) != 1 or classes not in {None, output.shape[1]}:  # noqa: PLR2004 - (N, K)
+            needed = (1, "K" if classes is None else classes)
+            msg = f"it gives an output of shape {tuple(output.shape)} for one image, but the data need logits {needed}"
+            raise ValueError(msg)
+        return output
+
+    takes(name, logits, f"images {tuple(image.shape[1:])}")
 
 
 def name_of(path: str | nn.Module) -> str:
@@ -57,18 +66,6 @@ def name_of(path: str | nn.Module) -> str:
     if not path.endswith(".ckpt"):
         return path.rpartition(".")[2].lower()
     return re.sub(r"[^a-z0-9]+", "-", "-".join(Path(path).with_suffix("").parts[-5:]).lower()).strip("-")
-
-
-def _logits_of(classifier: nn.Module, image: Tensor, classes: int | None) -> Tensor:
-    logits: Tensor = classifier(image)
-    if not isinstance(logits, Tensor):
-        msg = f"it gives a {type(logits).__name__}, but must give a tensor of logits"
-        raise TypeError(msg)
-    if logits.ndim != 2 or len(logits) != 1 or classes not in {None, logits.shape[1]}:  # noqa: PLR2004 - (N, K)
-        needed = (1, "K" if classes is None else classes)
-        msg = f"it gives an output of shape {tuple(logits.shape)} for one image, but the data need logits {needed}"
-        raise ValueError(msg)
-    return logits
 
 
 def takes(path: str, ask: Callable[[], Tensor], images: str = "the run's images") -> Tensor:
@@ -86,31 +83,25 @@ class MissingPartError(ValueError):
     """A detector needs a part that the run lacks."""
 
 
-def training_free_detector(entry: Mapping[str, Any], parts: Mapping[str, Callable[[], nn.Module | None]]) -> nn.Module:
-    """Return a detector of the pipeline file's section training_free.
-
-    Args:
-        entry: class_path and init_args, checked.
-        parts: Give those of the run's parts that a constructor may take, by name; None: the run lacks it.
+def training_free_detector(entry: Mapping[str, Any], parts: Offers) -> nn.Module:
+    """Return a detector of the pipeline file's section training_free, whose entries are checked.
 
     Raises:
-        MissingPartError: If the run lacks a part that the detector needs.
+        MissingPartError: If a part that it needs is None.
         ValueError: If it cannot be built.
     """
-    path, arguments = entry["class_path"], dict(entry.get("init_args") or {})
+    path = entry["class_path"]
     kind = imported(path)
-    accepted, needed = inspect.signature(kind).parameters, required(kind)
-    for name in [name for name in parts if name in accepted and name not in arguments]:
-        part = parts[name]()
-        if part is not None:
-            arguments[name] = part
-        elif name in needed:
+    present = {name: part for name, part in _taken(kind, parts).items() if part is not None}
+    arguments = present | (entry.get("init_args") or {})
+    for name in required(kind):
+        if name not in arguments:
             msg = f"the run has no {PARTS[name]}"
             raise MissingPartError(msg)
     return _built(path, kind, arguments)
 
 
-def built_from(path: str, offered: Mapping[str, Callable[[], Any]], kind: type[Portable]) -> nn.Module:
+def built_from(path: str, offers: Offers, kind: type[Portable]) -> nn.Module:
     """Return what a path names: of `kind` if it is a checkpoint, else any module, given what it takes of the offers."""
     if path.endswith(".ckpt"):
         return load(path, kind)
@@ -118,15 +109,19 @@ def built_from(path: str, offered: Mapping[str, Callable[[], Any]], kind: type[P
     if not callable(maker):
         msg = f"{path} cannot be called: give a class path as my.module.MyDetector, or a .ckpt"
         raise TypeError(msg)
-    lacking = [name for name in required(maker) if name not in offered]
+    lacking = [name for name in required(maker) if name not in offers]
     if lacking:
         msg = (
-            f"{path} needs {', '.join(lacking)} as well, but is given {', '.join(offered) or 'nothing'} only: give the "
+            f"{path} needs {', '.join(lacking)} as well, but is given {', '.join(offers) or 'nothing'} only: give the "
             "others defaults, or name a function that builds it"
         )
         raise ValueError(msg)
+    return _built(path, maker, _taken(maker, offers))
+
+
+def _taken(maker: Callable[..., Any], offers: Offers) -> dict[str, Any]:
     accepted = inspect.signature(maker).parameters
-    return _built(path, maker, {name: give() for name, give in offered.items() if name in accepted})
+    return {name: give() for name, give in offers.items() if name in accepted}
 
 
 def _built(path: str, maker: Callable[..., Any], arguments: Mapping[str, Any]) -> nn.Module:

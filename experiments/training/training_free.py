@@ -8,12 +8,8 @@ from torch import nn
 
 from saliency.class_paths import imported
 
-PARTS: Final = {
-    "classifier": "classifier",
-    "saliency": "saliency model",
-    "second": "second classifier",
-}
-"""What a run offers to a detector's constructor: arguments by name, and what they are called in a sentence."""
+PARTS: Final = {"classifier": "classifier", "saliency": "saliency model", "second": "second classifier"}
+"""Arguments that a detector's constructor gets from the run, and what they are called in a sentence."""
 
 TRAINING_FREE: Final = {
     "max_softmax": {"class_path": "detectors.MaxSoftmax"},
@@ -25,38 +21,32 @@ TRAINING_FREE: Final = {
 
 
 def check_training_free(entries: Mapping[str, Any]) -> None:
-    """Refuse detectors that cannot be built from the parts of a run.
-
-    Args:
-        entries: class_path and init_args of each detector, by name.
+    """Refuse detectors, by name, that cannot be built from the parts of a run.
 
     Raises:
-        ValueError: If an entry has other keys, its class cannot be imported or is no module, or the arguments do not
-            fit; names the entry.
+        ValueError: If an entry has other keys than class_path and init_args, its class cannot be imported or is no
+            module, or the arguments do not fit; names the entry.
     """
     for name, entry in entries.items():
-        reason = _refused(entry)
+        reason = _wrong_keys(entry) or _wrong_class(entry["class_path"], entry.get("init_args") or {})
         if reason:
             msg = f"training_free.{name} {reason}"
             raise ValueError(msg)
 
 
-def _refused(entry: Any) -> str | None:
-    """Return why an entry cannot be built; None if it can."""
+def _wrong_keys(entry: Any) -> str | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("class_path"), str):
         return f"needs a class_path, for example {{class_path: detectors.MaxSoftmax}}, got {entry!r}"
-    path, arguments = entry["class_path"], entry.get("init_args") or {}
-    if set(entry) - {"class_path", "init_args"} or not isinstance(arguments, dict):
+    if set(entry) - {"class_path", "init_args"} or not isinstance(entry.get("init_args") or {}, dict):
         return f"must hold class_path, and init_args with arguments by name, got {entry!r}"
+    return None
+
+
+def _wrong_class(path: str, arguments: Mapping[str, Any]) -> str | None:
     try:
         kind = imported(path)
     except ValueError as error:
         return f"cannot be used: {error}"
-    return _unfit(path, kind, arguments)
-
-
-def _unfit(path: str, kind: Any, arguments: Mapping[str, Any]) -> str | None:
-    """Return why a class cannot be built with some arguments and the parts of a run; None if it can."""
     if not inspect.isclass(kind) or not issubclass(kind, nn.Module):
         return f"names {path}, which is no class of torch.nn.Module"
     lacking = [key for key in required(kind) if key not in {*PARTS, *arguments}]

@@ -13,7 +13,7 @@ from detectors.scoring import scores
 from experiments.study.batches import predictions
 from experiments.study.kept import kept
 from experiments.study.study import Study
-from experiments.white_box.records import Outcome
+from experiments.white_box.records import COSTS, Outcome
 from experiments.white_box.subjects import Subject
 
 BLOCK: Final = 50
@@ -71,9 +71,7 @@ class Attacker:
             linf=norms.linf(change),
             l2=norms.l2(change).double(),
             span=(adversarial.amin().item(), adversarial.amax().item()),
-            forward_passes=whole["forward"].mean().item(),
-            backward_passes=whole["backward"].mean().item(),
-            seconds=whole["seconds"].mean().item(),
+            costs={name: whole[name.removesuffix("_passes")].mean().item() for name in COSTS},
         )
 
     def _block(

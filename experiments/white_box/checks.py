@@ -1,6 +1,6 @@
 """What is measured for the flags: gradients, determinism, and a detector that is broken on purpose."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,7 @@ from experiments.white_box.subjects import Subject
 
 
 def measure_checks(attacker: Attacker, subjects: Sequence[Subject], epsilon: float) -> Checks:
-    """Return what the flags need to know of the detectors.
-
-    Args:
-        attacker: Holds the images.
-        subjects: The detectors, at least one.
-        epsilon: The L-inf budget.
-    """
+    """Return what the flags need to know of the detectors, at least one, under an L-inf budget."""
     fooled, share = _self_test(attacker, subjects[0], epsilon)
     return Checks(
         gradients=[check for subject in subjects for check in gradient_checks(attacker, subject)],
@@ -34,36 +28,26 @@ def measure_checks(attacker: Attacker, subjects: Sequence[Subject], epsilon: flo
     )
 
 
-def gradient_checks(attacker: Attacker, subject: Subject) -> Iterator[GradientCheck]:
-    """Yield what the gradients of a detector's score and of the classifier's margin are at the clean images."""
-    wanted: list[tuple[str, nn.Module, Callable[[Tensor, Tensor], Tensor]]] = [
-        (f"score of {subject.name}", subject.contender.module, lambda values, _labels: values),
-        (f"margin of the classifier beside {subject.name}", subject.model, lead),
-    ]
-    for name, network, read in wanted:
-        zero, broken = _without_gradient(attacker, network, read)
-        yield GradientCheck(name, subject.phase, subject.contender.seed, zero, broken)
+def gradient_checks(attacker: Attacker, subject: Subject) -> list[GradientCheck]:
+    """Return what the gradients of a detector's score and of the classifier's margin are at the clean images."""
+    score = _without_gradient(attacker, subject.contender.module, lambda values, _labels: values)
+    margin = _without_gradient(attacker, subject.model, lead)
+    shares = {f"score of {subject.name}": score, f"margin of the classifier beside {subject.name}": margin}
+    return [GradientCheck(name, subject.phase, subject.contender.seed, *share) for name, share in shares.items()]
 
 
 def _without_gradient(
     attacker: Attacker, network: nn.Module, read: Callable[[Tensor, Tensor], Tensor]
 ) -> tuple[float, float]:
-    """Return the shares of images where the gradient is all zero, and where it is not finite.
-
-    Args:
-        attacker: Holds the images.
-        network: A classifier or a detector.
-        read: Returns the scalars (N,) to differentiate, of the network's output and the labels.
-    """
+    """Return the shares of images where the gradient of what is read off a network is zero, and not finite."""
     device, zero, broken = attacker.study.device, [], []
     with evaluation_mode(network), gradients(device):
         for images, labels in batches(attacker.images, attacker.labels, device=device):
             seen = images.clone().requires_grad_()
             value = read(network(seen), labels)
-            gradient: Tensor | None = None
+            gradient = torch.zeros_like(seen)
             if value.requires_grad:
-                (gradient,) = torch.autograd.grad(value.sum(), seen, allow_unused=True)
-            gradient = torch.zeros_like(seen) if gradient is None else gradient
+                (gradient,) = torch.autograd.grad(value.sum(), seen, materialize_grads=True)
             zero.append((gradient == 0).flatten(1).all(1))
             broken.append(~gradient.isfinite().flatten(1).all(1))
     return torch.cat(zero).double().mean().item(), torch.cat(broken).double().mean().item()

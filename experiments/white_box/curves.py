@@ -57,7 +57,7 @@ def curve_rows(
                 "at": at,
                 "n_right": int(outcome.right_before.sum()),
                 "sr_at_5": outcome.success(WORKING_RATE),
-                "fooled": outcome.classifier_success,
+                "fooled": outcome.among_right(outcome.wrong),
             }
 
 
@@ -80,7 +80,7 @@ def price_rows(attacker: Attacker, subjects: Sequence[Subject], steps: int, coun
             **_of(subject),
             "n_right": int(alone.right_before.sum()),
             "n_both": int(paid.sum()),
-            "success_alone": alone.classifier_success,
+            "success_alone": alone.among_right(alone.wrong),
             "sr_at_5_alone": alone.success(WORKING_RATE),
             "sr_at_5": both.success(WORKING_RATE),
             "median_l2_alone": spread_of(alone.l2[paid])["median"],

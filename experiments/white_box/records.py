@@ -1,8 +1,8 @@
 """The records of the white-box protocol: what an attack did to a detector, its row, and the worst case of several."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +43,8 @@ FIELDS: Final = {
     "worst case": "an image counts as lost if any attack of the suite wins it",
 }
 
+COSTS: Final = ("forward_passes", "backward_passes", "seconds")
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -63,9 +65,7 @@ class Outcome:
         linf: (n,), how far the attack moved each image.
         l2: (n,) in float64, likewise.
         span: The smallest and the largest value of the adversarial images.
-        forward_passes: Per image, mean.
-        backward_passes: Per image, mean.
-        seconds: Per image, mean.
+        costs: The mean per image of each of `COSTS`.
     """
 
     contender: Contender
@@ -80,9 +80,7 @@ class Outcome:
     linf: Tensor
     l2: Tensor
     span: tuple[float, float]
-    forward_passes: float
-    backward_passes: float
-    seconds: float
+    costs: Mapping[str, float]
 
     def fooled(self, false_positive_rate: float | None) -> Tensor:
         """Return which images (n,), right before, are wrong after and accepted at a rate; None: at probability .5."""
@@ -92,31 +90,16 @@ class Outcome:
 
     def success(self, false_positive_rate: float | None) -> float | None:
         """Return the share of the images right before that `fooled` names; None if there are none."""
-        return _success([self], false_positive_rate)
+        return self.among_right(self.fooled(false_positive_rate))
 
-    @property
-    def classifier_success(self) -> float | None:
-        """The share of the images right before that are wrong after, rejected or not; None if there are none."""
+    def among_right(self, chosen: Tensor) -> float | None:
+        """Return the share of some images (n,) among those that were right before; None if there are none."""
         count = int(self.right_before.sum())
-        return int((self.right_before & self.wrong).sum()) / count if count else None
-
-    @property
-    def lost(self) -> Tensor:
-        """Which images (n,) end up wrong and accepted, whether they were right before or not."""
-        return self.wrong & accepted(self.contender, self.scores)
+        return int((self.right_before & chosen).sum()) / count if count else None
 
 
-@dataclass(frozen=True)
-class GradientCheck:
-    """The gradient of a detector's score, or of the classifier's margin, at the clean images.
-
-    Attributes:
-        name: What was differentiated.
-        phase: before or after retraining.
-        seed: Of the detector.
-        zero: Share of the images where the gradient is all zero.
-        broken: Share of the images where it is not finite.
-    """
+class GradientCheck(NamedTuple):
+    """The shares of clean images where the gradient of what `name` says is all zero, and where it is not finite."""
 
     name: str
     phase: str
@@ -130,7 +113,7 @@ class Checks:
     """What was measured for the flags.
 
     Attributes:
-        gradients: Two for each detector.
+        gradients: Of each detector's score, and of the classifier's margin beside it.
         undetermined: Names of the detectors whose scores differ between calls.
         self_test_fooled: Images of the self-test that fool the classifier.
         self_test_accepted: Share of these that the broken detector accepts.
@@ -144,14 +127,14 @@ class Checks:
 
 @dataclass(frozen=True)
 class WhiteBoxRecords:
-    """All that was measured.
+    """All that was measured; curves and prices may be empty.
 
     Attributes:
         rows: Of the protocol.
         outcomes: Of every detector and attack.
         about: What each attack is, by name.
-        curves: SR@5 by steps and by epsilon; may be empty.
-        prices: Of detection; may be empty.
+        curves: SR@5 by steps and by epsilon.
+        prices: Of detection.
         checks: For the flags.
     """
 
@@ -186,8 +169,9 @@ def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> dict[str, 
 def _row(outcomes: Sequence[Outcome], attack: str, resampling: Resampling) -> dict[str, Any]:
     first = outcomes[0]
     contender, right = first.contender, first.right_before
-    value = _success(outcomes, WORKING_RATE)
-    ends = None if value is None else interval(value, resampling.ratio(_fooled(outcomes, WORKING_RATE), right))
+    fooled = {rate: _any(each.fooled(rate) for each in outcomes) for rate in (WORKING_RATE, LENIENT_RATE, None)}
+    value = first.among_right(fooled[WORKING_RATE])
+    ends = None if value is None else interval(value, resampling.ratio(fooled[WORKING_RATE], right))
     return {
         "detector": contender.name,
         "phase": first.phase,
@@ -199,33 +183,21 @@ def _row(outcomes: Sequence[Outcome], attack: str, resampling: Resampling) -> di
         "sr_at_5": value,
         "sr_at_5_low": ends and ends.low,
         "sr_at_5_high": ends and ends.high,
-        "sr_at_50": _success(outcomes, LENIENT_RATE),
-        "fooled_both": _success(outcomes, None) if first.learnt else None,
-        "classifier_accuracy": 1 - _share(_any([each.wrong for each in outcomes])),
+        "sr_at_50": first.among_right(fooled[LENIENT_RATE]),
+        "fooled_both": first.among_right(fooled[None]) if first.learnt else None,
+        "classifier_accuracy": 1 - _share(_any(each.wrong for each in outcomes)),
         "detector_accuracy": None,
-        "robust_accuracy": 1 - _share(_any([each.lost for each in outcomes])),
+        "robust_accuracy": 1 - _share(_any(each.wrong & accepted(contender, each.scores) for each in outcomes)),
         "auroc": None,
         "clean_right_and_accepted": _share(right & accepted(contender, first.clean_scores)),
         "realised_fpr": rate_flagged(contender, first.clean_scores),
         "linf": None,
-        **{name: sum(getattr(each, name) for each in outcomes) for name in COSTS},
+        **{name: sum(each.costs[name] for each in outcomes) for name in COSTS},
     }
 
 
-COSTS: Final = ("forward_passes", "backward_passes", "seconds")
-
-
-def _success(outcomes: Sequence[Outcome], rate: float | None) -> float | None:
-    count = int(outcomes[0].right_before.sum())
-    return int(_fooled(outcomes, rate).sum()) / count if count else None
-
-
-def _fooled(outcomes: Sequence[Outcome], rate: float | None) -> Tensor:
-    return _any([each.fooled(rate) for each in outcomes])
-
-
-def _any(masks: list[Tensor]) -> Tensor:
-    return torch.stack(masks).any(0)
+def _any(masks: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(masks)).any(0)
 
 
 def _share(mask: Tensor) -> float:

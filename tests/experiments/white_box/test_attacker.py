@@ -11,15 +11,14 @@ from detectors import Thresholded
 from experiments.results.bootstrap import Resampling, interval
 from experiments.study.contenders import Contender
 from experiments.white_box import flags as module
-from experiments.white_box.attacker import Attacker, Outcome, Sample
+from experiments.white_box.attacker import Attacker
+from experiments.white_box.charts import story
+from experiments.white_box.checks import gradient_checks, measure_checks
 from experiments.white_box.curves import curve_rows, price_rows, strongest
-from experiments.white_box.picture import story
-from experiments.white_box.rows import WORST, row, worst_row
-from experiments.white_box.subjects import AFTER, BEFORE, Subject, shared
+from experiments.white_box.records import AFTER, BEFORE, WORST, Outcome, WhiteBoxRecords, row, worst_row
+from experiments.white_box.subjects import Subject, shared
 from experiments.white_box.suite import SignNoise, suite
 from tests.experiments.stand_ins import stand_in
-
-IMAGES = torch.full((4, 1, 2, 2), 0.5)
 
 
 class Mean(nn.Module):
@@ -35,21 +34,20 @@ def subject(phase=BEFORE, name="mean", module=None, calibration=None, model=None
 
 
 def outcome(wrong, scores, right=(True, True, True, False), **changes):
-    given = {
-        "subject": subject(),
-        "attack": "a",
-        "steps": 2,
-        "adversarial": IMAGES,
-        "right_before": torch.tensor(right),
-    } | changes
+    given = {"contender": subject().contender, "phase": BEFORE} | changes
     return Outcome(
         **given,
+        learnt=False,
+        attack="a",
+        steps=2,
+        right_before=torch.tensor(right),
+        linf=torch.zeros(4),
+        l2=torch.zeros(4),
+        span=(0.5, 0.5),
         wrong=torch.tensor(wrong),
         scores=torch.tensor(scores),
         clean_scores=torch.tensor([0.1, 0.2, 0.3, 0.99]),
-        forward_passes=3.0,
-        backward_passes=2.0,
-        seconds=0.5,
+        costs={"forward_passes": 3.0, "backward_passes": 2.0, "seconds": 0.5},
     )
 
 
@@ -63,7 +61,7 @@ def test_an_image_is_won_if_it_was_right_and_is_wrong_and_accepted():
 
 
 def test_robust_accuracy_counts_right_or_rejected_of_all_images():
-    record = row(outcome([True, True, False, True], [0.2, 0.99, 0.1, 0.1]), Resampling(4, 20), Sample(IMAGES, None))
+    record = row(outcome([True, True, False, True], [0.2, 0.99, 0.1, 0.1]), Resampling(4, 20))
     assert record["robust_accuracy"] == 0.5  # the second is rejected, the third right; the last was wrong all along
     assert record["classifier_accuracy"] == 0.25
     assert (record["n"], record["n_right"]) == (4, 3)
@@ -85,7 +83,7 @@ def test_the_worst_case_is_taken_image_by_image():
 
 def test_without_any_image_right_there_is_no_rate():
     found = outcome([True] * 4, [0.1] * 4, right=[False] * 4)
-    record = row(found, Resampling(4, 20), Sample(IMAGES, None))
+    record = row(found, Resampling(4, 20))
     assert (record["sr_at_5"], record["sr_at_5_low"], record["sr_at_50"]) == (None, None, None)
     assert worst_row([found], Resampling(4, 20))["sr_at_5"] is None
 
@@ -111,14 +109,14 @@ def test_a_classifier_is_shared_only_where_its_weights_are_equal():
 
 
 def test_the_suite_keeps_one_budget():
-    names = [entry.name for entry in suite(0.2, 7, parts=True, ours=True)]
+    names = [attack.name for attack in suite(0.2, 7, parts=True, held=True)]
     assert len(names) == len(set(names))
-    for entry in suite(0.2, 7, parts=True, ours=True):
-        assert entry.attack.epsilon == 0.2
+    for each in suite(0.2, 7, parts=True, held=True):
+        assert each.attack.epsilon == 0.2
 
 
 def test_the_strongest_walk_is_the_one_that_won_most():
-    entries = {entry.name: entry for entry in suite(0.2, 7, parts=False, ours=False)}
+    entries = {entry.name: entry for entry in suite(0.2, 7, parts=False, held=False)}
     none, some = outcome([False] * 4, [0.1] * 4), outcome([True, False, False, False], [0.1] * 4)
     found = [(entries["selective"], none), (entries["joint_loss"], some), (entries["square"], some)]
     assert strongest(found).name == "joint_loss"
@@ -137,12 +135,12 @@ def attacker(tmp_path):
     study = stand_in(tmp_path)
     split = study.data.split("test")
     part = split.__getitems__(list(range(12)))
-    return Attacker(study, Sample(part.images, part.labels))
+    return Attacker(study, part.images, part.labels)
 
 
 def bright(attacker, shift=0.0):
     """A detector of bright images that accepts all clean ones if shift is large."""
-    scores = attacker.sample.images.mean((1, 2, 3)).sort().values + shift
+    scores = attacker.images.mean((1, 2, 3)).sort().values + shift
     return Subject(
         Contender("bright", None, None, Mean(), scores.repeat(10).sort().values), BEFORE, attacker.study.classifier
     )
@@ -150,7 +148,7 @@ def bright(attacker, shift=0.0):
 
 def test_curves_grow_and_the_price_of_nothing_is_one(attacker):
     easy = bright(attacker, shift=1.0)
-    entry = next(entry for entry in suite(0.1, 10, parts=False, ours=False) if entry.name == "orthogonal")
+    entry = next(entry for entry in suite(0.1, 10, parts=False, held=False) if entry.name == "orthogonal")
     curves = list(curve_rows(attacker, [(easy, entry)], 0.1, 10, 12))
     line = [each["sr_at_5"] for each in curves if each["across"] == "epsilon"]
     assert line[0] == 0
@@ -163,12 +161,13 @@ def test_curves_grow_and_the_price_of_nothing_is_one(attacker):
 
 def test_flags_of_a_sound_run_are_not_raised(attacker):
     easy = bright(attacker, shift=1.0)
-    entries = suite(0.3, 20, parts=False, ours=False)
+    entries = list(suite(0.3, 20, parts=False, held=False))
     outcomes = [attacker.outcome(easy, e.name, e.attack, easy.aimed()) for e in entries]
     resampling = Resampling(12, 20)
-    rows = [row(each, resampling, attacker.sample) for each in outcomes]
+    rows = [row(each, resampling) for each in outcomes]
     curves = curve_rows(attacker, [(easy, strongest(list(zip(entries, outcomes, strict=True))))], 0.3, 20, 12)
-    found = module.flags(attacker, outcomes, rows, list(curves), 0.3, None)
+    checks = measure_checks(attacker, [easy], 0.3)
+    found = module.flags(WhiteBoxRecords(rows, outcomes, {}, list(curves), [], checks), 0.3, None)
     assert [flag.name for flag in found if flag.raised] == []
 
 
@@ -180,8 +179,8 @@ def named(found, start):
 def test_a_broken_budget_is_flagged(attacker):
     easy = bright(attacker, shift=1.0)
     wide = attacker.outcome(easy, "fgsm", FGSM(epsilon=0.2), easy.aimed())
-    assert module._budget([wide], attacker.sample.images, 0.1).raised
-    assert not module._budget([wide], attacker.sample.images, 0.2).raised
+    assert module.budget([wide], 0.1).raised
+    assert not module.budget([wide], 0.2).raised
 
 
 class Steps(nn.Module):
@@ -202,16 +201,21 @@ def test_vanishing_gradients_and_chance_are_flagged(attacker):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(144, 4))
     steps, dice, plain = (subject(name=m.__name__, module=m(), model=model) for m in (Steps, Dice, Mean))
-    told = module._gradients_vanish(attacker, [steps, plain])
+
+    def flag(*subjects):
+        return module.gradients_vanish([check for each in subjects for check in gradient_checks(attacker, each)])
+
+    told = flag(steps, plain)
     assert told.raised
     assert "Steps" in told.sentence
     assert "Mean" not in told.sentence
-    assert not module._gradients_vanish(attacker, [plain]).raised
+    assert not flag(plain).raised
     nn.init.zeros_(model[1].weight)
-    assert "margin of the classifier beside Mean" in module._gradients_vanish(attacker, [plain]).sentence
-    outcomes = [outcome([True] * 4, [0.1] * 4, subject=each) for each in (dice, plain)]
-    assert "Dice" in module._determined(attacker, outcomes).sentence
-    assert not module._determined(attacker, outcomes[1:]).raised
+    assert "margin of the classifier beside Mean" in flag(plain).sentence
+    moving = measure_checks(attacker, [plain, dice], 0.1).undetermined
+    assert list(moving) == ["Dice"]
+    assert "Dice" in module.determined(moving).sentence
+    assert not module.determined([]).raised
 
 
 def record(attack, value, phase=BEFORE):
@@ -233,7 +237,7 @@ def record(attack, value, phase=BEFORE):
     ],
 )
 def test_orders_of_attacks(rows, name, raised):
-    assert named(list(module._orders([record(*each) for each in rows])), name).raised is raised
+    assert named(list(module.orders([record(*each) for each in rows])), name).raised is raised
 
 
 def curve(across, at, value):
@@ -242,20 +246,20 @@ def curve(across, at, value):
 
 def test_falling_curves_are_flagged():
     falling = [curve("steps", 1, 0.5), curve("steps", 10, 0.2), curve("epsilon", 0, 0.1), curve("epsilon", 1, 0.5)]
-    found = list(module._along(falling))
+    found = list(module.along_curves(falling))
     assert named(found, "More steps").raised
     assert not named(found, "A larger budget").raised
     assert named(found, "Epsilon 0").raised
     assert named(found, "Without a budget").raised
-    assert all(flag.raised is None for flag in list(module._along([]))[2:])
+    assert all(flag.raised is None for flag in list(module.along_curves([]))[2:])
 
 
 def test_retrained_detectors_need_a_longer_attack():
-    after = outcome([True] * 4, [0.1] * 4, subject=subject(AFTER))
-    rows = [record("orthogonal", 0.5, AFTER)]
-    assert module._fresh(rows, [after], 5).raised  # walks of two steps
-    assert module._fresh(rows, [after], None).raised is None
-    assert module._fresh([record("orthogonal", 0.5)], [after], 5).raised is None
+    before, after = (outcome([True] * 4, [0.1] * 4, phase=phase) for phase in (BEFORE, AFTER))
+    assert module.fresh([before, after], 5).raised  # walks of two steps
+    assert not module.fresh([before, after], 0).raised
+    assert module.fresh([before, after], None).raised is None
+    assert module.fresh([before], 5).raised is None
 
 
 def test_the_picture_needs_no_curves():

@@ -12,28 +12,16 @@ import evaluate
 from detectors import ID, Detector
 from experiments.results.result import write_result
 from experiments.white_box.protocol import white_box
-from experiments.white_box.subjects import own_subject, start_of, subjects, twin
-from experiments.white_box.suite import PAPER, SignNoise, suite
+from experiments.white_box.records import PAPER, WORST
+from experiments.white_box.subjects import over_second_classifier, own_subject, start_of, subjects
+from experiments.white_box.suite import SignNoise, suite
 from tests.experiments.studies import copy_of, study_of
 
-OPTIONS = {
-    "images": 8,
-    "steps": 2,
-    "restarts": 1,
-    "epsilon": None,
-    "trained_on": None,
-    "seeds": None,
-    "detectors": None,
-    "suite_seeds": None,
-    "curve_images": 8,
-    "detector": None,
-    "classifier": None,
-    "resamples": 50,
-}
+SMALL = {"images": 8, "steps": 2, "curve_images": 8, "resamples": 50}
 
 
 def run(folder, **changes):
-    return white_box(study_of(folder, **(OPTIONS | changes)))
+    return white_box(study_of(folder), **(SMALL | changes))
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +125,7 @@ def test_the_worst_case_is_at_least_as_bad_as_every_attack(found):
 
 def test_noise_is_a_control_and_no_part_of_the_worst_case(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(SignNoise, "perturb", lambda _, problem: 1 - problem.images)
-    monkeypatch.setattr("experiments.white_box.protocol.suite", lambda *a, **k: suite(*a, **k)[:1])
+    monkeypatch.setattr("experiments.white_box.measure.suite", lambda *a, **k: list(suite(*a, **k))[:1])
     found = run(copy_of(finished, tmp_path), epsilon=1.0, curve_images=0, detectors=["id", "spd"])
     for name in ("id", "spd"):
         assert (
@@ -205,7 +193,7 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
         ({"seeds": [0, 0]}, r"seeds must be different ones of the run's \[0\], got \[0, 0\]"),
         ({"seeds": [0], "detector": "a.B"}, "--detector attacks that one only: leave out seeds"),
         ({"resamples": 0}, "resamples must be at least 1, got 0"),
-        ({"curve_images": -1}, "curve_images must be at least 0, got -1"),
+        ({"curve_images": -1}, "curve_images must be finite and at least 0, got -1"),
         ({"trained_on": "bim"}, "trained_on must be one of the run's fgsm, got 'bim'"),
         ({"detectors": ["xyz"]}, "detectors must be some of id, spd, max_softmax, mask_area, .*; got xyz"),
         ({"classifier": "a.B"}, "--classifier goes with --detector"),
@@ -271,14 +259,14 @@ def test_a_detector_is_given_what_it_takes_and_drawn_from_a_fixed_seed(finished)
     assert torch.equal(first.weights.weight, again.weights.weight)
 
 
-def test_twins_look_through_the_second_classifier(finished, tmp_path):
+def test_detectors_for_transfer_look_through_the_second_classifier(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     study = study_of(copy)
     found = {each.name: each for each in subjects(study, "fgsm", [0])}
     for name in ("max_softmax", "mask_area", "disagreement"):
-        assert twin(study, found[name]).contender.module.classifier is study.second
-    assert twin(study, found["second_classifier"]) is None  # it is that classifier already
-    assert twin(study, found["spd"]) is None  # there is no other seed
+        assert over_second_classifier(study, found[name]).contender.module.classifier is study.second
+    assert over_second_classifier(study, found["second_classifier"]) is None  # it is that classifier already
+    assert over_second_classifier(study, found["spd"]) is None  # there is no other seed
     (copy / "pipeline.yaml").write_text(
         (copy / "pipeline.yaml").read_text().replace("seeds:\n- 0\n", "seeds:\n- 0\n- 1\n")
     )
@@ -286,7 +274,7 @@ def test_twins_look_through_the_second_classifier(finished, tmp_path):
     other.mkdir()
     (other / "model.ckpt").write_bytes((copy / "detectors/spd/fgsm/seed_0/model.ckpt").read_bytes())
     study = study_of(copy)
-    made = twin(study, next(each for each in subjects(study, "fgsm", [0]) if each.name == "spd"))
+    made = over_second_classifier(study, next(each for each in subjects(study, "fgsm", [0]) if each.name == "spd"))
     assert made.contender.module.classifier is made.model is study.second
     logits, _ = made.contender.module.joint(torch.rand(2, 1, 28, 28))
     assert logits.shape == (2, 10)
