@@ -58,28 +58,19 @@ def budget(outcomes: Sequence[Outcome], epsilon: float) -> Flag:
 def gradients_vanish(checks: Sequence[GradientCheck]) -> Flag:
     """Return whether a gradient is zero or not finite on some image."""
     wrong = [
-        f"{each.name} ({each.phase} retraining, seed {each.seed}): zero {each.zero:.3f}, not finite {each.broken:.3f}"
-        for each in checks
-        if each.zero or each.broken
+        f"{name} ({phase} retraining, seed {seed}): zero {zero:.3f}, not finite {broken:.3f}"
+        for name, phase, seed, zero, broken in checks
+        if zero or broken
     ]
-    return Flag(
-        "Gradients of scores and of the classifier's margin at the clean images",
-        bool(wrong),
-        f"Share of images on which one is exactly zero or not finite: {', '.join(wrong)}."
-        if wrong
-        else "They are zero on no image.",
-    )
+    sentence = f"Share of images on which one is exactly zero or not finite: {', '.join(wrong)}."
+    name = "Gradients of scores and of the classifier's margin at the clean images"
+    return Flag(name, bool(wrong), sentence if wrong else "They are zero on no image.")
 
 
 def determined(moving: Sequence[str]) -> Flag:
     """Return whether there are detectors whose scores differ between calls."""
-    return Flag(
-        "Determinism",
-        bool(moving),
-        f"Scores of the same images differ between calls: {', '.join(moving)}."
-        if moving
-        else "Every detector gives the same scores twice.",
-    )
+    sentence = f"Scores of the same images differ between calls: {', '.join(moving)}."
+    return Flag("Determinism", bool(moving), sentence if moving else "Every detector gives the same scores twice.")
 
 
 _PLAIN: Final = ("joint", "joint_loss", "selective", "orthogonal", "alternating_aimed")
@@ -104,18 +95,15 @@ _ORDERS: Final = (
 def orders(rows: Rows) -> Iterator[Flag]:
     """Yield for each rule of `_ORDERS` whether a detector breaks it; None where none has both attacks."""
     for name, stronger, weaker, field in _ORDERS:
-        wrong, measured = [], False
+        pairs = []
         for detector, phase in detectors_of(rows):
-            values = [mean_of(of(rows, detector, phase, attack), field) for attack in stronger]
-            high = max((value for value in values if value is not None), default=None)
-            low = mean_of(of(rows, detector, phase, weaker), field)
-            if high is None or low is None:
-                continue
-            measured = True
-            if high < low - SLACK:
-                wrong.append(f"{detector}, {phase} retraining: {high:.3f} < {low:.3f}")
-        sentence = f"{field}: {_holds_unless(wrong)}" if measured else "Not measured in this run."
-        yield Flag(name, bool(wrong) if measured else None, sentence)
+            values = [mean_of(of(rows, detector, phase, attack), field) for attack in (*stronger, weaker)]
+            high, low = max((value for value in values[:-1] if value is not None), default=None), values[-1]
+            if high is not None and low is not None:
+                pairs.append((f"{detector}, {phase} retraining", high, low))
+        wrong = [f"{which}: {high:.3f} < {low:.3f}" for which, high, low in pairs if high < low - SLACK]
+        sentence = f"{field}: {_holds_unless(wrong)}" if pairs else "Not measured in this run."
+        yield Flag(name, bool(wrong) if pairs else None, sentence)
 
 
 def _holds_unless(wrong: Sequence[str]) -> str:

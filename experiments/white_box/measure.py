@@ -16,7 +16,7 @@ from experiments.white_box.suite import SuiteAttack, noise, suite, transferred
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """How detectors are attacked.
+    """How detectors are attacked; see `white_box`.
 
     Attributes:
         epsilon: L-inf budget.
@@ -40,14 +40,7 @@ class SuiteOptions:
 def measure(
     attacker: Attacker, subjects: Sequence[Subject], options: SuiteOptions, resampling: Resampling
 ) -> WhiteBoxRecords:
-    """Return what the suite makes of all detectors.
-
-    Args:
-        attacker: Holds the images.
-        subjects: The detectors, at least one.
-        options: How they are attacked.
-        resampling: Of the images.
-    """
+    """Return what the suite makes of detectors, at least one."""
     rows: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
     about: dict[str, str] = {}
@@ -55,9 +48,8 @@ def measure(
     for subject in attacker.study.progress.track(subjects, description="detectors under attack"):
         seed = subject.contender.seed
         whole = seed in {None, *options.whole}
-        pairs = [
-            (attack, _outcome(attacker, subject, attack)) for attack in _suite(attacker, subject, options, whole=whole)
-        ]
+        attacks = _suite(attacker, subject, options, whole=whole)
+        pairs = [(attack, _outcome(attacker, subject, attack)) for attack in attacks]
         about |= {attack.name: attack.about for attack, _ in pairs}
         outcomes += [outcome for _, outcome in pairs]
         rows += [row(outcome, resampling) for _, outcome in pairs]
@@ -80,15 +72,14 @@ def _suite(attacker: Attacker, subject: Subject, options: SuiteOptions, *, whole
     """Yield the attacks on a detector: the whole suite, or the paper's."""
     epsilon, steps, study = options.epsilon, options.steps, attacker.study
     parts = bool(subject.parts(attacker.images[:1].to(study.device)))
-    held = subject.has_representation_step
-    for attack in suite(epsilon, steps, parts=parts, held=held, restarts=options.restarts):
-        if whole or attack.kind == "paper":
-            yield attack
-    if whole:
-        other = over_second_classifier(study, subject) if options.transfer else None
-        if other is not None:
-            yield transferred(epsilon, steps, other.model, other.aimed(), parts=parts)
-        yield noise(epsilon)
+    every = suite(epsilon, steps, parts=parts, held=subject.has_representation_step, restarts=options.restarts)
+    yield from (attack for attack in every if whole or attack.kind == "paper")
+    if not whole:
+        return
+    other = over_second_classifier(study, subject) if options.transfer else None
+    if other is not None:
+        yield transferred(epsilon, steps, other.model, other.aimed(), parts=parts)
+    yield noise(epsilon)
 
 
 def _outcome(attacker: Attacker, subject: Subject, attack: SuiteAttack) -> Outcome:

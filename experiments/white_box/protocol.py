@@ -1,6 +1,6 @@
 """`evaluate.py white-box`: attacks that know classifier and detector (Schut & Gal, 2020, Table 3; PROTOCOL C14-C17)."""
 
-from typing import Any, Final
+from typing import Any
 
 from attacks.checks import at_least
 from experiments.results.bootstrap import Resampling
@@ -16,8 +16,6 @@ from experiments.white_box.measure import SuiteOptions, measure
 from experiments.white_box.records import FIELDS
 from experiments.white_box.subjects import own_subject, start_of, subjects
 from experiments.white_box.tables import finding, white_box_tables
-
-KNOWLEDGE: Final = "attacks know classifier and detector with all their weights; untargeted, labels are the true ones"
 
 
 def white_box(
@@ -59,16 +57,13 @@ def white_box(
     """
     at_least(1, images=images, steps=steps, restarts=restarts, resamples=resamples)
     at_least(0, curve_images=curve_images)
-    if suite_seeds is not None:
-        at_least(1, suite_seeds=suite_seeds)
+    at_least(1, suite_seeds=1 if suite_seeds is None else suite_seeds)
     _check_own(detector, classifier, seeds=seeds, suite_seeds=suite_seeds, detectors=detectors)
     trained_on = _trained_on(study, trained_on)
     epsilon = _epsilon(study, trained_on, epsilon)
     seeds = [] if detector else _seeds(study, seeds)
-    if detector is None:
-        attacked = subjects(study, trained_on, seeds, detectors)
-    else:
-        attacked = [own_subject(study, detector, classifier)]
+    own = [] if detector is None else [own_subject(study, detector, classifier)]
+    attacked = own or subjects(study, trained_on, seeds, detectors)
     split = study.data.split("test")
     sample = split.__getitems__(list(range(min(images, len(split)))))
     count = len(sample.images)
@@ -84,7 +79,8 @@ def white_box(
     resampling = Resampling(count, resamples)
     records = measure(Attacker(study, sample.images, sample.labels), attacked, options, resampling)
     meta = study.meta() | {
-        "knowledge": KNOWLEDGE,
+        "knowledge": "attacks know classifier and detector with all their weights; untargeted, labels are the true "
+        "ones",
         "fields": FIELDS,
         "epsilon": epsilon,
         "steps": steps,
@@ -117,39 +113,35 @@ def white_box(
 def _check_own(detector: str | None, classifier: str | None, **of_the_run: Any) -> None:
     """Refuse options about the run's detectors beside a detector of the user's own, and its classifier without it."""
     given = [name for name, value in of_the_run.items() if value is not None]
-    if detector and given:
-        msg = f"--detector attacks that one only: leave out {', '.join(given)}"
-        raise ValueError(msg)
-    if classifier is not None and detector is None:
-        msg = "--classifier goes with --detector: a run's own detectors hold their classifier"
-        raise ValueError(msg)
+    _require(not detector or not given, f"--detector attacks that one only: leave out {', '.join(given)}")
+    goes = "--classifier goes with --detector: a run's own detectors hold their classifier"
+    _require(classifier is None or detector is not None, goes)
 
 
 def _trained_on(study: Study, name: str | None) -> str:
     known = study.run.settings.train_on
-    if name is not None and name not in known:
-        msg = f"trained_on must be one of the run's {', '.join(known)}, got {name!r}"
-        raise ValueError(msg)
+    _require(name in {None, *known}, f"trained_on must be one of the run's {', '.join(known)}, got {name!r}")
     return name or start_of(study.run)
 
 
 def _epsilon(study: Study, trained_on: str, epsilon: float | None) -> float:
-    attack = study.run.attacks().get(trained_on)
-    if epsilon is None and attack is not None and is_linf(attack):
-        return float(attack.epsilon)  # type: ignore[attr-defined]
     if epsilon is None:
-        msg = f"{trained_on} has no L-inf budget to take over: give --epsilon, for example --epsilon 0.1"
-        raise ValueError(msg)
-    if not 0 < epsilon <= 1:
-        msg = f"epsilon must be an L-inf budget above 0 and at most 1, got {epsilon}"
-        raise ValueError(msg)
+        attack = study.run.attacks().get(trained_on)
+        taken = attack is not None and is_linf(attack)
+        _require(taken, f"{trained_on} has no L-inf budget to take over: give --epsilon, for example --epsilon 0.1")
+        return float(attack.epsilon)  # type: ignore[union-attr]
+    _require(0 < epsilon <= 1, f"epsilon must be an L-inf budget above 0 and at most 1, got {epsilon}")
     return float(epsilon)
 
 
 def _seeds(study: Study, seeds: list[int] | None) -> list[int]:
     known = study.run.settings.seeds
     chosen = known if seeds is None else seeds
-    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(known):
-        msg = f"seeds must be different ones of the run's {known}, got {seeds}"
-        raise ValueError(msg)
+    different = 0 < len(chosen) == len(set(chosen)) and set(chosen) <= set(known)
+    _require(different, f"seeds must be different ones of the run's {known}, got {seeds}")
     return chosen
+
+
+def _require(holds: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not holds:
+        raise ValueError(message)

@@ -72,9 +72,9 @@ def subjects(study: Study, trained_on: str, seeds: list[int], names: list[str] |
     """Return the detectors of a run: each before and, where it was, after retraining; then the training-free ones.
 
     Args:
-        study: Of the run.
+        study: The run.
         trained_on: Name of the attack that the detectors were trained on.
-        seeds: Of the detectors.
+        seeds: Of the trained detectors.
         names: Of the detectors, trained and training-free; None: all.
 
     Raises:
@@ -111,26 +111,18 @@ def start_of(run: Run) -> str:
 def over_second_classifier(study: Study, subject: Subject) -> Subject | None:
     """Return a detector of the same kind that looks through the second classifier, for attacks that transfer.
 
-    Args:
-        study: Of the run; a trained detector is taken from another of its seeds, the saliency model is the same.
-        subject: The detector.
+    A trained one is that of another seed of the run; the saliency model is the same.
 
     Returns:
-        The other detector; None if the run has no second classifier or no other seed, or the detector compares with
-        the second classifier.
+        None if there is no second classifier or no other seed, or the detector compares with the second classifier.
     """
     second, mine = study.second, subject.contender
     if second is None:
         return None
     try:
-        module = (
-            _of_another_seed(study.run, subject)
-            if mine.seed is not None
-            else study.training_free_detector(mine.name, second)
-        )
+        free = mine.seed is None
+        module = study.training_free_detector(mine.name, second) if free else _of_another_seed(study.run, subject)
     except MissingPartError:
-        return None
-    if module is None:
         return None
     if isinstance(module, Detector):
         module.classifier = second
@@ -138,7 +130,7 @@ def over_second_classifier(study: Study, subject: Subject) -> Subject | None:
     return Subject(Contender(mine.name, mine.trained_on, None, module, study.scored(module)), subject.phase, second)
 
 
-def _of_another_seed(run: Run, subject: Subject) -> Detector | None:
+def _of_another_seed(run: Run, subject: Subject) -> Detector:
     mine = subject.contender
     for seed in run.settings.seeds:
         path = run.retrained_path(mine.name, seed)
@@ -146,7 +138,8 @@ def _of_another_seed(run: Run, subject: Subject) -> Detector | None:
             path = run.detector_path(mine.name, str(mine.trained_on), seed)
         if seed != mine.seed and path.is_file():
             return load(path, Detector)
-    return None
+    msg = f"the run has no {mine.name} of another seed"
+    raise MissingPartError(msg)
 
 
 def shared(classifier: nn.Module, detector: nn.Module) -> nn.Module:
