@@ -1,39 +1,97 @@
-"""Attacks on the detectors of a run: the images are kept on disk block by block, their effect is measured anew."""
+"""Attacks on detectors: the images are kept on disk block by block, their effect is measured anew."""
 
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
-from torch import Tensor
+from rich.progress import Progress
+from torch import Tensor, nn
 
 from attacks import Attack, norms
 from data.store.identity import digest, of_attack, of_code, of_module, of_tensor, versions
-from detectors import Thresholded
+from detectors import Detector, Thresholded
 from detectors.scoring import scores
 from experiments.study.batches import predictions
+from experiments.study.contenders import Contender
 from experiments.study.kept import kept
-from experiments.study.study import Study
+from experiments.study.metrics import WORKING_RATE
 from experiments.white_box.records import COSTS, Outcome
-from experiments.white_box.subjects import Subject
 
 BLOCK: Final = 50
 """Images that are attacked, and kept, at a time: an interrupted evaluation goes on at the next block."""
 
 
-class Attacker:
-    """Attacks detectors on some test images of a run.
+@dataclass(frozen=True)
+class Subject:
+    """A detector under attack.
 
-    Args:
-        study: Of the run; blocks are kept under its `report/white_box` if it has a store.
-        images: (M, C, H, W) in [0, 1], on the CPU.
-        labels: (M,), the true classes.
+    Attributes:
+        contender: The detector.
+        phase: before or after retraining; a detector that is never retrained is always before.
+        model: The attacked classifier: the detector's own where it holds it, so that a pass is shared.
     """
 
-    def __init__(self, study: Study, images: Tensor, labels: Tensor) -> None:
-        self.study = study
+    contender: Contender
+    phase: str
+    model: nn.Module
+
+    @property
+    def name(self) -> str:
+        """The name of the detector."""
+        return self.contender.name
+
+    @property
+    def learnt(self) -> bool:
+        """Whether score 0 is probability .5, as in every detector that this project trains."""
+        return isinstance(self.contender.module, Detector)
+
+    @property
+    def has_representation_step(self) -> bool:
+        """Whether it has the authors' step of the representation."""
+        module = self.contender.module
+        return isinstance(module, Detector) and module.has_representation_step
+
+    def aimed(self, false_positive_rate: float | None = WORKING_RATE) -> Thresholded:
+        """Return the detector aimed at a false-positive rate; None: at probability .5.
+
+        Raises:
+            ValueError: If there are too few calibration images for that rate.
+        """
+        module = self.contender.module
+        if false_positive_rate is None:
+            return Thresholded(module)
+        return Thresholded.at_rate(module, self.contender.calibration, false_positive_rate)
+
+    def parts(self, images: Tensor) -> tuple[str, ...]:
+        """Return the names of the detector's parts that an attack can aim at, asked on images (N, C, H, W)."""
+        module = self.contender.module
+        if not hasattr(module, "surrogates") or getattr(module, "classifier", None) is not self.model:
+            return ()
+        _, _, parts = module.surrogates(images.clone().requires_grad_())  # type: ignore[operator]
+        return tuple(parts)
+
+
+class Attacker:
+    """Attacks detectors on some images.
+
+    Args:
+        images: (M, C, H, W) in [0, 1], on the CPU.
+        labels: (M,), the true classes.
+        device: Where to compute.
+        progress: Shows what takes long.
+        folder: Where blocks are kept; None: nowhere.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, device: torch.device, progress: Progress, folder: Path | None = None
+    ) -> None:
         self.images = images
         self.labels = labels
-        self._folder = None if study.run.store() is None else study.run.report / "white_box"
+        self.device = device
+        self.progress = progress
+        self._folder = folder
         self._digests: dict[int, str] = {}
         self._clean: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -56,8 +114,7 @@ class Attacker:
         ]
         whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
         right, clean = self._before(subject)
-        adversarial, device = whole["images"], self.study.device
-        change = adversarial - images
+        adversarial, change = whole["images"], whole["images"] - images
         return Outcome(
             contender=subject.contender,
             phase=subject.phase,
@@ -65,8 +122,8 @@ class Attacker:
             attack=name,
             steps=getattr(attack, "steps", None),
             right_before=right[: len(images)],
-            wrong=predictions(subject.model, adversarial, device) != labels,
-            scores=scores(subject.contender.module, adversarial, device),
+            wrong=predictions(subject.model, adversarial, self.device) != labels,
+            scores=scores(subject.contender.module, adversarial, self.device),
             clean_scores=clean[: len(images)],
             linf=norms.linf(change),
             l2=norms.l2(change).double(),
@@ -78,14 +135,13 @@ class Attacker:
         self, subject: Subject, name: str, attack: Attack, aim: Thresholded, images: Tensor, labels: Tensor
     ) -> dict[str, Tensor]:
         """Return adversarial images of a block, and what each took; from the disk where they were made before."""
-        device, progress = self.study.device, self.study.progress
 
         def made() -> dict[str, Tensor]:
-            task = progress.add_task(f"{name} on {subject.name} ({subject.phase} retraining)", total=None)
+            task = self.progress.add_task(f"{name} on {subject.name} ({subject.phase} retraining)", total=None)
             start = time.perf_counter()
-            report = attack.report(subject.model, images.to(device), labels.to(device), detector=aim)
+            report = attack.report(subject.model, images.to(self.device), labels.to(self.device), detector=aim)
             seconds = torch.full_like(report.forward_passes, (time.perf_counter() - start) / len(images))
-            progress.remove_task(task)
+            self.progress.remove_task(task)
             costs = {"forward": report.forward_passes, "backward": report.backward_passes, "seconds": seconds}
             return {key: tensor.cpu() for key, tensor in ({"images": report.images} | costs).items()}
 
@@ -106,6 +162,6 @@ class Attacker:
         """Return which clean images are classified right, (M,), and their scores, (M,)."""
         key = id(subject.contender.module)
         if key not in self._clean:
-            right = predictions(subject.model, self.images, self.study.device) == self.labels
-            self._clean[key] = right, scores(subject.contender.module, self.images, self.study.device)
+            right = predictions(subject.model, self.images, self.device) == self.labels
+            self._clean[key] = right, scores(subject.contender.module, self.images, self.device)
         return self._clean[key]

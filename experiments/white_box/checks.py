@@ -10,16 +10,14 @@ from attacks.guard import evaluation_mode, gradients
 from attacks.margin import lead
 from detectors.scoring import scores
 from experiments.study.batches import BATCH, batches
-from experiments.study.contenders import Contender
 from experiments.study.metrics import WORKING_RATE
-from experiments.white_box.attacker import Attacker
-from experiments.white_box.records import BEFORE, Checks, GradientCheck
-from experiments.white_box.subjects import Subject
+from experiments.white_box.attacker import Attacker, Subject
+from experiments.white_box.records import Checks, GradientCheck
 
 
-def measure_checks(attacker: Attacker, subjects: Sequence[Subject], epsilon: float) -> Checks:
-    """Return what the flags need to know of the detectors, at least one, under an L-inf budget."""
-    fooled, share = _self_test(attacker, subjects[0], epsilon)
+def measure_checks(attacker: Attacker, subjects: Sequence[Subject], broken: Subject, epsilon: float) -> Checks:
+    """Return what the flags need to know of detectors, and of one that is broken on purpose, under an L-inf budget."""
+    fooled, share = _self_test(attacker, broken, epsilon)
     return Checks(
         gradients=[check for subject in subjects for check in gradient_checks(attacker, subject)],
         undetermined=[subject.name for subject in subjects if not _is_determined(attacker, subject)],
@@ -40,9 +38,9 @@ def _without_gradient(
     attacker: Attacker, network: nn.Module, read: Callable[[Tensor, Tensor], Tensor]
 ) -> tuple[float, float]:
     """Return the shares of images where the gradient of what is read off a network is zero, and not finite."""
-    device, zero, broken = attacker.study.device, [], []
-    with evaluation_mode(network), gradients(device):
-        for images, labels in batches(attacker.images, attacker.labels, device=device):
+    zero, broken = [], []
+    with evaluation_mode(network), gradients(attacker.device):
+        for images, labels in batches(attacker.images, attacker.labels, device=attacker.device):
             seen = images.clone().requires_grad_()
             value = read(network(seen), labels)
             gradient = torch.zeros_like(seen)
@@ -56,21 +54,12 @@ def _without_gradient(
 def _is_determined(attacker: Attacker, subject: Subject) -> bool:
     """Return whether a detector gives the same images the same scores twice."""
     images = attacker.images[:BATCH]
-    return torch.equal(*(scores(subject.contender.module, images, attacker.study.device) for _ in range(2)))
+    return torch.equal(*(scores(subject.contender.module, images, attacker.device) for _ in range(2)))
 
 
-class _Mean(nn.Module):
-    """A detector that is broken on purpose: it only looks at the mean brightness."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images.mean((1, 2, 3))
-
-
-def _self_test(attacker: Attacker, like: Subject, epsilon: float) -> tuple[int, float]:
+def _self_test(attacker: Attacker, broken: Subject, epsilon: float) -> tuple[int, float]:
     """Return how many images fool the classifier beside a broken detector, and which share of them it accepts."""
-    module = _Mean()
-    subject = Subject(Contender("broken", None, None, module, attacker.study.scored(module)), BEFORE, like.model)
     attack = SelectivePGD(epsilon=max(epsilon, 0.1), steps=50)
-    outcome = attacker.outcome(subject, "self-test", attack, subject.aimed(), min(50, len(attacker.images)))
+    outcome = attacker.outcome(broken, "self-test", attack, broken.aimed(), min(50, len(attacker.images)))
     fooled = int((outcome.right_before & outcome.wrong).sum())
     return fooled, int(outcome.fooled(WORKING_RATE).sum()) / max(1, fooled)

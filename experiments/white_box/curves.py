@@ -8,9 +8,8 @@ from attacks import DDN, JointDDN
 from attacks.white_box.walk import Walk
 from experiments.results.two_samples import spread_of
 from experiments.study.metrics import WORKING_RATE
-from experiments.white_box.attacker import Attacker
+from experiments.white_box.attacker import Attacker, Subject
 from experiments.white_box.records import Outcome
-from experiments.white_box.subjects import Subject
 from experiments.white_box.suite import SuiteAttack
 
 STEPS: Final = (1, 3, 10, 30)

@@ -1,16 +1,15 @@
 """The suite on every detector, its worst case, curves, prices, and what the flags need."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from experiments.results.bootstrap import Resampling
 from experiments.study.metrics import WORKING_RATE
-from experiments.white_box.attacker import Attacker
+from experiments.white_box.attacker import Attacker, Subject
 from experiments.white_box.checks import measure_checks
 from experiments.white_box.curves import curve_rows, price_rows, strongest
 from experiments.white_box.records import Outcome, WhiteBoxRecords, row, worst_row
-from experiments.white_box.subjects import Subject, over_second_classifier
 from experiments.white_box.suite import SuiteAttack, noise, suite, transferred
 
 
@@ -25,7 +24,7 @@ class SuiteOptions:
         seeds: Of the detectors; those of the first have curves and a price.
         whole: Seeds whose detectors meet the whole suite, the others the paper's attacks only.
         curve_images: Images of the curves and of the price; 0: neither.
-        transfer: Whether an attack is transferred from another detector of the run.
+        trained_on: Name of the attack that the detectors were trained on.
     """
 
     epsilon: float
@@ -34,21 +33,38 @@ class SuiteOptions:
     seeds: Sequence[int]
     whole: Sequence[int]
     curve_images: int
-    transfer: bool
+    trained_on: str
+
+
+Alike = Callable[[Subject], Subject | None]
 
 
 def measure(
-    attacker: Attacker, subjects: Sequence[Subject], options: SuiteOptions, resampling: Resampling
+    attacker: Attacker,
+    subjects: Sequence[Subject],
+    broken: Subject,
+    alike: Alike,
+    options: SuiteOptions,
+    resampling: Resampling,
 ) -> WhiteBoxRecords:
-    """Return what the suite makes of detectors, at least one."""
+    """Return what the suite makes of detectors.
+
+    Args:
+        attacker: Holds the images.
+        subjects: The detectors, at least one.
+        broken: A detector for the self-test.
+        alike: Returns a detector of the same kind on another classifier, for transfer; None: there is none.
+        options: How they are attacked.
+        resampling: Of the images.
+    """
     rows: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
     about: dict[str, str] = {}
     walks: list[tuple[Subject, SuiteAttack]] = []
-    for subject in attacker.study.progress.track(subjects, description="detectors under attack"):
+    for subject in attacker.progress.track(subjects, description="detectors under attack"):
         seed = subject.contender.seed
         whole = seed in {None, *options.whole}
-        attacks = _suite(attacker, subject, options, whole=whole)
+        attacks = _suite(attacker, subject, alike, options, whole=whole)
         pairs = [(attack, _outcome(attacker, subject, attack)) for attack in attacks]
         about |= {attack.name: attack.about for attack, _ in pairs}
         outcomes += [outcome for _, outcome in pairs]
@@ -64,19 +80,21 @@ def measure(
         about=about,
         curves=list(curve_rows(attacker, walks, options.epsilon, steps, count)),
         prices=list(price_rows(attacker, [subject for subject, _ in walks], steps, count)),
-        checks=measure_checks(attacker, subjects, options.epsilon),
+        checks=measure_checks(attacker, subjects, broken, options.epsilon),
     )
 
 
-def _suite(attacker: Attacker, subject: Subject, options: SuiteOptions, *, whole: bool) -> Iterator[SuiteAttack]:
+def _suite(
+    attacker: Attacker, subject: Subject, alike: Alike, options: SuiteOptions, *, whole: bool
+) -> Iterator[SuiteAttack]:
     """Yield the attacks on a detector: the whole suite, or the paper's."""
-    epsilon, steps, study = options.epsilon, options.steps, attacker.study
-    parts = bool(subject.parts(attacker.images[:1].to(study.device)))
+    epsilon, steps = options.epsilon, options.steps
+    parts = bool(subject.parts(attacker.images[:1].to(attacker.device)))
     every = suite(epsilon, steps, parts=parts, held=subject.has_representation_step, restarts=options.restarts)
     yield from (attack for attack in every if whole or attack.kind == "paper")
     if not whole:
         return
-    other = over_second_classifier(study, subject) if options.transfer else None
+    other = alike(subject)
     if other is not None:
         yield transferred(epsilon, steps, other.model, other.aimed(), parts=parts)
     yield noise(epsilon)

@@ -1,6 +1,6 @@
 """`evaluate.py white-box`: attacks that know classifier and detector (Schut & Gal, 2020, Table 3; PROTOCOL C14-C17)."""
 
-from typing import Any
+from typing import Any, Final
 
 from attacks.checks import at_least
 from experiments.results.bootstrap import Resampling
@@ -13,8 +13,8 @@ from experiments.white_box.charts import story
 from experiments.white_box.contrasts import contrasts
 from experiments.white_box.flags import flags
 from experiments.white_box.measure import SuiteOptions, measure
-from experiments.white_box.records import FIELDS
-from experiments.white_box.subjects import own_subject, start_of, subjects
+from experiments.white_box.records import FIELDS, WhiteBoxRecords
+from experiments.white_box.subjects import broken_subject, over_second_classifier, own_subject, start_of, subjects
 from experiments.white_box.tables import finding, white_box_tables
 
 
@@ -66,27 +66,39 @@ def white_box(
     attacked = own or subjects(study, trained_on, seeds, detectors)
     split = study.data.split("test")
     sample = split.__getitems__(list(range(min(images, len(split)))))
-    count = len(sample.images)
+    folder = None if study.run.store() is None else study.run.report / "white_box"
+    resampling = Resampling(len(sample.images), resamples)
     options = SuiteOptions(
         epsilon=epsilon,
         steps=steps,
         restarts=restarts,
         seeds=seeds,
         whole=seeds[:suite_seeds],
-        curve_images=min(curve_images, count),
-        transfer=detector is None,
+        curve_images=min(curve_images, len(sample.images)),
+        trained_on=trained_on,
     )
-    resampling = Resampling(count, resamples)
-    records = measure(Attacker(study, sample.images, sample.labels), attacked, options, resampling)
+    records = measure(
+        Attacker(sample.images, sample.labels, study.device, study.progress, folder),
+        attacked,
+        broken_subject(study, attacked[0].model),
+        lambda subject: None if own else over_second_classifier(study, subject),
+        options,
+        resampling,
+    )
+    name = "white-box" if detector is None else f"white-box-{name_of(detector)}"
+    return _result(study, name, records, options, resampling)
+
+
+def _result(study: Study, name: str, records: WhiteBoxRecords, options: SuiteOptions, resampling: Resampling) -> Result:
+    count = len(records.outcomes[0].wrong)
     meta = study.meta() | {
-        "knowledge": "attacks know classifier and detector with all their weights; untargeted, labels are the true "
-        "ones",
+        "knowledge": _KNOWLEDGE,
         "fields": FIELDS,
-        "epsilon": epsilon,
-        "steps": steps,
-        "restarts": restarts,
-        "trained_on": trained_on,
-        "attacked_seeds": seeds,
+        "epsilon": options.epsilon,
+        "steps": options.steps,
+        "restarts": options.restarts,
+        "trained_on": options.trained_on,
+        "attacked_seeds": options.seeds,
         "suite_seeds": options.whole,
         "attacked_images": count,
         "curve_images": options.curve_images,
@@ -96,9 +108,9 @@ def white_box(
         "prices": records.prices,
     }
     retrain = study.run.settings.retrain
-    title = f"White-box attacks, {meta['data']}, L-inf {epsilon:g}, {count} images"
+    title = f"White-box attacks, {meta['data']}, L-inf {options.epsilon:g}, {count} images"
     return Result(
-        protocol="white-box" if detector is None else f"white-box-{name_of(detector)}",
+        protocol=name,
         title="White-box attacks on the detectors",
         question="Does a detector still find attacks that know it, and does retraining against them help?",
         finding=finding(records.rows, meta),
@@ -106,8 +118,11 @@ def white_box(
         rows=records.rows,
         tables=white_box_tables(records, meta),
         figures={"": story(title, records.rows, records.curves)},
-        flags=flags(records, epsilon, None if retrain is None else getattr(retrain.attack, "steps", 1)),
+        flags=flags(records, options.epsilon, None if retrain is None else getattr(retrain.attack, "steps", 1)),
     )
+
+
+_KNOWLEDGE: Final = "attacks know classifier and detector with all their weights; untargeted, labels are the true ones"
 
 
 def _check_own(detector: str | None, classifier: str | None, **of_the_run: Any) -> None:

@@ -1,71 +1,20 @@
 """Who is attacked: the detectors of a run before and after retraining, the training-free ones, or a user's own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from data.store.identity import of_module
-from detectors import Detector, Thresholded, load
+from detectors import Detector, load
 from experiments.study.contenders import Contender
-from experiments.study.metrics import WORKING_RATE
 from experiments.study.study import Study
 from experiments.study.user_modules import MissingPartError, built_from, name_of, own_classifier, takes
 from experiments.training.run_folder import Run
+from experiments.white_box.attacker import Subject
 from experiments.white_box.records import AFTER, BEFORE
 from saliency.checkpoints import Portable
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A detector under attack.
-
-    Attributes:
-        contender: The detector.
-        phase: before or after retraining; a detector that is never retrained is always before.
-        model: The attacked classifier: the detector's own where it holds it, so that a pass is shared.
-    """
-
-    contender: Contender
-    phase: str
-    model: nn.Module
-
-    @property
-    def name(self) -> str:
-        """The name of the detector."""
-        return self.contender.name
-
-    @property
-    def learnt(self) -> bool:
-        """Whether score 0 is probability .5, as in every detector that this project trains."""
-        return isinstance(self.contender.module, Detector)
-
-    @property
-    def has_representation_step(self) -> bool:
-        """Whether it has the authors' step of the representation."""
-        module = self.contender.module
-        return isinstance(module, Detector) and module.has_representation_step
-
-    def aimed(self, false_positive_rate: float | None = WORKING_RATE) -> Thresholded:
-        """Return the detector aimed at a false-positive rate; None: at probability .5.
-
-        Raises:
-            ValueError: If there are too few calibration images for that rate.
-        """
-        module = self.contender.module
-        if false_positive_rate is None:
-            return Thresholded(module)
-        return Thresholded.at_rate(module, self.contender.calibration, false_positive_rate)
-
-    def parts(self, images: Tensor) -> tuple[str, ...]:
-        """Return the names of the detector's parts that an attack can aim at, asked on images (N, C, H, W)."""
-        module = self.contender.module
-        if not hasattr(module, "surrogates") or getattr(module, "classifier", None) is not self.model:
-            return ()
-        _, _, parts = module.surrogates(images.clone().requires_grad_())  # type: ignore[operator]
-        return tuple(parts)
 
 
 def subjects(study: Study, trained_on: str, seeds: list[int], names: list[str] | None = None) -> list[Subject]:
@@ -169,3 +118,14 @@ def own_subject(study: Study, detector: str, classifier: str | None) -> Subject:
     module = built_from(detector, offered, Portable).to(study.device).eval()
     calibration = takes(detector, partial(study.scored, module))
     return Subject(Contender(name_of(detector), None, None, module, calibration), BEFORE, shared(attacked, module))
+
+
+def broken_subject(study: Study, model: nn.Module) -> Subject:
+    """Return a detector that is broken on purpose, beside a classifier: it only looks at the mean brightness."""
+    module = _Brightness()
+    return Subject(Contender("broken", None, None, module, study.scored(module)), BEFORE, model)
+
+
+class _Brightness(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((1, 2, 3))

@@ -11,12 +11,12 @@ from detectors import Thresholded
 from experiments.results.bootstrap import Resampling, interval
 from experiments.study.contenders import Contender
 from experiments.white_box import flags as module
-from experiments.white_box.attacker import Attacker
+from experiments.white_box.attacker import Attacker, Subject
 from experiments.white_box.charts import story
 from experiments.white_box.checks import gradient_checks, measure_checks
 from experiments.white_box.curves import curve_rows, price_rows, strongest
 from experiments.white_box.records import AFTER, BEFORE, WORST, Outcome, WhiteBoxRecords, row, worst_row
-from experiments.white_box.subjects import Subject, shared
+from experiments.white_box.subjects import broken_subject, shared
 from experiments.white_box.suite import SignNoise, suite
 from tests.experiments.stand_ins import stand_in
 
@@ -131,23 +131,25 @@ def test_sign_noise_moves_every_value_by_epsilon():
 
 
 @pytest.fixture
-def attacker(tmp_path):
-    study = stand_in(tmp_path)
+def study(tmp_path):
+    return stand_in(tmp_path)
+
+
+@pytest.fixture
+def attacker(study):
     split = study.data.split("test")
     part = split.__getitems__(list(range(12)))
-    return Attacker(study, part.images, part.labels)
+    return Attacker(part.images, part.labels, study.device, study.progress)
 
 
-def bright(attacker, shift=0.0):
-    """A detector of bright images that accepts all clean ones if shift is large."""
-    scores = attacker.images.mean((1, 2, 3)).sort().values + shift
-    return Subject(
-        Contender("bright", None, None, Mean(), scores.repeat(10).sort().values), BEFORE, attacker.study.classifier
-    )
+@pytest.fixture
+def easy(study, attacker):
+    """A detector of bright images that accepts all clean ones."""
+    scores = attacker.images.mean((1, 2, 3)).sort().values + 1
+    return Subject(Contender("bright", None, None, Mean(), scores.repeat(10).sort().values), BEFORE, study.classifier)
 
 
-def test_curves_grow_and_the_price_of_nothing_is_one(attacker):
-    easy = bright(attacker, shift=1.0)
+def test_curves_grow_and_the_price_of_nothing_is_one(attacker, easy):
     entry = next(entry for entry in suite(0.1, 10, parts=False, held=False) if entry.name == "orthogonal")
     curves = list(curve_rows(attacker, [(easy, entry)], 0.1, 10, 12))
     line = [each["sr_at_5"] for each in curves if each["across"] == "epsilon"]
@@ -159,14 +161,13 @@ def test_curves_grow_and_the_price_of_nothing_is_one(attacker):
     assert price["ratio_median"] == pytest.approx(1)
 
 
-def test_flags_of_a_sound_run_are_not_raised(attacker):
-    easy = bright(attacker, shift=1.0)
+def test_flags_of_a_sound_run_are_not_raised(study, attacker, easy):
     entries = list(suite(0.3, 20, parts=False, held=False))
     outcomes = [attacker.outcome(easy, e.name, e.attack, easy.aimed()) for e in entries]
     resampling = Resampling(12, 20)
     rows = [row(each, resampling) for each in outcomes]
     curves = curve_rows(attacker, [(easy, strongest(list(zip(entries, outcomes, strict=True))))], 0.3, 20, 12)
-    checks = measure_checks(attacker, [easy], 0.3)
+    checks = measure_checks(attacker, [easy], broken_subject(study, easy.model), 0.3)
     found = module.flags(WhiteBoxRecords(rows, outcomes, {}, list(curves), [], checks), 0.3, None)
     assert [flag.name for flag in found if flag.raised] == []
 
@@ -176,8 +177,7 @@ def named(found, start):
     return one
 
 
-def test_a_broken_budget_is_flagged(attacker):
-    easy = bright(attacker, shift=1.0)
+def test_a_broken_budget_is_flagged(attacker, easy):
     wide = attacker.outcome(easy, "fgsm", FGSM(epsilon=0.2), easy.aimed())
     assert module.budget([wide], 0.1).raised
     assert not module.budget([wide], 0.2).raised
@@ -212,7 +212,7 @@ def test_vanishing_gradients_and_chance_are_flagged(attacker):
     assert not flag(plain).raised
     nn.init.zeros_(model[1].weight)
     assert "margin of the classifier beside Mean" in flag(plain).sentence
-    moving = measure_checks(attacker, [plain, dice], 0.1).undetermined
+    moving = measure_checks(attacker, [plain, dice], plain, 0.1).undetermined
     assert list(moving) == ["Dice"]
     assert "Dice" in module.determined(moving).sentence
     assert not module.determined([]).raised
