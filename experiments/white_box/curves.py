@@ -32,14 +32,14 @@ def strongest(outcomes: Sequence[tuple[SuiteAttack, Outcome]]) -> SuiteAttack:
 def curve_rows(
     attacker: Attacker, wanted: Sequence[tuple[Subject, SuiteAttack]], epsilon: float, steps: int, count: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield records of `across` (steps or epsilon), `at`, and what an attack reaches there.
+    """Yield records of `across` (steps or epsilon), `at`, and what each detector's walk reaches there.
 
     Args:
         attacker: Holds the images.
         wanted: The detectors, each with a walk.
         epsilon: The suite's budget.
         steps: Of the suite's walks.
-        count: Images attacked, the first ones.
+        count: Attacked images, the first ones.
     """
     places: dict[str, list[float]] = {
         "steps": sorted({*(each for each in STEPS if each < steps), steps}),
@@ -61,14 +61,7 @@ def curve_rows(
 
 
 def price_rows(attacker: Attacker, subjects: Sequence[Subject], steps: int, count: int) -> Iterator[dict[str, Any]]:
-    """Yield a record for each detector: L2 of DDN against the classifier alone, and against both.
-
-    Args:
-        attacker: Holds the images.
-        subjects: The detectors.
-        steps: Of both attacks.
-        count: Images attacked, the first ones.
-    """
+    """Yield a record for each detector: L2 of DDN against the classifier alone, and against both."""
     for subject in subjects:
         aim = subject.aimed()
         alone = attacker.outcome(subject, "ddn", DDN(steps=steps), aim, count)

@@ -13,8 +13,8 @@ from experiments.study.contenders import Contender
 from experiments.white_box import flags as module
 from experiments.white_box.attacker import Attacker, Subject
 from experiments.white_box.charts import story
-from experiments.white_box.checks import gradient_checks, measure_checks
 from experiments.white_box.curves import curve_rows, price_rows, strongest
+from experiments.white_box.measure import gradient_checks, measure_checks
 from experiments.white_box.records import AFTER, BEFORE, WORST, Outcome, WhiteBoxRecords, row, worst_row
 from experiments.white_box.subjects import broken_subject, shared
 from experiments.white_box.suite import SignNoise, suite
