@@ -11,10 +11,8 @@ from experiments.detection.speed import speed
 from experiments.detection.strength.protocol import strength
 from experiments.detection.threshold.protocol import EPSILONS, threshold
 from experiments.detection.transfer.protocol import transfer
-from experiments.explanation.enhance.pixels import Fill
 from experiments.explanation.enhance.protocol import enhance
-from experiments.explanation.enhance.setting import SHARES
-from experiments.explanation.recover.protocol import PROBABILITY, STEP_SIZE, STEPS, recover
+from experiments.explanation.recover.protocol import recover
 from experiments.explanation.similarity.protocol import similarity
 from experiments.explanation.similarity.versions import EPSILONS as FGSM_EPSILONS
 from experiments.explanation.similarity.versions import TARGETED as TARGETED_EPSILON
@@ -105,26 +103,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         {"images": Option(int, 6, "Test images shown."), "pairs": PAIRS, "resamples": RESAMPLES},
     ),
     "white-box": Protocol(white_box, "attacks that know the detectors, before and after retraining", apart=LONG),
-    "enhance": Protocol(
-        enhance,
-        "enhanced guided backpropagation (Gu & Tresp)",
-        {
-            **EXPLAINED,
-            "attack": Option(
-                str | None,
-                None,
-                "Name of one of the run's attacks; null: its first of Carlini and Wagner, else a warm one.",
-            ),
-            "shares": Option(list[float], list(SHARES), "Shares of the pixels to perturb, ascending, in [0, 1]."),
-            "fill": Option(Fill, "mean", "What perturbed pixels become: the image's mean colour, noise, or its blur."),
-            "voc": Option(
-                str | None,
-                None,
-                "Root of torchvision's VOCDetection for images of several classes; null: side by side.",
-            ),
-        },
-        apart=LONG,
-    ),
+    "enhance": Protocol(enhance, "enhanced guided backpropagation (Gu & Tresp)", apart=LONG),
     "similarity": Protocol(
         similarity,
         "how alike maps stay under attack (Liu et al.)",
@@ -139,23 +118,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         },
         apart=LONG,
     ),
-    "recover": Protocol(
-        recover,
-        "do maps find a localized attack (Goepfert et al.)",
-        {
-            **EXPLAINED,
-            "regions": Option(int, 10, "Attacks on an image, at most: each on one of its largest regions."),
-            "target": Option(
-                int | None,
-                0,
-                "Class that all attacks aim at; null: each image's runner-up, as always with two classes.",
-            ),
-            "steps": Option(int, STEPS, "Most steps of an attack, after which it is discarded."),
-            "step_size": Option(float, STEP_SIZE, "L-inf length of a step."),
-            "probability": Option(float, PROBABILITY, "Of the target, at which an attack has succeeded; in (0, 1)."),
-        },
-        apart=LONG,
-    ),
+    "recover": Protocol(recover, "do maps find a localized attack (Goepfert et al.)", apart=LONG),
     "pipelines": Protocol(
         pipelines,
         "what several whole pipelines say together",

@@ -8,8 +8,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from experiments.explanation.enhance.curves import Recovery
-from experiments.results.bootstrap import Interval
+from experiments.explanation.enhance.records import (
+    DIFFERENCE,
+    ENHANCED,
+    FILLS,
+    GRADIENT,
+    NATURAL,
+    OTHER,
+    OTHER_FILL,
+    PLAIN,
+    RANDOM,
+    RATIO,
+    SAME,
+    ClassPairs,
+    EnhanceRecords,
+)
+from experiments.results.bootstrap import Statistic
 from experiments.results.charts import COLOURS, MARKERS, png
 
 _BINS: Final = 20
@@ -21,54 +35,48 @@ _EVERY_MARKER: Final = (*MARKERS, "<", ">", "p", "*", "h", "d", "x", "+", "1", "
 _DASHES: Final = ("-", "-.", (0, (5, 1)), ":")
 
 
-def curves(
-    title: str,
-    panels: Mapping[str, Mapping[str, Recovery]],
-    own: str,
-    beside: Sequence[str],
-    oracles: Sequence[str],
-    note: str,
-) -> bytes:
-    """Return a PNG of accuracy against the share of pixels perturbed, a panel for each entry.
-
-    Args:
-        title: Over all.
-        panels: {title: {map: curve}}, the same maps in each.
-        own: The map under study: a thick line with its interval.
-        beside: Maps in colour; the others are thin and grey.
-        oracles: Maps in colour, dashed.
-        note: Under all.
-    """
+def curves(records: EnhanceRecords) -> bytes:
+    """Return accuracy against the share of pixels perturbed: a panel for each fill and version, a line for each map."""
+    every, words = records.maps.values(), FILLS[records.fill]
+    panels = {
+        f"adversarial images, pixels to {words}": {each.name: each.recovered for each in every},
+        f"adversarial images, pixels to {FILLS[OTHER_FILL[records.fill]]}": {
+            each.name: each.refilled for each in every
+        },
+        f"clean images, pixels to {words}": {each.name: each.clean for each in every},
+    }
     figure = Figure(figsize=(2.2 + 4.6 * len(panels), 5.0), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    styles = styles_of(list(next(iter(panels.values()))), own, beside, oracles)
-    for axis, (name, found) in zip(axes, panels.items(), strict=True):
-        _square_root(axis, next(iter(found.values())).shares)
-        for label, style in styles.items():
-            values = [each.value for each in found[label].accuracy]
-            axis.plot(found[label].shares, values, label=label.replace("_", " "), **style)
-        ends = [each.interval for each in found[own].accuracy]
-        low, high = [each.low for each in ends], [each.high for each in ends]
-        axis.fill_between(found[own].shares, low, high, color="k", alpha=0.12, linewidth=0)
-        axis.set_title(name, fontsize="medium")
+    axes = figure.subplots(1, len(panels), sharey=True)
+    styles = styles_of(list(records.maps), [each.name for each in every if each.oracle])
+    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+        _square_root(axis, records.shares)
+        for name, style in styles.items():
+            values = [accuracy.value for accuracy in lines[name].accuracy]
+            axis.plot(records.shares, values, label=name.replace("_", " "), **style)
+        ends = [accuracy.interval for accuracy in lines[ENHANCED].accuracy]
+        low, high = [end.low for end in ends], [end.high for end in ends]
+        axis.fill_between(records.shares, low, high, color="k", alpha=0.12, linewidth=0)
+        axis.set_title(title, fontsize="medium")
         axis.set_xlabel("pixels perturbed")
         axis.grid(color="0.92")
     axes[0].set_ylabel("accuracy, true class")
     axes[0].set_ylim(-0.02, 1.02)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
-    figure.suptitle(title)
+    figure.suptitle("Accuracy against the share of pixels perturbed in a map's order")
+    note = (
+        f"{records.images} images fooled by {records.attack}; band: 95 % bootstrap interval; dashed: oracles, which "
+        "know the true class or the perturbation; grey: other methods; square-root axis"
+    )
     figure.supxlabel(note, fontsize="small")
     return png(figure)
 
 
-def styles_of(
-    names: Sequence[str], own: str, beside: Sequence[str], oracles: Sequence[str]
-) -> dict[str, dict[str, Any]]:
+def styles_of(names: Sequence[str], oracles: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return how each map's line is drawn, those that stand out first; no two have one colour and marker."""
     styles: dict[str, dict[str, Any]] = {
-        own: {"color": "k", "marker": "o", "linewidth": 2.4, "markersize": 5, "zorder": 5}
+        ENHANCED: {"color": "k", "marker": "o", "linewidth": 2.4, "markersize": 5, "zorder": 5}
     }
-    for number, name in enumerate([*beside, *oracles]):
+    for number, name in enumerate([PLAIN, GRADIENT, RANDOM, *oracles]):
         look = {"color": COLOURS[number % len(COLOURS)], "marker": _EVERY_MARKER[number % len(_EVERY_MARKER)]}
         styles[name] = {**look, "linestyle": "--" if name in oracles else "-", "linewidth": 1.7, "markersize": 5}
         styles[name]["zorder"] = 6 if name in oracles else 4  # one of them may lie on the map under study
@@ -86,24 +94,20 @@ def _square_root(axis: Axes, shares: Sequence[float]) -> None:
     axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def histograms(title: str, rows: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> bytes:
-    """Return a PNG of histograms of values in [0, 1], a row for each method and a panel for each measure.
-
-    Args:
-        title: Over all.
-        rows: {method: {measure: {sample: values}}}, the same measures and samples in each; the first is filled.
-    """
-    columns = len(next(iter(rows.values())))
-    figure = Figure(figsize=(1.5 + 4.4 * columns, 1.4 + 2.7 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
-    for line, (method, panels) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(f"{method}: share of pairs")
-        for axis, (measure, samples) in zip(line, panels.items(), strict=True):
-            _histogram(axis, samples)
+def histograms(pairs: ClassPairs) -> bytes:
+    """Return histograms of how far two maps differ: a row for each method, a panel for each measure."""
+    methods, measures = (PLAIN, GRADIENT), (RATIO, DIFFERENCE)
+    figure = Figure(figsize=(1.5 + 4.4 * len(measures), 1.4 + 2.7 * len(methods)), layout="constrained")
+    axes = figure.subplots(len(methods), len(measures), sharex=True, sharey=True)
+    for line, method in zip(axes, methods, strict=True):
+        line[0].set_ylabel(f"{method.replace('_', ' ')}: share of pairs")
+        for axis, measure in zip(line, measures, strict=True):
+            samples = (SAME, OTHER, NATURAL)
+            _histogram(axis, {name: pairs.compared[method, name].values[measure].tolist() for name in samples})
             axis.set_title(measure, fontsize="medium")
     axes[0, 0].set_xlim(0, 1)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
-    figure.suptitle(title)
+    figure.suptitle(f"Maps of two classes, and of two images; {pairs.images} images: {pairs.source}")
     return png(figure)
 
 
@@ -122,31 +126,26 @@ def _histogram(axis: Axes, samples: Mapping[str, Sequence[float]]) -> None:
         )
 
 
-def dots(title: str, rows: Mapping[str, Mapping[str, Interval | None]], across: str) -> bytes:
-    """Return a PNG with a line for each entry, and on it a dot with its interval for each sample.
-
-    Args:
-        title: Over all.
-        rows: {entry: {sample: value}}, the same samples in each; None is left out.
-        across: Name of the axis.
-    """
-    figure = Figure(figsize=(7.5, 1.6 + 0.34 * len(rows)), layout="constrained")
+def dots(records: EnhanceRecords) -> bytes:
+    """Return the correlations of each map with the clean image's, as dots with intervals, the enhanced map first."""
+    ranked = sorted(records.ranked, key=lambda each: each.name != ENHANCED)
+    figure = Figure(figsize=(7.5, 1.6 + 0.34 * len(ranked)), layout="constrained")
     axis = figure.subplots()
-    samples = list(next(iter(rows.values())))
-    for place, found in enumerate(rows.values()):
-        for number, each in enumerate(found.values()):
-            if each is None:
-                continue
-            colour, level = COLOURS[number % len(COLOURS)], place + 0.12 * (2 * number - len(samples) + 1)
-            axis.plot([each.low, each.high], [level, level], color=colour, linewidth=2)
-            axis.plot([each.value], [level], MARKERS[number], color=colour, markersize=6)
-    for number, name in enumerate(samples):
-        axis.plot([], [], MARKERS[number], color=COLOURS[number % len(COLOURS)], label=name)
-    axis.set_yticks(range(len(rows)), [name.replace("_", " ") for name in rows])
+    samples = {"attack": "attacked", "clean image, adversarial class": "swapped", "noise of the same norms": "noisy"}
+    for number, (label, field) in enumerate(samples.items()):
+        colour, marker = COLOURS[number], MARKERS[number]
+        axis.plot([], [], marker, color=colour, label=label)
+        for place, each in enumerate(ranked):
+            statistic: Statistic | None = getattr(each, field)
+            if statistic is not None:
+                ends, level = statistic.interval, place + 0.12 * (2 * number - len(samples) + 1)
+                axis.plot([ends.low, ends.high], [level, level], color=colour, linewidth=2)
+                axis.plot([ends.value], [level], marker, color=colour, markersize=6)
+    axis.set_yticks(range(len(ranked)), [each.name.replace("_", " ") for each in ranked])
     axis.invert_yaxis()
     axis.axvline(0, color="0.7", linewidth=0.8)
-    axis.set_xlabel(across)
+    axis.set_xlabel("Spearman correlation with the clean image's map")
     axis.grid(axis="x", color="0.92")
     figure.legend(loc="outside lower center", ncols=len(samples), fontsize="small")
-    figure.suptitle(title)
+    figure.suptitle(f"How alike maps stay under {records.attack}")
     return png(figure)

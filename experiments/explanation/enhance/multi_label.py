@@ -20,10 +20,31 @@ class MultiLabel:
     Attributes:
         images: (M, C, H, W) in [0, 1].
         classes: The classes in each, at least two different ones.
+        source: Where the images come from, in words.
     """
 
     images: Tensor
     classes: tuple[tuple[int, ...], ...]
+    source: str
+
+
+def several_classes(images: Tensor, labels: Tensor, class_names: Sequence[str], voc: str | None) -> MultiLabel:
+    """Return images with several classes: Pascal VOC's, scaled like the images, else the images' halves.
+
+    Args:
+        images: (N, C, H, W) in [0, 1].
+        labels: (N,).
+        class_names: Of the classifier.
+        voc: Root of Pascal VOC; None: halves of two images side by side.
+
+    Raises:
+        FileNotFoundError: If Pascal VOC is asked for and not there.
+        ValueError: If it has no photograph of two of the classes.
+    """
+    if voc is None:
+        return side_by_side(images, labels)
+    _, channels, height, width = images.shape
+    return read_voc(Path(voc), (channels, height, width), class_names, len(images))
 
 
 def side_by_side(images: Tensor, labels: Tensor, seed: int = 0) -> MultiLabel:
@@ -51,7 +72,7 @@ def side_by_side(images: Tensor, labels: Tensor, seed: int = 0) -> MultiLabel:
     first, second = width // 2, width - width // 2
     parts = (_middle(images[left], first), _middle(images[right], second))
     classes = zip(labels[left].tolist(), labels[right].tolist(), strict=True)
-    return MultiLabel(torch.cat(parts, 3), tuple(classes))
+    return MultiLabel(torch.cat(parts, 3), tuple(classes), "halves of two images, side by side")
 
 
 def _middle(images: Tensor, width: int) -> Tensor:
@@ -116,8 +137,8 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
             f"{', '.join(class_names)}: give a classifier that knows VOC's classes, or leave --voc away"
         )
         raise ValueError(msg)
-    pixels = LazyPixels([path for path, _ in found], shape)
-    return MultiLabel(pixels[torch.arange(len(found))].float() / 255, tuple(classes for _, classes in found))
+    images = LazyPixels([path for path, _ in found], shape)[torch.arange(len(found))].float() / 255
+    return MultiLabel(images, tuple(classes for _, classes in found), f"Pascal VOC {_YEAR}, validation")
 
 
 def _read(annotation: str, known: Mapping[str, int], aspect: float) -> tuple[int, ...]:

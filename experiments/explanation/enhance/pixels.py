@@ -1,17 +1,13 @@
 """Pixels in the order of a map, and what is put in their place."""
 
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
+from experiments.explanation.enhance.records import Fill
 from saliency.recovery import descending
-
-Fill = Literal["mean", "noise", "blur"]
-
-TOLD: Final[dict[Fill, str]] = {"mean": "the image's mean colour", "noise": "noise", "blur": "the image's blur"}
-"""What is put in the place of pixels, in words."""
 
 BLUR: Final = 1 / 16
 """Standard deviation of the blur as a share of the shorter side: the attack's detail goes, the object stays."""
@@ -38,7 +34,7 @@ def filling(images: Tensor, fill: Fill) -> Tensor:
         return images.mean((2, 3), keepdim=True).expand_as(images)
     if fill == "noise":
         drawn = [
-            torch.rand(each.shape, generator=torch.Generator().manual_seed(row)) for row, each in enumerate(images)
+            torch.rand(image.shape, generator=torch.Generator().manual_seed(row)) for row, image in enumerate(images)
         ]
         return torch.stack(drawn) if drawn else images.clone()
     sigma = BLUR * min(images.shape[2:])
@@ -53,7 +49,7 @@ def perturbed(images: Tensor, places: Tensor, share: float, fillings: Tensor) ->
     Args:
         images: (N, C, H, W).
         places: (N, H, W), ranks of the pixels.
-        share: Of the pixels to replace, in [0, 1]; their number is rounded.
+        share: Share of the pixels to replace, in [0, 1]; their number is rounded.
         fillings: (N, C, H, W), what is put in their place.
     """
     count = round(share * places[0].numel()) if len(places) else 0

@@ -1,134 +1,89 @@
 """`evaluate.py enhance`: enhanced guided backpropagation (Gu & Tresp, "Saliency Methods for Explaining ...", 2019)."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from experiments.explanation.enhance import charts, grids
-from experiments.explanation.enhance.answer import finding
-from experiments.explanation.enhance.classes import (
-    DIFFERENCE,
-    NATURAL,
-    OTHER,
-    RATIO,
-    SAME,
-    ClassPairs,
-    class_pairs,
-    multi_label,
-)
-from experiments.explanation.enhance.findings import Found, judge
+from experiments.explanation.enhance import charts, examples, grids
+from experiments.explanation.enhance.classes import class_pairs
+from experiments.explanation.enhance.findings import answer, judge
 from experiments.explanation.enhance.flags import flags_of
-from experiments.explanation.enhance.maps import Maps
-from experiments.explanation.enhance.measured import OTHER_FILL, ablate, measure
-from experiments.explanation.enhance.methods import ENHANCED, GRADIENT, PLAIN, RANDOM
-from experiments.explanation.enhance.pixels import TOLD
-from experiments.explanation.enhance.setting import prepare, subject
+from experiments.explanation.enhance.measure import measure
+from experiments.explanation.enhance.multi_label import several_classes
+from experiments.explanation.enhance.records import Fill
+from experiments.explanation.enhance.setting import checked, chosen_attack, prepare, ready
 from experiments.explanation.enhance.tables import rows_of, tables_of
+from experiments.explanation.subject import explained
 from experiments.results.result import Result
 from experiments.study.study import Study
-from saliency.maps import runner_up
+from saliency import SaliencyMethod
+from saliency.checkpoints import Portable
 
 QUESTION: Final = (
     "Does a map of what a class has more of than its rival find the pixels by which an attack succeeds, and react to "
     "attacks, where other maps do not?"
 )
 
+SHARES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 
-def enhance(study: Study) -> Result:
+
+def enhance(
+    study: Study,
+    *,
+    images: int = 200,
+    methods: dict[str, SaliencyMethod] | None = None,
+    classifier: str | Portable | None = None,
+    photographs: str | None = None,
+    size: int | None = None,
+    resamples: int = 1000,
+    attack: str | None = None,
+    shares: Sequence[float] = SHARES,
+    fill: Fill = "mean",
+    voc: str | None = None,
+) -> Result:
     """Return what enhanced guided backpropagation does, beside all other maps.
 
     Args:
-        study: Its options are those of `explanation.subject.explained`, and: attack, the name of one of the run's
-            (None: its first of Carlini and Wagner, else a warm one); shares of the pixels to perturb, ascending; fill,
-            what is put in their place (mean, noise or blur); voc, the root of Pascal VOC for Figure 1 (None: images
-            side by side); resamples.
+        study: Of a run whose classifier is trained.
+        images: At most so many images.
+        methods: Saliency methods by name, as classes with their arguments; null: all.
+        classifier: A classifier of your own: class path, .ckpt, or class with arguments.
+        photographs: A folder of images of any kind in place of the test images.
+        size: Side in pixels that images are brought to before they are attacked and explained; null: as they are,
+            photographs 224.
+        resamples: Bootstrap resamples of the intervals.
+        attack: Name of one of the run's attacks; null: its first of Carlini and Wagner, else a warm one.
+        shares: Shares of the pixels to perturb, ascending, in [0, 1].
+        fill: What perturbed pixels become: the image's mean colour, noise, or its blur.
+        voc: Root of torchvision's VOCDetection for images of several classes; null: side by side.
 
     Raises:
         FileNotFoundError: If a stage is missing, or Pascal VOC is not there.
         ValueError: If an option is out of its range, a method does not fit, or no image is right or fooled.
     """
-    found = find(study)
-    judged = judge(found)
-    setting, pairs = found.setting, found.pairs
+    shares, named_attack = checked(shares), chosen_attack(study, attack)
+    subject = explained(
+        study, images=images, methods=methods, classifier=classifier, photographs=photographs, size=size
+    )
+    subject = ready(subject, quick=methods is None)
+    several = several_classes(subject.images, subject.labels, subject.classes, voc)  # refuses before the attack
+    setting = prepare(subject, named_attack, shares, fill, resamples)
+    pairs = class_pairs(subject, several, resamples)
+    records = measure(setting, pairs)
+    findings = judge(records)
     return Result(
-        protocol=setting.explained.protocol("enhance"),
+        protocol=subject.protocol("enhance"),
         title="Enhanced guided backpropagation",
         question=QUESTION,
-        finding=finding(found, judged),
-        meta=setting.meta() | {"rivals_true": found.rivals_true, "classes_of": None if pairs is None else pairs.source},
-        rows=rows_of(found),
-        tables=tables_of(found, judged),
+        finding=answer(records, findings),
+        meta=setting.meta() | {"rivals_true": records.rivals_true, "classes_of": pairs and pairs.source},
+        rows=rows_of(records),
+        tables=tables_of(records, findings),
         figures={
-            "": _curves(found),
-            **({} if pairs is None else {"classes": _histograms(pairs)}),
-            "versions": grids.versions(setting),
-            "outcomes": grids.outcomes(setting),
-            "reaction": _dots(found),
+            "": charts.curves(records),
+            **({} if pairs is None else {"classes": charts.histograms(pairs)}),
+            "versions": grids.versions(examples.versions(setting)),
+            "outcomes": grids.outcomes(examples.outcomes(setting)),
+            "reaction": charts.dots(records),
         },
-        flags=[*flags_of(found), setting.explained.flag()],
+        flags=[*flags_of(records), subject.flag()],
     )
-
-
-def find(study: Study) -> Found:
-    """Return all that is measured; arguments and errors as of `enhance`."""
-    every = subject(study)
-    source, several = multi_label(every)  # refuses before the attack
-    setting = prepare(every)
-    pairs = class_pairs(every, source, several, setting.resampling.resamples)
-    maps = Maps(setting)
-    measured = measure(setting, maps)
-    true_rival = maps.rivals == setting.labels
-    was_rival = runner_up(setting.clean.logits, setting.labels) == setting.adversarial.predictions
-    return Found(
-        setting=setting,
-        measured={each.name: each for each in measured},
-        ablated=ablate(setting, maps),
-        pairs=pairs,
-        rivals_true=int(true_rival.sum()),
-        exchanged=int((true_rival & was_rival).sum()),
-    )
-
-
-def _curves(found: Found) -> bytes:
-    setting, every = found.setting, found.measured.values()
-    other = OTHER_FILL[setting.fill]
-    panels = {
-        f"adversarial images, pixels to {TOLD[setting.fill]}": {each.name: each.recovered for each in every},
-        f"adversarial images, pixels to {TOLD[other]}": {each.name: each.refilled for each in every},
-        f"clean images, pixels to {TOLD[setting.fill]}": {each.name: each.clean for each in every},
-    }
-    note = (
-        f"{len(setting)} images fooled by {setting.attack_name}; band: 95 % bootstrap interval; dashed: oracles, which "
-        "know the true class or the perturbation; grey: other methods; square-root axis"
-    )
-    oracles = [each.name for each in every if each.oracle]
-    title = "Accuracy against the share of pixels perturbed in a map's order"
-    return charts.curves(title, panels, ENHANCED, (PLAIN, GRADIENT, RANDOM), oracles, note)
-
-
-def _histograms(pairs: ClassPairs) -> bytes:
-    rows = {
-        method.replace("_", " "): {
-            measure: {
-                sample: pairs.compared[method, sample].values[measure].tolist() for sample in (SAME, OTHER, NATURAL)
-            }
-            for measure in (RATIO, DIFFERENCE)
-        }
-        for method in (PLAIN, GRADIENT)
-    }
-    return charts.histograms(f"Maps of two classes, and of two images; {pairs.images} images: {pairs.source}", rows)
-
-
-def _dots(found: Found) -> bytes:
-    ranked = sorted(found.ranked, key=lambda each: each.name != ENHANCED)
-    rows = {
-        each.name: {
-            name: None if value is None else value.interval
-            for name, value in {
-                "attack": each.attacked,
-                "clean image, adversarial class": each.swapped,
-                "noise of the same norms": each.noisy,
-            }.items()
-        }
-        for each in ranked
-    }
-    title = f"How alike maps stay under {found.setting.attack_name}"
-    return charts.dots(title, rows, "Spearman correlation with the clean image's map")

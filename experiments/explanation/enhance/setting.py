@@ -1,31 +1,56 @@
-"""What `evaluate.py enhance` works on: images that an attack fools, beside their clean and their noisy versions."""
+"""What `evaluate.py enhance` works on: images that an attack fools, their versions, and the saliency methods."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from torch import Tensor
 
 from attacks import BIM, FGSM, Attack, CarliniWagnerL2, WarmCarliniWagnerL2
-from experiments.explanation.enhance.methods import with_methods
-from experiments.explanation.enhance.pixels import Fill
-from experiments.explanation.subject import Explained, explained
+from experiments.explanation.enhance.records import ENHANCED, GRADIENT, PLAIN, RANDOM, Fill
+from experiments.explanation.subject import Explained
 from experiments.results.bootstrap import Interval, Resampling, interval
+from experiments.results.verdicts import FEWEST
 from experiments.study.images import norm_matched_noise
 from experiments.study.study import Study
+from saliency import (
+    LIME,
+    Enhanced,
+    Gradient,
+    GuidedBackprop,
+    IntegratedGradients,
+    Random,
+    SaliencyMethod,
+    SmoothGrad,
+)
+from saliency.maps import runner_up
 
-FEWEST: Final = 20
-"""Images from which a verdict is given: fewer say little, and their resamples too."""
+ALWAYS: Final[Mapping[str, SaliencyMethod]] = {
+    GRADIENT: Gradient(),
+    PLAIN: GuidedBackprop(),
+    ENHANCED: Enhanced(),
+    RANDOM: Random(),
+}
+"""What the paper's figures need, whatever methods are given."""
 
-SHARES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+BASES: Final[Mapping[str, SaliencyMethod]] = {
+    PLAIN: GuidedBackprop(),
+    GRADIENT: Gradient(),
+    "smoothgrad": SmoothGrad(),
+    "integrated_gradients": IntegratedGradients(),
+}
+"""Methods that are enhanced, unless another method is given under the name."""
+
+_SAMPLES: Final = 150
+"""Of LIME, in place of its authors' 1000: a map takes a second or more."""
 
 AnyAttack = TypeVar("AnyAttack", bound=Attack)
 
 
 @dataclass(frozen=True)
-class Version:
-    """The images that count, in one of their versions.
+class PredictedImages:
+    """Images with their logits.
 
     Attributes:
         images: (n, C, H, W) in [0, 1].
@@ -40,6 +65,11 @@ class Version:
         """The predicted classes (n,)."""
         return self.logits.argmax(1)
 
+    @property
+    def rivals(self) -> Tensor:
+        """The classes (n,) with the second largest logit."""
+        return runner_up(self.logits, self.predictions)
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -47,16 +77,16 @@ class Setting:
 
     Attributes:
         explained: Classifier and methods.
-        attack_name: Of the attack.
+        attack_name: Its name in the run.
         attack: The attack.
-        success: Share of the images right before that it fools, with its interval.
+        success: Share of the images right before that it fools.
         right: How many are right before.
         labels: (n,), the true classes.
         clean: The images as they are.
         adversarial: The same, attacked.
         noise: The same, with noise of their perturbation's norms.
-        shares: Of the pixels that are perturbed, ascending.
-        fill: What is put in their place.
+        shares: Shares of the pixels that are perturbed, ascending.
+        fill: What replaces them.
         resampling: Of the n images.
     """
 
@@ -66,9 +96,9 @@ class Setting:
     success: Interval
     right: int
     labels: Tensor
-    clean: Version
-    adversarial: Version
-    noise: Version
+    clean: PredictedImages
+    adversarial: PredictedImages
+    noise: PredictedImages
     shares: Sequence[float]
     fill: Fill
     resampling: Resampling
@@ -76,6 +106,11 @@ class Setting:
     def __len__(self) -> int:
         """Return how many images count."""
         return len(self.labels)
+
+    @property
+    def enhanced(self) -> Enhanced:
+        """The enhanced method under study."""
+        return cast("Enhanced", self.explained.methods[ENHANCED])
 
     def meta(self) -> dict[str, Any]:
         """Return what reproduces the tables."""
@@ -89,38 +124,22 @@ class Setting:
         }
 
 
-def subject(study: Study) -> Explained:
-    """Return the classifier, images and methods, all found fit before anything is attacked.
-
-    Raises:
-        FileNotFoundError: If a stage is missing; says which command makes it.
-        ValueError: If an option is out of its range, a method is not defined for the classifier or not what its name
-            says, or no image is classified right.
-    """
-    _shares(study.options.get("shares") or SHARES)
-    _attack(study)
-    every = with_methods(explained(study), given=study.options.get("methods") is not None)
-    if not (every.predictions == every.labels).any():
-        msg = (
-            f"none of {len(every.labels)} images is classified right, and only such can be attacked: take more "
-            "--images, or train the classifier further"
-        )
-        raise ValueError(msg)
-    return every
-
-
-def prepare(every: Explained) -> Setting:
+def prepare(
+    every: Explained, named_attack: tuple[str, Attack], shares: Sequence[float], fill: Fill, resamples: int
+) -> Setting:
     """Return the images that count, attacked.
 
     Args:
-        every: See `subject`.
+        every: Classifier, images and methods, see `ready`.
+        named_attack: Name and attack, see `chosen_attack`.
+        shares: See `Setting`.
+        fill: See `Setting`.
+        resamples: Of the bootstrap.
 
     Raises:
         ValueError: If no image is fooled.
     """
-    study = every.study
-    shares, resamples = _shares(study.options.get("shares") or SHARES), study.options.get("resamples", 1000)
-    name, attack = _attack(study)
+    name, attack = named_attack
     right = every.predictions == every.labels
     clean, labels, logits = every.images[right], every.labels[right], every.logits[right]
     attacked = every.attacked(attack, clean, about=f"attacking with {name}")
@@ -129,19 +148,18 @@ def prepare(every: Explained) -> Setting:
     if not fooled.any():
         raise ValueError(_none_fooled(f"{name} ({attack!r})", len(labels), len(right)))
     noisy = norm_matched_noise(clean[fooled], attacked[fooled])
-    found = Resampling(len(labels), resamples).mean(fooled)
     return Setting(
         explained=every,
         attack_name=name,
         attack=attack,
-        success=interval(fooled.double().mean().item(), found),
+        success=interval(fooled.double().mean().item(), Resampling(len(labels), resamples).mean(fooled)),
         right=len(labels),
         labels=labels[fooled],
-        clean=Version(clean[fooled], logits[fooled]),
-        adversarial=Version(attacked[fooled], after[fooled]),
-        noise=Version(noisy, every.predict(noisy)),
+        clean=PredictedImages(clean[fooled], logits[fooled]),
+        adversarial=PredictedImages(attacked[fooled], after[fooled]),
+        noise=PredictedImages(noisy, every.predict(noisy)),
         shares=shares,
-        fill=study.options.get("fill", "mean"),
+        fill=fill,
         resampling=Resampling(int(fooled.sum()), resamples),
     )
 
@@ -158,23 +176,24 @@ def _none_fooled(attack: str, right: int, images: int) -> str:
     )
 
 
-def _shares(given: Sequence[float]) -> Sequence[float]:
-    rising = all(first < second for first, second in pairwise(given))
-    if len(given) < 2 or not rising or given[0] < 0 or given[-1] > 1:  # noqa: PLR2004 - a curve has two points
-        msg = f"shares must be at least two ascending numbers in [0, 1], got {list(given)}"
+def checked(shares: Sequence[float]) -> Sequence[float]:
+    """Return the shares, which must be at least two ascending numbers in [0, 1]."""
+    rising = all(first < second for first, second in pairwise(shares))
+    if len(shares) < 2 or not rising or shares[0] < 0 or shares[-1] > 1:  # noqa: PLR2004 - a curve has two points
+        msg = f"shares must be at least two ascending numbers in [0, 1], got {list(shares)}"
         raise ValueError(msg)
-    return tuple(given)
+    return tuple(shares)
 
 
-def _attack(study: Study) -> tuple[str, Attack]:
-    """Return the attack that is named; else the run's of Carlini and Wagner; else one of theirs."""
-    name, attacks = study.options.get("attack"), study.run.attacks()
-    if name is not None and name not in attacks:
+def chosen_attack(study: Study, name: str | None) -> tuple[str, Attack]:
+    """Return the run's attack of a name; for None the run's of Carlini and Wagner, else one of theirs."""
+    attacks = study.run.attacks()
+    if name is None:
+        return carlini_wagner(study)
+    if name not in attacks:
         msg = f"the run has no attack {name!r}: it has {', '.join(attacks) or 'none'}; null takes Carlini and Wagner's"
         raise ValueError(msg)
-    if name is not None:
-        return name, attacks[name]
-    return carlini_wagner(study)
+    return name, attacks[name]
 
 
 def carlini_wagner(study: Study) -> tuple[str, Attack]:
@@ -183,8 +202,14 @@ def carlini_wagner(study: Study) -> tuple[str, Attack]:
     return of_kind(study, kinds, "cw", WarmCarliniWagnerL2())
 
 
+def fgsm_and_bim(study: Study) -> tuple[tuple[str, FGSM], tuple[str, BIM]]:
+    """Return the run's FGSM and BIM with their names; else such of a budget that suits photographs."""
+    fgsm = of_kind(study, (FGSM,), "fgsm", FGSM(epsilon=0.03))
+    return fgsm, of_kind(study, (BIM,), "bim", BIM(epsilon=0.03, step_size=0.005))
+
+
 def of_kind(study: Study, kinds: tuple[type[AnyAttack], ...], name: str, default: AnyAttack) -> tuple[str, AnyAttack]:
-    """Return the run's first untargeted attack of one of some kinds, with its name; else a default, freely named."""
+    """Return the run's first untargeted attack of some classes, with its name; else a default, under a free name."""
     attacks = study.run.attacks()
     for each, attack in attacks.items():
         if isinstance(attack, kinds) and not attack.targeted:
@@ -192,7 +217,55 @@ def of_kind(study: Study, kinds: tuple[type[AnyAttack], ...], name: str, default
     return f"{name}, default" if name in attacks else name, default
 
 
-def fgsm_and_bim(study: Study) -> tuple[tuple[str, FGSM], tuple[str, BIM]]:
-    """Return the run's FGSM and BIM, or such of a budget that suits photographs, with their names."""
-    fgsm = of_kind(study, (FGSM,), "fgsm", FGSM(epsilon=0.03))
-    return fgsm, of_kind(study, (BIM,), "bim", BIM(epsilon=0.03, step_size=0.005))
+def ready(every: Explained, *, quick: bool) -> Explained:
+    """Return classifier, images and methods, with the methods that the figures need, before anything is attacked.
+
+    Args:
+        every: What the study is about.
+        quick: Whether LIME gets fewer samples.
+
+    Raises:
+        ValueError: If a method is not what its name says, or not defined for the classifier, or no image is classified
+            right.
+    """
+    methods = {
+        name: replace(method, samples=_SAMPLES) if isinstance(method, LIME) and quick else method
+        for name, method in every.methods.items()
+    }
+    missing = {name: method for name, method in ALWAYS.items() if name not in methods}
+    every = replace(every, methods=methods | missing)
+    _check_names(every.methods)
+    _check_defined(every)
+    if not (every.predictions == every.labels).any():
+        msg = (
+            f"none of {len(every.labels)} images is classified right, and only such can be attacked: take more "
+            "--images, or train the classifier further"
+        )
+        raise ValueError(msg)
+    return every
+
+
+def _check_names(methods: Mapping[str, SaliencyMethod]) -> None:
+    """Refuse a method that is not what the tables say about its name."""
+    for name, usual in ALWAYS.items():
+        method = methods[name]
+        other_base = isinstance(method, Enhanced) and not isinstance(method.base, GuidedBackprop)
+        if not isinstance(method, type(usual)) or other_base:
+            kind = f"saliency.{type(usual).__name__}" + (" of saliency.GuidedBackprop" if name == ENHANCED else "")
+            msg = f"the name {name} is kept for {kind}, and was given to {method!r}: give that another name"
+            raise ValueError(msg)
+
+
+def _check_defined(every: Explained) -> None:
+    """Refuse a method that is not defined for the classifier, by an image."""
+    for name in (PLAIN, *every.methods):
+        try:
+            every.attributions(name, every.images[:1], about="on one image")
+        except ValueError as error:
+            reason, _, _ = str(error).partition(": ")
+            if name in (PLAIN, ENHANCED):
+                reason = f"enhance is about guided backpropagation, which is not defined for this classifier ({reason})"
+                msg = f"{reason}: give a classifier with ReLUs by --classifier"
+            else:
+                msg = f"{name} is not defined for this classifier ({reason}): leave it out of --methods"
+            raise ValueError(msg) from error

@@ -8,10 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from experiments.explanation.recover.attempts import Attempts
-from experiments.explanation.recover.measured import LEARNT, THREE, Measured
-from experiments.explanation.recover.recovered import PERTURBATION, RANDOM, UNIONS
-from experiments.explanation.subject import Explained
+from experiments.explanation.recover.records import (
+    LEARNT,
+    PERTURBATION,
+    RANDOM,
+    THREE,
+    UNIONS,
+    Attempts,
+    CleanImages,
+    RecoverRecords,
+)
 from experiments.results.charts import COLOURS, png
 from experiments.results.grids import Panel, difference, grid
 
@@ -25,29 +31,28 @@ _COLUMNS: Final = 10
 """Regions of a photograph that are shown."""
 
 
-def figures(found: Explained, attempts: Attempts, measured: Measured) -> dict[str, bytes]:
+def figures(records: RecoverRecords) -> dict[str, bytes]:
     """Return the figures: curves over the unions, attacks, regions, and explanations."""
     return {
-        "": _curves(measured),
-        "attacks": _attacks(found, attempts, measured.found.examples),
-        "regions": _regions(found, attempts),
-        "explanations": _explanations(found, attempts, measured),
+        "": _curves(records),
+        "attacks": _attacks(records.attempts, records.examples),
+        "regions": _regions(records.attempts),
+        "explanations": _explanations(records),
     }
 
 
-def _attacks(found: Explained, attempts: Attempts, examples: Tensor) -> bytes:
+def _attacks(attempts: Attempts, examples: Tensor) -> bytes:
     rows = []
     for row in examples.tolist():
         image = int(attempts.sources[row])
-        change = attempts.adversarial[row] - found.images[image]
-        region = attempts.regions[row]
+        change = attempts.adversarial[row] - attempts.clean.images[image]
         panels = [
-            _original(found, image),
-            Panel(attempts.adversarial[row], _predicted(found, attempts.logits[row]), warns=True),
+            _original(attempts.clean, image),
+            _adversarial(attempts, row),
             difference(change, f"at most {change.abs().max():.2f}"),
-            Panel(region[None].float(), f"{region.float().mean().item():.1%} of the pixels"),
+            _mask(attempts.regions[row], " of the pixels"),
         ]
-        rows.append((_label(found, image), panels))
+        rows.append((_label(attempts, image), panels))
     note = (
         "Under each image the predicted class with its softmax, red where it is wrong; the difference is stretched to "
         "its largest value."
@@ -55,18 +60,16 @@ def _attacks(found: Explained, attempts: Attempts, examples: Tensor) -> bytes:
     return grid("Localized attacks", ["original", "adversarial", "difference", "region"], rows, note)
 
 
-def _regions(found: Explained, attempts: Attempts) -> bytes:
+def _regions(attempts: Attempts) -> bytes:
     rows = []
     for image in torch.unique(attempts.sources)[:_SEGMENTED].tolist():
-        whole = attempts.segments[image]
+        segments = attempts.segments[image]
         tries = (attempts.image == image).nonzero().flatten()[:_COLUMNS].tolist()
         empty = [Panel(None)] * (_COLUMNS - len(tries))
-        masks = [
-            Panel(attempts.region[row][None].float(), f"{attempts.region[row].float().mean():.1%}") for row in tries
-        ]
-        colours = Panel((whole % 20)[None], f"{int(whole.max()) + 1} segments", high=19, colours="tab20")
-        rows.append((_label(found, image), [colours, *masks, *empty]))
-        rows.append(("attacks", [_original(found, image), *(_attack(found, attempts, row) for row in tries), *empty]))
+        colours = Panel((segments % 20)[None], f"{int(segments.max()) + 1} segments", high=19, colours="tab20")
+        rows.append((_label(attempts, image), [colours, *(_mask(attempts.region[row]) for row in tries), *empty]))
+        attacked = [_attack(attempts, row) for row in tries]
+        rows.append(("attacks", [_original(attempts.clean, image), *attacked, *empty]))
     columns = ["", *(f"region {number}" for number in range(1, _COLUMNS + 1))]
     note = (
         "Felzenszwalb's segments and the largest of them, with their share of the pixels; below, what the attack on "
@@ -75,30 +78,25 @@ def _regions(found: Explained, attempts: Attempts) -> bytes:
     return grid("Segments, regions, and an attack on each", columns, rows, note, size=1.1)
 
 
-def _attack(found: Explained, attempts: Attempts, row: int) -> Panel:
+def _attack(attempts: Attempts, row: int) -> Panel:
     if not attempts.succeeded[row]:
         return Panel(None, "no success,\ndiscarded")
-    place = int(attempts.succeeded[:row].sum())
-    return Panel(attempts.adversarial[place], _predicted(found, attempts.logits[place]), warns=True)
+    return _adversarial(attempts, int(attempts.succeeded[:row].sum()))
 
 
-def _explanations(found: Explained, attempts: Attempts, measured: Measured) -> bytes:
+def _explanations(records: RecoverRecords) -> bytes:
     """Return explanations of one size, white on black: that of the union nearest to the region's."""
-    results, rows = measured.found, []
-    for place, row in enumerate(results.examples.tolist()):
-        union = int((results.sizes[row] - results.areas[row]).abs().argmin())
-        size = int(results.sizes[row, union])
+    attempts, rows = records.attempts, []
+    for place, row in enumerate(records.examples.tolist()):
         region = attempts.regions[row]
-        panels = [
-            Panel(attempts.adversarial[row], _predicted(found, attempts.logits[row]), warns=True),
-            Panel(region[None].float(), "ground truth"),
-        ]
-        for method in measured.methods.values():
+        union = int((records.sizes[row] - region.sum()).abs().argmin())
+        panels = [_adversarial(attempts, row), Panel(region[None].float(), "ground truth")]
+        for method in records.methods.values():
             mask = torch.zeros(region.numel())
-            mask[method.shown[place, :size]] = 1
+            mask[method.shown[place, : int(records.sizes[row, union])]] = 1
             panels.append(Panel(mask.view(1, *region.shape), f"J = {method.jaccard[row, union]:.2f}"))
         rows.append((f"n = {union + 1}", panels))
-    columns = ["adversarial", "region", *(name.replace("_", " ") for name in measured.methods)]
+    columns = ["adversarial", "region", *(name.replace("_", " ") for name in records.methods)]
     note = (
         "All explanations of a row have the same number of white pixels, that of the union of LIME's n best "
         f"superpixels which is nearest to the region's size. J: Jaccard index. {PERTURBATION}: the change itself."
@@ -106,20 +104,20 @@ def _explanations(found: Explained, attempts: Attempts, measured: Measured) -> b
     return grid("Partial explanations of adversarial images", columns, rows, note, size=1.05)
 
 
-def _curves(measured: Measured) -> bytes:
+def _curves(records: RecoverRecords) -> bytes:
     """Return Jaccard index and likeness over the unions, of one example and as means with their intervals."""
-    example = int(measured.found.examples[0])
+    example = int(records.examples[0])
     figure = Figure(figsize=(12.5, 8), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey="row")
     for line, (measure, label) in zip(axes, {"jaccard": "Jaccard index", "likeness": "likeness"}.items(), strict=True):
-        for name, method in measured.methods.items():
+        for name, method in records.methods.items():
             values: Tensor = getattr(method, measure)
-            style = _style(name, list(measured.methods))
+            style = _style(name, list(records.methods))
             line[0].plot(range(1, UNIONS + 1), values[example].tolist(), label=name, **style)
-            _mean(line[1], measured, values, name, style)
+            _mean(line[1], records, values, name, style)
         line[0].set_ylabel(label)
     axes[0, 0].set_title("one adversarial image", fontsize="medium")
-    axes[0, 1].set_title(f"mean of {measured.explanations}, with 95 % intervals", fontsize="medium")
+    axes[0, 1].set_title(f"mean of {records.explanations}, with 95 % intervals", fontsize="medium")
     for axis in axes.flat:
         axis.grid(color="0.92")
         axis.set_xticks([1, 5, 10, 15, UNIONS])
@@ -130,8 +128,8 @@ def _curves(measured: Measured) -> bytes:
     return png(figure)
 
 
-def _mean(axis: Axes, measured: Measured, values: Tensor, name: str, style: Mapping[str, object]) -> None:
-    means = [measured.mean(column) for column in values.T]
+def _mean(axis: Axes, records: RecoverRecords, values: Tensor, name: str, style: Mapping[str, object]) -> None:
+    means = [records.mean(column) for column in values.T]
     places = range(1, UNIONS + 1)
     axis.plot(places, [each.value for each in means], label=name, **style)  # type: ignore[arg-type]
     if name in {*_PLAIN, *_BOLD}:
@@ -160,15 +158,23 @@ def _style(name: str, names: list[str]) -> dict[str, object]:
     }
 
 
-def _original(found: Explained, image: int) -> Panel:
-    wrong = int(found.logits[image].argmax()) != int(found.labels[image])
-    return Panel(found.images[image], _predicted(found, found.logits[image]), warns=wrong)
+def _original(clean: CleanImages, image: int) -> Panel:
+    logits = clean.logits[image]
+    return Panel(clean.images[image], _predicted(clean, logits), warns=int(logits.argmax()) != int(clean.labels[image]))
 
 
-def _predicted(found: Explained, logits: Tensor) -> str:
+def _adversarial(attempts: Attempts, row: int) -> Panel:
+    return Panel(attempts.adversarial[row], _predicted(attempts.clean, attempts.logits[row]), warns=True)
+
+
+def _mask(region: Tensor, words: str = "") -> Panel:
+    return Panel(region[None].float(), f"{region.float().mean().item():.1%}{words}")
+
+
+def _predicted(clean: CleanImages, logits: Tensor) -> str:
     predicted = int(logits.argmax())
-    return f"{found.classes[predicted]} ({logits.softmax(0)[predicted]:.3f})"
+    return f"{clean.classes[predicted]} ({logits.softmax(0)[predicted]:.3f})"
 
 
-def _label(found: Explained, image: int) -> str:
-    return f"image {int(found.rows[image])}"
+def _label(attempts: Attempts, image: int) -> str:
+    return f"image {int(attempts.clean.rows[image])}"

@@ -2,12 +2,10 @@
 
 from typing import Final
 
-from experiments.explanation.recover.attempts import Attempts
-from experiments.explanation.recover.measured import FEWEST, Measured
-from experiments.explanation.recover.recovered import PERTURBATION, UNIONS
-from experiments.explanation.recover.tables import attempts_told
-from experiments.explanation.subject import Explained
+from experiments.explanation.recover.findings import attempts_in_words
+from experiments.explanation.recover.records import PERTURBATION, UNIONS, RecoverRecords
 from experiments.results.result import Flag
+from experiments.results.verdicts import FEWEST
 
 FAR: Final = 0.25
 """Jaccard index at the region's size by which the positive control must be ahead of random."""
@@ -18,10 +16,10 @@ SUPERPIXELS: Final = 2 * UNIONS
 HALF: Final = 0.5
 
 
-def flags(found: Explained, attempts: Attempts, measured: Measured) -> list[Flag]:
-    """Return what could be wrong."""
-    ahead = measured.difference(PERTURBATION, of="level")
-    counts = measured.found.superpixels
+def flags(records: RecoverRecords) -> list[Flag]:
+    """Return the checks."""
+    attempts, counts = records.attempts, records.superpixels
+    ahead = records.difference(PERTURBATION, measure="level")
     few = int((counts < SUPERPIXELS).sum())
     return [
         Flag(
@@ -38,8 +36,8 @@ def flags(found: Explained, attempts: Attempts, measured: Measured) -> list[Flag
         ),
         Flag(
             "Attacks succeed",
-            len(attempts.adversarial) < HALF * len(attempts.image),
-            f"{attempts_told(found, attempts)} Their regions have {attempts.regions.double().mean().item():.1%} of an "
+            records.explanations < HALF * len(attempts.image),
+            f"{attempts_in_words(attempts)} Their regions have {attempts.regions.double().mean().item():.1%} of an "
             f"image on average, all that were tried {attempts.region.double().mean().item():.1%}.",
         ),
         Flag(
@@ -49,7 +47,7 @@ def flags(found: Explained, attempts: Attempts, measured: Measured) -> list[Flag
         ),
         Flag(
             "There are photographs enough",
-            measured.photographs < FEWEST,
-            f"{measured.photographs} photographs have a successful attack; {FEWEST} are needed for a verdict.",
+            records.photographs < FEWEST,
+            f"{records.photographs} photographs have a successful attack; {FEWEST} are needed for a verdict.",
         ),
     ]

@@ -1,21 +1,22 @@
 """`evaluate.py recover`: do maps find the region that an attack was confined to (Goepfert, Wersing, Hammer, 2019)?"""
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from attacks import LocalizedBIM
 from attacks.checks import at_least
-from experiments.explanation.recover.attempts import Attempts, attempted, targets_of
+from experiments.explanation.recover.attempts import attempted
 from experiments.explanation.recover.figures import EXAMPLES, figures
+from experiments.explanation.recover.findings import answer, judge
 from experiments.explanation.recover.flags import flags
-from experiments.explanation.recover.measured import Measured, judged
-from experiments.explanation.recover.recovered import LIME_NAME, RANDOM, Recovered, examples_of, lime_of, recovered
-from experiments.explanation.recover.tables import attempts_told, tables
+from experiments.explanation.recover.measure import examples_of, lime_of, measure
+from experiments.explanation.recover.records import LIME_NAME, RANDOM
+from experiments.explanation.recover.tables import rows_of, tables
 from experiments.explanation.subject import Explained, explained
 from experiments.results.result import Result
-from experiments.results.verdicts import Claim
 from experiments.study.study import Study
 from saliency import LIME, Random, SaliencyMethod
+from saliency.checkpoints import Portable
 
 QUESTION: Final = "Does an explanation of an adversarial image find the region that the attack was confined to?"
 
@@ -29,75 +30,81 @@ QUICK: Final = LIME(samples=500, segments=81)
 """Explains a thousand images in minutes, with more than 40 superpixels from 32 pixels on."""
 
 
-def recover(study: Study) -> Result:
+def recover(
+    study: Study,
+    *,
+    images: int = 200,
+    methods: dict[str, SaliencyMethod] | None = None,
+    classifier: str | Portable | None = None,
+    photographs: str | None = None,
+    size: int | None = None,
+    resamples: int = 1000,
+    regions: int = 10,
+    target: int | None = 0,
+    steps: int = STEPS,
+    step_size: float = STEP_SIZE,
+    probability: float = PROBABILITY,
+) -> Result:
     """Return how well each method's explanations recover attacked regions.
 
     Args:
-        study: Its options: those of `explained`; regions, at most so many attacks on an image; target, the class that
-            all attacks aim at (None: each image's runner-up); steps, step_size and probability of the attack;
-            resamples.
+        study: Of a run whose classifier is trained.
+        images: At most so many images.
+        methods: Saliency methods by name, as classes with their arguments; null: all.
+        classifier: A classifier of your own: class path, .ckpt, or class with arguments.
+        photographs: A folder of images of any kind in place of the test images.
+        size: Side in pixels that images are brought to before they are attacked and explained; null: as they are,
+            photographs 224.
+        resamples: Bootstrap resamples of the intervals.
+        regions: Attacks on an image, at most: each on one of its largest regions.
+        target: Class that all attacks aim at; null: each image's runner-up, as always with two classes.
+        steps: Most steps of an attack, after which it is discarded.
+        step_size: L-inf length of a step.
+        probability: Of the target, at which an attack has succeeded; in (0, 1).
 
     Raises:
         FileNotFoundError: If a stage is missing, or there are no photographs.
         ValueError: If an option is out of its range, a method is not defined for the classifier, no method named lime
             is LIME, or no attack succeeds.
     """
-    options = study.options
-    attack = LocalizedBIM(
-        targeted=True,
-        step_size=options.get("step_size", STEP_SIZE),
-        steps=options.get("steps", STEPS),
-        probability=options.get("probability", PROBABILITY),
-    )
-    regions, target, resamples = options.get("regions", 10), options.get("target", 0), options.get("resamples", 1000)
+    attack = LocalizedBIM(targeted=True, step_size=step_size, steps=steps, probability=probability)
     at_least(1, regions=regions, resamples=resamples)
-    found = _ready(explained(study))
-    targets_of(found.logits, target)
-    attempts = attempted(found, attack, regions, target)
-    results = recovered(found, attempts, examples_of(attempts, EXAMPLES))
-    measured = Measured(results, attempts.sources, resamples)
-    findings = judged(measured)
-    return Result(
-        protocol=found.protocol("recover"),
-        title="Recovery of localized attacks",
-        question=QUESTION,
-        finding=_finding(found, attempts, findings),
-        meta=found.meta() | _meta(attack, regions, target, resamples, attempts, results),
-        rows=measured.rows(),
-        tables=tables(found, attempts, measured, findings),
-        figures=figures(found, attempts, measured),
-        flags=[*flags(found, attempts, measured), found.flag()],
+    subject = explained(
+        study, images=images, methods=methods, classifier=classifier, photographs=photographs, size=size
     )
-
-
-def _ready(found: Explained) -> Explained:
-    """Return the study with a LIME that is quick unless methods were named, and noise; try all methods on an image."""
-    methods: dict[str, SaliencyMethod] = dict(found.methods)
-    if found.study.options.get("methods") is None:
-        methods[LIME_NAME] = QUICK
-    ready = replace(found, methods={RANDOM: Random(), **methods})
-    lime_of(ready)
-    for name in methods:
-        if name != LIME_NAME:  # of any classifier; and slow
-            ready.attributions(name, found.images[:1], about="on one image")
-    return ready
-
-
-def _meta(
-    attack: LocalizedBIM, regions: int, target: int | None, resamples: int, attempts: Attempts, results: Recovered
-) -> dict[str, Any]:
-    return {
+    subject = _ready(subject, quick=methods is None)
+    attempts = attempted(subject, attack, regions, target)
+    records = measure(subject, attempts, examples_of(attempts, EXAMPLES), resamples)
+    findings = judge(records)
+    meta = {
         "attack": repr(attack),
         "regions": regions,
         "target": target,
         "resamples": resamples,
         "attempts": len(attempts.image),
-        "succeeded": int(attempts.succeeded.sum()),
+        "succeeded": records.explanations,
         "left_out": int(attempts.left_out.sum()),
-        "region_share": (results.areas.double().mean() / results.pixels).item(),
+        "region_share": attempts.regions.double().mean().item(),
     }
+    return Result(
+        protocol=subject.protocol("recover"),
+        title="Recovery of localized attacks",
+        question=QUESTION,
+        finding=answer(attempts, findings),
+        meta=subject.meta() | meta,
+        rows=rows_of(records),
+        tables=tables(records, findings),
+        figures=figures(records),
+        flags=[*flags(records), subject.flag()],
+    )
 
 
-def _finding(found: Explained, attempts: Attempts, findings: list[Claim]) -> str:
-    told = " ".join(f"{each.number}, {each.text}: {each.verdict} ({each.statistic})." for each in findings)
-    return f"{attempts_told(found, attempts)} {told}"
+def _ready(subject: Explained, *, quick: bool) -> Explained:
+    """Return the subject with noise and, if wanted, a quick LIME; try all methods but LIME on an image."""
+    methods = {RANDOM: Random(), **subject.methods} | ({LIME_NAME: QUICK} if quick else {})
+    ready = replace(subject, methods=methods)
+    lime_of(ready)
+    for name in methods:
+        if name != LIME_NAME:  # of any classifier; and slow
+            ready.attributions(name, subject.images[:1], about="on one image")
+    return ready

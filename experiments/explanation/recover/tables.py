@@ -1,81 +1,72 @@
 """The tables of the recovery study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from torch import Tensor, bincount
 
-from experiments.explanation.recover.attempts import Attempts
-from experiments.explanation.recover.measured import PAPER, Measured
-from experiments.explanation.recover.recovered import PERTURBATION, RANDOM, UNIONS
-from experiments.explanation.subject import Explained
+from experiments.explanation.recover.records import PERTURBATION, RANDOM, UNIONS, RecoverRecords
+from experiments.results.bootstrap import Interval
 from experiments.results.result import Table
 from experiments.results.verdicts import Claim
 
-CLASSIC: Final = {"gradient": "classic saliency", "guided_backprop": "guided backprop", "lime": "LIME"}
-"""What the paper calls its methods."""
+PAPER: Final[Mapping[str, tuple[str, float, float]]] = {
+    "gradient": ("classic saliency", 2.58, 2.59),
+    "guided_backprop": ("guided backprop", 2.06, 2.03),
+    "lime": ("LIME", 1.36, 1.38),
+}
+"""The paper's name of each method, its mean rank by Jaccard index and by likeness (Goepfert et al., Table 1)."""
 
 
-def tables(found: Explained, attempts: Attempts, measured: Measured, findings: Sequence[Claim]) -> list[Table]:
-    """Return all tables: every method against random, the paper's, the findings, the ranks of all, the attacks."""
+def tables(records: RecoverRecords, findings: Sequence[Claim]) -> list[Table]:
+    """Return all tables; the first is what the console shows."""
     return [
-        _against_random(measured),
-        _paper(measured),
+        _against_random(records),
+        _paper(records),
         _findings(findings),
-        _pooled(measured),
-        _other_measures(measured),
-        _ranks(measured),
-        _attacks(found, attempts, measured),
+        _pooled(records),
+        _other_measures(records),
+        _ranks(records),
+        _attacks(records),
     ]
 
 
-def attempts_told(found: Explained, attempts: Attempts) -> str:
-    """Return how many attacks were tried and succeeded, as a sentence."""
-    tried, won, left = len(attempts.image), int(attempts.succeeded.sum()), int(attempts.left_out.sum())
-    of = len(found.images) - left
-    return (
-        f"{won} of {tried} localized attacks on {of} images succeeded ({won / tried:.1%}); images left out "
-        f"because they are predicted as the target already: {left}."
-    )
-
-
-def _against_random(measured: Measured) -> Table:
+def _against_random(records: RecoverRecords) -> Table:
     lines = []
-    for name, method in measured.methods.items():
+    for name, method in records.methods.items():
         noise = name == RANDOM
         lines.append(
             [
                 name,
-                str(measured.mean(method.jaccard)),
-                None if noise else str(measured.difference(name)),
-                str(measured.mean(method.level)),
-                None if noise else str(measured.difference(name, of="level")),
+                str(records.mean(method.jaccard)),
+                None if noise else str(records.difference(name)),
+                str(records.mean(method.level)),
+                None if noise else str(records.difference(name, measure="level")),
             ]
         )
-    best = max(range(len(measured.maps)), key=lambda row: measured.methods[measured.maps[row]].jaccard.mean().item())
+    best = max(range(len(records.maps)), key=lambda row: records.methods[records.maps[row]].jaccard.mean().item())
     header = ["method", "Jaccard", "minus random", "Jaccard at the region's size", "minus random"]
-    found = measured.found
-    first, last = (found.sizes[:, union].double().mean().item() / found.pixels for union in (0, UNIONS - 1))
+    first, last = (records.size_shares[:, union].mean().item() for union in (0, UNIONS - 1))
     note = (
-        f"n = {measured.explanations} adversarial images of {measured.photographs} photographs, with 95 % bootstrap "
+        f"n = {records.explanations} adversarial images of {records.photographs} photographs, with 95 % bootstrap "
         "intervals that resample photographs. Jaccard: mean over explanations as large as the unions of "
         f"LIME's 1 to {UNIONS} best superpixels, from {first:.1%} to {last:.1%} of an image on average; a region has "
-        f"{found.areas.double().mean().item() / found.pixels:.1%}. {PERTURBATION}: the change itself, the positive "
+        f"{records.attempts.regions.double().mean().item():.1%}. {PERTURBATION}: the change itself, the positive "
         "control. Bold: the best map."
     )
     return Table("Recovery of attacked regions", header, lines, note, bold=[(best, 1)])
 
 
-def _pooled(measured: Measured) -> Table:
+def _pooled(records: RecoverRecords) -> Table:
     lines = [
         [
             name,
-            str(measured.mean(pooled.jaccard)),
-            str(measured.mean(pooled.jaccard - measured.methods[name].jaccard)),
-            str(measured.mean(pooled.jaccard - measured.found.pooled[RANDOM].jaccard)) if name != RANDOM else None,
-            str(measured.behind_lime(name)),
+            str(records.mean(pooled.jaccard)),
+            str(records.mean(pooled.jaccard - records.methods[name].jaccard)),
+            str(records.mean(pooled.jaccard - records.pooled[RANDOM].jaccard)) if name != RANDOM else None,
+            str(records.behind_lime(name)),
         ]
-        for name, pooled in measured.found.pooled.items()
+        for name, pooled in records.pooled.items()
     ]
     header = ["map, averaged over LIME's superpixels", "Jaccard", "minus not averaged", "minus random", "LIME minus it"]
     note = (
@@ -86,10 +77,10 @@ def _pooled(measured: Measured) -> Table:
     return Table("Maps averaged over superpixels", header, lines, note)
 
 
-def _other_measures(measured: Measured) -> Table:
+def _other_measures(records: RecoverRecords) -> Table:
     lines = [
-        [name, *(str(measured.mean(values)) for values in (method.likeness, method.jaccard.amax(1), method.auroc))]
-        for name, method in measured.methods.items()
+        [name, *(str(records.mean(values)) for values in (method.likeness, method.jaccard.amax(1), method.auroc))]
+        for name, method in records.methods.items()
     ]
     note = (
         "likeness: 1 minus the Hamming distance as a share of the pixels, mean over the unions; it favours small "
@@ -100,21 +91,16 @@ def _other_measures(measured: Measured) -> Table:
     return Table("Recovery by other measures", header, lines, note)
 
 
-def _paper(measured: Measured) -> Table:
-    lines = [
-        [
-            CLASSIC[name],
-            str(measured.mean(measured.ranks_of_three["jaccard"][name])),
-            PAPER[name][0],
-            str(measured.mean(measured.ranks_of_three["likeness"][name])),
-            PAPER[name][1],
-        ]
-        for name in measured.three
-    ]
+def _paper(records: RecoverRecords) -> Table:
+    lines = []
+    for name in records.three:
+        known_as, *papers = PAPER[name]
+        means = [records.mean(ranks[name]) for ranks in records.ranks_of_three.values()]
+        lines.append([known_as, str(means[0]), papers[0], str(means[1]), papers[1]])
     header = ["explainer", "mean rank, Jaccard", "paper's", "mean rank, likeness", "paper's"]
     note = (
-        f"1 is best, {len(measured.three)} worst, ties averaged; over {measured.explanations * UNIONS} explanations "
-        f"({measured.explanations} adversarial images, {UNIONS} unions each). The paper: 12160 explanations of 608 "
+        f"1 is best, {len(records.three)} worst, ties averaged; over {records.explanations * UNIONS} explanations "
+        f"({records.explanations} adversarial images, {UNIONS} unions each). The paper: 12160 explanations of 608 "
         "adversarial images of 112 photographs, Inception v3. Of explanations of one size both measures grow with the "
         "pixels shared with the region, so they rank alike: the columns must agree, as they nearly do in the paper."
     )
@@ -131,22 +117,21 @@ def _findings(findings: Sequence[Claim]) -> Table:
     return Table("The paper's findings", ["", "finding", "verdict", "differences"], lines, note)
 
 
-def _ranks(measured: Measured) -> Table:
-    by = measured.ranks_of_all
+def _ranks(records: RecoverRecords) -> Table:
+    by = records.ranks_of_all
     names = sorted(by["jaccard"], key=lambda name: by["jaccard"][name].mean().item())
-    lines = [[name, *(str(measured.mean(by[measure][name])) for measure in by)] for name in names]
+    lines = [[name, *(str(records.mean(by[measure][name])) for measure in by)] for name in names]
     note = f"1 is best, {len(names)} worst: as the paper's table, but all methods and noise are ranked together."
     return Table("Mean ranks of all methods", ["method", "mean rank, Jaccard", "mean rank, likeness"], lines, note)
 
 
-def _attacks(found: Explained, attempts: Attempts, measured: Measured) -> Table:
-    tried = bincount(attempts.image, minlength=len(found.images))
-    won = bincount(attempts.sources, minlength=len(found.images))
+def _attacks(records: RecoverRecords) -> Table:
+    attempts = records.attempts
+    tried, won = (bincount(images, minlength=len(attempts.left_out)) for images in (attempts.image, attempts.sources))
     kept = tried > 0
-    results, fewer = measured.found, (measured.found.positive < UNIONS)
-    empty = ~kept & ~attempts.left_out
+    fewer, empty = records.positive < UNIONS, ~kept & ~attempts.left_out
     lines: list[list[Any]] = [
-        ["images", len(found.images)],
+        ["images", len(attempts.left_out)],
         ["left out: predicted as the target already", int(attempts.left_out.sum())],
         ["left out: no region of 1 to 50 % of the pixels", int(empty.sum())],
         ["attacks tried", int(tried.sum())],
@@ -156,8 +141,8 @@ def _attacks(found: Explained, attempts: Attempts, measured: Measured) -> Table:
         ["images without a successful attack", int((won[kept] == 0).sum())],
         ["mean share of pixels, regions tried", attempts.region.double().mean().item()],
         ["mean share of pixels, regions of successful attacks", attempts.regions.double().mean().item()],
-        ["superpixels of LIME, fewest and mean", _fewest_and_mean(results.superpixels)],
-        ["those of positive weight, fewest and mean", _fewest_and_mean(results.positive)],
+        ["superpixels of LIME, fewest and mean", _fewest_and_mean(records.superpixels)],
+        ["those of positive weight, fewest and mean", _fewest_and_mean(records.positive)],
         [f"explanations with fewer than {UNIONS} of positive weight", int(fewer.sum())],
     ]
     note = (
@@ -169,3 +154,39 @@ def _attacks(found: Explained, attempts: Attempts, measured: Measured) -> Table:
 
 def _fewest_and_mean(counts: Tensor) -> str:
     return f"{int(counts.min())}, {counts.double().mean().item():.1f}"
+
+
+def rows_of(records: RecoverRecords) -> list[dict[str, Any]]:
+    """Return rows: of each method over all unions (union: null), and for each union."""
+    return [_row(records, name, union) for name in records.methods for union in (None, *range(1, UNIONS + 1))]
+
+
+def _row(records: RecoverRecords, name: str, union: int | None) -> dict[str, Any]:
+    method, noise, whole = records.methods[name], records.methods[RANDOM], union is None
+    at = slice(None) if union is None else slice(union - 1, union)
+    values = {
+        "jaccard": records.mean(method.jaccard[:, at]),
+        "jaccard_minus_random": records.mean((method.jaccard - noise.jaccard)[:, at]),
+        "likeness": records.mean(method.likeness[:, at]),
+        "likeness_minus_random": records.mean((method.likeness - noise.likeness)[:, at]),
+        "jaccard_at_region_size": records.mean(method.level) if whole else None,
+        "jaccard_at_region_size_minus_random": records.difference(name, measure="level") if whole else None,
+        "auroc": records.mean(method.auroc) if whole else None,
+    }
+    for group, by_measure in (("three", records.ranks_of_three), ("all", records.ranks_of_all)):
+        for measure, ranks in by_measure.items():
+            values[f"rank_among_{group}_{measure}"] = records.mean(ranks[name][:, at]) if name in ranks else None
+    return {
+        "method": name,
+        "union": union,
+        "explanations": records.explanations * (UNIONS if whole else 1),
+        "adversarial_images": records.explanations,
+        "photographs": records.photographs,
+        "size_share": records.size_shares[:, at].mean().item(),
+        **{key: end for label, value in values.items() for key, end in _ends(label, value).items()},
+    }
+
+
+def _ends(label: str, value: Interval | None) -> dict[str, float | None]:
+    ends = (None, None, None) if value is None else (value.value, value.low, value.high)
+    return dict(zip((label, f"{label}_low", f"{label}_high"), ends, strict=True))

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from attacks import FGSM
 from experiments.explanation.similarity.versions import ANOTHER, CLEAN, FRESH, SECOND_SEED, Plan, Version, images_of
-from experiments.explanation.subject import BATCH, Explained
+from experiments.explanation.subject import Explained
 from experiments.results.grids import chosen
+from experiments.study.batches import BATCH
 from saliency import LIME
 from saliency.maps.reduction import reduce
 from saliency.similarity import hog, pearson, ranks, ssim

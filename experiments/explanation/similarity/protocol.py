@@ -38,7 +38,8 @@ def similarity(study: Study) -> Result:
         FileNotFoundError: If a stage is missing.
         ValueError: If an option is out of its range, or the images are too small.
     """
-    subject = with_fast_lime(explained(study))
+    names = ("images", "methods", "classifier", "photographs", "size")
+    subject = with_fast_lime(explained(study, **{name: study.options[name] for name in names if name in study.options}))
     plan = plan_of(subject)
     found = Similarities(measure(subject, plan), Estimates(len(subject.images), plan.resamples))
     claims = judge(found)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -15,27 +16,32 @@ from torch import nn
 import evaluate
 from attacks import BIM, FGSM, WarmCarliniWagnerL2
 from experiments.evaluation.command import _parser
-from experiments.evaluation.protocols import PROTOCOLS
-from experiments.explanation.enhance import findings, measured
-from experiments.explanation.enhance import grids as pictures
+from experiments.explanation.enhance import examples, grids, measure
 from experiments.explanation.enhance import setting as enhance_setting
-from experiments.explanation.enhance.answer import finding, said
 from experiments.explanation.enhance.charts import styles_of
-from experiments.explanation.enhance.classes import NATURAL, OTHER, SAME, class_pairs, multi_label
-from experiments.explanation.enhance.curves import recovery_of
-from experiments.explanation.enhance.findings import above, all_above, judge
+from experiments.explanation.enhance.classes import class_pairs
+from experiments.explanation.enhance.findings import answer, judge, said
 from experiments.explanation.enhance.flags import flags_of
-from experiments.explanation.enhance.maps import Maps
-from experiments.explanation.enhance.measured import LABEL_LEAK, PERTURBATION
-from experiments.explanation.enhance.methods import ALWAYS, ENHANCED, PLAIN, RANDOM
-from experiments.explanation.enhance.multi_label import MultiLabel
+from experiments.explanation.enhance.measure import AdversarialMaps, curve_of, map_records
+from experiments.explanation.enhance.multi_label import MultiLabel, several_classes
 from experiments.explanation.enhance.pixels import filling, perturbed, ranks
-from experiments.explanation.enhance.protocol import enhance, find
-from experiments.explanation.enhance.setting import of_kind, prepare, subject
-from experiments.explanation.enhance.tables import rows_of as records
+from experiments.explanation.enhance.protocol import enhance
+from experiments.explanation.enhance.records import (
+    ENHANCED,
+    LABEL_LEAK,
+    NATURAL,
+    OTHER,
+    PERTURBATION,
+    PLAIN,
+    RANDOM,
+    SAME,
+)
+from experiments.explanation.enhance.setting import ALWAYS, chosen_attack, of_kind, prepare, ready
+from experiments.explanation.enhance.tables import rows_of as rows_from
 from experiments.explanation.enhance.tables import tables_of
-from experiments.explanation.subject import Explained
-from experiments.results.bootstrap import Interval, Resampling, Statistic, mean_of
+from experiments.explanation.subject import Explained, explained
+from experiments.results import verdicts
+from experiments.results.bootstrap import Interval, Resampling, Statistic
 from experiments.results.result import read_result
 from saliency import LIME, Enhanced, GradCAM, Gradient, GuidedBackprop
 from tests.data.pictures import write
@@ -44,7 +50,7 @@ from tests.experiments.studies import copy_of, study_of
 
 CONFIG = Path(evaluate.__file__).parent / "configs/explain/enhance.yaml"
 METHODS = {"grad_cam": GradCAM(), "gradient": Gradient()}
-SHARES = [0.0, 0.1, 0.3]
+SHARES = (0.0, 0.1, 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +60,22 @@ def options():
 
 @pytest.fixture(scope="module")
 def found(finished, options):
-    return enhance(study_of(finished, **options))
+    return enhance(study_of(finished), **options)
+
+
+def subject(study, methods=None, **options):
+    return ready(explained(study, methods=methods, **options), quick=methods is None)
 
 
 @pytest.fixture(scope="module")
-def everything(finished, options):
-    return find(study_of(finished, **options))
+def setting(finished):
+    study = study_of(finished)
+    return prepare(subject(study, METHODS, images=30), chosen_attack(study, None), SHARES, "mean", 50)
 
 
 @pytest.fixture(scope="module")
-def setting(everything):
-    return everything.setting
+def everything(setting):
+    return measure.measure(setting, pairs_of(setting.explained))
 
 
 def rows_of(found, **wanted):
@@ -122,7 +133,7 @@ def test_what_pixels_become():
 def test_statistics_of_a_curve():
     right = torch.tensor([[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]], dtype=torch.bool)
     shares = (0.0, 0.1, 0.3, 0.5)
-    found = recovery_of(right, shares, Resampling(4, 400))
+    found = curve_of(right, shares, Resampling(4, 400))
     assert [each.value for each in found.accuracy] == [0, 0.5, 0.75, 0.25]
     assert (found.best.value, found.best_share) == (0.75, 0.3)
     assert found.area.value == pytest.approx(auc(shares, [0, 0.5, 0.75, 0.25]) / 0.5)
@@ -132,37 +143,8 @@ def test_statistics_of_a_curve():
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
-def test_a_mean_knows_what_is_not_defined():
-    values = torch.tensor([1.0, torch.nan, 3.0])
-    found = mean_of(values, Resampling(3, 200))
-    assert (found.value, found.n) == (2, 2)
-    known = found.replicates[~found.replicates.isnan()]
-    assert 1 <= known.min() <= known.max() <= 3
-    assert len(known) < 200  # the resamples of the undefined one alone
-    assert mean_of(torch.full((3,), torch.nan), Resampling(3, 20)) is None
-
-
-@pytest.mark.parametrize(
-    ("values", "verdict"),
-    [
-        ([0.5, 0.6], "holds"),
-        ([0.5, 0.1], "not decided"),
-        ([0.5, 0.1, -0.5], "does not hold"),
-        ([-0.5], "does not hold"),
-        ([], "not decided"),
-    ],
-)
-def test_a_claim_about_all_needs_all(values, verdict):
-    assert all_above([statistic(value, spread=0.2) for value in values], 0) == verdict
-
-
-def test_verdicts_are_by_the_interval():
-    assert [above(statistic(value, 0.1), 0.9) for value in (1.0, 0.95, 0.7)] == [
-        "holds",
-        "not decided",
-        "does not hold",
-    ]
-    assert [said(each) for each in ("holds", "does not hold", "not decided")] == [
+def test_a_verdict_ends_a_sentence():
+    assert [said(verdict) for verdict in ("holds", "does not hold", "not decided")] == [
         "holds",
         "does not hold",
         "is not decided",
@@ -181,14 +163,13 @@ def test_the_images_that_count(finished, setting):
     assert torch.allclose(setting.adversarial.images, expected, atol=1e-5)
     change, noise = (each.images - setting.clean.images for each in (setting.adversarial, setting.noise))
     assert (noise.flatten(1).norm(dim=1) <= change.flatten(1).norm(dim=1) + 1e-5).all()
-    named = prepare(subject(study_of(finished, images=30, methods=METHODS, attack="fgsm")))
-    assert (named.attack_name, named.attack) == ("fgsm", FGSM(epsilon=0.1))
+    assert chosen_attack(study_of(finished), "fgsm") == ("fgsm", FGSM(epsilon=0.1))
 
 
 def test_lime_is_quicker_where_no_methods_are_given(finished):
-    every = subject(study_of(finished, images=20))
+    every = subject(study_of(finished), images=20)
     assert every.methods["lime"] == LIME(samples=150)
-    given = subject(study_of(finished, images=20, methods={"lime": LIME(samples=70)}))
+    given = subject(study_of(finished), {"lime": LIME(samples=70)}, images=20)
     assert given.methods["lime"] == LIME(samples=70)
 
 
@@ -249,15 +230,15 @@ def test_reactions_are_scipys_spearman(found, setting):
     assert RANDOM not in {row["against"] for row in rows_of(found, part="reaction")}
 
 
-def pairs_of(every):
-    return class_pairs(every, *multi_label(every), 50)
+def pairs_of(every, voc=None):
+    return class_pairs(every, several_classes(every.images, every.labels, every.classes, voc), 50)
 
 
 def test_class_pairs_by_hand(setting):
     """Three images of two classes: each with itself under its classes, the first with the second under one class."""
     every, classes = setting.explained, ((0, 1), (2, 3), (4, 5))
     images = every.images[:3]
-    pairs = class_pairs(every, "made up", MultiLabel(images, classes), 50)
+    pairs = class_pairs(every, MultiLabel(images, classes, "made up"), 50)
     assert set(pairs.compared) == {(m, s) for m in (PLAIN, "gradient") for s in (SAME, OTHER, NATURAL)}
     assert (pairs.images, pairs.source, pairs.chance) == (3, "made up", pytest.approx(0.2))
     ratios = {}
@@ -285,29 +266,29 @@ def test_class_pairs_by_hand(setting):
 def test_without_two_images_of_different_classes_there_is_no_figure_1(everything, setting):
     every = setting.explained
     alike = replace(every, labels=torch.zeros_like(every.labels))
-    assert class_pairs(alike, *multi_label(alike), 50) is None
+    assert pairs_of(alike) is None
     without = replace(everything, pairs=None)
     judged = judge(without)
-    assert [each.verdict for each in judged[:3]] == ["not decided"] * 3
+    assert [each.verdict for each in judged.values()][:3] == ["not decided"] * 3
     assert len(judged) == 9
-    assert "not compared: there are no two images with several classes" in finding(without, judged)
-    assert {row["part"] for row in records(without)} == {row["part"] for row in records(everything)} - {"classes"}
+    assert "not compared: there are no two images with several classes" in answer(without, judged)
+    assert {row["part"] for row in rows_from(without)} == {row["part"] for row in rows_from(everything)} - {"classes"}
     assert len(tables_of(without, judged)) == len(tables_of(everything, judged)) - 1
 
 
 def test_one_photograph_is_enough(finished, tmp_path):
     write(tmp_path / "one.jpg", seed=1, size=(32, 32))
     options = {"images": 1, "photographs": str(tmp_path), "size": 32, "classifier": "tests.experiments.nets.Wide"}
-    found = enhance(study_of(finished, methods=METHODS, shares=SHARES, resamples=20, **options))
+    found = enhance(study_of(finished), methods=METHODS, shares=SHARES, resamples=20, **options)
     assert found.meta["classes_of"] is None
     assert set(found.figures) == {"", "versions", "outcomes", "reaction"}
-    assert found.finding.startswith("A verdict needs at least 20 images, and here the number is 1.")
+    assert found.finding.startswith("1 images are too few to decide, it takes 20.")
 
 
-def test_photographs_of_voc_take_the_place_of_composites(finished, options, tmp_path):
+def test_photographs_of_voc_take_the_place_of_composites(setting, tmp_path):
     box = (20, 10, 40, 30)
     write_voc(tmp_path, {"a": [("3", box), ("5", box), ("7", box)], "b": [("1", box), ("2", box)]})
-    pairs = pairs_of(subject(study_of(finished, **options, voc=str(tmp_path))))
+    pairs = pairs_of(setting.explained, str(tmp_path))
     assert (pairs.images, pairs.source) == (2, "Pascal VOC 2012, validation")
     same, other = (pairs.compared[PLAIN, sample] for sample in (SAME, OTHER))
     assert len(same.values["Avg-Diff"]) == 3 + 1
@@ -317,23 +298,23 @@ def test_photographs_of_voc_take_the_place_of_composites(finished, options, tmp_
 
 
 def with_measured(everything, name, **changes):
-    changed = replace(everything.measured[name], **changes)
-    return replace(everything, measured={**everything.measured, name: changed})
+    changed = replace(everything.maps[name], **changes)
+    return replace(everything, maps={**everything.maps, name: changed})
 
 
 def judged_as(everything, part):
-    return next(each for each in judge(everything) if part in each.text)
+    return next(each for each in judge(everything).values() if part in each.text)
 
 
 def test_methods_that_noise_changes_as_well_decide_nothing(everything, monkeypatch):
-    monkeypatch.setattr(findings, "FEWEST", 1)
+    monkeypatch.setattr(verdicts, "FEWEST", 1)
     similar = {"noisy": statistic(0.95), "attacked": statistic(0.9)}
     for name in ("gradient", "grad_cam", PLAIN):
         everything = with_measured(everything, name, **similar)
     everything = with_measured(everything, "grad_cam", noisy=statistic(0.27), attacked=statistic(0.25))
     judged = judged_as(everything, "All other methods")
     assert judged.verdict == "holds"
-    _, _, left_out = judged.numbers.partition("; left out, under noise ")
+    _, _, left_out = judged.statistic.partition("; left out, under noise ")
     assert left_out.startswith("grad_cam 0.270 [0.26")
     assert "," not in left_out.partition("]")[2]
     steady = with_measured(everything, "grad_cam", noisy=statistic(0.95))
@@ -342,27 +323,26 @@ def test_methods_that_noise_changes_as_well_decide_nothing(everything, monkeypat
 
 def test_few_images_decide_nothing(everything, monkeypatch):
     sure = replace(everything, pairs=replace(everything.pairs, more_alike=statistic(0.5)))
-    count = len(sure.setting)
-    assert count < findings.FEWEST
-    assert {each.verdict for each in judge(sure)} == {"not decided"}
-    assert all("a verdict needs at least 20 images, and here the number is " in each.numbers for each in judge(sure))
-    monkeypatch.setattr(findings, "FEWEST", 1)
+    assert sure.images < verdicts.FEWEST
+    assert {each.verdict for each in judge(sure).values()} == {"not decided"}
+    assert all(" images are too few to decide, it takes 20; " in each.statistic for each in judge(sure).values())
+    monkeypatch.setattr(verdicts, "FEWEST", 1)
     assert judged_as(sure, "the image's, not the network's").verdict == "holds"
 
 
 def test_what_is_built_in_is_said_beside_the_verdict(everything, monkeypatch):
-    monkeypatch.setattr(findings, "FEWEST", 1)
-    count = len(everything.setting)
+    monkeypatch.setattr(verdicts, "FEWEST", 1)
+    count = everything.images
     for name, value in {ENHANCED: 1.5, "gradient": 0.1, "grad_cam": 0.1, PLAIN: 0.1}.items():
         everything = with_measured(everything, name, reactions=torch.full((count,), value))
     everything = replace(everything, rivals_true=count, exchanged=0)
     judged = judged_as(everything, "more strongly")
     assert judged.verdict == "holds"
     told = f"on 100% of {count} images the attacked one's runner-up is the clean one's class, on 0% also the reverse"
-    assert told in judged.numbers
-    answer = finding(everything, judge(everything))
-    assert told in answer
-    assert "holds, partly by construction" in answer
+    assert told in judged.statistic
+    words = answer(everything, judge(everything))
+    assert told in words
+    assert "holds, partly by construction" in words
     assert any(told in table.note for table in tables_of(everything, judge(everything)))
 
 
@@ -372,12 +352,12 @@ def test_the_own_reaction_is_paired_over_images_known_in_both(everything, settin
     known = iter(
         [[0.9] + [0.1] * rest, [0.5] * (rest + 1), [torch.nan] + [0.3] * rest]  # attack, noise, class alone
     )
-    monkeypatch.setattr(measured, "spearman", lambda _first, _second: torch.tensor(next(known)))
+    monkeypatch.setattr(measure, "spearman", lambda _first, _second: torch.tensor(next(known)))
     one = replace(setting, explained=replace(setting.explained, methods={ENHANCED: Enhanced()}))
-    found, *_ = measured.measure(one, Maps(one))
+    found, *_ = map_records(one, AdversarialMaps(one))
     assert (found.beyond_class.value, found.beyond_class.n) == (pytest.approx(0.2), rest)
     judged = judged_as(with_measured(everything, ENHANCED, beyond_class=found.beyond_class), "not only to the class")
-    assert judged.numbers.endswith("class alone minus attack 0.200 [0.200, 0.200]")
+    assert judged.statistic.endswith("class alone minus attack 0.200 [0.200, 0.200]")
 
 
 def test_every_finding_has_a_verdict_and_the_answer_says_it(found):
@@ -396,19 +376,16 @@ def raised(found):
 
 
 def test_flags_of_made_up_numbers(everything):
-    kept = everything.setting
-    low, high = (
-        raised(replace(everything, setting=replace(kept, success=Interval(value, value, value))))
-        for value in (0.89, 0.9)
-    )
+    low, high = (raised(replace(everything, success=Interval(value, value, value))) for value in (0.89, 0.9))
     assert (low["The attack succeeds"], high["The attack succeeds"]) == (True, False)
     assert not high["Maps are deterministic"]
+    assert raised(replace(everything, moved=[RANDOM]))["Maps are deterministic"]
     assert not high["Enhanced maps of a class and its rival share no value"]
-    overlapping = replace(everything.ablated[0], overlapping=1)
-    sharing = raised(replace(everything, ablated=[overlapping, *everything.ablated[1:]]))
+    overlapping = replace(everything.ablations[0], overlapping=1)
+    sharing = raised(replace(everything, ablations=[overlapping, *everything.ablations[1:]]))
     assert sharing["Enhanced maps of a class and its rival share no value"]
     for best in (RANDOM, "gradient"):
-        changed = replace(everything.measured[best].recovered, area=statistic(0.99))
+        changed = replace(everything.maps[best].recovered, area=statistic(0.99))
         assert raised(with_measured(everything, best, recovered=changed))["Random is not best"] == (best == RANDOM)
 
 
@@ -425,8 +402,8 @@ def test_the_oracle_is_the_studied_method_with_another_rival(setting):
     for own in (Enhanced(normalisation="maximum", reduction="max"), Enhanced(base=OddGuided())):
         methods = {**setting.explained.methods, ENHANCED: own}
         changed = replace(setting, explained=replace(setting.explained, methods=methods))
-        changed = replace(changed, labels=Maps(changed).rivals)
-        found = {each.name: each for each in measured.measure(changed, Maps(changed))}
+        changed = replace(changed, labels=changed.adversarial.rivals)
+        found = {each.name: each for each in map_records(changed, AdversarialMaps(changed))}
         one, leak = found[ENHANCED], found[LABEL_LEAK]
         assert one.positive.value == leak.positive.value
         assert [each.value for each in one.recovered.accuracy] == [each.value for each in leak.recovered.accuracy]
@@ -444,13 +421,13 @@ def test_pixels_above_0(found, setting):
 
 
 @pytest.mark.parametrize("attack", ["fgsm", None])
-def test_pictures_show_each_attack_once(setting, monkeypatch, attack):
+def test_grids_show_each_attack_once(setting, monkeypatch, attack):
     """Also where the studied attack is one that is shown anyway."""
     shown = []
-    monkeypatch.setattr(pictures, "grid", lambda _title, columns, rows, *_, **__: shown.append((columns, rows)) or b"")
+    monkeypatch.setattr(grids, "grid", lambda _title, columns, rows, *_, **__: shown.append((columns, rows)) or b"")
     named = replace(setting, attack_name=attack or setting.attack_name)
-    pictures.versions(named)
-    pictures.outcomes(named)
+    grids.versions(examples.versions(named))
+    grids.outcomes(examples.outcomes(named))
     (_, rows), (columns, _) = shown
     count = len({name for name, _ in rows if not name.startswith("clean")})
     assert [name.partition("\n")[0] for name, _ in rows[: count + 1]] == ["clean", "fgsm", "bim", "cw"]
@@ -461,26 +438,24 @@ def test_pictures_show_each_attack_once(setting, monkeypatch, attack):
     ]
 
 
-def test_a_default_attack_takes_no_name_of_the_run(finished, options):
-    study = study_of(finished, **options)
-    assert of_kind(study, (BIM,), "none", BIM())[0] == "none, default"
+def test_a_default_attack_takes_no_name_of_the_run(finished):
+    assert of_kind(study_of(finished), (BIM,), "none", BIM())[0] == "none, default"
 
 
 def test_lines_are_told_apart():
-    names = [f"method {number}" for number in range(40)] + [ENHANCED, PLAIN, RANDOM, PERTURBATION]
-    styles = styles_of(names, ENHANCED, (PLAIN, RANDOM), [PERTURBATION])
+    names = [f"method {number}" for number in range(40)] + [ENHANCED, PLAIN, "gradient", RANDOM, PERTURBATION]
+    styles = styles_of(names, [PERTURBATION])
     assert sorted(styles) == sorted(names)
     assert len({(each["color"], each["marker"]) for each in styles.values()}) == len(names)
 
 
 def test_nothing_recovered_is_best_nowhere(everything):
-    none = recovery_of(torch.zeros(3, 2, dtype=torch.bool), (0.1, 0.2), Resampling(3, 50))
+    none = curve_of(torch.zeros(3, 2, dtype=torch.bool), (0.1, 0.2), Resampling(3, 50))
     assert (none.best.value, none.best_share) == (0, None)
-    setting = replace(everything.setting, shares=(0.1, 0.2))
-    changed = replace(with_measured(everything, ENHANCED, recovered=none), setting=setting)
-    answer = finding(changed, judge(changed))
-    assert "over shares from 10% to 20% (at best 0.000 [0.000, 0.000]), place" in answer
-    best = next(each for each in tables_of(everything, []) if each.title == "Best over the shares")
+    changed = replace(with_measured(everything, ENHANCED, recovered=none), shares=(0.1, 0.2))
+    told = "over shares from 10% to 20% (at best 0.000 [0.000, 0.000]), place"
+    assert told in answer(changed, judge(changed))
+    best = next(each for each in tables_of(everything, {}) if each.title == "Best over the shares")
     assert all(row[1].endswith("%") for row in best.rows)
 
 
@@ -505,7 +480,7 @@ def test_a_classifier_without_relus_is_refused_before_the_attack(finished, metho
     monkeypatch.setattr(Explained, "attacked", None)
     told = "enhance is about guided backpropagation, which is not defined for this classifier .*: give a classifier"
     with pytest.raises(ValueError, match=told):
-        enhance(study_of(finished, methods=methods, images=5, classifier=f"{__name__}.Smooth"))
+        enhance(study_of(finished), methods=methods, images=5, classifier=f"{__name__}.Smooth")
 
 
 @pytest.mark.parametrize(
@@ -523,13 +498,13 @@ def test_a_classifier_without_relus_is_refused_before_the_attack(finished, metho
 )
 def test_names_are_kept(finished, methods, told):
     with pytest.raises(ValueError, match=told):
-        subject(study_of(finished, images=5, methods=methods))
+        subject(study_of(finished), methods, images=5)
 
 
 def test_missing_photographs_are_told_before_the_attack(finished, options, monkeypatch):
     monkeypatch.setattr(Explained, "attacked", None)
     with pytest.raises(FileNotFoundError, match="Pascal VOC 2012 is not in nowhere"):
-        enhance(study_of(finished, **options, voc="nowhere"))
+        enhance(study_of(finished), **options, voc="nowhere")
 
 
 def test_no_image_classified_right(finished, options, monkeypatch):
@@ -537,13 +512,13 @@ def test_no_image_classified_right(finished, options, monkeypatch):
     wrong = property(lambda every: (every.labels + 1) % 10)
     monkeypatch.setattr(Explained, "predictions", wrong)
     with pytest.raises(ValueError, match="none of 30 images is classified right, and only such can be attacked: take"):
-        enhance(study_of(finished, **options))
+        enhance(study_of(finished), **options)
 
 
 def test_a_failing_attack_on_many_images_is_weak(finished, options, monkeypatch):
     monkeypatch.setattr(enhance_setting, "FEWEST", 1)
     with pytest.raises(ValueError, match=r"is fooled by none .*: name a stronger attack by --attack"):
-        enhance(study_of(finished, **options, attack="none"))
+        enhance(study_of(finished), **options, attack="none")
 
 
 @pytest.mark.parametrize(
@@ -560,7 +535,7 @@ def test_a_failing_attack_on_many_images_is_weak(finished, options, monkeypatch)
 )
 def test_wrong_options_are_told(finished, options, wrong, told):
     with pytest.raises((ValueError, FileNotFoundError), match=told):
-        enhance(study_of(finished, **(options | wrong)))
+        enhance(study_of(finished), **(options | wrong))
 
 
 def test_the_command_finds_the_same_again(finished, found, tmp_path, capsys):
@@ -587,8 +562,9 @@ def test_another_fill_is_refused(finished):
 
 def test_the_file_of_options_holds_the_defaults():
     parsed = _parser().parse_args(["enhance", "--run", "runs/digits", "--config", str(CONFIG)])["enhance"]
-    assert {name: parsed[name] for name in PROTOCOLS["enhance"].options} == {
-        name: option.default for name, option in PROTOCOLS["enhance"].options.items()
+    options = list(signature(enhance).parameters.values())[1:]
+    assert {option.name: parsed[option.name] for option in options} == {
+        option.name: list(option.default) if option.name == "shares" else option.default for option in options
     }
     written = {line.split(":")[0] for line in CONFIG.read_text().splitlines() if not line.startswith("#")}
-    assert written == set(PROTOCOLS["enhance"].options)
+    assert written == {option.name for option in options}

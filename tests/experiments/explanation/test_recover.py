@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from functools import wraps
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,13 @@ from attacks import LocalizedBIM
 from detectors import Classifier, TorchvisionNetwork
 from experiments.evaluation import command
 from experiments.evaluation.protocols import PROTOCOLS, Protocol
-from experiments.explanation.recover.attempts import Attempts, attempted, targets_of
+from experiments.explanation.recover.attempts import attempted, targets_of
+from experiments.explanation.recover.findings import judge
 from experiments.explanation.recover.flags import flags
-from experiments.explanation.recover.measured import Measured, decide, judged
-from experiments.explanation.recover.protocol import PROBABILITY, STEP_SIZE, STEPS, recover
-from experiments.explanation.recover.recovered import PERTURBATION, RANDOM, UNIONS, examples_of, recovered
-from experiments.explanation.subject import explained
-from experiments.results.bootstrap import Interval
+from experiments.explanation.recover.measure import examples_of, measure
+from experiments.explanation.recover.protocol import recover
+from experiments.explanation.recover.records import PERTURBATION, RANDOM, UNIONS, Attempts
+from experiments.explanation.subject import Explained, explained
 from experiments.results.result import write_result
 from saliency import LIME, Gradient, GuidedBackprop, Random
 from saliency.checkpoints import save
@@ -36,7 +38,7 @@ CONFIGS = Path(evaluate.__file__).parent / "configs/explain"
 
 @pytest.fixture(scope="module")
 def subject(finished):
-    return explained(study_of(finished, images=14, methods=METHODS))
+    return explained(study_of(finished), images=14, methods=METHODS)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +48,12 @@ def attempts(subject):
 
 @pytest.fixture(scope="module")
 def measured(subject, attempts):
-    return Measured(recovered(subject, attempts, examples_of(attempts, 3)), attempts.sources, 100)
+    return measure(subject, attempts, examples_of(attempts, 3), 100)
 
 
 @pytest.fixture(scope="module")
 def found(finished):
-    return recover(study_of(finished, images=14, methods=METHODS, target=None, regions=4, resamples=50, **QUICK))
+    return recover(study_of(finished), images=14, methods=METHODS, target=None, regions=4, resamples=50, **QUICK)
 
 
 def test_attacks_reach_their_target_within_their_region(subject, attempts):
@@ -94,7 +96,7 @@ def test_nothing_to_attack_and_no_success_are_told(subject):
 
 
 def test_explanations_have_the_sizes_of_limes_unions(measured, attempts, subject):
-    results = measured.found
+    results = measured
     assert list(results.methods) == ["gradient", "guided_backprop", "lime", PERTURBATION, RANDOM]
     assert (results.sizes.diff(dim=1) >= 0).all()
     lime = subject.methods["lime"]
@@ -116,7 +118,7 @@ def test_explanations_have_the_sizes_of_limes_unions(measured, attempts, subject
 
 def test_the_positive_control_finds_the_region_and_noise_does_not(measured):
     control, noise = measured.methods[PERTURBATION], measured.methods[RANDOM]
-    share = (measured.found.areas / measured.found.pixels).mean().item()
+    share = measured.attempts.regions.float().mean().item()
     assert control.auroc.min() > 0.7  # black pixels whose value should fall stay as they are
     assert control.auroc.mean() > 0.85
     assert control.level.mean() > 0.6
@@ -124,11 +126,16 @@ def test_the_positive_control_finds_the_region_and_noise_does_not(measured):
     assert noise.level.mean().item() == pytest.approx(share / 2, abs=0.1)
 
 
-def test_a_mean_weighs_adversarial_images_and_resamples_photographs():
-    alone = object.__new__(Measured)
-    Measured.__init__(alone, None, torch.tensor([4, 4, 4, 9]), 2000)
+def test_a_mean_weighs_adversarial_images_and_resamples_photographs(measured, attempts):
+    four = replace(
+        attempts,
+        image=torch.tensor([4, 4, 4, 9]),
+        succeeded=torch.ones(4, dtype=torch.bool),
+        adversarial=torch.empty(4),
+    )
+    alone = replace(measured, attempts=four, resamples=2000)
     found = alone.mean(torch.tensor([1.0, 1.0, 1.0, 5.0]))
-    assert (alone.photographs, found.value) == (2, 2.0)
+    assert (alone.photographs, alone.explanations, found.value) == (2, 4, 2.0)
     assert (found.low, found.high) == (1.0, 5.0)
     assert alone.mean(torch.tensor([[0.0, 2.0]] * 4)).value == 1
 
@@ -142,44 +149,25 @@ def test_ranks_of_the_papers_methods_sum_to_six(measured):
     assert (sum(by_name.values()) == 10).all()
 
 
-def intervals(*ends):
-    return [Interval((low + high) / 2, low, high) for low, high in ends]
-
-
-@pytest.mark.parametrize(
-    ("ends", "every", "verdict"),
-    [
-        ([(0.1, 0.2), (0.3, 0.4)], True, "holds"),
-        ([(0.1, 0.2), (-0.1, 0.4)], True, "not decided"),
-        ([(0.1, 0.2), (-0.2, -0.1)], True, "does not hold"),
-        ([(0.1, 0.2), (-0.2, -0.1)], False, "holds"),
-        ([(-0.1, 0.2), (-0.2, -0.1)], False, "not decided"),
-        ([(-0.3, -0.1), (-0.2, -0.1)], False, "does not hold"),
-        ([(0.0, 0.2)], True, "not decided"),
-    ],
-)
-def test_verdicts_follow_from_intervals(ends, every, verdict):
-    assert decide(intervals(*ends), every=every) == verdict
-
-
-def with_methods(measured, attempts, photographs=None, **methods):
+def with_methods(measured, photographs=None, **methods):
     """Return statistics in which some methods are others, and the photographs so many."""
-    sources = attempts.sources if photographs is None else torch.arange(len(attempts.sources)) % photographs
-    every = {**measured.methods, **methods}
-    return Measured(replace(measured.found, methods=every), sources, 200)
+    attempts = measured.attempts
+    if photographs is not None:
+        image = attempts.image.clone()
+        image[attempts.succeeded] = torch.arange(measured.explanations) % photographs
+        attempts = replace(attempts, image=image)
+    return replace(measured, attempts=attempts, resamples=200, methods={**measured.methods, **methods})
 
 
-def test_findings_are_right_about_made_up_methods(measured, attempts):
+def test_findings_are_right_about_made_up_methods(measured):
     best, worst = measured.methods[PERTURBATION], measured.methods[RANDOM]
     zero = replace(worst, jaccard=torch.zeros_like(worst.jaccard))
     verdicts = [
         each.verdict
-        for each in judged(
-            with_methods(measured, attempts, 12, lime=best, guided_backprop=worst, gradient=zero, learnt=best)
-        )
+        for each in judge(with_methods(measured, 20, lime=best, guided_backprop=worst, gradient=zero, learnt=best))
     ]
     assert verdicts[1:3] == ["holds", "holds"]
-    swapped = judged(with_methods(measured, attempts, 12, lime=zero, guided_backprop=worst, gradient=best))
+    swapped = judge(with_methods(measured, 20, lime=zero, guided_backprop=worst, gradient=best))
     assert [each.verdict for each in swapped] == [
         "does not hold",
         "does not hold",
@@ -188,43 +176,42 @@ def test_findings_are_right_about_made_up_methods(measured, attempts):
         "does not hold",
     ]
     assert swapped[2].statistic == "there is no learnt model of these images and classes"
-    few = judged(with_methods(measured, attempts, 3, lime=best, guided_backprop=best, gradient=best))
+    few = judge(with_methods(measured, 3, lime=best, guided_backprop=best, gradient=best))
     assert {each.verdict for each in few} == {"not decided"}
-    assert few[0].statistic.startswith("3 photographs are too few to decide, it takes 10; ")
+    assert few[0].statistic.startswith("3 images are too few to decide, it takes 20; ")
 
 
-def test_a_lead_that_is_the_superpixels_alone_is_told(measured, attempts):
+def test_a_lead_that_is_the_superpixels_alone_is_told(measured):
     lime = measured.methods["lime"]
-    rivals = dict.fromkeys(measured.found.pooled, replace(lime, jaccard=lime.jaccard - 0.01))
-    ahead = with_methods(measured, attempts, 12)
-    ahead.found = replace(ahead.found, pooled=rivals)
-    assert judged(ahead)[4].verdict == "holds"
-    ahead.found = replace(ahead.found, pooled={**rivals, "gradient": replace(lime, jaccard=lime.jaccard + 0.01)})
-    assert judged(ahead)[4].verdict == "does not hold"
+    rivals = dict.fromkeys(measured.pooled, replace(lime, jaccard=lime.jaccard - 0.01))
+    ahead = replace(with_methods(measured, 20), pooled=rivals)
+    assert judge(ahead)[4].verdict == "holds"
+    better = replace(lime, jaccard=lime.jaccard + 0.01)
+    assert judge(replace(ahead, pooled={**rivals, "gradient": better}))[4].verdict == "does not hold"
 
 
-def test_findings_say_which_methods_are_lacking(measured, attempts):
+def test_findings_say_which_methods_are_lacking(measured):
     left = {name: each for name, each in measured.methods.items() if name != "gradient"}
-    found = judged(Measured(replace(measured.found, methods=left), attempts.sources, 50))
+    found = judge(replace(measured, methods=left))
     assert (found[0].verdict, found[0].statistic) == ("not decided", "the methods lack gradient")
 
 
-def test_flags_are_raised_by_what_is_wrong(subject, measured, attempts):
-    noise = measured.methods[RANDOM]
-    wrong = with_methods(measured, attempts, 4, **{PERTURBATION: noise})
-    some = torch.arange(len(attempts.succeeded)) < len(attempts.adversarial)
-    many = replace(attempts, image=attempts.image.repeat(9), region=attempts.region, succeeded=some, escaped=2)
-    raised = [flag.raised for flag in flags(subject, many, wrong)]
+def test_flags_are_raised_by_what_is_wrong(measured):
+    wrong = with_methods(measured, 4, **{PERTURBATION: measured.methods[RANDOM]})
+    tried = wrong.attempts
+    failed = torch.zeros(9 * len(tried.image), dtype=torch.bool)
+    failed[: len(tried.succeeded)] = tried.succeeded
+    many = replace(tried, image=tried.image.repeat(9), region=tried.region.repeat(9, 1, 1), succeeded=failed, escaped=2)
+    raised = [flag.raised for flag in flags(replace(wrong, attempts=many))]
     assert (raised[0], *raised[2:]) == (True, True, True, True)
-    few = replace(measured.found, superpixels=torch.full_like(measured.found.superpixels, 39))
-    enough = replace(measured.found, superpixels=torch.full_like(measured.found.superpixels, 40))
-    for each, raised in ((few, True), (enough, False)):
-        told = flags(subject, attempts, Measured(each, attempts.sources, 50))
+    for number, raised in ((39, True), (40, False)):
+        superpixels = torch.full_like(measured.superpixels, number)
+        told = flags(replace(measured, superpixels=superpixels))
         assert (told[0].raised, told[1].raised, told[3].raised) == (False, raised, False)
 
 
 def test_the_result_is_complete_and_the_same_again(found, finished, tmp_path):
-    again = recover(study_of(finished, images=14, methods=METHODS, target=None, regions=4, resamples=50, **QUICK))
+    again = recover(study_of(finished), images=14, methods=METHODS, target=None, regions=4, resamples=50, **QUICK)
     assert again.rows == found.rows
     assert again.figures == found.figures
     write_result(found, tmp_path)
@@ -244,7 +231,7 @@ def test_the_result_is_complete_and_the_same_again(found, finished, tmp_path):
 
 def test_a_lime_is_needed(finished):
     with pytest.raises(ValueError, match=r"the methods are random, mine, .* name a saliency\.LIME 'lime' among them"):
-        recover(study_of(finished, images=3, methods={"mine": Gradient()}))
+        recover(study_of(finished), images=3, methods={"mine": Gradient()})
 
 
 @pytest.mark.parametrize(
@@ -257,9 +244,9 @@ def test_a_lime_is_needed(finished):
     ],
 )
 def test_bad_options_are_refused_before_any_attack(finished, options, told, monkeypatch):
-    monkeypatch.setattr("experiments.explanation.recover.protocol.attempted", pytest.fail)
+    monkeypatch.setattr(Explained, "attacked", pytest.fail)
     with pytest.raises(ValueError, match=told):
-        recover(study_of(finished, images=2, methods=METHODS, **options))
+        recover(study_of(finished), images=2, methods=METHODS, **options)
 
 
 @pytest.fixture
@@ -295,31 +282,28 @@ def test_photographs_and_a_class_with_arguments_from_a_file(finished, photograph
 
 def test_the_runs_learnt_model_is_left_out_where_it_does_not_take_the_images(finished, photographs):
     other = {"classifier": "tests.experiments.nets.Wide", "photographs": str(photographs), "size": 32}
-    assert "learnt" not in explained(study_of(finished, **other)).methods
-    assert "learnt" in explained(study_of(finished, images=2)).methods
+    assert "learnt" not in explained(study_of(finished), **other).methods
+    assert "learnt" in explained(study_of(finished), images=2).methods
 
 
 def spied(monkeypatch):
     """Return where the options of `recover` appear that its command would run with."""
     seen = {}
 
-    def spy(study):
-        seen.update(study.options)
+    @wraps(recover)  # has its options
+    def spy(study, **options):
+        seen.update(options)
         return PROTOCOLS["strength"].run(study)
 
-    monkeypatch.setattr(
-        command,
-        "PROTOCOLS",
-        {"recover": Protocol(spy, "a spy", PROTOCOLS["recover"].options, apart="it takes long")},
-    )
+    monkeypatch.setattr(command, "PROTOCOLS", {"recover": Protocol(spy, "a spy", apart="it takes long")})
     return seen
 
 
 def test_the_options_file_writes_the_defaults_out(finished, monkeypatch):
     seen = spied(monkeypatch)
     assert evaluate.main(["recover", "--run", str(finished), "--config", str(CONFIGS / "recover.yaml")]) == 0
-    assert seen == {name: option.default for name, option in PROTOCOLS["recover"].options.items()}
-    assert (seen["steps"], seen["step_size"], seen["probability"]) == (STEPS, STEP_SIZE, PROBABILITY)
+    assert seen == {name: option.default for name, option in list(signature(recover).parameters.items())[1:]}
+    assert (seen["steps"], seen["step_size"], seen["probability"]) == (100, 0.01, 0.99)
 
 
 def test_the_papers_file_is_accepted(finished, tmp_path, monkeypatch):
@@ -361,6 +345,7 @@ def test_weights_that_cannot_be_had_are_told_in_a_sentence(finished, tmp_path, c
 def test_attempts_know_what_succeeded():
     none = torch.empty(0)
     tried = Attempts(
+        clean=None,
         segments=none,
         left_out=none,
         image=torch.tensor([0, 0, 2]),

@@ -5,7 +5,6 @@ import json
 
 import pytest
 import torch
-from experiments.white_box.rows import WORST
 from torch import nn
 
 import evaluate

@@ -1,0 +1,123 @@
+"""Images to show with their maps: clean and attacked (Figure 3), of attacks that fail and that succeed (Figure 5)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from attacks import BIM, FGSM
+from experiments.explanation.enhance.records import ENHANCED, PLAIN, ExampleImages, Examples
+from experiments.explanation.enhance.setting import Setting, carlini_wagner, fgsm_and_bim
+from experiments.explanation.subject import Explained
+from experiments.results.grids import chosen
+from experiments.study.maps import relative
+
+_VERSION_IMAGES: Final = 2
+_OUTCOME_IMAGES: Final = 3
+
+_CANDIDATES: Final = 24
+"""Images that attacks of many sizes are tried on, to find some on which they fail and succeed."""
+
+_HALVINGS: Final = 8
+"""Budgets tried, each half of the one before."""
+
+
+def versions(setting: Setting) -> Examples:
+    """Return some images, clean and under each attack, with the maps of every method."""
+    every = setting.explained
+    rows = chosen(setting.labels, setting.labels, torch.ones(len(setting), dtype=torch.bool), _VERSION_IMAGES)
+    clean, labels = setting.clean.images[rows], setting.labels[rows]
+    tried = fgsm_and_bim(every.study)
+    shown = {"clean": clean}
+    for name, attack in (*tried, carlini_wagner(every.study), (setting.attack_name, setting.attack)):
+        known = name == setting.attack_name
+        shown[name] = setting.adversarial.images[rows] if known else every.attacked(attack, clean)
+    return Examples(
+        [every.classes[label] for label in labels.tolist()],
+        {name: _with_softmax(every, images, labels, name) for name, images in shown.items()},
+        {name: attack.epsilon for name, attack in tried},
+    )
+
+
+def _with_softmax(every: Explained, images: Tensor, labels: Tensor, about: str) -> ExampleImages:
+    most, predictions = every.predict(images).softmax(1).max(1)
+    captions = [
+        f"{every.classes[number]} ({share:.2f})"
+        for number, share in zip(predictions.tolist(), most.tolist(), strict=True)
+    ]
+    maps = _maps(every, every.methods, images, predictions, about)
+    return ExampleImages(images, captions, (predictions != labels).tolist(), [True] * len(images), maps)
+
+
+def _maps(
+    every: Explained, names: Mapping[str, object] | tuple[str, ...], images: Tensor, classes: Tensor, about: str
+) -> dict[str, Tensor]:
+    return {name: relative(every.maps(name, images, classes, f"{about}, examples").abs()) for name in names}
+
+
+class _Outcome(NamedTuple):
+    """Images (n, C, H, W), their predictions (n,), and the budget (n,) of their attack: 0: none, NaN: none found."""
+
+    images: Tensor
+    predictions: Tensor
+    epsilons: Tensor
+
+
+def outcomes(setting: Setting) -> Examples:
+    """Return some images, clean, under attacks that fail and that succeed, with guided maps, plain and enhanced."""
+    every = setting.explained
+    labels = setting.labels[:_CANDIDATES]
+    count = len(labels)
+    clean, of_any_size = setting.clean.images[:count], torch.zeros(count, dtype=torch.float64)
+    tried = {name: _largest(every, attack, clean, labels) for name, attack in fgsm_and_bim(every.study)}
+    found = {
+        "clean": _Outcome(clean, labels, of_any_size),
+        **{f"{name}, failed": of_name[False] for name, of_name in tried.items()},
+        **{f"{name}, successful": of_name[True] for name, of_name in tried.items()},
+        f"{setting.attack_name} of this study, successful": _Outcome(
+            setting.adversarial.images[:count], setting.adversarial.predictions[:count], of_any_size
+        ),
+    }
+    complete = torch.stack([~outcome.epsilons.isnan() for outcome in found.values()]).all(0)
+    rows = chosen(labels, labels, complete, _OUTCOME_IMAGES)
+    return Examples(
+        [every.classes[label] for label in labels[rows].tolist()],
+        {name: _with_budget(every, outcome, rows, labels) for name, outcome in found.items()},
+        {},
+    )
+
+
+def _with_budget(every: Explained, outcome: _Outcome, rows: Tensor, labels: Tensor) -> ExampleImages:
+    images, predictions, epsilons = (values[rows] for values in outcome)
+    captions = [
+        every.classes[number] + (f", {epsilon:.2g}" if epsilon > 0 else "")
+        for number, epsilon in zip(predictions.tolist(), epsilons.tolist(), strict=True)
+    ]
+    maps = _maps(every, (PLAIN, ENHANCED), images, predictions, "outcomes")
+    return ExampleImages(images, captions, (predictions != labels[rows]).tolist(), (~epsilons.isnan()).tolist(), maps)
+
+
+def _largest(every: Explained, attack: FGSM | BIM, clean: Tensor, labels: Tensor) -> dict[bool, _Outcome]:
+    """Return for each image its largest attack that fails, under False, and its largest that succeeds, under True."""
+    nowhere = torch.full((len(labels),), torch.nan, dtype=torch.float64)
+    largest = dict.fromkeys((False, True), _Outcome(clean, labels, nowhere))
+    for halving in range(_HALVINGS):
+        smaller = _scaled(attack, 0.5**halving)
+        images = every.attacked(smaller, clean, labels, about=f"epsilon {smaller.epsilon:g}")
+        predictions = every.predict(images).argmax(1)
+        for succeeds, known in largest.items():
+            new = ((predictions != labels) == succeeds) & known.epsilons.isnan()
+            largest[succeeds] = _Outcome(
+                torch.where(new[:, None, None, None], images, known.images),
+                torch.where(new, predictions, known.predictions),
+                known.epsilons.masked_fill(new, smaller.epsilon),
+            )
+    return largest
+
+
+def _scaled(attack: FGSM | BIM, share: float) -> FGSM | BIM:
+    if isinstance(attack, BIM):
+        return replace(attack, epsilon=attack.epsilon * share, step_size=attack.step_size * share)
+    return replace(attack, epsilon=attack.epsilon * share)

@@ -1,0 +1,244 @@
+"""What `evaluate.py enhance` measured: statistics of each map, images to show, and the names of both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+from experiments.results.bootstrap import Interval, Resampling, Statistic, mean_of
+
+ENHANCED: Final = "enhanced_guided_backprop"
+PLAIN: Final = "guided_backprop"
+GRADIENT: Final = "gradient"
+RANDOM: Final = "random"
+LABEL_LEAK: Final = f"{ENHANCED}, rival the true class"
+PERTURBATION: Final = "the perturbation itself"
+"""Names of maps; the last two are oracles."""
+
+Fill = Literal["mean", "noise", "blur"]
+
+FILLS: Final[Mapping[Fill, str]] = {"mean": "the image's mean colour", "noise": "noise", "blur": "the image's blur"}
+"""What pixels are replaced by, in words."""
+
+OTHER_FILL: Final[Mapping[Fill, Fill]] = {"mean": "blur", "noise": "mean", "blur": "mean"}
+"""What replaces them in the check of robustness."""
+
+SAME: Final = "two classes, same image"
+OTHER: Final = "same class, two images"
+NATURAL: Final = "predicted and runner-up, test image"
+"""Samples of pairs of maps."""
+
+RATIO: Final = "Sim-Ratio, s > 0"
+RATIO_NONZERO: Final = "Sim-Ratio, s != 0"
+DIFFERENCE: Final = "Avg-Diff"
+"""Measures of a pair of maps."""
+
+
+@dataclass(frozen=True)
+class RecoveryCurve:
+    """The accuracy on images of which more and more pixels are perturbed.
+
+    Attributes:
+        shares: Shares of the pixels, ascending.
+        accuracy: At each share.
+        best: The highest of these; in each resample that of the resample.
+        best_share: Share of the best on the images themselves, the smallest of equals; None: no accuracy is above 0.
+        area: The mean over all shares between the first and the last, by the trapezoidal rule.
+    """
+
+    shares: Sequence[float]
+    accuracy: Sequence[Statistic]
+    best: Statistic
+    best_share: float | None
+    area: Statistic
+
+
+@dataclass(frozen=True)
+class MapRecord:
+    """What one map does. Correlations are Spearman's with the clean image's map; None: a map is constant everywhere.
+
+    Attributes:
+        name: Name of the method, or of the oracle.
+        oracle: Whether it knows what no method may know: the true class, or the perturbation.
+        recovered: Accuracy on the adversarial images, pixels taken in the order of their maps.
+        refilled: The same with the other fill.
+        clean: Accuracy on the clean images, pixels taken in the order of their own maps: the price.
+        positive: Share of the pixels of an adversarial image where its map is above 0.
+        attacked: Mean correlation of the adversarial image's map.
+        noisy: Of the map of the image under noise of the same norms.
+        swapped: Of the clean image's map for the class that the adversarial one is mistaken for.
+        reaction: Correlation under noise minus that under the attack.
+        beyond_class: Correlation for the class alone minus that under the attack.
+        reactions: (n,) of the differences in `reaction`, NaN where a map is constant.
+    """
+
+    name: str
+    oracle: bool
+    recovered: RecoveryCurve
+    refilled: RecoveryCurve
+    clean: RecoveryCurve
+    positive: Statistic | None = None
+    attacked: Statistic | None = None
+    noisy: Statistic | None = None
+    swapped: Statistic | None = None
+    reaction: Statistic | None = None
+    beyond_class: Statistic | None = None
+    reactions: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
+
+
+@dataclass(frozen=True)
+class AblationRecord:
+    """A method, enhanced or not.
+
+    Attributes:
+        base: Name of the method.
+        normalisation: Of its maps; None: it is not enhanced. All are reduced by the l1 norm over the channels.
+        recovered: Accuracy on the adversarial images.
+        overlapping: How many values are above 0 both in the map of class and rival and in that of rival and class.
+    """
+
+    base: str
+    normalisation: str | None
+    recovered: RecoveryCurve
+    overlapping: int = 0
+
+
+@dataclass(frozen=True)
+class MapPairs:
+    """How far the maps of each pair differ, for one method and sample.
+
+    Attributes:
+        method: Name of the method.
+        sample: Name of the sample.
+        values: By measure, (p,) of the pairs.
+        by_group: By measure, (g,), means over the pairs of each image, or of each disjoint pair of images.
+        means: By measure, the means of these.
+    """
+
+    method: str
+    sample: str
+    values: Mapping[str, Tensor]
+    by_group: Mapping[str, Tensor]
+    means: Mapping[str, Statistic]
+
+
+@dataclass(frozen=True)
+class ClassPairs:
+    """How far the maps of two classes differ (Figure 1).
+
+    Attributes:
+        source: Where the images with several classes come from.
+        images: Their number.
+        recognised: Share of them whose predicted class is one of theirs.
+        chance: What guessing would give.
+        compared: Pairs of maps by method and sample.
+        more_alike: Sim-Ratio of guided backpropagation between classes of one image, minus that between two images.
+    """
+
+    source: str
+    images: int
+    recognised: Statistic
+    chance: float
+    compared: Mapping[tuple[str, str], MapPairs]
+    more_alike: Statistic
+
+
+@dataclass(frozen=True)
+class EnhanceRecords:
+    """All statistics.
+
+    Attributes:
+        attack: Name of the attack.
+        images: Images that count: classified right when clean, wrong when attacked.
+        right: Images that are classified right when clean.
+        success: Share of these that count.
+        channels: Of an image.
+        shares: Shares of the pixels that are perturbed, ascending.
+        fill: What replaces them.
+        resampling: Of the images that count.
+        maps: By name, the oracles last.
+        ablations: Every base without and with each normalisation.
+        pairs: None: there are no two images with several classes.
+        rivals_true: Adversarial images whose true class is the enhanced map's rival.
+        exchanged: How many of these have their class as their clean image's rival, so that the two are exchanged.
+        noise_changes: Images whose predicted class the noise changes.
+        repeated: Images whose maps were made twice, to see whether they are the same.
+        moved: Methods whose maps are not.
+    """
+
+    attack: str
+    images: int
+    right: int
+    success: Interval
+    channels: int
+    shares: Sequence[float]
+    fill: Fill
+    resampling: Resampling
+    maps: Mapping[str, MapRecord]
+    ablations: Sequence[AblationRecord]
+    pairs: ClassPairs | None
+    rivals_true: int
+    exchanged: int
+    noise_changes: int
+    repeated: int
+    moved: Sequence[str]
+
+    @property
+    def ranked(self) -> list[MapRecord]:
+        """All maps but the oracles, by the area, best first."""
+        return sorted((each for each in self.maps.values() if not each.oracle), key=lambda m: -m.recovered.area.value)
+
+    @property
+    def everything(self) -> list[MapRecord]:
+        """The ranked maps, then the oracles."""
+        return [*self.ranked, *(each for each in self.maps.values() if each.oracle)]
+
+    @property
+    def leads(self) -> dict[str, Statistic]:
+        """By how much the area of the enhanced map is above that of every other ranked one."""
+        own = self.maps[ENHANCED].recovered.area
+        return {each.name: own.minus(each.recovered.area) for each in self.ranked if each.name != ENHANCED}
+
+    @property
+    def reactions(self) -> dict[str, Statistic]:
+        """By how much more the enhanced map reacts to the attack than every other but random, on common images."""
+        own = self.maps[ENHANCED].reactions
+        others = {m.name: m.reactions for m in self.ranked if m.name not in {ENHANCED, RANDOM}}
+        apart = {name: mean_of(own - reactions, self.resampling) for name, reactions in others.items()}
+        return {name: each for name, each in apart.items() if each is not None}
+
+
+@dataclass(frozen=True)
+class ExampleImages:
+    """Images to show, in one version.
+
+    Attributes:
+        images: (n, C, H, W).
+        captions: The predicted class of each, with a number.
+        wrong: Whether this class is not the true one.
+        there: Whether the image has such a version.
+        maps: By method, (n, 1, H, W), absolute values as a share of their largest.
+    """
+
+    images: Tensor
+    captions: Sequence[str]
+    wrong: Sequence[bool]
+    there: Sequence[bool]
+    maps: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images to show, in several versions.
+
+    Attributes:
+        classes: Names of the true classes.
+        versions: By name, the clean one first.
+        budgets: Epsilon of the attacks that have one, by name.
+    """
+
+    classes: Sequence[str]
+    versions: Mapping[str, ExampleImages]
+    budgets: Mapping[str, float]

@@ -1,0 +1,199 @@
+"""What `evaluate.py recover` measured: the attacks, and what each method's explanations share with their regions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from experiments.results.bootstrap import Interval, Resampling, interval
+from saliency.recovery import ranks
+
+UNIONS: Final = 20
+"""The paper's partial unions: of the 1 ... 20 best superpixels."""
+
+PERTURBATION: Final = "perturbation"
+"""The positive control: the change itself, which is zero outside of the region."""
+
+RANDOM: Final = "random"
+LEARNT: Final = "learnt"
+LIME_NAME: Final = "lime"
+
+THREE: Final = ("gradient", "guided_backprop", LIME_NAME)
+"""The paper's methods: classic saliency, guided backpropagation, LIME."""
+
+
+@dataclass(frozen=True)
+class CleanImages:
+    """The images before the attacks.
+
+    Attributes:
+        images: (n, C, H, W) in [0, 1].
+        labels: (n,), the true classes.
+        logits: (n, K).
+        classes: Names of the K classes.
+        rows: (n,), their numbers in the test split or folder.
+    """
+
+    images: Tensor
+    labels: Tensor
+    logits: Tensor
+    classes: Sequence[str]
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """All attacks that were tried, and the images of those that succeeded.
+
+    Attributes:
+        clean: The images.
+        segments: (n, H, W), the segmentation of each image.
+        left_out: (n,) bool, images that are predicted as the target already.
+        image: (A,), the number of the image that each attempt is on.
+        region: (A, H, W) bool, the only pixels that may change; of an image the largest first.
+        target: (A,), the class to reach.
+        succeeded: (A,) bool; the others are discarded.
+        escaped: How many attempts changed a pixel outside of their region: none, unless something is wrong.
+        adversarial: (M, C, H, W), of those that succeeded.
+        logits: (M, K) of them.
+    """
+
+    clean: CleanImages
+    segments: Tensor
+    left_out: Tensor
+    image: Tensor
+    region: Tensor
+    target: Tensor
+    succeeded: Tensor
+    escaped: int
+    adversarial: Tensor
+    logits: Tensor
+
+    @property
+    def sources(self) -> Tensor:
+        """The number (M,) of the image behind each adversarial one."""
+        return self.image[self.succeeded]
+
+    @property
+    def regions(self) -> Tensor:
+        """The region (M, H, W) that changed in each adversarial image."""
+        return self.region[self.succeeded]
+
+    @property
+    def targets(self) -> Tensor:
+        """The class (M,) that each adversarial image is predicted as."""
+        return self.target[self.succeeded]
+
+
+@dataclass(frozen=True)
+class RegionOverlap:
+    """What one method's explanations share with the attacked regions.
+
+    Attributes:
+        jaccard: (M, 20), of explanations as large as the unions.
+        likeness: (M, 20), of the same: 1 minus the Hamming distance as a share of the pixels.
+        level: (M,), the Jaccard index of an explanation as large as the region.
+        auroc: (M,), of the map as a score of pixels.
+        shown: (S, P), the pixels of the examples, the most relevant first.
+    """
+
+    jaccard: Tensor
+    likeness: Tensor
+    level: Tensor
+    auroc: Tensor
+    shown: Tensor
+
+
+@dataclass(frozen=True)
+class RecoverRecords:
+    """All methods on all adversarial images; all intervals are of the same resamples of photographs, so paired.
+
+    Attributes:
+        attempts: The attacks.
+        resamples: Of the bootstrap.
+        sizes: (M, 20), pixels of each union of LIME's superpixels, and so of every explanation.
+        superpixels: (M,), how many LIME had.
+        positive: (M,), how many of them had a positive weight.
+        methods: By name, the controls `PERTURBATION` and `RANDOM` last.
+        pooled: By name, without LIME: the same maps, averaged over LIME's superpixels.
+        examples: (S,), the adversarial images that are shown.
+    """
+
+    attempts: Attempts
+    resamples: int
+    sizes: Tensor
+    superpixels: Tensor
+    positive: Tensor
+    methods: Mapping[str, RegionOverlap]
+    pooled: Mapping[str, RegionOverlap]
+    examples: Tensor
+
+    @property
+    def explanations(self) -> int:
+        """The number M of adversarial images."""
+        return len(self.attempts.adversarial)
+
+    @property
+    def size_shares(self) -> Tensor:
+        """The shares (M, 20) of an image that the unions have."""
+        return self.sizes.double() / self.attempts.regions[0].numel()
+
+    @cached_property
+    def photographs(self) -> int:
+        """The number of photographs with a successful attack."""
+        return len(torch.unique(self.attempts.sources))
+
+    @cached_property
+    def _resampling(self) -> Resampling:
+        _, groups = torch.unique(self.attempts.sources, return_inverse=True)
+        return Resampling(self.photographs, self.resamples, groups=groups)
+
+    def mean(self, values: Tensor) -> Interval:
+        """Return the mean of values (M,) or (M, n), all of them known: a photograph counts with all its regions."""
+        rows = values.double().flatten(1).mean(1) if values.ndim > 1 else values.double()
+        return interval(rows.mean().item(), self._resampling.mean(rows))
+
+    def difference(self, name: str, other: str = RANDOM, measure: str = "jaccard") -> Interval:
+        """Return by how much a method is ahead of another.
+
+        Args:
+            name: The first method.
+            other: The second.
+            measure: An attribute of `RegionOverlap`.
+        """
+        return self.mean(getattr(self.methods[name], measure) - getattr(self.methods[other], measure))
+
+    def behind_lime(self, name: str) -> Interval:
+        """Return by how much LIME is ahead of a method whose map is averaged over LIME's superpixels (Jaccard)."""
+        return self.mean(self.methods[LIME_NAME].jaccard - self.pooled[name].jaccard)
+
+    @cached_property
+    def maps(self) -> list[str]:
+        """The names of the methods that are no controls."""
+        return [name for name in self.methods if name not in {PERTURBATION, RANDOM}]
+
+    @cached_property
+    def three(self) -> list[str]:
+        """The names of the paper's methods, as far as they are there."""
+        return [name for name in THREE if name in self.methods]
+
+    @cached_property
+    def ranks_of_three(self) -> dict[str, dict[str, Tensor]]:
+        """Ranks (M, 20) of the paper's methods among themselves, by measure and name."""
+        return self._ranks(self.three)
+
+    @cached_property
+    def ranks_of_all(self) -> dict[str, dict[str, Tensor]]:
+        """Ranks (M, 20) of all methods and random noise, by measure and name; not of the positive control."""
+        return self._ranks([*self.maps, RANDOM])
+
+    def _ranks(self, names: Sequence[str]) -> dict[str, dict[str, Tensor]]:
+        return {
+            measure: dict(
+                zip(names, ranks(torch.stack([getattr(self.methods[name], measure) for name in names])), strict=True)
+            )
+            for measure in ("jaccard", "likeness")
+        }
