@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import saliency
 from attacks import Attack
 from attacks.checks import at_least
 from attacks.guard import evaluation_mode
@@ -18,36 +19,22 @@ from experiments.results.result import Flag
 from experiments.study.batches import in_batches
 from experiments.study.study import Study
 from experiments.study.user_modules import check_classifier, name_of, own_classifier
-from saliency import (
-    LIME,
-    Enhanced,
-    GradCAM,
-    Gradient,
-    GradientTimesInput,
-    GuidedBackprop,
-    IntegratedGradients,
-    Jacobian,
-    Learnt,
-    Random,
-    SaliencyMethod,
-    SmoothGrad,
-)
 
 PHOTOGRAPH: Final = 224
 """Side in pixels of photographs, unless another is asked for."""
 
-METHODS: Final[Mapping[str, SaliencyMethod]] = {
-    "gradient": Gradient(),
-    "gradient_x_input": GradientTimesInput(),
-    "jacobian": Jacobian(),
-    "smoothgrad": SmoothGrad(),
-    "smoothgrad_squared": SmoothGrad(square=True),
-    "integrated_gradients": IntegratedGradients(),
-    "grad_cam": GradCAM(),
-    "guided_backprop": GuidedBackprop(),
-    "enhanced_guided_backprop": Enhanced(),
-    "lime": LIME(),
-    "random": Random(),
+METHODS: Final[Mapping[str, saliency.SaliencyMethod]] = {
+    "gradient": saliency.Gradient(),
+    "gradient_x_input": saliency.GradientTimesInput(),
+    "jacobian": saliency.Jacobian(),
+    "smoothgrad": saliency.SmoothGrad(),
+    "smoothgrad_squared": saliency.SmoothGrad(square=True),
+    "integrated_gradients": saliency.IntegratedGradients(),
+    "grad_cam": saliency.GradCAM(),
+    "guided_backprop": saliency.GuidedBackprop(),
+    "enhanced_guided_backprop": saliency.Enhanced(),
+    "lime": saliency.LIME(),
+    "random": saliency.Random(),
 }
 """The methods of every study that names none, and `learnt` where the run has a saliency model."""
 
@@ -81,7 +68,7 @@ class Explained:
     labels: Tensor
     logits: Tensor
     classes: Sequence[str]
-    methods: Mapping[str, SaliencyMethod]
+    methods: Mapping[str, saliency.SaliencyMethod]
     refused: Mapping[str, str] = field(default_factory=dict)
     photographs: bool = False
 
@@ -178,7 +165,7 @@ def explained(
     study: Study,
     *,
     images: int = 200,
-    methods: Mapping[str, SaliencyMethod] | None = None,
+    methods: Mapping[str, saliency.SaliencyMethod] | None = None,
     classifier: str | nn.Module | None = None,
     photographs: str | None = None,
     size: int | None = None,
@@ -271,7 +258,7 @@ def read_photographs(folder: Path, size: int, count: int) -> Tensor:
 
 def _usual_methods(
     study: Study, classifier: nn.Module, image: Tensor, *, learnt: bool
-) -> tuple[dict[str, SaliencyMethod], dict[str, str]]:
+) -> tuple[dict[str, saliency.SaliencyMethod], dict[str, str]]:
     """Return the usual methods, tried on an image (1, C, H, W), and why some of them are left out, by name.
 
     The run's saliency model is among them where images and classes are like the run's.
@@ -287,4 +274,4 @@ def _usual_methods(
         model = study.saliency if learnt else None
     except FileNotFoundError as error:
         refused["learnt"], model = str(error), None
-    return methods | ({} if model is None else {"learnt": Learnt(saliency=model)}), refused
+    return methods | ({} if model is None else {"learnt": saliency.Learnt(saliency=model)}), refused

@@ -8,21 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from experiments.explanation.enhance.records import (
-    DIFFERENCE,
-    ENHANCED,
-    FILLS,
-    GRADIENT,
-    NATURAL,
-    OTHER,
-    OTHER_FILL,
-    PLAIN,
-    RANDOM,
-    RATIO,
-    SAME,
-    ClassPairs,
-    EnhanceRecords,
-)
+from experiments.explanation.enhance import names
+from experiments.explanation.enhance.records import ClassPairs, EnhanceRecords
 from experiments.results.bootstrap import Statistic
 from experiments.results.charts import COLOURS, MARKERS, png
 
@@ -37,10 +24,10 @@ _DASHES: Final = ("-", "-.", (0, (5, 1)), ":")
 
 def curves(records: EnhanceRecords) -> bytes:
     """Return accuracy against the share of pixels perturbed: a panel for each fill and version, a line for each map."""
-    every, words = records.maps.values(), FILLS[records.fill]
+    every, words = records.maps.values(), names.FILLS[records.fill]
     panels = {
         f"adversarial images, pixels to {words}": {each.name: each.recovered for each in every},
-        f"adversarial images, pixels to {FILLS[OTHER_FILL[records.fill]]}": {
+        f"adversarial images, pixels to {names.FILLS[names.OTHER_FILL[records.fill]]}": {
             each.name: each.refilled for each in every
         },
         f"clean images, pixels to {words}": {each.name: each.clean for each in every},
@@ -53,7 +40,7 @@ def curves(records: EnhanceRecords) -> bytes:
         for name, style in styles.items():
             values = [accuracy.value for accuracy in lines[name].accuracy]
             axis.plot(records.shares, values, label=name.replace("_", " "), **style)
-        ends = [accuracy.interval for accuracy in lines[ENHANCED].accuracy]
+        ends = [accuracy.interval for accuracy in lines[names.ENHANCED].accuracy]
         low, high = [end.low for end in ends], [end.high for end in ends]
         axis.fill_between(records.shares, low, high, color="k", alpha=0.12, linewidth=0)
         axis.set_title(title, fontsize="medium")
@@ -71,16 +58,16 @@ def curves(records: EnhanceRecords) -> bytes:
     return png(figure)
 
 
-def styles_of(names: Sequence[str], oracles: Sequence[str]) -> dict[str, dict[str, Any]]:
+def styles_of(maps: Sequence[str], oracles: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return how each map's line is drawn, those that stand out first; no two have one colour and marker."""
     styles: dict[str, dict[str, Any]] = {
-        ENHANCED: {"color": "k", "marker": "o", "linewidth": 2.4, "markersize": 5, "zorder": 5}
+        names.ENHANCED: {"color": "k", "marker": "o", "linewidth": 2.4, "markersize": 5, "zorder": 5}
     }
-    for number, name in enumerate([PLAIN, GRADIENT, RANDOM, *oracles]):
+    for number, name in enumerate([names.PLAIN, names.GRADIENT, names.RANDOM, *oracles]):
         look = {"color": COLOURS[number % len(COLOURS)], "marker": _EVERY_MARKER[number % len(_EVERY_MARKER)]}
         styles[name] = {**look, "linestyle": "--" if name in oracles else "-", "linewidth": 1.7, "markersize": 5}
         styles[name]["zorder"] = 6 if name in oracles else 4  # one of them may lie on the map under study
-    for number, name in enumerate(name for name in names if name not in styles):
+    for number, name in enumerate(name for name in maps if name not in styles):
         grey, marker = divmod(number, len(_EVERY_MARKER))
         look = {"color": f"{0.6 / (grey + 1):.3f}", "marker": _EVERY_MARKER[marker]}
         styles[name] = {**look, "linestyle": _DASHES[number % len(_DASHES)], "linewidth": 0.9, "markersize": 4}
@@ -96,13 +83,13 @@ def _square_root(axis: Axes, shares: Sequence[float]) -> None:
 
 def histograms(pairs: ClassPairs) -> bytes:
     """Return histograms of how far two maps differ: a row for each method, a panel for each measure."""
-    methods, measures = (PLAIN, GRADIENT), (RATIO, DIFFERENCE)
+    methods, measures = (names.PLAIN, names.GRADIENT), (names.RATIO, names.DIFFERENCE)
     figure = Figure(figsize=(1.5 + 4.4 * len(measures), 1.4 + 2.7 * len(methods)), layout="constrained")
     axes = figure.subplots(len(methods), len(measures), sharex=True, sharey=True)
     for line, method in zip(axes, methods, strict=True):
         line[0].set_ylabel(f"{method.replace('_', ' ')}: share of pairs")
         for axis, measure in zip(line, measures, strict=True):
-            samples = (SAME, OTHER, NATURAL)
+            samples = (names.SAME, names.OTHER, names.NATURAL)
             _histogram(axis, {name: pairs.compared[method, name].values[measure].tolist() for name in samples})
             axis.set_title(measure, fontsize="medium")
     axes[0, 0].set_xlim(0, 1)
@@ -128,7 +115,7 @@ def _histogram(axis: Axes, samples: Mapping[str, Sequence[float]]) -> None:
 
 def dots(records: EnhanceRecords) -> bytes:
     """Return the correlations of each map with the clean image's, as dots with intervals, the enhanced map first."""
-    ranked = sorted(records.ranked, key=lambda each: each.name != ENHANCED)
+    ranked = sorted(records.ranked, key=lambda each: each.name != names.ENHANCED)
     figure = Figure(figsize=(7.5, 1.6 + 0.34 * len(ranked)), layout="constrained")
     axis = figure.subplots()
     samples = {"attack": "attacked", "clean image, adversarial class": "swapped", "noise of the same norms": "noisy"}

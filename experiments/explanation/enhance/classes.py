@@ -3,24 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from experiments.explanation.enhance import names
 from experiments.explanation.enhance.multi_label import MultiLabel
-from experiments.explanation.enhance.records import (
-    DIFFERENCE,
-    GRADIENT,
-    NATURAL,
-    OTHER,
-    PLAIN,
-    RATIO,
-    RATIO_NONZERO,
-    SAME,
-    ClassPairs,
-    MapPairs,
-)
+from experiments.explanation.enhance.records import ClassPairs, MapPairs
 from experiments.explanation.enhance.setting import BASES
 from experiments.explanation.subject import Explained
 from experiments.results.bootstrap import Resampling, Statistic
@@ -28,9 +18,9 @@ from saliency.maps import runner_up
 from saliency.similarity import average_difference, similarity_ratio
 
 MEASURES: Final[Mapping[str, Callable[[Tensor, Tensor], Tensor]]] = {
-    RATIO: similarity_ratio,
-    RATIO_NONZERO: lambda first, second: similarity_ratio(first, second, signed=False),
-    DIFFERENCE: average_difference,
+    names.RATIO: similarity_ratio,
+    names.RATIO_NONZERO: lambda first, second: similarity_ratio(first, second, signed=False),
+    names.DIFFERENCE: average_difference,
 }
 
 
@@ -51,14 +41,14 @@ def class_pairs(explained: Explained, several: MultiLabel, resamples: int) -> Cl
     every = replace(explained, methods={**BASES, **explained.methods})
     compared = {
         (pairs.method, pairs.sample): pairs
-        for method in (PLAIN, GRADIENT)
+        for method in (names.PLAIN, names.GRADIENT)
         for pairs in _of_method(every, several, method, resamples)
     }
     predicted = every.predict(several.images).argmax(1).tolist()
     hits = [float(label in classes) for label, classes in zip(predicted, several.classes, strict=True)]
-    apart = compared[PLAIN, OTHER].by_group[RATIO]
+    apart = compared[names.PLAIN, names.OTHER].by_group[names.RATIO]
     # paired by disjoint pairs of images
-    together = compared[PLAIN, SAME].by_group[RATIO][: 2 * len(apart)].view(-1, 2).mean(1)
+    together = compared[names.PLAIN, names.SAME].by_group[names.RATIO][: 2 * len(apart)].view(-1, 2).mean(1)
     return ClassPairs(
         source=several.source,
         images=count,
@@ -69,42 +59,38 @@ def class_pairs(explained: Explained, several: MultiLabel, resamples: int) -> Cl
     )
 
 
-class _Pair(NamedTuple):
-    """Two maps, each by image and class, and the number of the group that they belong to."""
-
-    first: tuple[int, int]
-    second: tuple[int, int]
-    group: int
+_Pair = tuple[tuple[int, int], tuple[int, int], int]
+"""Two maps, each by image and class, and the number of the group that they belong to."""
 
 
 def _same(classes: Sequence[tuple[int, ...]]) -> list[_Pair]:
     return [
-        _Pair((row, first), (row, second), row)
-        for row, known in enumerate(classes)
-        for first, second in combinations(known, 2)
+        ((row, first), (row, second), row)
+        for row, several in enumerate(classes)
+        for first, second in combinations(several, 2)
     ]
 
 
 def _other(classes: Sequence[tuple[int, ...]]) -> list[_Pair]:
     """Return disjoint pairs of images, under the first class of one of them."""
-    odd = range(1, len(classes), 2)
-    return [_Pair((row - 1, classes[row - 1][0]), (row, classes[row - 1][0]), row // 2) for row in odd]
+    return [((row - 1, classes[row - 1][0]), (row, classes[row - 1][0]), row // 2) for row in range(1, len(classes), 2)]
 
 
 def _of_method(every: Explained, several: MultiLabel, method: str, resamples: int) -> Iterator[MapPairs]:
     """Yield the pairs of a method's maps by sample; each map is made once."""
-    samples = {SAME: _same(several.classes), OTHER: _other(several.classes)}
-    wanted = [side for pairs in samples.values() for pair in pairs for side in (pair.first, pair.second)]
+    samples = {names.SAME: _same(several.classes), names.OTHER: _other(several.classes)}
+    wanted = [side for pairs in samples.values() for pair in pairs for side in (pair[0], pair[1])]
     places = {entry: place for place, entry in enumerate(dict.fromkeys(wanted))}
     rows, classes = torch.tensor(list(places)).T
     maps = every.attributions(method, several.images[rows], classes, "classes")
     for sample, pairs in samples.items():
-        first = maps[[places[pair.first] for pair in pairs]]
-        second = maps[[places[pair.second] for pair in pairs]]
-        yield _compared(method, sample, first, second, torch.tensor([pair.group for pair in pairs]), resamples)
+        left = maps[[places[first] for first, _, _ in pairs]]
+        right = maps[[places[second] for _, second, _ in pairs]]
+        groups = torch.tensor([group for _, _, group in pairs])
+        yield _compared(method, sample, left, right, groups, resamples)
     targets = every.predictions, runner_up(every.logits, every.predictions)
-    first, second = (every.attributions(method, every.images, classes, "test images") for classes in targets)
-    yield _compared(method, NATURAL, first, second, torch.arange(len(first)), resamples)
+    left, right = (every.attributions(method, every.images, classes, "test images") for classes in targets)
+    yield _compared(method, names.NATURAL, left, right, torch.arange(len(left)), resamples)
 
 
 def _compared(method: str, sample: str, first: Tensor, second: Tensor, groups: Tensor, resamples: int) -> MapPairs:

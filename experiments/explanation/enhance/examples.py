@@ -1,6 +1,6 @@
 """Images to show with their maps: clean and attacked (Figure 3), of attacks that fail and that succeed (Figure 5)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from attacks import BIM, FGSM
-from experiments.explanation.enhance.records import ENHANCED, PLAIN, ExampleImages, Examples
-from experiments.explanation.enhance.setting import Setting, carlini_wagner, fgsm_and_bim
+from experiments.explanation.enhance import names
+from experiments.explanation.enhance.records import ExampleImages, Examples
+from experiments.explanation.enhance.setting import Setting, chosen_attack, fgsm_and_bim
 from experiments.explanation.subject import Explained
 from experiments.results.grids import chosen
 from experiments.study.maps import relative
@@ -27,12 +28,12 @@ _HALVINGS: Final = 8
 def versions(setting: Setting) -> Examples:
     """Return some images, clean and under each attack, with the maps of every method."""
     every = setting.explained
-    rows = chosen(setting.labels, setting.labels, torch.ones(len(setting), dtype=torch.bool), _VERSION_IMAGES)
+    rows = chosen(setting.labels, setting.labels, torch.ones(setting.facts.images, dtype=torch.bool), _VERSION_IMAGES)
     clean, labels = setting.clean.images[rows], setting.labels[rows]
     tried = fgsm_and_bim(every.study)
     shown = {"clean": clean}
-    for name, attack in (*tried, carlini_wagner(every.study), (setting.attack_name, setting.attack)):
-        known = name == setting.attack_name
+    for name, attack in (*tried, chosen_attack(every.study, None), (setting.facts.attack, setting.attack)):
+        known = name == setting.facts.attack
         shown[name] = setting.adversarial.images[rows] if known else every.attacked(attack, clean)
     return Examples(
         [every.classes[label] for label in labels.tolist()],
@@ -51,10 +52,8 @@ def _with_softmax(every: Explained, images: Tensor, labels: Tensor, about: str) 
     return ExampleImages(images, captions, (predictions != labels).tolist(), [True] * len(images), maps)
 
 
-def _maps(
-    every: Explained, names: Mapping[str, object] | tuple[str, ...], images: Tensor, classes: Tensor, about: str
-) -> dict[str, Tensor]:
-    return {name: relative(every.maps(name, images, classes, f"{about}, examples").abs()) for name in names}
+def _maps(every: Explained, methods: Iterable[str], images: Tensor, classes: Tensor, about: str) -> dict[str, Tensor]:
+    return {name: relative(every.maps(name, images, classes, f"{about}, examples").abs()) for name in methods}
 
 
 class _Outcome(NamedTuple):
@@ -76,7 +75,7 @@ def outcomes(setting: Setting) -> Examples:
         "clean": _Outcome(clean, labels, of_any_size),
         **{f"{name}, failed": of_name[False] for name, of_name in tried.items()},
         **{f"{name}, successful": of_name[True] for name, of_name in tried.items()},
-        f"{setting.attack_name} of this study, successful": _Outcome(
+        f"{setting.facts.attack} of this study, successful": _Outcome(
             setting.adversarial.images[:count], setting.adversarial.predictions[:count], of_any_size
         ),
     }
@@ -95,7 +94,7 @@ def _with_budget(every: Explained, outcome: _Outcome, rows: Tensor, labels: Tens
         every.classes[number] + (f", {epsilon:.2g}" if epsilon > 0 else "")
         for number, epsilon in zip(predictions.tolist(), epsilons.tolist(), strict=True)
     ]
-    maps = _maps(every, (PLAIN, ENHANCED), images, predictions, "outcomes")
+    maps = _maps(every, (names.PLAIN, names.ENHANCED), images, predictions, "outcomes")
     return ExampleImages(images, captions, (predictions != labels[rows]).tolist(), (~epsilons.isnan()).tolist(), maps)
 
 

@@ -1,23 +1,10 @@
 """The paper's findings, each with the verdict that its numbers give, and the answer in words."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from experiments.explanation.enhance.records import (
-    DIFFERENCE,
-    ENHANCED,
-    FILLS,
-    LABEL_LEAK,
-    PERTURBATION,
-    PLAIN,
-    RANDOM,
-    RATIO,
-    SAME,
-    ClassPairs,
-    EnhanceRecords,
-    MapRecord,
-)
+from experiments.explanation.enhance import names
+from experiments.explanation.enhance.records import ClassPairs, EnhanceRecords, MapRecord
 from experiments.results.bootstrap import Statistic
 from experiments.results.verdicts import FEWEST, Claim, Verdict, all_above, if_enough
 
@@ -33,20 +20,9 @@ SIMILAR: Final = 0.7
 NO_PAIRS: Final = "there are no two images with several classes, for which images of different classes are needed"
 
 
-@dataclass(frozen=True)
-class Finding(Claim):
-    """A finding of the paper: a claim whose number is its place in the paper.
-
-    Attributes:
-        rule: When it holds.
-    """
-
-    rule: str
-
-
 _MORE: Final = "the mean over the shares of its recovered accuracy minus that of {} is above 0, paired by image"
 
-_CLAIMS: Final[Mapping[str, tuple[str, str, str]]] = {
+CLAIMS: Final[Mapping[str, tuple[str, str, str]]] = {
     "alike": (
         "Figure 1a",
         "Guided backpropagation's maps of two classes of an image have almost the same filtering effect.",
@@ -92,18 +68,11 @@ _CLAIMS: Final[Mapping[str, tuple[str, str, str]]] = {
         "with guided backpropagation it recovers more, by the mean over the shares, than with each other normalisation",
     ),
 }
-"""The findings by a short name: place in the paper, text, and rule."""
+"""The findings by a short name: place in the paper, text, and when it holds."""
 
 
 class _Evidence(NamedTuple):
-    """What a finding rests on.
-
-    Attributes:
-        statistics: What must lie above the level; if there is none, the finding is not decided.
-        numbers: The statistics in words.
-        level: See `all_above`.
-        images: How many the statistics rest on; None: as many as they say.
-    """
+    """Statistics that must lie above a level, also in words, and the images that they rest on; None: as they say."""
 
     statistics: Mapping[str, Statistic]
     numbers: str
@@ -111,47 +80,47 @@ class _Evidence(NamedTuple):
     images: int | None = None
 
 
-def judge(records: EnhanceRecords) -> dict[str, Finding]:
+def judge(records: EnhanceRecords) -> dict[str, Claim]:
     """Return the findings by a short name; none is decided by fewer than `FEWEST` images."""
     evidence = _of_classes(records.pairs) | _of_reactions(records) | _of_recovery(records)
-    return {name: _judged(name, evidence[name], records.images) for name in _CLAIMS}
+    return {name: _judged(name, evidence[name], records.images) for name in CLAIMS}
 
 
-def _judged(name: str, evidence: _Evidence, images: int) -> Finding:
-    place, text, rule = _CLAIMS[name]
+def _judged(name: str, evidence: _Evidence, images: int) -> Claim:
+    place, text, _ = CLAIMS[name]
     statistics = evidence.statistics.values()
     verdict = all_above([statistic.interval for statistic in statistics], evidence.level)
     fewest = (statistic.n for statistic in statistics) if evidence.images is None else (evidence.images,)
-    claim = if_enough(Claim(place, text, verdict, evidence.numbers), min([images, *fewest]))
-    return Finding(place, text, claim.verdict, claim.statistic, rule)
+    return if_enough(Claim(place, text, verdict, evidence.numbers), min([images, *fewest]))
 
 
 def _of_classes(pairs: ClassPairs | None) -> dict[str, _Evidence]:
     if pairs is None:
         return dict.fromkeys(("alike", "differ", "image"), _Evidence({}, NO_PAIRS))
-    same, more, about = pairs.compared[PLAIN, SAME], pairs.more_alike, f"over {pairs.images} images ({pairs.source})"
-    ratio, difference, most = same.means[RATIO], same.means[DIFFERENCE], same.values[DIFFERENCE].max()
+    same, more = pairs.compared[names.PLAIN, names.SAME], pairs.more_alike
+    ratio, difference = same.means[names.RATIO], same.means[names.DIFFERENCE]
+    about, most = f"over {pairs.images} images ({pairs.source})", same.values[names.DIFFERENCE].max()
     return {
-        "alike": _Evidence({RATIO: ratio}, f"{ratio.interval} {about}", ALIKE, pairs.images),
+        "alike": _Evidence({names.RATIO: ratio}, f"{ratio.interval} {about}", ALIKE, pairs.images),
         "differ": _Evidence(
-            {DIFFERENCE: difference}, f"{difference.interval}, up to {most:.3f}, {about}", APART, pairs.images
+            {names.DIFFERENCE: difference}, f"{difference.interval}, up to {most:.3f}, {about}", APART, pairs.images
         ),
-        "image": _Evidence({RATIO: more}, f"{more.interval} over {more.n} pairs of images", images=pairs.images),
+        "image": _Evidence({names.RATIO: more}, f"{more.interval} over {more.n} pairs of images", images=pairs.images),
     }
 
 
 def _of_reactions(records: EnhanceRecords) -> dict[str, _Evidence]:
-    others = [each for each in records.ranked if each.name not in {ENHANCED, RANDOM}]
+    others = [each for each in records.ranked if each.name not in {names.ENHANCED, names.RANDOM}]
     steady = {each.name: each.attacked for each in others if each.attacked is not None and _steady(each)}
     left_out = {each.name: each.noisy for each in others if each.noisy is not None and not _steady(each)}
     ending = f"; {_listed('left out, under noise', left_out)}" if left_out else ""
-    apart, beyond = records.reactions, records.maps[ENHANCED].beyond_class
+    apart, beyond = records.reactions, records.maps[names.ENHANCED].beyond_class
     return {
         "reacts": _Evidence(apart, f"{_listed('enhanced minus', apart)}. {built_in(records)}"),
         "similar": _Evidence(steady, _listed("correlation of", steady) + ending, SIMILAR),
         "beyond": _Evidence({}, "its maps are constant")
         if beyond is None
-        else _Evidence({ENHANCED: beyond}, f"class alone minus attack {beyond.interval}"),
+        else _Evidence({names.ENHANCED: beyond}, f"class alone minus attack {beyond.interval}"),
     }
 
 
@@ -162,12 +131,12 @@ def _steady(record: MapRecord) -> bool:
 
 def _of_recovery(records: EnhanceRecords) -> dict[str, _Evidence]:
     leads, coloured = records.leads, records.channels > 1
-    areas = {each.normalisation: each.recovered.area for each in records.ablations if each.base == PLAIN}
+    areas = {each.normalisation: each.recovered.area for each in records.ablations if each.base == names.PLAIN}
     apart = {name: areas["channel_energy"].minus(areas[name]) for name in ("maximum", "energy")}
     grey = "" if coloured else "; with one channel the two energies are the same"
     return {
         "most": _Evidence(leads, _listed("enhanced minus", leads)),
-        "more": _Evidence({PLAIN: leads[PLAIN]}, str(leads[PLAIN].interval)),
+        "more": _Evidence({names.PLAIN: leads[names.PLAIN]}, str(leads[names.PLAIN].interval)),
         "normalised": _Evidence(apart if coloured else {}, _listed("channel_energy minus", apart) + grey),
     }
 
@@ -186,7 +155,7 @@ def built_in(records: EnhanceRecords) -> str:
     )
 
 
-def answer(records: EnhanceRecords, findings: Mapping[str, Finding]) -> str:
+def answer(records: EnhanceRecords, findings: Mapping[str, Claim]) -> str:
     """Return the answer in words.
 
     Args:
@@ -205,22 +174,24 @@ def said(verdict: Verdict) -> str:
 
 
 def _on_recovery(records: EnhanceRecords, verdicts: Mapping[str, Verdict]) -> str:
-    own, chance, ranked = records.maps[ENHANCED], records.maps[RANDOM], [each.name for each in records.ranked]
-    beside = dict.fromkeys([name for name in (ranked[0], PLAIN, RANDOM) if name != ENHANCED])
+    own, chance = records.maps[names.ENHANCED], records.maps[names.RANDOM]
+    ranked = [each.name for each in records.ranked]
+    beside = dict.fromkeys([name for name in (ranked[0], names.PLAIN, names.RANDOM) if name != names.ENHANCED])
     others = ", ".join(f"{name} {records.maps[name].recovered.area.interval}" for name in beside)
     at_share = "" if own.recovered.best_share is None else f", at {own.recovered.best_share:.0%}"
     return (
         f"That enhanced guided backprop recovers more than all others {said(verdicts['most'])}: on {records.images} "
-        f"images that {records.attack} fools, replacing pixels in its order by {FILLS[records.fill]} brings back "
+        f"images that {records.attack} fools, replacing pixels in its order by {names.FILLS[records.fill]} brings back "
         f"{own.recovered.area.interval} of the true classes on average over shares from {records.shares[0]:.0%} to "
         f"{records.shares[-1]:.0%} (at best {own.recovered.best.interval}{at_share}), place "
-        f"{ranked.index(ENHANCED) + 1} of {len(ranked)}; beside it {others}; clean images keep "
+        f"{ranked.index(names.ENHANCED) + 1} of {len(ranked)}; beside it {others}; clean images keep "
         f"{own.clean.area.interval} of their accuracy in its order, {chance.clean.area.interval} in random order."
     )
 
 
 def _on_secrets(records: EnhanceRecords) -> str:
-    leak, own, changed = (records.maps[name].recovered.area for name in (LABEL_LEAK, ENHANCED, PERTURBATION))
+    shown = names.LABEL_LEAK, names.ENHANCED, names.PERTURBATION
+    leak, own, changed = (records.maps[name].recovered.area for name in shown)
     return (
         f"Its rival, the runner-up, is the true class on {records.rivals_true} of {records.images} images; with the "
         f"true class as rival, which leaks the label, it recovers {leak.interval}, {leak.minus(own).interval} more; "
@@ -229,7 +200,7 @@ def _on_secrets(records: EnhanceRecords) -> str:
 
 
 def _on_reaction(records: EnhanceRecords, verdicts: Mapping[str, Verdict]) -> str:
-    own = records.maps[ENHANCED]
+    own = records.maps[names.ENHANCED]
     numbers = "its maps are constant"
     if own.attacked is not None and own.swapped is not None and own.noisy is not None:
         numbers = (
@@ -248,8 +219,8 @@ def _on_reaction(records: EnhanceRecords, verdicts: Mapping[str, Verdict]) -> st
 def _on_classes(records: EnhanceRecords) -> str:
     if records.pairs is None:
         return f"Maps of two classes of one image are not compared: {NO_PAIRS}."
-    means = records.pairs.compared[PLAIN, SAME].means
+    means = records.pairs.compared[names.PLAIN, names.SAME].means
     return (
-        f"Guided backprop's maps of two classes of one image agree in {means[RATIO].interval} of the values at s > 0 "
-        f"and differ in their averages by {means[DIFFERENCE].interval} ({records.pairs.images} images)."
+        f"Guided backprop's maps of two classes of one image agree in {means[names.RATIO].interval} of the values at "
+        f"s > 0 and differ in their averages by {means[names.DIFFERENCE].interval} ({records.pairs.images} images)."
     )

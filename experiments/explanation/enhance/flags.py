@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from experiments.explanation.enhance import names
 from experiments.explanation.enhance.findings import NO_PAIRS
-from experiments.explanation.enhance.records import ENHANCED, RANDOM, EnhanceRecords
+from experiments.explanation.enhance.records import EnhanceRecords
 from experiments.results.result import Flag
 from experiments.results.verdicts import all_above
 
@@ -13,7 +14,8 @@ SUCCESS: Final = 0.9
 
 def flags_of(records: EnhanceRecords) -> list[Flag]:
     """Return the checks."""
-    best, chance, own = records.ranked[0], *(records.maps[name].recovered.area for name in (RANDOM, ENHANCED))
+    best = records.ranked[0]
+    chance, own = (records.maps[name].recovered.area.interval for name in (names.RANDOM, names.ENHANCED))
     shared = sum(ablation.overlapping for ablation in records.ablations)
     equal = f"differ for {', '.join(records.moved)}" if records.moved else "are the same for every method"
     return [
@@ -31,9 +33,9 @@ def flags_of(records: EnhanceRecords) -> list[Flag]:
         Flag("Maps are deterministic", bool(records.moved), f"Maps of {records.repeated} images made twice {equal}."),
         Flag(
             "Random is not best",
-            best.name == RANDOM,
-            f"Random pixels recover {chance.interval} on average over the shares, the best map ({best.name}) "
-            f"{best.recovered.area.interval}, enhanced guided backprop {own.interval}.",
+            best.name == names.RANDOM,
+            f"Random pixels recover {chance} on average over the shares, the best map ({best.name}) "
+            f"{best.recovered.area.interval}, enhanced guided backprop {own}.",
         ),
         _recognised(records),
     ]

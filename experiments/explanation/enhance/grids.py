@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from experiments.explanation.enhance.records import ENHANCED, PLAIN, ExampleImages, Examples
+from experiments.explanation.enhance import names
+from experiments.explanation.enhance.records import ExampleImages, Examples
 from experiments.results.grids import Panel, grid
 
 _NOTE: Final = (
@@ -10,7 +11,7 @@ _NOTE: Final = (
     "(dark) to its own maximum."
 )
 
-_ROW_NAMES: Final = {PLAIN: "guided\nbackprop", ENHANCED: "enhanced\nguided backprop"}
+_ROW_NAMES: Final = {names.PLAIN: "guided\nbackprop", names.ENHANCED: "enhanced\nguided backprop"}
 
 
 def versions(examples: Examples) -> bytes:
@@ -32,9 +33,9 @@ def outcomes(examples: Examples) -> bytes:
     lines = []
     for row, label in enumerate(examples.classes):
         shown = examples.versions.values()
-        names = (label, *(_ROW_NAMES[method] for method in next(iter(shown)).maps))
+        titles = (label, *(_ROW_NAMES[method] for method in next(iter(shown)).maps))
         columns = [[_image(version, row), *_maps(version, row)] for version in shown]
-        lines += list(zip(names, map(list, zip(*columns, strict=True)), strict=True))
+        lines += list(zip(titles, map(list, zip(*columns, strict=True)), strict=True))
     note = f"{_NOTE} The number is epsilon: the largest, of the run's and its halves, that fails or succeeds."
     return grid("Failed and successful attacks", list(examples.versions), lines, note)
 

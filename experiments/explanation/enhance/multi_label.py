@@ -29,17 +29,13 @@ class MultiLabel:
 
 
 def several_classes(images: Tensor, labels: Tensor, class_names: Sequence[str], voc: str | None) -> MultiLabel:
-    """Return images with several classes: Pascal VOC's, scaled like the images, else the images' halves.
+    """Return images with several classes: those of Pascal VOC in a folder, else halves of two images side by side.
 
     Args:
-        images: (N, C, H, W) in [0, 1].
+        images: (N, C, H, W) in [0, 1]; photographs are scaled to their size.
         labels: (N,).
-        class_names: Of the classifier.
-        voc: Root of Pascal VOC; None: halves of two images side by side.
-
-    Raises:
-        FileNotFoundError: If Pascal VOC is asked for and not there.
-        ValueError: If it has no photograph of two of the classes.
+        class_names: The classifier's, by class.
+        voc: The folder; None: there is none.
     """
     if voc is None:
         return side_by_side(images, labels)
@@ -50,16 +46,13 @@ def several_classes(images: Tensor, labels: Tensor, class_names: Sequence[str], 
 def side_by_side(images: Tensor, labels: Tensor, seed: int = 0) -> MultiLabel:
     """Return images that show the middle halves of two images of different classes, left and right of each other.
 
-    The halves are cut, not squeezed, so that what is seen keeps the scale that a classifier knows. Each image is used
-    once at most.
+    The halves are cut, not squeezed, so that objects keep the scale that a classifier knows. Each image is used once at
+    most; if all are of one class, none is.
 
     Args:
-        images: (N, C, H, W) in [0, 1], W at least 2.
+        images: (N, C, H, W) in [0, 1].
         labels: (N,).
         seed: Of the pairs.
-
-    Returns:
-        One for each pair; none if all images are of one class.
 
     Raises:
         ValueError: If the images are narrower than 2 pixels.
@@ -69,10 +62,9 @@ def side_by_side(images: Tensor, labels: Tensor, seed: int = 0) -> MultiLabel:
         msg = f"two objects side by side need images at least 2 pixels wide, got {width}"
         raise ValueError(msg)
     left, right = _pairs(labels, seed)
-    first, second = width // 2, width - width // 2
-    parts = (_middle(images[left], first), _middle(images[right], second))
+    halves = [_middle(images[left], width // 2), _middle(images[right], width - width // 2)]
     classes = zip(labels[left].tolist(), labels[right].tolist(), strict=True)
-    return MultiLabel(torch.cat(parts, 3), tuple(classes), "halves of two images, side by side")
+    return MultiLabel(torch.cat(halves, 3), tuple(classes), "halves of two images, side by side")
 
 
 def _middle(images: Tensor, width: int) -> Tensor:
@@ -106,9 +98,9 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
     A photograph is scaled and cut to its centre like any other; an object counts if the middle of its box is left.
 
     Args:
-        root: Of torchvision.datasets.VOCDetection: holds VOCdevkit/VOC2012.
+        root: The folder that holds VOCdevkit/VOC2012, as for torchvision.datasets.VOCDetection.
         shape: (C, H, W) of the images wanted.
-        class_names: Of the classifier, by class; compared without case, and by `SYNONYMS`.
+        class_names: The classifier's, by class; compared without case, and by `SYNONYMS`.
         count: At most so many photographs, the first by name.
 
     Raises:
@@ -124,21 +116,21 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
         )
         raise FileNotFoundError(msg) from error
     known = {name.lower(): number for number, name in enumerate(class_names)}
-    found: list[tuple[str, tuple[int, ...]]] = []
+    several: list[tuple[str, tuple[int, ...]]] = []
     for path, annotation in zip(photographs.images, photographs.annotations, strict=True):
         classes = _read(str(annotation), known, shape[2] / shape[1])
         if len(classes) > 1:
-            found.append((str(path), classes))
-        if len(found) == count:
+            several.append((str(path), classes))
+        if len(several) == count:
             break
-    if not found:
+    if not several:
         msg = (
             f"no photograph of Pascal VOC in {root} shows two classes of the classifier, which are "
             f"{', '.join(class_names)}: give a classifier that knows VOC's classes, or leave --voc away"
         )
         raise ValueError(msg)
-    images = LazyPixels([path for path, _ in found], shape)[torch.arange(len(found))].float() / 255
-    return MultiLabel(images, tuple(classes for _, classes in found), f"Pascal VOC {_YEAR}, validation")
+    images = LazyPixels([path for path, _ in several], shape)[torch.arange(len(several))].float() / 255
+    return MultiLabel(images, tuple(classes for _, classes in several), f"Pascal VOC {_YEAR}, validation")
 
 
 def _read(annotation: str, known: Mapping[str, int], aspect: float) -> tuple[int, ...]:
@@ -153,13 +145,13 @@ def _classes(annotation: ElementTree.Element, known: Mapping[str, int], aspect: 
     """Return the sorted known classes of the objects whose middle is left when a photograph is cut."""
     width, height = (float(annotation.findtext(f"size/{name}", "nan")) for name in ("width", "height"))
     kept = min(width, height * aspect), min(height, width / aspect)
-    found = set()
-    for each in annotation.iterfind("object"):
-        name = each.findtext("name", "").lower()
+    labels = set()
+    for thing in annotation.iterfind("object"):
+        name = thing.findtext("name", "").lower()
         label = known.get(name, known.get(SYNONYMS.get(name, name)))
-        box = {side: float(each.findtext(f"bndbox/{side}", "nan")) for side in ("xmin", "xmax", "ymin", "ymax")}
+        box = {side: float(thing.findtext(f"bndbox/{side}", "nan")) for side in ("xmin", "xmax", "ymin", "ymax")}
         across = abs(box["xmin"] + box["xmax"] - width) <= kept[0]
         down = abs(box["ymin"] + box["ymax"] - height) <= kept[1]
         if label is not None and across and down:
-            found.add(label)
-    return tuple(sorted(found))
+            labels.add(label)
+    return tuple(sorted(labels))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from experiments.explanation.enhance.records import Fill
+from experiments.explanation.enhance import names
 from saliency.recovery import descending
 
 BLUR: Final = 1 / 16
@@ -23,7 +23,7 @@ def ranks(maps: Tensor) -> Tensor:
     return descending(maps.flatten(1), generators).argsort(1).view(len(maps), *maps.shape[2:])
 
 
-def filling(images: Tensor, fill: Fill) -> Tensor:
+def filling(images: Tensor, fill: names.Fill) -> Tensor:
     """Return what is put in place of pixels, (N, C, H, W) in [0, 1].
 
     Args:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from experiments.explanation.enhance import charts, examples, grids
+from experiments.explanation.enhance import charts, examples, grids, names
 from experiments.explanation.enhance.classes import class_pairs
 from experiments.explanation.enhance.findings import answer, judge
 from experiments.explanation.enhance.flags import flags_of
 from experiments.explanation.enhance.measure import measure
 from experiments.explanation.enhance.multi_label import several_classes
-from experiments.explanation.enhance.records import Fill
 from experiments.explanation.enhance.setting import checked, chosen_attack, prepare, ready
 from experiments.explanation.enhance.tables import rows_of, tables_of
 from experiments.explanation.subject import explained
@@ -37,7 +36,7 @@ def enhance(
     resamples: int = 1000,
     attack: str | None = None,
     shares: Sequence[float] = SHARES,
-    fill: Fill = "mean",
+    fill: names.Fill = "mean",
     voc: str | None = None,
 ) -> Result:
     """Return what enhanced guided backpropagation does, beside all other maps.

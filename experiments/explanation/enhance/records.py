@@ -1,39 +1,13 @@
-"""What `evaluate.py enhance` measured: statistics of each map, images to show, and the names of both."""
+"""What `evaluate.py enhance` measured: statistics of each map, and images to show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
+from experiments.explanation.enhance import names
 from experiments.results.bootstrap import Interval, Resampling, Statistic, mean_of
-
-ENHANCED: Final = "enhanced_guided_backprop"
-PLAIN: Final = "guided_backprop"
-GRADIENT: Final = "gradient"
-RANDOM: Final = "random"
-LABEL_LEAK: Final = f"{ENHANCED}, rival the true class"
-PERTURBATION: Final = "the perturbation itself"
-"""Names of maps; the last two are oracles."""
-
-Fill = Literal["mean", "noise", "blur"]
-
-FILLS: Final[Mapping[Fill, str]] = {"mean": "the image's mean colour", "noise": "noise", "blur": "the image's blur"}
-"""What pixels are replaced by, in words."""
-
-OTHER_FILL: Final[Mapping[Fill, Fill]] = {"mean": "blur", "noise": "mean", "blur": "mean"}
-"""What replaces them in the check of robustness."""
-
-SAME: Final = "two classes, same image"
-OTHER: Final = "same class, two images"
-NATURAL: Final = "predicted and runner-up, test image"
-"""Samples of pairs of maps."""
-
-RATIO: Final = "Sim-Ratio, s > 0"
-RATIO_NONZERO: Final = "Sim-Ratio, s != 0"
-DIFFERENCE: Final = "Avg-Diff"
-"""Measures of a pair of maps."""
 
 
 @dataclass(frozen=True)
@@ -146,18 +120,35 @@ class ClassPairs:
 
 
 @dataclass(frozen=True)
-class EnhanceRecords:
-    """All statistics.
+class FooledImages:
+    """The images that count: classified right when clean, wrong when attacked.
 
     Attributes:
         attack: Name of the attack.
-        images: Images that count: classified right when clean, wrong when attacked.
+        images: Their number.
         right: Images that are classified right when clean.
         success: Share of these that count.
         channels: Of an image.
         shares: Shares of the pixels that are perturbed, ascending.
         fill: What replaces them.
         resampling: Of the images that count.
+    """
+
+    attack: str
+    images: int
+    right: int
+    success: Interval
+    channels: int
+    shares: Sequence[float]
+    fill: names.Fill
+    resampling: Resampling
+
+
+@dataclass(frozen=True)
+class EnhanceRecords(FooledImages):
+    """All statistics of these images.
+
+    Attributes:
         maps: By name, the oracles last.
         ablations: Every base without and with each normalisation.
         pairs: None: there are no two images with several classes.
@@ -168,14 +159,6 @@ class EnhanceRecords:
         moved: Methods whose maps are not.
     """
 
-    attack: str
-    images: int
-    right: int
-    success: Interval
-    channels: int
-    shares: Sequence[float]
-    fill: Fill
-    resampling: Resampling
     maps: Mapping[str, MapRecord]
     ablations: Sequence[AblationRecord]
     pairs: ClassPairs | None
@@ -198,14 +181,14 @@ class EnhanceRecords:
     @property
     def leads(self) -> dict[str, Statistic]:
         """By how much the area of the enhanced map is above that of every other ranked one."""
-        own = self.maps[ENHANCED].recovered.area
-        return {each.name: own.minus(each.recovered.area) for each in self.ranked if each.name != ENHANCED}
+        own = self.maps[names.ENHANCED].recovered.area
+        return {each.name: own.minus(each.recovered.area) for each in self.ranked if each.name != names.ENHANCED}
 
     @property
     def reactions(self) -> dict[str, Statistic]:
         """By how much more the enhanced map reacts to the attack than every other but random, on common images."""
-        own = self.maps[ENHANCED].reactions
-        others = {m.name: m.reactions for m in self.ranked if m.name not in {ENHANCED, RANDOM}}
+        own = self.maps[names.ENHANCED].reactions
+        others = {m.name: m.reactions for m in self.ranked if m.name not in {names.ENHANCED, names.RANDOM}}
         apart = {name: mean_of(own - reactions, self.resampling) for name, reactions in others.items()}
         return {name: each for name, each in apart.items() if each is not None}
 

@@ -7,43 +7,35 @@ from typing import Any, Final, TypeVar, cast
 
 from torch import Tensor
 
+import saliency
 from attacks import BIM, FGSM, Attack, CarliniWagnerL2, WarmCarliniWagnerL2
-from experiments.explanation.enhance.records import ENHANCED, GRADIENT, PLAIN, RANDOM, Fill
+from experiments.explanation.enhance import names
+from experiments.explanation.enhance.records import FooledImages
 from experiments.explanation.subject import Explained
-from experiments.results.bootstrap import Interval, Resampling, interval
+from experiments.results.bootstrap import Resampling, interval
 from experiments.results.verdicts import FEWEST
 from experiments.study.images import norm_matched_noise
 from experiments.study.study import Study
-from saliency import (
-    LIME,
-    Enhanced,
-    Gradient,
-    GuidedBackprop,
-    IntegratedGradients,
-    Random,
-    SaliencyMethod,
-    SmoothGrad,
-)
 from saliency.maps import runner_up
 
-ALWAYS: Final[Mapping[str, SaliencyMethod]] = {
-    GRADIENT: Gradient(),
-    PLAIN: GuidedBackprop(),
-    ENHANCED: Enhanced(),
-    RANDOM: Random(),
+ALWAYS: Final[Mapping[str, saliency.SaliencyMethod]] = {
+    names.GRADIENT: saliency.Gradient(),
+    names.PLAIN: saliency.GuidedBackprop(),
+    names.ENHANCED: saliency.Enhanced(),
+    names.RANDOM: saliency.Random(),
 }
 """What the paper's figures need, whatever methods are given."""
 
-BASES: Final[Mapping[str, SaliencyMethod]] = {
-    PLAIN: GuidedBackprop(),
-    GRADIENT: Gradient(),
-    "smoothgrad": SmoothGrad(),
-    "integrated_gradients": IntegratedGradients(),
+BASES: Final[Mapping[str, saliency.SaliencyMethod]] = {
+    names.PLAIN: saliency.GuidedBackprop(),
+    names.GRADIENT: saliency.Gradient(),
+    "smoothgrad": saliency.SmoothGrad(),
+    "integrated_gradients": saliency.IntegratedGradients(),
 }
 """Methods that are enhanced, unless another method is given under the name."""
 
 _SAMPLES: Final = 150
-"""Of LIME, in place of its authors' 1000: a map takes a second or more."""
+"""Of saliency.LIME, in place of its authors' 1000: a map takes a second or more."""
 
 AnyAttack = TypeVar("AnyAttack", bound=Attack)
 
@@ -73,67 +65,53 @@ class PredictedImages:
 
 @dataclass(frozen=True)
 class Setting:
-    """The images that count: classified right when clean, wrong when attacked.
+    """The images that count, with what is done to them.
 
     Attributes:
+        facts: Their number, and the options.
         explained: Classifier and methods.
-        attack_name: Its name in the run.
         attack: The attack.
-        success: Share of the images right before that it fools.
-        right: How many are right before.
         labels: (n,), the true classes.
         clean: The images as they are.
         adversarial: The same, attacked.
         noise: The same, with noise of their perturbation's norms.
-        shares: Shares of the pixels that are perturbed, ascending.
-        fill: What replaces them.
-        resampling: Of the n images.
     """
 
+    facts: FooledImages
     explained: Explained
-    attack_name: str
     attack: Attack
-    success: Interval
-    right: int
     labels: Tensor
     clean: PredictedImages
     adversarial: PredictedImages
     noise: PredictedImages
-    shares: Sequence[float]
-    fill: Fill
-    resampling: Resampling
-
-    def __len__(self) -> int:
-        """Return how many images count."""
-        return len(self.labels)
 
     @property
-    def enhanced(self) -> Enhanced:
+    def enhanced(self) -> saliency.Enhanced:
         """The enhanced method under study."""
-        return cast("Enhanced", self.explained.methods[ENHANCED])
+        return cast("saliency.Enhanced", self.explained.methods[names.ENHANCED])
 
     def meta(self) -> dict[str, Any]:
         """Return what reproduces the tables."""
         return self.explained.meta() | {
-            "attack": f"{self.attack_name}: {self.attack!r}",
-            "images_right": self.right,
-            "images_that_count": len(self),
-            "shares": list(self.shares),
-            "fill": self.fill,
-            "resamples": self.resampling.resamples,
+            "attack": f"{self.facts.attack}: {self.attack!r}",
+            "images_right": self.facts.right,
+            "images_that_count": self.facts.images,
+            "shares": list(self.facts.shares),
+            "fill": self.facts.fill,
+            "resamples": self.facts.resampling.resamples,
         }
 
 
 def prepare(
-    every: Explained, named_attack: tuple[str, Attack], shares: Sequence[float], fill: Fill, resamples: int
+    every: Explained, named_attack: tuple[str, Attack], shares: Sequence[float], fill: names.Fill, resamples: int
 ) -> Setting:
     """Return the images that count, attacked.
 
     Args:
-        every: Classifier, images and methods, see `ready`.
-        named_attack: Name and attack, see `chosen_attack`.
-        shares: See `Setting`.
-        fill: See `Setting`.
+        every: See `ready`.
+        named_attack: See `chosen_attack`.
+        shares: See `FooledImages`.
+        fill: See `FooledImages`.
         resamples: Of the bootstrap.
 
     Raises:
@@ -148,19 +126,25 @@ def prepare(
     if not fooled.any():
         raise ValueError(_none_fooled(f"{name} ({attack!r})", len(labels), len(right)))
     noisy = norm_matched_noise(clean[fooled], attacked[fooled])
-    return Setting(
-        explained=every,
-        attack_name=name,
-        attack=attack,
-        success=interval(fooled.double().mean().item(), Resampling(len(labels), resamples).mean(fooled)),
+    count = int(fooled.sum())
+    facts = FooledImages(
+        attack=name,
+        images=count,
         right=len(labels),
+        success=interval(count / len(labels), Resampling(len(labels), resamples).mean(fooled)),
+        channels=clean.shape[1],
+        shares=shares,
+        fill=fill,
+        resampling=Resampling(count, resamples),
+    )
+    return Setting(
+        facts=facts,
+        explained=every,
+        attack=attack,
         labels=labels[fooled],
         clean=PredictedImages(clean[fooled], logits[fooled]),
         adversarial=PredictedImages(attacked[fooled], after[fooled]),
         noise=PredictedImages(noisy, every.predict(noisy)),
-        shares=shares,
-        fill=fill,
-        resampling=Resampling(int(fooled.sum()), resamples),
     )
 
 
@@ -189,17 +173,12 @@ def chosen_attack(study: Study, name: str | None) -> tuple[str, Attack]:
     """Return the run's attack of a name; for None the run's of Carlini and Wagner, else one of theirs."""
     attacks = study.run.attacks()
     if name is None:
-        return carlini_wagner(study)
+        kinds: tuple[type[Attack], ...] = (CarliniWagnerL2, WarmCarliniWagnerL2)
+        return of_kind(study, kinds, "cw", WarmCarliniWagnerL2())
     if name not in attacks:
         msg = f"the run has no attack {name!r}: it has {', '.join(attacks) or 'none'}; null takes Carlini and Wagner's"
         raise ValueError(msg)
     return name, attacks[name]
-
-
-def carlini_wagner(study: Study) -> tuple[str, Attack]:
-    """Return the run's attack of Carlini and Wagner with its name; else a warm one."""
-    kinds: tuple[type[Attack], ...] = (CarliniWagnerL2, WarmCarliniWagnerL2)
-    return of_kind(study, kinds, "cw", WarmCarliniWagnerL2())
 
 
 def fgsm_and_bim(study: Study) -> tuple[tuple[str, FGSM], tuple[str, BIM]]:
@@ -222,14 +201,14 @@ def ready(every: Explained, *, quick: bool) -> Explained:
 
     Args:
         every: What the study is about.
-        quick: Whether LIME gets fewer samples.
+        quick: Whether saliency.LIME gets fewer samples.
 
     Raises:
         ValueError: If a method is not what its name says, or not defined for the classifier, or no image is classified
             right.
     """
     methods = {
-        name: replace(method, samples=_SAMPLES) if isinstance(method, LIME) and quick else method
+        name: replace(method, samples=_SAMPLES) if isinstance(method, saliency.LIME) and quick else method
         for name, method in every.methods.items()
     }
     missing = {name: method for name, method in ALWAYS.items() if name not in methods}
@@ -245,25 +224,26 @@ def ready(every: Explained, *, quick: bool) -> Explained:
     return every
 
 
-def _check_names(methods: Mapping[str, SaliencyMethod]) -> None:
+def _check_names(methods: Mapping[str, saliency.SaliencyMethod]) -> None:
     """Refuse a method that is not what the tables say about its name."""
     for name, usual in ALWAYS.items():
         method = methods[name]
-        other_base = isinstance(method, Enhanced) and not isinstance(method.base, GuidedBackprop)
+        other_base = isinstance(method, saliency.Enhanced) and not isinstance(method.base, saliency.GuidedBackprop)
         if not isinstance(method, type(usual)) or other_base:
-            kind = f"saliency.{type(usual).__name__}" + (" of saliency.GuidedBackprop" if name == ENHANCED else "")
+            base = " of saliency.GuidedBackprop" if name == names.ENHANCED else ""
+            kind = f"saliency.{type(usual).__name__}{base}"
             msg = f"the name {name} is kept for {kind}, and was given to {method!r}: give that another name"
             raise ValueError(msg)
 
 
 def _check_defined(every: Explained) -> None:
     """Refuse a method that is not defined for the classifier, by an image."""
-    for name in (PLAIN, *every.methods):
+    for name in (names.PLAIN, *every.methods):
         try:
             every.attributions(name, every.images[:1], about="on one image")
         except ValueError as error:
             reason, _, _ = str(error).partition(": ")
-            if name in (PLAIN, ENHANCED):
+            if name in (names.PLAIN, names.ENHANCED):
                 reason = f"enhance is about guided backpropagation, which is not defined for this classifier ({reason})"
                 msg = f"{reason}: give a classifier with ReLUs by --classifier"
             else:

@@ -3,14 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from experiments.explanation.enhance.findings import Finding, built_in
+from experiments.explanation.enhance import names
+from experiments.explanation.enhance.findings import CLAIMS, built_in
 from experiments.explanation.enhance.records import (
-    DIFFERENCE,
-    ENHANCED,
-    FILLS,
-    OTHER_FILL,
-    RATIO,
-    RATIO_NONZERO,
     AblationRecord,
     ClassPairs,
     EnhanceRecords,
@@ -20,10 +15,10 @@ from experiments.explanation.enhance.records import (
 )
 from experiments.results.bootstrap import Statistic
 from experiments.results.result import Table
-from experiments.results.verdicts import FEWEST
+from experiments.results.verdicts import FEWEST, Claim
 
 
-def tables_of(records: EnhanceRecords, findings: Mapping[str, Finding]) -> list[Table]:
+def tables_of(records: EnhanceRecords, findings: Mapping[str, Claim]) -> list[Table]:
     """Return all tables; the first is Figure 4's, which the console shows."""
     return [
         _recovery(records),
@@ -63,8 +58,8 @@ def _share(share: float | None) -> str | None:
 
 def _ahead(records: EnhanceRecords, statistic: Callable[[MapRecord], Statistic]) -> Callable[[MapRecord], Any]:
     """Return the column of the enhanced map's lead by a statistic."""
-    own = statistic(records.maps[ENHANCED])
-    return lambda each: None if each.name == ENHANCED else own.minus(statistic(each))
+    own = statistic(records.maps[names.ENHANCED])
+    return lambda each: None if each.name == names.ENHANCED else own.minus(statistic(each))
 
 
 def _recovery(records: EnhanceRecords) -> Table:
@@ -78,12 +73,12 @@ def _recovery(records: EnhanceRecords) -> Table:
     note = (
         f"{records.images} images, classified right when clean and wrong under {records.attack}. Recovered: "
         "accuracy, against the true class, when the first pixels of each adversarial image are replaced by "
-        f"{FILLS[records.fill]}, in the order of its map for the class it is mistaken for; mean by the trapezoidal "
-        f"rule over shares from {records.shares[0]:.0%} to {records.shares[-1]:.0%}. Clean images keep: the same, "
-        "done to the clean images by their own maps. 95 % bootstrap intervals over images; differences are paired, "
-        "and not corrected for their number. Pixels above 0: of an adversarial image's map, mean over images; all "
-        "others are 0 where a method knows no negative values, and beyond that share their order is random. Oracles "
-        "know the true class or the perturbation, and are not ranked. Bold: best, oracles aside."
+        f"{names.FILLS[records.fill]}, in the order of its map for the class it is mistaken for; mean by the "
+        f"trapezoidal rule over shares from {records.shares[0]:.0%} to {records.shares[-1]:.0%}. Clean images keep: "
+        "the same, done to the clean images by their own maps. 95 % bootstrap intervals over images; differences are "
+        "paired, and not corrected for their number. Pixels above 0: of an adversarial image's map, mean over images; "
+        "all others are 0 where a method knows no negative values, and beyond that share their order is random. "
+        "Oracles know the true class or the perturbation, and are not ranked. Bold: best, oracles aside."
     )
     return _table("Accuracy recovered (Figure 4)", records.everything, columns, note, bold=[(0, 0), (0, 1)])
 
@@ -108,8 +103,10 @@ def _best(records: EnhanceRecords) -> Table:
     return _table("Best over the shares", order, columns, note)
 
 
-def _findings(findings: Mapping[str, Finding]) -> Table:
-    lines = [[each.number, each.text, each.verdict, each.statistic, each.rule] for each in findings.values()]
+def _findings(findings: Mapping[str, Claim]) -> Table:
+    lines = [
+        [claim.number, claim.text, claim.verdict, claim.statistic, CLAIMS[name][-1]] for name, claim in findings.items()
+    ]
     note = (
         "A verdict is decided where the 95 % bootstrap interval over images lies on one side. Of several comparisons "
         f"all must hold; one that surely does not suffices against. Nothing is decided by fewer than {FEWEST} images."
@@ -127,7 +124,7 @@ def _shares(records: EnhanceRecords) -> Table:
 
 
 def _refilled(records: EnhanceRecords) -> Table:
-    other = OTHER_FILL[records.fill]
+    fill, other = names.FILLS[records.fill], names.FILLS[names.OTHER_FILL[records.fill]]
     columns = {
         "pixels in the order of": _named,
         "recovered, mean over shares": lambda each: each.refilled.area,
@@ -135,9 +132,9 @@ def _refilled(records: EnhanceRecords) -> Table:
         "best": lambda each: each.refilled.best,
         "at share": lambda each: _share(each.refilled.best_share),
     }
-    note = f"{records.images} images. As the first table, with {FILLS[other]} in place of {FILLS[records.fill]}."
+    note = f"{records.images} images. As the first table, with {other} in place of {fill}."
     order = sorted(records.everything, key=lambda each: (each.oracle, -each.refilled.area.value))
-    return _table(f"Check: pixels replaced by {FILLS[other]}", order, columns, note)
+    return _table(f"Check: pixels replaced by {other}", order, columns, note)
 
 
 def _ablation(records: EnhanceRecords) -> Table:
@@ -182,17 +179,17 @@ def _reaction(records: EnhanceRecords) -> Table:
 
 def _pairs(pairs: ClassPairs) -> Table:
     def ends(each: MapPairs) -> str:
-        return f"{each.values[DIFFERENCE].min():.3f} to {each.values[DIFFERENCE].max():.3f}"
+        return f"{each.values[names.DIFFERENCE].min():.3f} to {each.values[names.DIFFERENCE].max():.3f}"
 
     columns: dict[str, Callable[[MapPairs], Any]] = {
         "method": lambda each: _spaced(each.method),
         "pairs of maps": lambda each: each.sample,
-        "pairs": lambda each: len(each.values[DIFFERENCE]),
-        "n": lambda each: each.means[DIFFERENCE].n,
-        RATIO: lambda each: each.means[RATIO],
-        RATIO_NONZERO: lambda each: each.means[RATIO_NONZERO],
-        DIFFERENCE: lambda each: each.means[DIFFERENCE],
-        f"{DIFFERENCE}, range": ends,
+        "pairs": lambda each: len(each.values[names.DIFFERENCE]),
+        "n": lambda each: each.means[names.DIFFERENCE].n,
+        names.RATIO: lambda each: each.means[names.RATIO],
+        names.RATIO_NONZERO: lambda each: each.means[names.RATIO_NONZERO],
+        names.DIFFERENCE: lambda each: each.means[names.DIFFERENCE],
+        f"{names.DIFFERENCE}, range": ends,
     }
     note = (
         f"{pairs.images} images with several classes: {pairs.source}; the classifier names one of an image's classes "
@@ -224,7 +221,7 @@ def _curve_rows(records: EnhanceRecords) -> Iterator[dict[str, Any]]:
     fill = records.fill
     for each in records.maps.values():
         yield from _of_curve("recovered", each.name, each.recovered, fill=fill)
-        yield from _of_curve("recovered", each.name, each.refilled, fill=OTHER_FILL[fill])
+        yield from _of_curve("recovered", each.name, each.refilled, fill=names.OTHER_FILL[fill])
         yield from _of_curve("clean", each.name, each.clean, fill=fill)
         yield _row("recovered", each.name, "pixels above 0", each.positive)
     for ablation in records.ablations:
@@ -240,18 +237,18 @@ def _of_curve(part: str, name: str, curve: RecoveryCurve, **more: Any) -> Iterat
 
 
 def _other_rows(records: EnhanceRecords) -> Iterator[dict[str, Any]]:
-    own, fill = records.maps[ENHANCED].recovered, records.fill
+    own, fill = records.maps[names.ENHANCED].recovered, records.fill
     for name, lead in records.leads.items():
-        yield _row("lead", ENHANCED, "mean over shares", lead, fill=fill, against=name)
+        yield _row("lead", names.ENHANCED, "mean over shares", lead, fill=fill, against=name)
         best = own.best.minus(records.maps[name].recovered.best)
-        yield _row("lead", ENHANCED, "best", best, fill=fill, against=name)
+        yield _row("lead", names.ENHANCED, "best", best, fill=fill, against=name)
     for each in records.ranked:
         yield _row("reaction", each.name, "Spearman, attack", each.attacked)
         yield _row("reaction", each.name, "Spearman, class alone", each.swapped)
         yield _row("reaction", each.name, "Spearman, noise", each.noisy)
         yield _row("reaction", each.name, "noise - attack", each.reaction)
     for name, apart in records.reactions.items():
-        yield _row("reaction", ENHANCED, "noise - attack", apart, against=name)
+        yield _row("reaction", names.ENHANCED, "noise - attack", apart, against=name)
     for pairs in records.pairs.compared.values() if records.pairs else ():
         for measure, mean in pairs.means.items():
             yield _row("classes", pairs.method, measure, mean, against=pairs.sample)

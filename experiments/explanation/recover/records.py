@@ -136,10 +136,9 @@ class RecoverRecords:
         """The number M of adversarial images."""
         return len(self.attempts.adversarial)
 
-    @property
-    def size_shares(self) -> Tensor:
-        """The shares (M, 20) of an image that the unions have."""
-        return self.sizes.double() / self.attempts.regions[0].numel()
+    def size_share(self, unions: slice | int = slice(None)) -> float:
+        """Return the mean share of an image's pixels over explanations as large as some unions, an index."""
+        return (self.sizes[:, unions].double().mean() / self.attempts.regions[0].numel()).item()
 
     @cached_property
     def photographs(self) -> int:

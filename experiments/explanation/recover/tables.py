@@ -46,7 +46,7 @@ def _against_random(records: RecoverRecords) -> Table:
         )
     best = max(range(len(records.maps)), key=lambda row: records.methods[records.maps[row]].jaccard.mean().item())
     header = ["method", "Jaccard", "minus random", "Jaccard at the region's size", "minus random"]
-    first, last = (records.size_shares[:, union].mean().item() for union in (0, UNIONS - 1))
+    first, last = (records.size_share(union) for union in (0, UNIONS - 1))
     note = (
         f"n = {records.explanations} adversarial images of {records.photographs} photographs, with 95 % bootstrap "
         "intervals that resample photographs. Jaccard: mean over explanations as large as the unions of "
@@ -182,7 +182,7 @@ def _row(records: RecoverRecords, name: str, union: int | None) -> dict[str, Any
         "explanations": records.explanations * (UNIONS if whole else 1),
         "adversarial_images": records.explanations,
         "photographs": records.photographs,
-        "size_share": records.size_shares[:, at].mean().item(),
+        "size_share": records.size_share(at),
         **{key: end for label, value in values.items() for key, end in _ends(label, value).items()},
     }
 

@@ -16,17 +16,16 @@ from torch import nn
 import evaluate
 from attacks import BIM, FGSM, WarmCarliniWagnerL2
 from experiments.evaluation.command import _parser
-from experiments.explanation.enhance import examples, grids, measure
+from experiments.explanation.enhance import examples, grids
+from experiments.explanation.enhance import measure as measuring
 from experiments.explanation.enhance import setting as enhance_setting
 from experiments.explanation.enhance.charts import styles_of
 from experiments.explanation.enhance.classes import class_pairs
 from experiments.explanation.enhance.findings import answer, judge, said
 from experiments.explanation.enhance.flags import flags_of
-from experiments.explanation.enhance.measure import AdversarialMaps, curve_of, map_records
+from experiments.explanation.enhance.measure import base_maps, curve_of, map_records
 from experiments.explanation.enhance.multi_label import MultiLabel, several_classes
-from experiments.explanation.enhance.pixels import filling, perturbed, ranks
-from experiments.explanation.enhance.protocol import enhance
-from experiments.explanation.enhance.records import (
+from experiments.explanation.enhance.names import (
     ENHANCED,
     LABEL_LEAK,
     NATURAL,
@@ -36,6 +35,8 @@ from experiments.explanation.enhance.records import (
     RANDOM,
     SAME,
 )
+from experiments.explanation.enhance.pixels import filling, perturbed, ranks
+from experiments.explanation.enhance.protocol import enhance
 from experiments.explanation.enhance.setting import ALWAYS, chosen_attack, of_kind, prepare, ready
 from experiments.explanation.enhance.tables import rows_of as rows_from
 from experiments.explanation.enhance.tables import tables_of
@@ -75,7 +76,7 @@ def setting(finished):
 
 @pytest.fixture(scope="module")
 def everything(setting):
-    return measure.measure(setting, pairs_of(setting.explained))
+    return measuring.measure(setting, pairs_of(setting.explained))
 
 
 def rows_of(found, **wanted):
@@ -153,10 +154,10 @@ def test_a_verdict_ends_a_sentence():
 
 def test_the_images_that_count(finished, setting):
     labels, every = setting.labels, setting.explained
-    assert 0 < len(setting) <= setting.right <= 30
+    assert 0 < setting.facts.images <= setting.facts.right <= 30
     assert torch.equal(setting.clean.predictions, labels)
     assert (setting.adversarial.predictions != labels).all()
-    assert setting.success.value == pytest.approx(len(setting) / setting.right)
+    assert setting.facts.success.value == pytest.approx(setting.facts.images / setting.facts.right)
     assert setting.attack == WarmCarliniWagnerL2()  # the run has none of Carlini and Wagner
     assert set(every.methods) == {*METHODS, *ALWAYS}
     expected = WarmCarliniWagnerL2()(every.classifier, setting.clean.images)
@@ -188,8 +189,8 @@ def test_accuracy_recovered_is_recomputed_image_by_image(found, setting, name, m
             changed[:, first] = filling(image[None], fill)[0].flatten(1)[:, first]
             right += int(classifier(changed.view_as(image)[None]).argmax()) == int(setting.labels[row])
         (row,) = rows_of(found, part="recovered", map=name, fill=fill, share=share, measure="accuracy")
-        assert row["value"] == pytest.approx(right / len(setting), abs=1.01 / len(setting))
-        assert row["n"] == len(setting)
+        assert row["value"] == pytest.approx(right / setting.facts.images, abs=1.01 / setting.facts.images)
+        assert row["n"] == setting.facts.images
 
 
 def test_no_accuracy_is_left_before_anything_is_perturbed(found):
@@ -348,13 +349,13 @@ def test_what_is_built_in_is_said_beside_the_verdict(everything, monkeypatch):
 
 def test_the_own_reaction_is_paired_over_images_known_in_both(everything, setting, monkeypatch):
     """The clean map of the adversarial class is constant for the first image: its correlation is not known."""
-    rest = len(setting) - 1
+    rest = setting.facts.images - 1
     known = iter(
         [[0.9] + [0.1] * rest, [0.5] * (rest + 1), [torch.nan] + [0.3] * rest]  # attack, noise, class alone
     )
-    monkeypatch.setattr(measure, "spearman", lambda _first, _second: torch.tensor(next(known)))
+    monkeypatch.setattr(measuring, "spearman", lambda _first, _second: torch.tensor(next(known)))
     one = replace(setting, explained=replace(setting.explained, methods={ENHANCED: Enhanced()}))
-    found, *_ = map_records(one, AdversarialMaps(one))
+    found, *_ = map_records(one, {})
     assert (found.beyond_class.value, found.beyond_class.n) == (pytest.approx(0.2), rest)
     judged = judged_as(with_measured(everything, ENHANCED, beyond_class=found.beyond_class), "not only to the class")
     assert judged.statistic.endswith("class alone minus attack 0.200 [0.200, 0.200]")
@@ -403,7 +404,7 @@ def test_the_oracle_is_the_studied_method_with_another_rival(setting):
         methods = {**setting.explained.methods, ENHANCED: own}
         changed = replace(setting, explained=replace(setting.explained, methods=methods))
         changed = replace(changed, labels=changed.adversarial.rivals)
-        found = {each.name: each for each in map_records(changed, AdversarialMaps(changed))}
+        found = {each.name: each for each in map_records(changed, base_maps(changed))}
         one, leak = found[ENHANCED], found[LABEL_LEAK]
         assert one.positive.value == leak.positive.value
         assert [each.value for each in one.recovered.accuracy] == [each.value for each in leak.recovered.accuracy]
@@ -425,7 +426,7 @@ def test_grids_show_each_attack_once(setting, monkeypatch, attack):
     """Also where the studied attack is one that is shown anyway."""
     shown = []
     monkeypatch.setattr(grids, "grid", lambda _title, columns, rows, *_, **__: shown.append((columns, rows)) or b"")
-    named = replace(setting, attack_name=attack or setting.attack_name)
+    named = replace(setting, facts=replace(setting.facts, attack=attack or setting.facts.attack))
     grids.versions(examples.versions(named))
     grids.outcomes(examples.outcomes(named))
     (_, rows), (columns, _) = shown
@@ -434,7 +435,7 @@ def test_grids_show_each_attack_once(setting, monkeypatch, attack):
     assert columns == [
         "clean",
         *(f"{name}, {end}" for end in ("failed", "successful") for name in ("fgsm", "bim")),
-        f"{named.attack_name} of this study, successful",
+        f"{named.facts.attack} of this study, successful",
     ]
 
 
