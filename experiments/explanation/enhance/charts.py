@@ -26,15 +26,15 @@ def curves(records: EnhanceRecords) -> bytes:
     """Return accuracy against the share of pixels perturbed: a panel for each fill and version, a line for each map."""
     every, words = records.maps.values(), names.FILLS[records.fill]
     panels = {
-        f"adversarial images, pixels to {words}": {each.name: each.recovered for each in every},
+        f"adversarial images, pixels to {words}": {record.name: record.recovered for record in every},
         f"adversarial images, pixels to {names.FILLS[names.OTHER_FILL[records.fill]]}": {
-            each.name: each.refilled for each in every
+            record.name: record.refilled for record in every
         },
-        f"clean images, pixels to {words}": {each.name: each.clean for each in every},
+        f"clean images, pixels to {words}": {record.name: record.clean for record in every},
     }
     figure = Figure(figsize=(2.2 + 4.6 * len(panels), 5.0), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True)
-    styles = styles_of(list(records.maps), [each.name for each in every if each.oracle])
+    styles = styles_of(list(records.maps), [record.name for record in every if record.oracle])
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         _square_root(axis, records.shares)
         for name, style in styles.items():
@@ -115,20 +115,20 @@ def _histogram(axis: Axes, samples: Mapping[str, Sequence[float]]) -> None:
 
 def dots(records: EnhanceRecords) -> bytes:
     """Return the correlations of each map with the clean image's, as dots with intervals, the enhanced map first."""
-    ranked = sorted(records.ranked, key=lambda each: each.name != names.ENHANCED)
+    ranked = sorted(records.ranked, key=lambda record: record.name != names.ENHANCED)
     figure = Figure(figsize=(7.5, 1.6 + 0.34 * len(ranked)), layout="constrained")
     axis = figure.subplots()
     samples = {"attack": "attacked", "clean image, adversarial class": "swapped", "noise of the same norms": "noisy"}
     for number, (label, field) in enumerate(samples.items()):
         colour, marker = COLOURS[number], MARKERS[number]
         axis.plot([], [], marker, color=colour, label=label)
-        for place, each in enumerate(ranked):
-            statistic: Statistic | None = getattr(each, field)
+        for place, record in enumerate(ranked):
+            statistic: Statistic | None = getattr(record, field)
             if statistic is not None:
                 ends, level = statistic.interval, place + 0.12 * (2 * number - len(samples) + 1)
                 axis.plot([ends.low, ends.high], [level, level], color=colour, linewidth=2)
                 axis.plot([ends.value], [level], marker, color=colour, markersize=6)
-    axis.set_yticks(range(len(ranked)), [each.name.replace("_", " ") for each in ranked])
+    axis.set_yticks(range(len(ranked)), [record.name.replace("_", " ") for record in ranked])
     axis.invert_yaxis()
     axis.axvline(0, color="0.7", linewidth=0.8)
     axis.set_xlabel("Spearman correlation with the clean image's map")

@@ -33,8 +33,8 @@ def versions(setting: Setting) -> Examples:
     tried = fgsm_and_bim(every.study)
     shown = {"clean": clean}
     for name, attack in (*tried, chosen_attack(every.study, None), (setting.facts.attack, setting.attack)):
-        known = name == setting.facts.attack
-        shown[name] = setting.adversarial.images[rows] if known else every.attacked(attack, clean)
+        studied = name == setting.facts.attack
+        shown[name] = setting.adversarial.images[rows] if studied else every.attacked(attack, clean)
     return Examples(
         [every.classes[label] for label in labels.tolist()],
         {name: _with_softmax(every, images, labels, name) for name, images in shown.items()},
@@ -71,7 +71,7 @@ def outcomes(setting: Setting) -> Examples:
     count = len(labels)
     clean, of_any_size = setting.clean.images[:count], torch.zeros(count, dtype=torch.float64)
     tried = {name: _largest(every, attack, clean, labels) for name, attack in fgsm_and_bim(every.study)}
-    found = {
+    shown = {
         "clean": _Outcome(clean, labels, of_any_size),
         **{f"{name}, failed": of_name[False] for name, of_name in tried.items()},
         **{f"{name}, successful": of_name[True] for name, of_name in tried.items()},
@@ -79,11 +79,11 @@ def outcomes(setting: Setting) -> Examples:
             setting.adversarial.images[:count], setting.adversarial.predictions[:count], of_any_size
         ),
     }
-    complete = torch.stack([~outcome.epsilons.isnan() for outcome in found.values()]).all(0)
+    complete = torch.stack([~outcome.epsilons.isnan() for outcome in shown.values()]).all(0)
     rows = chosen(labels, labels, complete, _OUTCOME_IMAGES)
     return Examples(
         [every.classes[label] for label in labels[rows].tolist()],
-        {name: _with_budget(every, outcome, rows, labels) for name, outcome in found.items()},
+        {name: _with_budget(every, outcome, rows, labels) for name, outcome in shown.items()},
         {},
     )
 
@@ -106,12 +106,12 @@ def _largest(every: Explained, attack: FGSM | BIM, clean: Tensor, labels: Tensor
         smaller = _scaled(attack, 0.5**halving)
         images = every.attacked(smaller, clean, labels, about=f"epsilon {smaller.epsilon:g}")
         predictions = every.predict(images).argmax(1)
-        for succeeds, known in largest.items():
-            new = ((predictions != labels) == succeeds) & known.epsilons.isnan()
+        for succeeds, before in largest.items():
+            new = ((predictions != labels) == succeeds) & before.epsilons.isnan()
             largest[succeeds] = _Outcome(
-                torch.where(new[:, None, None, None], images, known.images),
-                torch.where(new, predictions, known.predictions),
-                known.epsilons.masked_fill(new, smaller.epsilon),
+                torch.where(new[:, None, None, None], images, before.images),
+                torch.where(new, predictions, before.predictions),
+                before.epsilons.masked_fill(new, smaller.epsilon),
             )
     return largest
 

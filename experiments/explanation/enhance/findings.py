@@ -110,9 +110,9 @@ def _of_classes(pairs: ClassPairs | None) -> dict[str, _Evidence]:
 
 
 def _of_reactions(records: EnhanceRecords) -> dict[str, _Evidence]:
-    others = [each for each in records.ranked if each.name not in {names.ENHANCED, names.RANDOM}]
-    steady = {each.name: each.attacked for each in others if each.attacked is not None and _steady(each)}
-    left_out = {each.name: each.noisy for each in others if each.noisy is not None and not _steady(each)}
+    others = [record for record in records.ranked if record.name not in {names.ENHANCED, names.RANDOM}]
+    steady = {record.name: record.attacked for record in others if record.attacked is not None and _steady(record)}
+    left_out = {record.name: record.noisy for record in others if record.noisy is not None and not _steady(record)}
     ending = f"; {_listed('left out, under noise', left_out)}" if left_out else ""
     apart, beyond = records.reactions, records.maps[names.ENHANCED].beyond_class
     return {
@@ -131,7 +131,7 @@ def _steady(record: MapRecord) -> bool:
 
 def _of_recovery(records: EnhanceRecords) -> dict[str, _Evidence]:
     leads, coloured = records.leads, records.channels > 1
-    areas = {each.normalisation: each.recovered.area for each in records.ablations if each.base == names.PLAIN}
+    areas = {record.normalisation: record.recovered.area for record in records.ablations if record.base == names.PLAIN}
     apart = {name: areas["channel_energy"].minus(areas[name]) for name in ("maximum", "energy")}
     grey = "" if coloured else "; with one channel the two energies are the same"
     return {
@@ -174,39 +174,39 @@ def said(verdict: Verdict) -> str:
 
 
 def _on_recovery(records: EnhanceRecords, verdicts: Mapping[str, Verdict]) -> str:
-    own, chance = records.maps[names.ENHANCED], records.maps[names.RANDOM]
-    ranked = [each.name for each in records.ranked]
+    enhanced, chance = records.maps[names.ENHANCED], records.maps[names.RANDOM]
+    ranked = [record.name for record in records.ranked]
     beside = dict.fromkeys([name for name in (ranked[0], names.PLAIN, names.RANDOM) if name != names.ENHANCED])
     others = ", ".join(f"{name} {records.maps[name].recovered.area.interval}" for name in beside)
-    at_share = "" if own.recovered.best_share is None else f", at {own.recovered.best_share:.0%}"
+    at_share = "" if enhanced.recovered.best_share is None else f", at {enhanced.recovered.best_share:.0%}"
     return (
         f"That enhanced guided backprop recovers more than all others {said(verdicts['most'])}: on {records.images} "
         f"images that {records.attack} fools, replacing pixels in its order by {names.FILLS[records.fill]} brings back "
-        f"{own.recovered.area.interval} of the true classes on average over shares from {records.shares[0]:.0%} to "
-        f"{records.shares[-1]:.0%} (at best {own.recovered.best.interval}{at_share}), place "
+        f"{enhanced.recovered.area.interval} of the true classes on average over shares from {records.shares[0]:.0%} "
+        f"to {records.shares[-1]:.0%} (at best {enhanced.recovered.best.interval}{at_share}), place "
         f"{ranked.index(names.ENHANCED) + 1} of {len(ranked)}; beside it {others}; clean images keep "
-        f"{own.clean.area.interval} of their accuracy in its order, {chance.clean.area.interval} in random order."
+        f"{enhanced.clean.area.interval} of their accuracy in its order, {chance.clean.area.interval} in random order."
     )
 
 
 def _on_secrets(records: EnhanceRecords) -> str:
     shown = names.LABEL_LEAK, names.ENHANCED, names.PERTURBATION
-    leak, own, changed = (records.maps[name].recovered.area for name in shown)
+    leak, enhanced, changed = (records.maps[name].recovered.area for name in shown)
     return (
         f"Its rival, the runner-up, is the true class on {records.rivals_true} of {records.images} images; with the "
-        f"true class as rival, which leaks the label, it recovers {leak.interval}, {leak.minus(own).interval} more; "
-        f"the order of the perturbation itself recovers {changed.interval}."
+        f"true class as rival, which leaks the label, it recovers {leak.interval}, {leak.minus(enhanced).interval} "
+        f"more; the order of the perturbation itself recovers {changed.interval}."
     )
 
 
 def _on_reaction(records: EnhanceRecords, verdicts: Mapping[str, Verdict]) -> str:
-    own = records.maps[names.ENHANCED]
+    enhanced = records.maps[names.ENHANCED]
     numbers = "its maps are constant"
-    if own.attacked is not None and own.swapped is not None and own.noisy is not None:
+    if enhanced.attacked is not None and enhanced.swapped is not None and enhanced.noisy is not None:
         numbers = (
-            f"the Spearman correlation with the clean image's map is {own.attacked.interval} under the attack, "
-            f"{own.swapped.interval} on the clean image itself when asked for the adversarial class, and "
-            f"{own.noisy.interval} under noise of the same norms"
+            f"the Spearman correlation with the clean image's map is {enhanced.attacked.interval} under the attack, "
+            f"{enhanced.swapped.interval} on the clean image itself when asked for the adversarial class, and "
+            f"{enhanced.noisy.interval} under noise of the same norms"
         )
     partly = ", partly by construction" if verdicts["reacts"] == "holds" and records.rivals_true else ""
     return (

@@ -15,7 +15,7 @@ SUCCESS: Final = 0.9
 def flags_of(records: EnhanceRecords) -> list[Flag]:
     """Return the checks."""
     best = records.ranked[0]
-    chance, own = (records.maps[name].recovered.area.interval for name in (names.RANDOM, names.ENHANCED))
+    chance, enhanced = (records.maps[name].recovered.area.interval for name in (names.RANDOM, names.ENHANCED))
     shared = sum(ablation.overlapping for ablation in records.ablations)
     equal = f"differ for {', '.join(records.moved)}" if records.moved else "are the same for every method"
     return [
@@ -35,7 +35,7 @@ def flags_of(records: EnhanceRecords) -> list[Flag]:
             "Random is not best",
             best.name == names.RANDOM,
             f"Random pixels recover {chance} on average over the shares, the best map ({best.name}) "
-            f"{best.recovered.area.interval}, enhanced guided backprop {own}.",
+            f"{best.recovered.area.interval}, enhanced guided backprop {enhanced}.",
         ),
         _recognised(records),
     ]

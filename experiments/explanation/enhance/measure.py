@@ -102,9 +102,10 @@ def _method(setting: Setting, attributions: Tensor, name: str) -> MapRecord:
 
 def _leaking(setting: Setting) -> MapRecord:
     """Return what the enhanced map does whose rival is the true class; of a clean image, the method's own map."""
-    own, classes = setting.enhanced, (setting.adversarial.predictions, setting.labels)
-    predicted, true = (_attributions(setting, _OWN_BASE, each) for each in classes)
-    adversarial = reduce(enhance(predicted, true, own.normalisation), own.reduction)
+    method = setting.enhanced
+    predicted = _attributions(setting, _OWN_BASE, setting.adversarial.predictions)
+    true = _attributions(setting, _OWN_BASE, setting.labels)
+    adversarial = reduce(enhance(predicted, true, method.normalisation), method.reduction)
     clean = setting.explained.maps(names.ENHANCED, setting.clean.images, setting.clean.predictions, "clean")
     return _record(setting, adversarial, clean, names.LABEL_LEAK, oracle=True)
 
@@ -161,10 +162,10 @@ def _ablations(setting: Setting, bases: Mapping[str, tuple[Tensor, Tensor]]) -> 
     def recovered(attributions: Tensor, about: str) -> RecoveryCurve:
         return _curve(setting, setting.adversarial, reduce(attributions, "l1"), setting.facts.fill, about)
 
-    for base, (own, rival) in bases.items():
-        yield AblationRecord(base, None, recovered(own, base))
+    for base, (predicted, rival) in bases.items():
+        yield AblationRecord(base, None, recovered(predicted, base))
         for normalisation in get_args(Normalisation):
-            enhanced, reverse = enhance(own, rival, normalisation), enhance(rival, own, normalisation)
+            enhanced, reverse = enhance(predicted, rival, normalisation), enhance(rival, predicted, normalisation)
             shared = int(((enhanced > 0) & (reverse > 0)).sum())
             yield AblationRecord(base, normalisation, recovered(enhanced, f"{base}, {normalisation}"), shared)
 

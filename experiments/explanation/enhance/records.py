@@ -171,26 +171,28 @@ class EnhanceRecords(FooledImages):
     @property
     def ranked(self) -> list[MapRecord]:
         """All maps but the oracles, by the area, best first."""
-        return sorted((each for each in self.maps.values() if not each.oracle), key=lambda m: -m.recovered.area.value)
+        fair = [record for record in self.maps.values() if not record.oracle]
+        return sorted(fair, key=lambda record: -record.recovered.area.value)
 
     @property
     def everything(self) -> list[MapRecord]:
         """The ranked maps, then the oracles."""
-        return [*self.ranked, *(each for each in self.maps.values() if each.oracle)]
+        return [*self.ranked, *(record for record in self.maps.values() if record.oracle)]
 
     @property
     def leads(self) -> dict[str, Statistic]:
         """By how much the area of the enhanced map is above that of every other ranked one."""
-        own = self.maps[names.ENHANCED].recovered.area
-        return {each.name: own.minus(each.recovered.area) for each in self.ranked if each.name != names.ENHANCED}
+        enhanced = self.maps[names.ENHANCED].recovered.area
+        others = [record for record in self.ranked if record.name != names.ENHANCED]
+        return {record.name: enhanced.minus(record.recovered.area) for record in others}
 
     @property
     def reactions(self) -> dict[str, Statistic]:
         """By how much more the enhanced map reacts to the attack than every other but random, on common images."""
-        own = self.maps[names.ENHANCED].reactions
+        enhanced = self.maps[names.ENHANCED].reactions
         others = {m.name: m.reactions for m in self.ranked if m.name not in {names.ENHANCED, names.RANDOM}}
-        apart = {name: mean_of(own - reactions, self.resampling) for name, reactions in others.items()}
-        return {name: each for name, each in apart.items() if each is not None}
+        apart = {name: mean_of(enhanced - reactions, self.resampling) for name, reactions in others.items()}
+        return {name: statistic for name, statistic in apart.items() if statistic is not None}
 
 
 @dataclass(frozen=True)

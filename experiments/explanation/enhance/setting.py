@@ -190,9 +190,9 @@ def fgsm_and_bim(study: Study) -> tuple[tuple[str, FGSM], tuple[str, BIM]]:
 def of_kind(study: Study, kinds: tuple[type[AnyAttack], ...], name: str, default: AnyAttack) -> tuple[str, AnyAttack]:
     """Return the run's first untargeted attack of some classes, with its name; else a default, under a free name."""
     attacks = study.run.attacks()
-    for each, attack in attacks.items():
+    for own_name, attack in attacks.items():
         if isinstance(attack, kinds) and not attack.targeted:
-            return each, attack
+            return own_name, attack
     return f"{name}, default" if name in attacks else name, default
 
 

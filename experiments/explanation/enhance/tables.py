@@ -58,17 +58,17 @@ def _share(share: float | None) -> str | None:
 
 def _ahead(records: EnhanceRecords, statistic: Callable[[MapRecord], Statistic]) -> Callable[[MapRecord], Any]:
     """Return the column of the enhanced map's lead by a statistic."""
-    own = statistic(records.maps[names.ENHANCED])
-    return lambda each: None if each.name == names.ENHANCED else own.minus(statistic(each))
+    enhanced = statistic(records.maps[names.ENHANCED])
+    return lambda record: None if record.name == names.ENHANCED else enhanced.minus(statistic(record))
 
 
 def _recovery(records: EnhanceRecords) -> Table:
     columns = {
         "pixels in the order of": _named,
-        "recovered": lambda each: each.recovered.area,
-        "enhanced - this": _ahead(records, lambda each: each.recovered.area),
-        "clean images keep": lambda each: each.clean.area,
-        "pixels above 0": lambda each: None if each.positive is None else f"{each.positive.value:.1%}",
+        "recovered": lambda record: record.recovered.area,
+        "enhanced - this": _ahead(records, lambda record: record.recovered.area),
+        "clean images keep": lambda record: record.clean.area,
+        "pixels above 0": lambda record: None if record.positive is None else f"{record.positive.value:.1%}",
     }
     note = (
         f"{records.images} images, classified right when clean and wrong under {records.attack}. Recovered: "
@@ -84,22 +84,22 @@ def _recovery(records: EnhanceRecords) -> Table:
 
 
 def _best(records: EnhanceRecords) -> Table:
-    def kept(each: MapRecord) -> Statistic | None:
-        share = each.recovered.best_share
-        return None if share is None else each.clean.accuracy[records.shares.index(share)]
+    def kept(record: MapRecord) -> Statistic | None:
+        share = record.recovered.best_share
+        return None if share is None else record.clean.accuracy[records.shares.index(share)]
 
     columns = {
         "pixels in the order of": _named,
-        "at share": lambda each: _share(each.recovered.best_share),
-        "recovered": lambda each: each.recovered.best,
-        "enhanced - this": _ahead(records, lambda each: each.recovered.best),
+        "at share": lambda record: _share(record.recovered.best_share),
+        "recovered": lambda record: record.recovered.best,
+        "enhanced - this": _ahead(records, lambda record: record.recovered.best),
         "clean images keep": kept,
     }
     note = (
         f"{records.images} images. The share is the one at which a map recovers most, in each resample that of the "
         "resample: the same images choose and judge it, which flatters all alike; none where nothing is recovered."
     )
-    order = sorted(records.everything, key=lambda each: (each.oracle, -each.recovered.best.value))
+    order = sorted(records.everything, key=lambda record: (record.oracle, -record.recovered.best.value))
     return _table("Best over the shares", order, columns, note)
 
 
@@ -117,9 +117,9 @@ def _findings(findings: Mapping[str, Claim]) -> Table:
 def _shares(records: EnhanceRecords) -> Table:
     shares = [f"{share:.0%}" for share in records.shares]
     lines = []
-    for each in records.everything:
-        for version, curve in {"adversarial": each.recovered, "clean": each.clean}.items():
-            lines.append([_named(each), version, *(accuracy.value for accuracy in curve.accuracy)])
+    for record in records.everything:
+        for version, curve in {"adversarial": record.recovered, "clean": record.clean}.items():
+            lines.append([_named(record), version, *(accuracy.value for accuracy in curve.accuracy)])
     return Table("Accuracy by share of pixels perturbed", ["pixels in the order of", "images", *shares], lines)
 
 
@@ -127,25 +127,25 @@ def _refilled(records: EnhanceRecords) -> Table:
     fill, other = names.FILLS[records.fill], names.FILLS[names.OTHER_FILL[records.fill]]
     columns = {
         "pixels in the order of": _named,
-        "recovered, mean over shares": lambda each: each.refilled.area,
-        "enhanced - this": _ahead(records, lambda each: each.refilled.area),
-        "best": lambda each: each.refilled.best,
-        "at share": lambda each: _share(each.refilled.best_share),
+        "recovered, mean over shares": lambda record: record.refilled.area,
+        "enhanced - this": _ahead(records, lambda record: record.refilled.area),
+        "best": lambda record: record.refilled.best,
+        "at share": lambda record: _share(record.refilled.best_share),
     }
     note = f"{records.images} images. As the first table, with {other} in place of {fill}."
-    order = sorted(records.everything, key=lambda each: (each.oracle, -each.refilled.area.value))
+    order = sorted(records.everything, key=lambda record: (record.oracle, -record.refilled.area.value))
     return _table(f"Check: pixels replaced by {other}", order, columns, note)
 
 
 def _ablation(records: EnhanceRecords) -> Table:
-    plain = {each.base: each.recovered.area for each in records.ablations if each.normalisation is None}
+    plain = {record.base: record.recovered.area for record in records.ablations if record.normalisation is None}
     columns: dict[str, Callable[[AblationRecord], Any]] = {
-        "method": lambda each: _spaced(each.base),
-        "normalisation": lambda each: each.normalisation or "not enhanced",
-        "recovered, mean over shares": lambda each: each.recovered.area,
-        "minus not enhanced": lambda each: each.normalisation and each.recovered.area.minus(plain[each.base]),
-        "best": lambda each: each.recovered.best,
-        "at share": lambda each: _share(each.recovered.best_share),
+        "method": lambda record: _spaced(record.base),
+        "normalisation": lambda record: record.normalisation or "not enhanced",
+        "recovered, mean over shares": lambda record: record.recovered.area,
+        "minus not enhanced": lambda record: record.normalisation and record.recovered.area.minus(plain[record.base]),
+        "best": lambda record: record.recovered.best,
+        "at share": lambda record: _share(record.recovered.best_share),
     }
     note = (
         "The map of the class an image is mistaken for, minus that of the runner-up, both normalised. All are reduced "
@@ -157,13 +157,13 @@ def _ablation(records: EnhanceRecords) -> Table:
 def _reaction(records: EnhanceRecords) -> Table:
     apart = records.reactions
     columns: dict[str, Callable[[MapRecord], Any]] = {
-        "map": lambda each: _spaced(each.name),
-        "n": lambda each: each.attacked and each.attacked.n,
-        "attack": lambda each: each.attacked,
-        "class alone": lambda each: each.swapped,
-        "noise": lambda each: each.noisy,
-        "noise - attack": lambda each: each.reaction,
-        "enhanced's minus this one's": lambda each: apart.get(each.name),
+        "map": lambda record: _spaced(record.name),
+        "n": lambda record: record.attacked and record.attacked.n,
+        "attack": lambda record: record.attacked,
+        "class alone": lambda record: record.swapped,
+        "noise": lambda record: record.noisy,
+        "noise - attack": lambda record: record.reaction,
+        "enhanced's minus this one's": lambda record: apart.get(record.name),
     }
     note = (
         "Mean Spearman correlation of the clean image's map (for its predicted class) with that of the attacked image, "
@@ -173,22 +173,22 @@ def _reaction(records: EnhanceRecords) -> Table:
         f"changes the prediction of {records.noise_changes} of {records.images} images. Random draws anew for each "
         f"image, and is compared with nothing; so do the samples of LIME, in part. {built_in(records)}"
     )
-    order = sorted(records.ranked, key=lambda each: -(each.reaction.value if each.reaction else -2))
+    order = sorted(records.ranked, key=lambda record: -(record.reaction.value if record.reaction else -2))
     return _table("How maps react to the attack (Figure 3)", order, columns, note)
 
 
 def _pairs(pairs: ClassPairs) -> Table:
-    def ends(each: MapPairs) -> str:
-        return f"{each.values[names.DIFFERENCE].min():.3f} to {each.values[names.DIFFERENCE].max():.3f}"
+    def ends(record: MapPairs) -> str:
+        return f"{record.values[names.DIFFERENCE].min():.3f} to {record.values[names.DIFFERENCE].max():.3f}"
 
     columns: dict[str, Callable[[MapPairs], Any]] = {
-        "method": lambda each: _spaced(each.method),
-        "pairs of maps": lambda each: each.sample,
-        "pairs": lambda each: len(each.values[names.DIFFERENCE]),
-        "n": lambda each: each.means[names.DIFFERENCE].n,
-        names.RATIO: lambda each: each.means[names.RATIO],
-        names.RATIO_NONZERO: lambda each: each.means[names.RATIO_NONZERO],
-        names.DIFFERENCE: lambda each: each.means[names.DIFFERENCE],
+        "method": lambda record: _spaced(record.method),
+        "pairs of maps": lambda record: record.sample,
+        "pairs": lambda record: len(record.values[names.DIFFERENCE]),
+        "n": lambda record: record.means[names.DIFFERENCE].n,
+        names.RATIO: lambda record: record.means[names.RATIO],
+        names.RATIO_NONZERO: lambda record: record.means[names.RATIO_NONZERO],
+        names.DIFFERENCE: lambda record: record.means[names.DIFFERENCE],
         f"{names.DIFFERENCE}, range": ends,
     }
     note = (
@@ -219,11 +219,11 @@ def _row(part: str, name: str, measure: str, statistic: Statistic | None, **more
 
 def _curve_rows(records: EnhanceRecords) -> Iterator[dict[str, Any]]:
     fill = records.fill
-    for each in records.maps.values():
-        yield from _of_curve("recovered", each.name, each.recovered, fill=fill)
-        yield from _of_curve("recovered", each.name, each.refilled, fill=names.OTHER_FILL[fill])
-        yield from _of_curve("clean", each.name, each.clean, fill=fill)
-        yield _row("recovered", each.name, "pixels above 0", each.positive)
+    for record in records.maps.values():
+        yield from _of_curve("recovered", record.name, record.recovered, fill=fill)
+        yield from _of_curve("recovered", record.name, record.refilled, fill=names.OTHER_FILL[fill])
+        yield from _of_curve("clean", record.name, record.clean, fill=fill)
+        yield _row("recovered", record.name, "pixels above 0", record.positive)
     for ablation in records.ablations:
         normalisation = ablation.normalisation or "not enhanced"
         yield from _of_curve("ablation", ablation.base, ablation.recovered, fill=fill, normalisation=normalisation)
@@ -237,16 +237,16 @@ def _of_curve(part: str, name: str, curve: RecoveryCurve, **more: Any) -> Iterat
 
 
 def _other_rows(records: EnhanceRecords) -> Iterator[dict[str, Any]]:
-    own, fill = records.maps[names.ENHANCED].recovered, records.fill
+    enhanced, fill = records.maps[names.ENHANCED].recovered, records.fill
     for name, lead in records.leads.items():
         yield _row("lead", names.ENHANCED, "mean over shares", lead, fill=fill, against=name)
-        best = own.best.minus(records.maps[name].recovered.best)
+        best = enhanced.best.minus(records.maps[name].recovered.best)
         yield _row("lead", names.ENHANCED, "best", best, fill=fill, against=name)
-    for each in records.ranked:
-        yield _row("reaction", each.name, "Spearman, attack", each.attacked)
-        yield _row("reaction", each.name, "Spearman, class alone", each.swapped)
-        yield _row("reaction", each.name, "Spearman, noise", each.noisy)
-        yield _row("reaction", each.name, "noise - attack", each.reaction)
+    for record in records.ranked:
+        yield _row("reaction", record.name, "Spearman, attack", record.attacked)
+        yield _row("reaction", record.name, "Spearman, class alone", record.swapped)
+        yield _row("reaction", record.name, "Spearman, noise", record.noisy)
+        yield _row("reaction", record.name, "noise - attack", record.reaction)
     for name, apart in records.reactions.items():
         yield _row("reaction", names.ENHANCED, "noise - attack", apart, against=name)
     for pairs in records.pairs.compared.values() if records.pairs else ():

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from attacks import LocalizedBIM
-from experiments.explanation.recover.records import Attempts, CleanImages
+from experiments.explanation.recover.records import Attempts
 from experiments.explanation.subject import Explained
 from saliency.maps import runner_up
 from saliency.regions import largest, segments
@@ -51,7 +51,11 @@ def attempted(subject: Explained, attack: LocalizedBIM, regions: int, target: in
         msg = f"none of {len(image)} attacks succeeds with {attack}: raise steps or step_size, or lower probability"
         raise ValueError(msg)
     return Attempts(
-        clean=CleanImages(subject.images, subject.labels, subject.logits, subject.classes, subject.rows),
+        images=subject.images,
+        labels=subject.labels,
+        clean_logits=subject.logits,
+        rows=subject.rows,
+        classes=subject.classes,
         segments=torch.stack(segmented),
         left_out=left_out,
         image=image,

@@ -15,7 +15,6 @@ from experiments.explanation.recover.records import (
     THREE,
     UNIONS,
     Attempts,
-    CleanImages,
     RecoverRecords,
 )
 from experiments.results.charts import COLOURS, png
@@ -45,9 +44,9 @@ def _attacks(attempts: Attempts, examples: Tensor) -> bytes:
     rows = []
     for row in examples.tolist():
         image = int(attempts.sources[row])
-        change = attempts.adversarial[row] - attempts.clean.images[image]
+        change = attempts.adversarial[row] - attempts.images[image]
         panels = [
-            _original(attempts.clean, image),
+            _original(attempts, image),
             _adversarial(attempts, row),
             difference(change, f"at most {change.abs().max():.2f}"),
             _mask(attempts.regions[row], " of the pixels"),
@@ -69,7 +68,7 @@ def _regions(attempts: Attempts) -> bytes:
         colours = Panel((segments % 20)[None], f"{int(segments.max()) + 1} segments", high=19, colours="tab20")
         rows.append((_label(attempts, image), [colours, *(_mask(attempts.region[row]) for row in tries), *empty]))
         attacked = [_attack(attempts, row) for row in tries]
-        rows.append(("attacks", [_original(attempts.clean, image), *attacked, *empty]))
+        rows.append(("attacks", [_original(attempts, image), *attacked, *empty]))
     columns = ["", *(f"region {number}" for number in range(1, _COLUMNS + 1))]
     note = (
         "Felzenszwalb's segments and the largest of them, with their share of the pixels; below, what the attack on "
@@ -131,9 +130,9 @@ def _curves(records: RecoverRecords) -> bytes:
 def _mean(axis: Axes, records: RecoverRecords, values: Tensor, name: str, style: Mapping[str, object]) -> None:
     means = [records.mean(column) for column in values.T]
     places = range(1, UNIONS + 1)
-    axis.plot(places, [each.value for each in means], label=name, **style)  # type: ignore[arg-type]
+    axis.plot(places, [mean.value for mean in means], label=name, **style)  # type: ignore[arg-type]
     if name in {*_PLAIN, *_BOLD}:
-        low, high = [each.low for each in means], [each.high for each in means]
+        low, high = [mean.low for mean in means], [mean.high for mean in means]
         axis.fill_between(places, low, high, color=str(style["color"]), alpha=0.15, linewidth=0)
 
 
@@ -147,7 +146,7 @@ def _style(name: str, names: list[str]) -> dict[str, object]:
         return {"color": _PLAIN[name], "linestyle": "--", "linewidth": 1.8}
     if name in _BOLD:
         return {"color": COLOURS[_BOLD.index(name)], "linewidth": 2.4}
-    thin = [each for each in names if each not in _BOLD and each not in _PLAIN]
+    thin = [other for other in names if other not in {*_BOLD, *_PLAIN}]
     number = thin.index(name)
     return {
         "color": COLOURS[number % len(COLOURS)],
@@ -158,23 +157,24 @@ def _style(name: str, names: list[str]) -> dict[str, object]:
     }
 
 
-def _original(clean: CleanImages, image: int) -> Panel:
-    logits = clean.logits[image]
-    return Panel(clean.images[image], _predicted(clean, logits), warns=int(logits.argmax()) != int(clean.labels[image]))
+def _original(attempts: Attempts, image: int) -> Panel:
+    logits = attempts.clean_logits[image]
+    wrong = int(logits.argmax()) != int(attempts.labels[image])
+    return Panel(attempts.images[image], _predicted(attempts, logits), warns=wrong)
 
 
 def _adversarial(attempts: Attempts, row: int) -> Panel:
-    return Panel(attempts.adversarial[row], _predicted(attempts.clean, attempts.logits[row]), warns=True)
+    return Panel(attempts.adversarial[row], _predicted(attempts, attempts.logits[row]), warns=True)
 
 
 def _mask(region: Tensor, words: str = "") -> Panel:
     return Panel(region[None].float(), f"{region.float().mean().item():.1%}{words}")
 
 
-def _predicted(clean: CleanImages, logits: Tensor) -> str:
+def _predicted(attempts: Attempts, logits: Tensor) -> str:
     predicted = int(logits.argmax())
-    return f"{clean.classes[predicted]} ({logits.softmax(0)[predicted]:.3f})"
+    return f"{attempts.classes[predicted]} ({logits.softmax(0)[predicted]:.3f})"
 
 
 def _label(attempts: Attempts, image: int) -> str:
-    return f"image {int(attempts.clean.rows[image])}"
+    return f"image {int(attempts.rows[image])}"

@@ -58,7 +58,7 @@ def measure(subject: Explained, attempts: Attempts, examples: Tensor, resamples:
     methods, averaged = {LIME_NAME: _overlap(best_first, sizes, attempts, examples)}, {}
     for name in [*(name for name in subject.methods if name != LIME_NAME), PERTURBATION]:
         if name == PERTURBATION:
-            maps = reduce(images - attempts.clean.images[attempts.sources], "l1")
+            maps = reduce(images - attempts.images[attempts.sources], "l1")
         else:
             maps = reduce(subject.attributions(name, images, targets), "positive")
         methods[name] = _overlap(maps, sizes, attempts, examples)

@@ -26,30 +26,15 @@ THREE: Final = ("gradient", "guided_backprop", LIME_NAME)
 
 
 @dataclass(frozen=True)
-class CleanImages:
-    """The images before the attacks.
-
-    Attributes:
-        images: (n, C, H, W) in [0, 1].
-        labels: (n,), the true classes.
-        logits: (n, K).
-        classes: Names of the K classes.
-        rows: (n,), their numbers in the test split or folder.
-    """
-
-    images: Tensor
-    labels: Tensor
-    logits: Tensor
-    classes: Sequence[str]
-    rows: Tensor
-
-
-@dataclass(frozen=True)
 class Attempts:
     """All attacks that were tried, and the images of those that succeeded.
 
     Attributes:
-        clean: The images.
+        images: (n, C, H, W) in [0, 1], before the attacks.
+        labels: (n,), their true classes.
+        clean_logits: (n, K) of them.
+        rows: (n,), their numbers in the test split or folder.
+        classes: Names of the K classes.
         segments: (n, H, W), the segmentation of each image.
         left_out: (n,) bool, images that are predicted as the target already.
         image: (A,), the number of the image that each attempt is on.
@@ -61,7 +46,11 @@ class Attempts:
         logits: (M, K) of them.
     """
 
-    clean: CleanImages
+    images: Tensor
+    labels: Tensor
+    clean_logits: Tensor
+    rows: Tensor
+    classes: Sequence[str]
     segments: Tensor
     left_out: Tensor
     image: Tensor

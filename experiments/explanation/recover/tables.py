@@ -6,7 +6,6 @@ from typing import Any, Final
 from torch import Tensor, bincount
 
 from experiments.explanation.recover.records import PERTURBATION, RANDOM, UNIONS, RecoverRecords
-from experiments.results.bootstrap import Interval
 from experiments.results.result import Table
 from experiments.results.verdicts import Claim
 
@@ -108,7 +107,7 @@ def _paper(records: RecoverRecords) -> Table:
 
 
 def _findings(findings: Sequence[Claim]) -> Table:
-    lines = [[each.number, each.text, each.verdict, each.statistic] for each in findings]
+    lines = [[claim.number, claim.text, claim.verdict, claim.statistic] for claim in findings]
     note = (
         "R1 and R2 are the paper's, letters ours. A difference is decided when its 95 % interval excludes 0. Where all "
         "differences must be above 0, the claim holds if all are, and does not hold if one is below; B takes one "
@@ -165,17 +164,24 @@ def _row(records: RecoverRecords, name: str, union: int | None) -> dict[str, Any
     method, noise, whole = records.methods[name], records.methods[RANDOM], union is None
     at = slice(None) if union is None else slice(union - 1, union)
     values = {
-        "jaccard": records.mean(method.jaccard[:, at]),
-        "jaccard_minus_random": records.mean((method.jaccard - noise.jaccard)[:, at]),
-        "likeness": records.mean(method.likeness[:, at]),
-        "likeness_minus_random": records.mean((method.likeness - noise.likeness)[:, at]),
-        "jaccard_at_region_size": records.mean(method.level) if whole else None,
-        "jaccard_at_region_size_minus_random": records.difference(name, measure="level") if whole else None,
-        "auroc": records.mean(method.auroc) if whole else None,
+        "jaccard": method.jaccard,
+        "jaccard_minus_random": method.jaccard - noise.jaccard,
+        "likeness": method.likeness,
+        "likeness_minus_random": method.likeness - noise.likeness,
+        "jaccard_at_region_size": method.level,
+        "jaccard_at_region_size_minus_random": method.level - noise.level,
+        "auroc": method.auroc,
+        **{f"rank_among_three_{measure}": ranks.get(name) for measure, ranks in records.ranks_of_three.items()},
+        **{f"rank_among_all_{measure}": ranks.get(name) for measure, ranks in records.ranks_of_all.items()},
     }
-    for group, by_measure in (("three", records.ranks_of_three), ("all", records.ranks_of_all)):
-        for measure, ranks in by_measure.items():
-            values[f"rank_among_{group}_{measure}"] = records.mean(ranks[name][:, at]) if name in ranks else None
+    ends: dict[str, float | None] = {}
+    for label, tensor in values.items():
+        if tensor is None or (tensor.ndim == 1 and not whole):
+            mean = None
+        else:
+            mean = records.mean(tensor[:, at] if tensor.ndim > 1 else tensor)
+        for key, end in ((label, "value"), (f"{label}_low", "low"), (f"{label}_high", "high")):
+            ends[key] = None if mean is None else getattr(mean, end)
     return {
         "method": name,
         "union": union,
@@ -183,10 +189,5 @@ def _row(records: RecoverRecords, name: str, union: int | None) -> dict[str, Any
         "adversarial_images": records.explanations,
         "photographs": records.photographs,
         "size_share": records.size_share(at),
-        **{key: end for label, value in values.items() for key, end in _ends(label, value).items()},
+        **ends,
     }
-
-
-def _ends(label: str, value: Interval | None) -> dict[str, float | None]:
-    ends = (None, None, None) if value is None else (value.value, value.low, value.high)
-    return dict(zip((label, f"{label}_low", f"{label}_high"), ends, strict=True))

@@ -345,7 +345,11 @@ def test_weights_that_cannot_be_had_are_told_in_a_sentence(finished, tmp_path, c
 def test_attempts_know_what_succeeded():
     none = torch.empty(0)
     tried = Attempts(
-        clean=None,
+        images=none,
+        labels=none,
+        clean_logits=none,
+        rows=none,
+        classes=[],
         segments=none,
         left_out=none,
         image=torch.tensor([0, 0, 2]),
