@@ -23,7 +23,7 @@ _REACH = 2.5
 class Kept:
     """The best point of each image: misclassified with the lowest score; before that, nearest to being misclassified.
 
-    It serves every false-positive rate, so that success at 5 %, at 50 % and the ROC are about the same image. A score or
+    It serves every false-positive rate, so that success at 5 %, at 50 % and the ROC are about one image. A score or
     lead of NaN is worse than any other.
 
     Args:

@@ -186,7 +186,7 @@ def explained(
         FileNotFoundError: If a stage is missing, or there are no photographs; says what to do.
         ValueError: If images or size is below 1, or the classifier does not take the images.
     """
-    at_least(1, images=images, **({} if size is None else {"size": size}))
+    at_least(1, images=images, size=1 if size is None else size)
     if photographs is None:
         rows, pixels, labels = _test_images(study, images, size)
     else:

@@ -224,9 +224,9 @@ def test_reactions_are_scipys_spearman(found, setting):
         (setting.noise, setting.noise),
     ]
     maps = [method(model, version.images, classes.predictions).flatten(1) for version, classes in versions]
-    for other, measure in zip(maps[1:], ("attack", "class alone", "noise"), strict=True):
+    for other, name in zip(maps[1:], ("attack", "class alone", "noise"), strict=True):
         expected = [spearmanr(one, two).statistic for one, two in zip(maps[0], other, strict=True)]
-        (row,) = rows_of(found, part="reaction", map="gradient", measure=f"Spearman, {measure}")
+        (row,) = rows_of(found, part="reaction", map="gradient", measure=f"Spearman, {name}")
         assert row["value"] == pytest.approx(sum(expected) / len(expected), abs=1e-4)
     assert RANDOM not in {row["against"] for row in rows_of(found, part="reaction")}
 
