@@ -14,17 +14,18 @@ from experiments.results.result import Flag, Result
 from experiments.study.study import Study, provenance
 
 
-def pipelines(study: Study) -> Result:
+def pipelines(study: Study, *, others: list[str] | None = None) -> Result:
     """Return what a run and those that repeat it say together; reads their reports, computes nothing anew.
 
     Args:
-        study: Of the first run; its option `others` names the folders of the others.
+        study: Of the first run.
+        others: Folders of evaluated runs of the same experiment with other seeds; null: RUN_1, RUN_2, ...
 
     Raises:
         FileNotFoundError: If there is no other run, or one was not evaluated; says which command helps.
         ValueError: If they do not repeat each other.
     """
-    repeated = repetitions(study.run, study.options["others"])
+    repeated = repetitions(study.run, others)
     found = [each.found for each in repeated]
     claims = judge_together(found)
     names = [each.name for each in repeated]

@@ -7,7 +7,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from experiments.results.bootstrap import Interval, Resampling, interval
-from experiments.results.grids import boxes
+from experiments.results.charts import sample_boxes
 from experiments.results.result import Flag, Result, Table
 from experiments.results.two_samples import NEGLIGIBLE, Draw, compare, draw, mean, same_class
 from experiments.study.maps import Maps, capital, distance, maps_of, over
@@ -265,7 +265,7 @@ def _spread(value: float | None, low: float | None, high: float | None) -> str |
 
 def _figures(study: Study, measured: Sequence[Measured], dealt: Draw) -> dict[str, bytes]:
     return {
-        "" if subset == "all" else subset: boxes(
+        "" if subset == "all" else subset: sample_boxes(
             f"Distance of maps from the natural image's, {subset} pairs",
             {f"{each.maps.title}, L2": _groups(study, each, subset, dealt) for each in measured},
             f"Boxes: quartiles; whiskers: 5 % to 95 %; dashed: the median of {DIFFERENT}.",

@@ -14,13 +14,10 @@ from experiments.detection.transfer.protocol import transfer
 from experiments.explanation.enhance.protocol import enhance
 from experiments.explanation.recover.protocol import recover
 from experiments.explanation.similarity.protocol import similarity
-from experiments.explanation.similarity.versions import EPSILONS as FGSM_EPSILONS
-from experiments.explanation.similarity.versions import TARGETED as TARGETED_EPSILON
 from experiments.results.result import Result
 from experiments.white_box.protocol import white_box
 from saliency import SaliencyMethod
 from saliency.checkpoints import Portable
-from saliency.maps.reduction import Reduction
 
 
 @dataclass(frozen=True)
@@ -104,32 +101,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
     ),
     "white-box": Protocol(white_box, "attacks that know the detectors, before and after retraining", apart=LONG),
     "enhance": Protocol(enhance, "enhanced guided backpropagation (Gu & Tresp)", apart=LONG),
-    "similarity": Protocol(
-        similarity,
-        "how alike maps stay under attack (Liu et al.)",
-        {
-            **EXPLAINED,
-            "epsilons": Option(list[float], list(FGSM_EPSILONS), "Of untargeted FGSM and of the noise, in (0, 1]."),
-            "targeted_epsilon": Option(float, TARGETED_EPSILON, "Of targeted FGSM."),
-            "targets": Option(
-                list[int] | None, None, "Classes that it aims at; null: all, or ten of more than twenty."
-            ),
-            "reduction": Option(Reduction, "mean", "How maps of several channels become one before they are compared."),
-        },
-        apart=LONG,
-    ),
+    "similarity": Protocol(similarity, "how alike maps stay under attack (Liu et al.)", apart=LONG),
     "recover": Protocol(recover, "do maps find a localized attack (Goepfert et al.)", apart=LONG),
-    "pipelines": Protocol(
-        pipelines,
-        "what several whole pipelines say together",
-        {
-            "others": Option(
-                list[str] | None,
-                None,
-                "Folders of evaluated runs of the same experiment with other seeds; null: RUN_1, RUN_2, ...",
-            )
-        },
-        apart="it is about several runs",
-    ),
+    "pipelines": Protocol(pipelines, "what several whole pipelines say together", apart="needs several runs"),
 }
 """In the order in which `all` runs them and the report shows them."""

@@ -1,4 +1,4 @@
-"""Bootstrap intervals that resample images and seeds (PROTOCOL B12); statistics of values that some images lack."""
+"""Bootstrap intervals that resample images and seeds (PROTOCOL B12)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,16 @@ import torch
 from torch import Tensor
 
 from attacks.checks import at_least
-from detectors import metrics
 
 LEVEL: Final = 0.95
+
+_ROWS: Final = 64
+"""Resamples at a time: so many rows of all images stay in the cache."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A statistic with its bootstrap interval.
-
-    Attributes:
-        value: Of the data themselves.
-        low: Lower end of the 95 % percentile interval.
-        high: Upper end.
-    """
+    """A statistic with the ends of its 95 % percentile interval."""
 
     value: float
     low: float
@@ -37,7 +33,9 @@ class Interval:
 
 
 class Resampling:
-    """How often each image, with all its twins, is drawn in each resample: the same for all detectors, so paired.
+    """How often each image is drawn in each resample; one instance serves all detectors, which makes them paired.
+
+    An image is drawn together with its adversarial images.
 
     Args:
         images: Number of images.
@@ -52,30 +50,21 @@ class Resampling:
 
     def __init__(self, images: int, resamples: int = 1000, seed: int = 0, groups: Tensor | None = None) -> None:
         at_least(1, resamples=resamples)
-        self._generator = torch.Generator().manual_seed(seed)
-        drawn = torch.randint(images, (resamples, images), generator=self._generator)
+        generator = torch.Generator().manual_seed(seed)
+        drawn = torch.randint(images, (resamples, images), generator=generator)
         weights = torch.zeros(resamples, images)
         weights.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=weights.dtype))
         self.weights = weights if groups is None else weights[:, groups]
         self.resamples = resamples
 
     def auroc(self, clean: Tensor, adversarial: Tensor) -> Tensor:
-        """Return the AUROC of each resample, (R,); rows of the two belong to the same image, ties count half.
+        """Return the AUROC of each resample, (R,), ties counted half; equal rows belong to the same image.
 
         Args:
             clean: (n,) scores.
-            adversarial: (n,) scores of the twins.
+            adversarial: (n,) scores of the adversarial images.
         """
-        ordered, order = clean.double().sort()
-        twins = adversarial.double()
-        first = torch.searchsorted(ordered, twins, right=False)
-        last = torch.searchsorted(ordered, twins, right=True)
-        found = []
-        for weights in self.weights.double().split(_ROWS):  # type: ignore[no-untyped-call]
-            below = torch.nn.functional.pad(weights[:, order].cumsum(1), (1, 0))
-            wins = (weights * (below[:, first] + below[:, last]) / 2).sum(1)
-            found.append(wins / weights.sum(1) ** 2)
-        return torch.cat(found)
+        return superiority(adversarial, clean, self.weights, self.weights)
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of values (n,), one per image, in each resample, (R,)."""
@@ -104,8 +93,24 @@ class Resampling:
         return torch.stack(list(replicates)).gather(0, drawn).mean(0)
 
 
-_ROWS: Final = 64
-"""Resamples at a time: so many rows of all images stay in the cache."""
+def superiority(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
+    """Return P(X > Y), ties counted half, in each resample, (R,).
+
+    Args:
+        x: (n,).
+        y: (m,).
+        of_x: (R, n), how often each value is drawn.
+        of_y: (R, m).
+    """
+    ordered, order = y.double().sort()
+    below, up_to = (torch.searchsorted(ordered, x.double(), right=right) for right in (False, True))
+    parts = []
+    for start in range(0, len(of_x), _ROWS):
+        xs, ys = (weights[start : start + _ROWS].double() for weights in (of_x, of_y))
+        counted = torch.nn.functional.pad(ys[:, order].cumsum(1), (1, 0))
+        wins = (xs * (counted[:, below] + counted[:, up_to]) / 2).sum(1)
+        parts.append(wins / (xs.sum(1) * ys.sum(1)))
+    return torch.cat(parts)
 
 
 def interval(value: float, replicates: Tensor) -> Interval:
@@ -158,73 +163,3 @@ def mean_of(values: Tensor, resampling: Resampling) -> Statistic | None:
         return None
     sums, counts = resampling.mean(values.nan_to_num(0.0)), resampling.mean(known.double())
     return Statistic(values[known].double().mean().item(), sums / counts, int(known.sum()))
-
-
-class Estimates:
-    """Statistics of values (n,), one for each image, NaN where there is none; the same draws for all, so paired.
-
-    Args:
-        images: n.
-        resamples: Of the bootstrap.
-    """
-
-    def __init__(self, images: int, resamples: int) -> None:
-        self._drawn = Resampling(images, resamples)
-        self._resamples = resamples
-
-    def mean(self, values: Tensor) -> Interval | None:
-        """Return the mean of what there is; None if there is nothing."""
-        known = ~values.isnan()
-        if not known.any():
-            return None
-        return interval(values[known].double().mean().item(), self._means(values))
-
-    def difference(self, first: Tensor, second: Tensor) -> Interval | None:
-        """Return the mean of first minus second, where there are both."""
-        return self.mean(first - second)
-
-    def deviation(self, values: Sequence[Tensor]) -> Interval | None:
-        """Return the standard deviation between the means of several groups (n,) of the same images."""
-        if not values or any(each.isnan().all() for each in values):
-            return None
-        found = torch.stack([each.nanmean() for each in values]).std(correction=0)
-        return interval(found.item(), torch.stack([self._means(each) for each in values]).std(0, correction=0))
-
-    def auroc(self, reference: Tensor, attacked: Tensor) -> Interval | None:
-        """Return the chance that an attacked image has the lower similarity, ties counted half.
-
-        Args:
-            reference: (n,) similarities under a change that is no attack.
-            attacked: (n,), of the same images.
-        """
-        known = ~(reference.isnan() | attacked.isnan())
-        scores = -reference[known], -attacked[known]
-        value = metrics.auroc(*scores)
-        if value is None:
-            return None
-        return interval(value, Resampling(int(known.sum()), self._resamples).auroc(*scores))
-
-    def auroc_difference(self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Interval | None:
-        """Return the first AUROC minus the second, on the images where both are defined.
-
-        Args:
-            first: See `auroc`.
-            second: See `auroc`.
-        """
-        known = ~torch.stack([*first, *second]).isnan().any(0)
-        scores = [tuple(-each[known] for each in pair) for pair in (first, second)]
-        one, two = (metrics.auroc(*pair) for pair in scores)
-        if one is None or two is None:
-            return None
-        drawn = Resampling(int(known.sum()), self._resamples)
-        one_drawn, two_drawn = (drawn.auroc(*pair) for pair in scores)
-        return interval(one - two, one_drawn - two_drawn)
-
-    def _means(self, values: Tensor) -> Tensor:
-        """Return the mean in each resample, (R,); NaN where nothing known was drawn."""
-        return self._drawn.mean(values.nan_to_num()) / self._drawn.mean(~values.isnan())
-
-
-def average(values: Sequence[Tensor]) -> Tensor:
-    """Return each image's mean (n,) over several values of it, over those that are defined."""
-    return torch.stack(list(values)).nanmean(0)

@@ -1,39 +1,32 @@
-"""Grids of images and distributions, as PNG, and which images to show."""
+"""Grids of images, as PNG, and which images to show."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from experiments.results.charts import png
-
-_COLOURS: Final = ("#7a7a7a", "#b8b8b8", "#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00")
-"""Of samples, in their order; told apart by readers who do not see all colours."""
-
-WARNING: Final = "#b00000"
-"""Colour of what is wrong or flagged."""
+from experiments.results.charts import WARNING, png
 
 _TITLE, _LEFT, _GAP, _CAPTION, _LINE = 0.35, 0.42, 0.05, 0.24, 0.15
-"""Of a grid, in inches: height of the title, room left of the panels, between them, under them, and of a line."""
+"""In inches: height of the title, room left of the panels, between them, under them, and of a line of text."""
 
 _LETTERS: Final = 14
-"""To an inch."""
+"""Letters to an inch."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture of a grid.
+    """An image of a grid.
 
     Attributes:
         image: (3, H, W) or (1, H, W), within low and high; None: the caption alone.
-        caption: Under it; in place of it where there is no image.
+        caption: Under the image, or in place of it.
         low: Value shown in the first colour of a one-channel image.
         high: Value shown in the last.
         colours: Colour map of a one-channel image.
@@ -87,7 +80,7 @@ def difference(change: Tensor, caption: str, most: float | None = None) -> Panel
 def grid(
     title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Panel]]], note: str = "", size: float = 1.3
 ) -> bytes:
-    """Return a PNG of panels; all in one pair of axes, for hundreds of axes take a minute.
+    """Return a grid of images. One axes for all panels: hundreds would be slow.
 
     Args:
         title: Over all.
@@ -138,67 +131,3 @@ def _draw(axis: Axes, panel: Panel, left: float, above: float, size: float) -> N
     axis.add_patch(Rectangle((extent[0], low - high), wide, high, fill=False, linewidth=0.6, edgecolor="black"))
     colour = WARNING if panel.warns else "black"
     axis.text(centre, low + _GAP, panel.caption, fontsize=7, color=colour, ha="center", va="top")
-
-
-def boxes(title: str, axes_of: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], note: str) -> bytes:
-    """Return a PNG of box plots: quartiles, whiskers from the 5th to the 95th percentile.
-
-    Args:
-        title: Over all.
-        axes_of: {label of the values: {group: {sample: values}}}; a sample without values is left out, its place stays.
-            A dashed line marks the median of the first sample of the first group.
-        note: Under all.
-    """
-    names = list(dict.fromkeys(name for groups in axes_of.values() for samples in groups.values() for name in samples))
-    colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
-    wide = max(sum(len(samples) + 1 for samples in groups.values()) for groups in axes_of.values())
-    figure = Figure(figsize=(2.5 + 0.3 * wide, 0.9 + 2.7 * len(axes_of)), layout="constrained")
-    drawn = figure.subplots(len(axes_of), 1, squeeze=False)[:, 0]
-    for axis, (label, groups) in zip(drawn, axes_of.items(), strict=True):
-        _draw_boxes(axis, groups, colours)
-        axis.set_ylabel(label)
-    figure.suptitle(title)
-    patches = [Patch(facecolor=colour, label=name) for name, colour in colours.items()]
-    figure.legend(
-        handles=patches,
-        loc="outside lower center",
-        ncols=3,
-        fontsize="small",
-        title=note,
-        title_fontsize="small",
-        frameon=False,
-    )
-    return png(figure)
-
-
-def _draw_boxes(axis: Axes, groups: Mapping[str, Mapping[str, Sequence[float]]], colours: Mapping[str, str]) -> None:
-    left, ticks = 0.0, []
-    for number, samples in enumerate(groups.values()):
-        ticks.append(left + (len(samples) - 1) / 2)
-        for place, (name, values) in enumerate(samples.items()):
-            if values:
-                _box(axis, left + place, values, colours[name])
-                if number == place == 0:
-                    axis.axhline(float(np.median(values)), color=colours[name], linestyle="--", linewidth=1, zorder=0)
-        if not any(samples.values()):
-            axis.text(ticks[-1], 0.5, "no pair", ha="center", rotation=90, transform=axis.get_xaxis_transform())
-        left += len(samples) + 1
-    axis.set_xticks(ticks, list(groups))
-    axis.set_xlim(-1, left - 1)
-    axis.set_ylim(bottom=0)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def _box(axis: Axes, place: float, values: Sequence[float], colour: str) -> None:
-    axis.boxplot(
-        [list(values)],
-        positions=[place],
-        widths=0.8,
-        whis=(5, 95),
-        showfliers=False,
-        patch_artist=True,
-        boxprops={"facecolor": colour, "linewidth": 0.7},
-        medianprops={"color": "black", "linewidth": 1.4},
-        whiskerprops={"linewidth": 0.7},
-        capprops={"linewidth": 0.7},
-    )

@@ -7,21 +7,17 @@ import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from experiments.results.bootstrap import Resampling, interval
+from attacks.checks import at_least
+from experiments.results.bootstrap import Resampling, interval, superiority
+from experiments.results.verdicts import FEWEST
 
 NEGLIGIBLE: Final = (0.44, 0.56)
 """A P(X > Y) within these is no difference worth the name (Vargha & Delaney, 2000)."""
-
-FEWEST: Final = 20
-"""Values of each sample below which nothing is decided."""
 
 CHANCE: Final = 0.5
 """P(X > Y) of two samples of one distribution."""
 
 QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
-
-_ROWS: Final = 64
-"""Resamples at a time."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Draw:
     """Test images dealt out so that no image is in both samples, nor in two pairs.
 
     Attributes:
-        twins: (n,) rows whose image is compared with another version of itself.
+        twins: (n,) rows whose image is compared with a changed version of itself.
         first: (m,) rows of one half of the pairs of different images.
         second: (m,) rows of the other half.
     """
@@ -40,19 +36,18 @@ class Draw:
 
 
 def draw(images: int, limit: int | None = None, seed: int = 0) -> Draw:
-    """Deal out test images: half of them for comparisons with their own twins, half for pairs of different images.
+    """Deal out test images: one half to be compared with changed versions of themselves, one for different images.
 
     Args:
         images: How many there are.
-        limit: At most so many twins and so many pairs; None: all.
+        limit: At most so many of each comparison; None: all.
         seed: Of the order.
 
     Raises:
         ValueError: If the limit is below 1.
     """
-    if limit is not None and limit < 1:
-        msg = f"pairs must be at least 1, or null for all test images; got {limit}"
-        raise ValueError(msg)
+    if limit is not None:
+        at_least(1, pairs=limit)
     order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
     quarter = images // 4
     first, second, twins = order[:quarter], order[quarter : 2 * quarter], order[2 * quarter :]
@@ -60,16 +55,12 @@ def draw(images: int, limit: int | None = None, seed: int = 0) -> Draw:
 
 
 def same_class(classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (m,) positions each of disjoint pairs of one class, neighbours in order.
-
-    Args:
-        classes: (n,).
-    """
-    pairs = []
+    """Return (m,) positions each of disjoint pairs of one class, neighbours in order, for classes (n,)."""
+    pairs = [torch.empty(0, 2, dtype=torch.long)]
     for name in torch.unique(classes):
         positions = (classes == name).nonzero().flatten()
         pairs.append(positions[: len(positions) // 2 * 2].view(-1, 2))
-    joined = torch.cat(pairs) if pairs else torch.empty(0, 2, dtype=torch.long)
+    joined = torch.cat(pairs)
     return joined[:, 0], joined[:, 1]
 
 
@@ -104,7 +95,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str | None:
-        """X is larger, smaller, as large as Y (the interval lies within `NEGLIGIBLE`), or it is not decided.
+        """Whether X is larger, smaller, or as large as Y (the interval lies within `NEGLIGIBLE`); else not decided.
 
         Nothing is decided by fewer than `FEWEST` values of each, nor where all values are equal, as those of maps that
         are empty or that no image changes.
@@ -121,41 +112,15 @@ class Comparison:
 
 
 def compare(x: Tensor, y: Tensor, resamples: int = 1000) -> Comparison:
-    """Compare two independent samples, in float64.
-
-    Args:
-        x: (n,).
-        y: (m,).
-        resamples: Of the bootstrap, which draws from both.
-    """
+    """Compare two independent samples, (n,) and (m,), in float64; the bootstrap draws from both."""
     n, m = len(x), len(y)
     if min(n, m) == 0:
         return Comparison(n, m)
     x, y = x.double(), y.double()
-    tested = mannwhitneyu(x.numpy(), y.numpy(), alternative="two-sided")
-    found = interval(float(tested.statistic) / (n * m), superiority(x, y, resamples))
-    return Comparison(n, m, float(tested.statistic), float(tested.pvalue), found.value, found.low, found.high)
-
-
-def superiority(x: Tensor, y: Tensor, resamples: int, seed: int = 0) -> Tensor:
-    """Return P(X > Y), ties counted half, of resamples of both samples, (R,).
-
-    Args:
-        x: (n,), not empty.
-        y: (m,), not empty.
-        resamples: R.
-        seed: Of the draws from x; those from y take the next.
-    """
-    ordered, order = y.double().sort()
-    below, up_to = (torch.searchsorted(ordered, x.double(), right=right) for right in (False, True))
-    of_x, of_y = Resampling(len(x), resamples, seed).weights, Resampling(len(y), resamples, seed + 1).weights
-    found = []
-    for start in range(0, resamples, _ROWS):
-        rows = slice(start, start + _ROWS)
-        counted = torch.nn.functional.pad(of_y[rows].double()[:, order].cumsum(1), (1, 0))
-        wins = of_x[rows].double() * (counted[:, below] + counted[:, up_to]) / 2
-        found.append(wins.sum(1) / (len(x) * len(y)))
-    return torch.cat(found)
+    test = mannwhitneyu(x.numpy(), y.numpy(), alternative="two-sided")
+    of_x, of_y = (Resampling(count, resamples, seed).weights for seed, count in enumerate((n, m)))
+    ends = interval(float(test.statistic) / (n * m), superiority(x, y, of_x, of_y))
+    return Comparison(n, m, float(test.statistic), float(test.pvalue), ends.value, ends.low, ends.high)
 
 
 def spread_of(values: Tensor) -> dict[str, float | None]:
@@ -163,8 +128,8 @@ def spread_of(values: Tensor) -> dict[str, float | None]:
     if len(values) == 0:
         return dict.fromkeys(("mean", *QUANTILES))
     values = values.double().cpu()
-    found = values.quantile(values.new_tensor(list(QUANTILES.values()))).tolist()
-    return {"mean": values.mean().item(), **dict(zip(QUANTILES, found, strict=True))}
+    quantiles = values.quantile(values.new_tensor(list(QUANTILES.values()))).tolist()
+    return {"mean": values.mean().item(), **dict(zip(QUANTILES, quantiles, strict=True))}
 
 
 def mean(values: Tensor) -> float | None:

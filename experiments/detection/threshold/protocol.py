@@ -20,7 +20,7 @@ from experiments.detection.threshold.crossings import (
     mean_of,
 )
 from experiments.detection.threshold.flags import flags
-from experiments.results.charts import Curve, Panel, curves
+from experiments.results.charts import Curve, CurveChart, curves
 from experiments.results.result import Result, Table
 from experiments.study.budgets import is_linf
 from experiments.study.contenders import Contender
@@ -226,7 +226,7 @@ def _picture(rows: Sequence[Mapping[str, Any]], swept: Mapping[str, Attack], met
     lines = lines_of(rows)
     panels = {
         f"AUROC, {subset} pairs": [
-            Panel(
+            CurveChart(
                 title=f"trained and tested on {name}",
                 curves={
                     key[1]: _curve(at, dashed=key[2] is None) for key, at in lines.items() if _of(key, name, subset)

@@ -1,22 +1,18 @@
 """The paper's findings, each judged by a rule from paired bootstrap intervals; nothing here is written by hand."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from experiments.explanation.similarity.measured import METRICS
+import torch
+
 from experiments.explanation.similarity.paper import GRAD_CAM
-from experiments.explanation.similarity.records import Similarities
-from experiments.results.bootstrap import Interval
+from experiments.explanation.similarity.records import METRICS, SimilarityRecords
+from experiments.results.bootstrap import Interval, Statistic, mean_of
 from experiments.results.two_samples import CHANCE
-from experiments.results.verdicts import Verdict
-from saliency import Random
+from experiments.results.verdicts import Claim, Verdict, all_above, if_enough
 
 LITTLE: Final = 0.05
 """Standard deviation between the targets' means up to which there is little variance."""
-
-FEWEST: Final = 20
-"""Images below which nothing is decided."""
 
 RULES: Final = (
     "Rules, fixed beforehand, on 95 % intervals of a bootstrap over images that is paired between methods: a claim "
@@ -26,127 +22,134 @@ RULES: Final = (
     "decided. What the paper says of Grad-CAM is first judged among its three methods."
 )
 
-
-@dataclass(frozen=True)
-class Claim:
-    """A finding of the paper with its verdict.
-
-    Attributes:
-        text: What is claimed.
-        verdict: Computed.
-        statistic: The numbers that decided, or what is missing.
-    """
-
-    text: str
-    verdict: Verdict
-    statistic: str
-
-
 Named = Mapping[str, Interval | None]
+Judged = tuple[Verdict, str]
 
 
-def judge(found: Similarities) -> list[Claim]:
-    """Return the paper's findings with their verdicts; none is decided by fewer than `FEWEST` images."""
-    claims = [Claim(text, *rule(found)) for text, rule in _CLAIMS]
-    images = len(found.measured.explained.images)
-    if images >= FEWEST:
-        return claims
-    few = f"{images} images are too few to decide, it takes {FEWEST}; "
-    return [Claim(claim.text, "not decided", few + claim.statistic) for claim in claims]
+def judge(records: SimilarityRecords) -> list[Claim]:
+    """Return the paper's findings with their verdicts."""
+    claims = [Claim(str(place), text, *rule(records)) for place, (text, rule) in enumerate(_CLAIMS, 1)]
+    return [if_enough(claim, records.count) for claim in claims]
 
 
-def sides(intervals: Iterable[Interval | None], limit: float = 0.0) -> Verdict:
-    """Return whether all intervals lie above a limit (holds), any below it (does not hold), or neither."""
-    known = list(intervals)
-    if any(each is not None and each.high < limit for each in known):
-        return "does not hold"
-    return "holds" if known and all(each is not None and each.low > limit for each in known) else "not decided"
+def finding(records: SimilarityRecords, claims: Sequence[Claim]) -> str:
+    """Return the answer in words: the least similar method, the oracle, and the paper's findings."""
+    epsilon, least = records.settings.reference, []
+    attack = records.settings.untargeted[records.settings.epsilons.index(epsilon)]
+    for metric, title in METRICS.items():
+        names = [name for name in records.methods if name not in records.random]
+        means = {name: mean for name in names if (mean := records.mean(name, metric, attack)) is not None}
+        if means:
+            name = min(means, key=lambda name: means[name].value)
+            least.append(f"{title} {name} {means[name]}")
+    alike = f"Least alike under FGSM of epsilon {epsilon:g}: {', '.join(least)}" if least else "No map can be compared"
+    judged = ", ".join(f'"{claim.text}" {claim.verdict}' for claim in claims)
+    return f"{alike}. {_of_the_oracle(records, epsilon)}The paper's findings: {judged}."
 
 
-def _least(found: Similarities) -> tuple[Verdict, str]:
-    return _against(found, _papers(found))
+def _of_the_oracle(records: SimilarityRecords, epsilon: float) -> str:
+    areas = {
+        f"{name}'s {title}": area
+        for name in records.methods
+        for metric, title in METRICS.items()
+        if (area := records.aurocs[name, metric, epsilon]) is not None
+    }
+    if not areas:
+        return ""
+    best = max(areas, key=lambda name: areas[name].value)
+    above = sum(area.low > CHANCE for area in areas.values())
+    return (
+        f"An oracle that is told the clean map tells the attack from sign noise of this size better than chance by "
+        f"{above} of {len(areas)} similarities, best by {best} (AUROC {areas[best]}). "
+    )
 
 
-def _least_of_all(found: Similarities) -> tuple[Verdict, str]:
-    methods = found.measured.explained.methods
-    return _against(found, [name for name in found.methods if not isinstance(methods[name], Random)])
+def _least(records: SimilarityRecords) -> Judged:
+    return _against(records, list(records.paper.values()))
 
 
-def _against(found: Similarities, methods: Sequence[str]) -> tuple[Verdict, str]:
+def _least_of_all(records: SimilarityRecords) -> Judged:
+    return _against(records, [name for name in records.methods if name not in records.random])
+
+
+def _against(records: SimilarityRecords, methods: Sequence[str]) -> Judged:
     """Judge whether Grad-CAM's maps are less alike than those of other methods, untargeted and targeted."""
-    cam = found.paper.get(GRAD_CAM)
+    cam = records.paper.get(GRAD_CAM)
     others = [name for name in methods if name != cam]
     if cam is None or not others:
         return _missing("Grad-CAM and a method beside it")
     differences: dict[str, Interval | None] = {}
-    for attack, versions in (("untargeted", found.untargeted), ("targeted", found.targets)):
+    for attack, changes in (("untargeted", records.settings.untargeted), ("targeted", records.settings.targeted)):
         for other in others:
-            if attack == "targeted" and not (found.measured.targeted(other) and found.measured.targeted(cam)):
-                continue
-            for metric, title in METRICS.items():
-                ours, theirs = (found.over(name, metric, versions) for name in (cam, other))
-                differences[f"{other}, {title}, {attack}"] = found.estimates.difference(theirs, ours)
-    verdict = sides(differences.values())
-    return verdict, f"another method minus {cam}, {_told(differences, verdict)}"
+            if all((name, changes[0]) in records.alike for name in (other, cam)):
+                for metric, title in METRICS.items():
+                    ours, theirs = (records.over(name, metric, changes) for name in (cam, other))
+                    differences[f"{other}, {title}, {attack}"] = records.interval(theirs - ours)
+    verdict = all_above(list(differences.values()))
+    return verdict, f"another method minus {cam}, {_hardest(differences, verdict)}"
 
 
-def _falls(found: Similarities) -> tuple[Verdict, str]:
-    first, last = found.untargeted[0], found.untargeted[-1]
-    if first == last or not found.paper:
+def _falls(records: SimilarityRecords) -> Judged:
+    first, last = records.settings.untargeted[0], records.settings.untargeted[-1]
+    if first == last or not records.paper:
         return _missing("two epsilons and one of the paper's methods")
     falls = {
-        f"{name}, {title}": found.estimates.difference(found.of(name, metric, first), found.of(name, metric, last))
-        for name in _papers(found)
-        for metric, title in METRICS.items()
+        name: records.interval(records.of(method, metric, first) - records.of(method, metric, last))
+        for name, method, metric in _measures(list(records.paper.values()))
     }
-    verdict = sides(falls.values())
-    return verdict, f"epsilon {first.epsilon:g} minus epsilon {last.epsilon:g}, {_told(falls, verdict)}"
+    verdict = all_above(list(falls.values()))
+    return verdict, f"epsilon {first.epsilon:g} minus epsilon {last.epsilon:g}, {_hardest(falls, verdict)}"
 
 
-def _little(found: Similarities) -> tuple[Verdict, str]:
-    known = [name for name in _papers(found) if found.measured.targeted(name)]
-    if not known or len(found.targets) < 2:  # noqa: PLR2004 - one has no variance
+def _little(records: SimilarityRecords) -> Judged:
+    methods = [name for name in records.paper.values() if name in records.targeted_methods]
+    if not methods or len(records.settings.targets) < 2:  # noqa: PLR2004 - one has no variance
         return _missing("two targets and one of the paper's methods")
-    spreads = {
-        f"{name}, {title}": found.estimates.deviation([found.of(name, metric, each) for each in found.targets])
-        for name in known
-        for metric, title in METRICS.items()
-    }
-    below = [None if each is None else Interval(-each.value, -each.high, -each.low) for each in spreads.values()]
-    verdict = sides(below, -LITTLE)
-    return verdict, f"standard deviation between targets, {_told(spreads, verdict, largest=True)}"
+    spreads = {name: _spread(records, method, metric) for name, method, metric in _measures(methods)}
+    verdict = all_above([None if spread is None else -spread for spread in spreads.values()], -LITTLE)
+    return verdict, f"standard deviation between targets, {_hardest(spreads, verdict, largest=True)}"
 
 
-def _detects(found: Similarities) -> tuple[Verdict, str]:
-    cam, epsilon = found.paper.get(GRAD_CAM), found.measured.plan.reference
+def _spread(records: SimilarityRecords, method: str, metric: str) -> Interval | None:
+    """Return the standard deviation between the targets' means; None if one has no mean."""
+    values = [records.of(method, metric, attack) for attack in records.settings.targeted]
+    means = [mean for each in values if (mean := mean_of(each, records.resampling)) is not None]
+    if len(means) < len(values):
+        return None
+    value = torch.tensor([mean.value for mean in means], dtype=torch.float64).std(correction=0).item()
+    replicates = torch.stack([mean.replicates for mean in means]).std(0, correction=0)
+    return Statistic(value, replicates, min(mean.n for mean in means)).interval
+
+
+def _detects(records: SimilarityRecords) -> Judged:
+    cam, epsilon = records.paper.get(GRAD_CAM), records.settings.reference
     if cam is None:
         return _missing("Grad-CAM")
-    areas = {title: found.auroc(cam, metric, epsilon) for metric, title in METRICS.items()}
-    told = ", ".join(f"{title} {area}" for title, area in areas.items() if area is not None)
-    return sides(areas.values(), CHANCE), f"oracle AUROC of {cam} at epsilon {epsilon:g} against sign noise: {told}"
+    areas = {title: records.aurocs[cam, metric, epsilon] for metric, title in METRICS.items()}
+    numbers = ", ".join(f"{title} {area}" for title, area in areas.items() if area is not None)
+    sentence = f"oracle AUROC of {cam} at epsilon {epsilon:g} against sign noise: {numbers}"
+    return all_above(list(areas.values()), CHANCE), sentence
 
 
-def _detects_best(found: Similarities) -> tuple[Verdict, str]:
-    cam, epsilon = found.paper.get(GRAD_CAM), found.measured.plan.reference
-    others = [name for name in _papers(found) if name != cam]
+def _detects_best(records: SimilarityRecords) -> Judged:
+    cam, epsilon = records.paper.get(GRAD_CAM), records.settings.reference
+    others = [name for name in records.paper.values() if name != cam]
     if cam is None or not others:
         return _missing("Grad-CAM and another of the paper's methods")
-    ahead = {
-        f"{other}, {title}": found.estimates.auroc_difference(
-            found.pair(cam, metric, epsilon), found.pair(other, metric, epsilon)
-        )
-        for other in others
-        for metric, title in METRICS.items()
-    }
-    verdict = sides(ahead.values())
-    return verdict, f"AUROC of {cam} minus another's at epsilon {epsilon:g}, {_told(ahead, verdict)}"
+    pairs = {name: records.oracle(metric, epsilon, [cam, other]) for name, other, metric in _measures(others)}
+    ahead = {name: pair[0].minus(pair[1]).interval if pair else None for name, pair in pairs.items()}
+    verdict = all_above(list(ahead.values()))
+    return verdict, f"AUROC of {cam} minus another's at epsilon {epsilon:g}, {_hardest(ahead, verdict)}"
 
 
-def _papers(found: Similarities) -> list[str]:
-    return list(found.paper.values())
+def _measures(methods: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield name, method and measure of each comparison."""
+    for method in methods:
+        for metric, title in METRICS.items():
+            yield f"{method}, {title}", method, metric
 
 
-def _told(named: Named, verdict: Verdict, *, largest: bool = False) -> str:
+def _hardest(named: Named, verdict: Verdict, *, largest: bool = False) -> str:
     """Return how many were compared, and the one that is hardest on the claim."""
     known = {name: each for name, each in named.items() if each is not None}
     if not known:
@@ -157,11 +160,11 @@ def _told(named: Named, verdict: Verdict, *, largest: bool = False) -> str:
     return f"{len(known)} comparisons{lacking}; {against}: {name} {known[name]}"
 
 
-def _missing(what: str) -> tuple[Verdict, str]:
+def _missing(what: str) -> Judged:
     return "not decided", f"it needs {what}"
 
 
-_CLAIMS: Final[Sequence[tuple[str, Callable[[Similarities], tuple[Verdict, str]]]]] = (
+_CLAIMS: Final[Sequence[tuple[str, Callable[[SimilarityRecords], Judged]]]] = (
     ("Grad-CAM's maps are the least similar of the paper's three methods on every measure", _least),
     ("They are so among all methods but the random one", _least_of_all),
     ("Similarity falls as epsilon grows", _falls),

@@ -1,9 +1,9 @@
 """What `evaluate.py similarity` says about itself."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from experiments.explanation.similarity.measured import METRICS, OTHERS
-from experiments.explanation.similarity.records import Similarities
+from experiments.explanation.similarity.records import METRICS, OTHERS, SimilarityRecords
 from experiments.results.result import Flag
 
 MANY_UNDEFINED: Final = 0.05
@@ -12,53 +12,49 @@ MANY_UNDEFINED: Final = 0.05
 _ROUNDING: Final = 1e-6
 
 
-def flags(found: Similarities) -> list[Flag]:
+def flags(records: SimilarityRecords) -> list[Flag]:
     """Return all flags."""
-    return [_succeeds(found), _unmoved(found), _deterministic(found), _undefined(found)]
-
-
-def _succeeds(found: Similarities) -> Flag:
-    measured = found.measured
-    fooled = {f"{each.epsilon:g}": int(measured.fooled(each).sum()) for each in found.untargeted}
-    reached = [
-        version.target
-        for version in found.targets
-        if ((measured.predictions[version] == version.target) & measured.fooled(version)).any()
+    apart = {
+        method: max((1 - values).nan_to_num().abs().max().item() for values in again.likeness.values())
+        for method, again in records.again.items()
+    }
+    moved = {method: again.difference for method, again in records.again.items()}
+    unmoved = f"Under FGSM of epsilon 0 similarities differ from 1 by at most {_worst(apart)}."
+    same = f"Maps of the same images made twice differ by at most {_worst(moved)}."
+    return [
+        _succeeds(records),
+        Flag("Epsilon 0 leaves a similarity of 1", max(apart.values()) > _ROUNDING, unmoved),
+        Flag("Maps are deterministic", max(moved.values()) > 0, same),
+        _undefined(records),
     ]
-    told = ", ".join(f"{count} at epsilon {epsilon}" for epsilon, count in fooled.items())
+
+
+def _worst(by_method: Mapping[str, float]) -> str:
+    method = max(by_method, key=lambda method: by_method[method])
+    return f"{by_method[method]:.2g} ({method})"
+
+
+def _succeeds(records: SimilarityRecords) -> Flag:
+    fooled = {f"{each.epsilon:g}": int(records.fooled(each).sum()) for each in records.settings.untargeted}
+    targeted = records.settings.targeted
+    reached = [a for a in targeted if ((records.predictions[a] == a.target) & records.fooled(a)).any()]
+    counts = ", ".join(f"{count} at epsilon {epsilon}" for epsilon, count in fooled.items())
     sentence = (
-        f"Of {len(measured.explained.images)} images the untargeted attack fools {told}; the targeted one makes some "
-        f"image reach {len(reached)} of {len(found.targets)} targets."
+        f"Of {records.count} images the untargeted attack fools {counts}; the targeted one makes some image reach "
+        f"{len(reached)} of {len(targeted)} targets."
     )
     return Flag("The attacks succeed", not any(fooled.values()) or not reached, sentence)
 
 
-def _unmoved(found: Similarities) -> Flag:
-    apart = {
-        method: max((1 - values).nan_to_num().abs().max().item() for values in each.likeness.values())
-        for method, each in found.measured.unmoved.items()
-    }
-    worst = max(apart, key=lambda method: apart[method])
-    sentence = f"Under FGSM of epsilon 0 similarities differ from 1 by at most {apart[worst]:.2g} ({worst})."
-    return Flag("Epsilon 0 leaves a similarity of 1", apart[worst] > _ROUNDING, sentence)
-
-
-def _deterministic(found: Similarities) -> Flag:
-    moved = {method: each.difference for method, each in found.measured.unmoved.items()}
-    worst = max(moved, key=lambda method: moved[method])
-    sentence = f"Maps of the same images made twice differ by at most {moved[worst]:.2g} ({worst})."
-    return Flag("Maps are deterministic", moved[worst] > 0, sentence)
-
-
-def _undefined(found: Similarities) -> Flag:
-    shares = {}
-    for method in found.methods:
+def _undefined(records: SimilarityRecords) -> Flag:
+    many = []
+    for method in records.methods:
         for metric, title in {**METRICS, **OTHERS}.items():
-            count, whole = found.undefined(method, metric)
-            shares[f"{method}, {title}"] = count / whole
-    many = {name: share for name, share in shares.items() if share > MANY_UNDEFINED}
-    told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in many.items()) or "none"
+            count, whole = records.undefined(method, metric)
+            if count / whole > MANY_UNDEFINED:
+                many.append(f"{method}, {title} {100 * count / whole:.0f} %")
     sentence = (
-        f"More than {100 * MANY_UNDEFINED:g} % of the similarities are not defined, for a map is constant: {told}."
+        f"More than {100 * MANY_UNDEFINED:g} % of the similarities are not defined, for a map is constant: "
+        f"{', '.join(many) or 'none'}."
     )
     return Flag("Similarities are defined", bool(many), sentence)

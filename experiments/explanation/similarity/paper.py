@@ -1,9 +1,10 @@
-"""What the paper found (Liu, Liu, Hosseini; DETAILS section 3), by method and measure."""
+"""The paper's numbers (Liu, Liu, Hosseini; DETAILS section 3), by method and measure."""
 
 import math
 from collections.abc import Mapping
 from typing import Final
 
+from experiments.explanation.similarity.changes import Change
 from saliency import GradCAM, GuidedBackprop, SaliencyMethod, SmoothGrad
 
 GRAD_CAM, GUIDED, SMOOTH = "Grad-CAM", "guided backprop", "SmoothGrad"
@@ -49,33 +50,31 @@ DEFECTS: Final = (
 )
 
 
-def is_of(name: str, method: SaliencyMethod) -> bool:
-    """Whether a method is one of the paper's, by the paper's name."""
-    if name == SMOOTH:
-        return isinstance(method, SmoothGrad) and not method.square
-    return isinstance(method, {GRAD_CAM: GradCAM, GUIDED: GuidedBackprop}[name])
-
-
 def names_of(methods: Mapping[str, SaliencyMethod]) -> dict[str, str]:
-    """Return what the paper's methods are called among some methods, in the paper's order; what is not there, not.
+    """Return what the paper's methods are called here, by the paper's name and in its order; absent ones are omitted.
 
     Args:
-        methods: By name.
+        methods: All methods, by name.
     """
-    found = {}
-    for paper in (GRAD_CAM, GUIDED, SMOOTH):
-        mine = [name for name, method in methods.items() if is_of(paper, method)]
-        if mine:
-            found[paper] = mine[0]
-    return found
+    ours = {
+        GRAD_CAM: [name for name, method in methods.items() if isinstance(method, GradCAM)],
+        GUIDED: [name for name, method in methods.items() if isinstance(method, GuidedBackprop)],
+        SMOOTH: [name for name, method in methods.items() if isinstance(method, SmoothGrad) and not method.square],
+    }
+    return {paper: names[0] for paper, names in ours.items() if names}
 
 
-def untargeted(paper: str, metric: str, epsilon: float) -> float | None:
-    """Return the value of a curve at an epsilon in [0, 1]; None where the paper has none."""
-    values = CURVES.get((paper, metric), ())
-    return next((value for place, value in zip(EPSILONS, values, strict=False) if math.isclose(place, epsilon)), None)
+def reported(paper: str, metric: str, change: Change) -> float | None:
+    """Return what the paper reports after a change: a point of a curve, or of Table 1 the mean over all targets.
 
-
-def targeted(paper: str, metric: str, epsilon: float) -> float | None:
-    """Return the value of Table 1, if the epsilon is the paper's."""
-    return TABLE.get((paper, metric)) if math.isclose(epsilon, TARGETED) else None
+    Args:
+        paper: Name of the method.
+        metric: The measure.
+        change: Its epsilon is for images in [0, 1].
+    """
+    if change.epsilon is None or change.kind not in {"untargeted", "targeted"} or change.target is not None:
+        return None
+    if change.kind == "targeted":
+        return TABLE.get((paper, metric)) if math.isclose(change.epsilon, TARGETED) else None
+    curve = zip(EPSILONS, CURVES.get((paper, metric), ()), strict=False)
+    return next((value for epsilon, value in curve if math.isclose(epsilon, change.epsilon)), None)

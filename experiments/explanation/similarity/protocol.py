@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Final
 
-from experiments.explanation.similarity.figures import figures, panels
-from experiments.explanation.similarity.findings import Claim, judge
+from experiments.explanation.similarity.changes import EPSILONS, TARGETED_EPSILON, settings_of
+from experiments.explanation.similarity.charts import charts
+from experiments.explanation.similarity.findings import finding, judge
 from experiments.explanation.similarity.flags import flags
-from experiments.explanation.similarity.measured import METRICS, measure
-from experiments.explanation.similarity.records import Similarities, records
+from experiments.explanation.similarity.grids import grids
+from experiments.explanation.similarity.measuring import measure
+from experiments.explanation.similarity.records import rows_of
 from experiments.explanation.similarity.tables import tables
-from experiments.explanation.similarity.versions import plan_of
-from experiments.explanation.subject import Explained, explained
-from experiments.results.bootstrap import Estimates
+from experiments.explanation.subject import explained
 from experiments.results.result import Result
-from experiments.results.two_samples import CHANCE
 from experiments.study.study import Study
-from saliency import LIME, Random
+from saliency import LIME, SaliencyMethod
+from saliency.checkpoints import Portable
+from saliency.maps.reduction import Reduction
 
 QUESTION: Final = (
     "How alike are the saliency maps of an image before and after an attack, by Spearman's correlation, structural "
@@ -27,79 +28,56 @@ SAMPLES: Final = 100
 """Of LIME, for each of some thousand maps, unless methods are given."""
 
 
-def similarity(study: Study) -> Result:
+def similarity(
+    study: Study,
+    *,
+    images: int = 200,
+    methods: dict[str, SaliencyMethod] | None = None,
+    classifier: str | Portable | None = None,
+    photographs: str | None = None,
+    size: int | None = None,
+    resamples: int = 1000,
+    epsilons: Sequence[float] = EPSILONS,
+    targeted_epsilon: float = TARGETED_EPSILON,
+    targets: list[int] | None = None,
+    reduction: Reduction = "mean",
+) -> Result:
     """Return how alike maps of clean and attacked images are, for every method.
 
     Args:
-        study: Its options: those of `explained`; epsilons, targeted_epsilon, targets, reduction, see
-            `experiments.explanation.similarity.versions.plan_of`; resamples.
+        study: Of a run whose classifier is trained.
+        images: At most so many images.
+        methods: Saliency methods by name, as classes with their arguments; null: all.
+        classifier: A classifier of your own: class path, .ckpt, or class with arguments.
+        photographs: A folder of images of any kind in place of the test images.
+        size: Side in pixels that images are brought to before they are attacked and explained; null: as they are,
+            photographs 224.
+        resamples: Bootstrap resamples of the intervals.
+        epsilons: Of untargeted FGSM and of the noise, in (0, 1].
+        targeted_epsilon: Of targeted FGSM.
+        targets: Classes that it aims at; null: all, or ten of more than twenty.
+        reduction: How maps of several channels become one before they are compared.
 
     Raises:
         FileNotFoundError: If a stage is missing.
         ValueError: If an option is out of its range, or the images are too small.
     """
-    names = ("images", "methods", "classifier", "photographs", "size")
-    subject = with_fast_lime(explained(study, **{name: study.options[name] for name in names if name in study.options}))
-    plan = plan_of(subject)
-    found = Similarities(measure(subject, plan), Estimates(len(subject.images), plan.resamples))
-    claims = judge(found)
+    subject = explained(
+        study, images=images, methods=methods, classifier=classifier, photographs=photographs, size=size
+    )
+    slow = [name for name, method in subject.methods.items() if methods is None and isinstance(method, LIME)]
+    subject = replace(subject, methods={**subject.methods, **{name: LIME(samples=SAMPLES) for name in slow}})
+    settings = settings_of(subject.logits.shape[1], epsilons, targeted_epsilon, targets, reduction, resamples)
+    records = measure(subject, settings, slow)
+    claims = judge(records)
     return Result(
         protocol=subject.protocol("similarity"),
         title="Similarity of saliency maps under attack",
         question=QUESTION,
-        finding=finding(found, claims),
-        meta=subject.meta() | plan.meta() | {"claims": [asdict(claim) for claim in claims]},
-        rows=list(records(found)),
-        tables=tables(found, claims),
-        figures=figures(found) | panels(found.measured),
-        flags=[*flags(found), found.measured.explained.flag()],
-    )
-
-
-def with_fast_lime(subject: Explained) -> Explained:
-    """Return the subject with fewer samples for LIME, unless methods were given."""
-    if subject.study.options.get("methods") is not None:
-        return subject
-    fast = {name: LIME(samples=SAMPLES) if isinstance(each, LIME) else each for name, each in subject.methods.items()}
-    return replace(subject, methods=fast)
-
-
-def finding(found: Similarities, claims: Sequence[Claim]) -> str:
-    """Return the answer in words, computed from the numbers.
-
-    Args:
-        found: The similarities.
-        claims: The paper's findings, judged.
-    """
-    epsilon = found.measured.plan.reference
-    version = found.untargeted[found.measured.plan.epsilons.index(epsilon)]
-    named = {name: each for name, each in found.measured.explained.methods.items() if not isinstance(each, Random)}
-    least = []
-    for metric, title in METRICS.items():
-        means = {name: mean for name in named if (mean := found.mean(name, metric, version)) is not None}
-        if means:
-            name = min(means, key=lambda name: means[name].value)
-            least.append(f"{title} {name} {means[name]}")
-    judged = ", ".join(f'"{claim.text}" {claim.verdict}' for claim in claims)
-    alike = (
-        f"Least alike under FGSM of epsilon {epsilon:g}: {', '.join(least)}." if least else "No map can be compared."
-    )
-    return f"{alike} {_told(found, epsilon)} {judged}."
-
-
-def _told(found: Similarities, epsilon: float) -> str:
-    """Return how well an oracle tells the attack from noise."""
-    areas = {
-        f"{name}'s {title}": area
-        for name in found.methods
-        for metric, title in METRICS.items()
-        if (area := found.auroc(name, metric, epsilon)) is not None
-    }
-    if not areas:
-        return "The paper's findings:"
-    best = max(areas, key=lambda name: areas[name].value)
-    above = sum(area.low > CHANCE for area in areas.values())
-    return (
-        f"An oracle that is told the clean map tells the attack from sign noise of this size better than chance by "
-        f"{above} of {len(areas)} similarities, best by {best} (AUROC {areas[best]}). The paper's findings:"
+        finding=finding(records, claims),
+        meta=subject.meta() | asdict(settings) | {"claims": [asdict(claim) for claim in claims]},
+        rows=list(rows_of(records)),
+        tables=tables(records, claims),
+        figures=charts(records) | grids(records),
+        flags=[*flags(records), subject.flag()],
     )

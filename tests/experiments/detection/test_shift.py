@@ -10,8 +10,9 @@ from scipy.stats import mannwhitneyu
 
 from attacks import FGSM
 from experiments.detection.shift import FIXED, FULL, NOISE, SAME, SWAPPED, ratio, shift
+from experiments.results.bootstrap import Resampling, superiority
 from experiments.results.result import read_result, write_result
-from experiments.results.two_samples import Comparison, compare, draw, same_class, superiority
+from experiments.results.two_samples import Comparison, compare, draw, same_class
 from experiments.study.maps import cosine, distance, maps_of, structure
 from experiments.study.study import Study
 from experiments.training.run_folder import Run
@@ -65,7 +66,7 @@ def test_the_comparison_is_scipys_with_ties_counted_half(n, m):
 
 def test_resamples_draw_from_both_samples():
     x, y = torch.randn(20), torch.randn(12) - 0.3
-    found = superiority(x, y, 3000)
+    found = superiority(x, y, Resampling(20, 3000).weights, Resampling(12, 3000, 1).weights)
     assert found.mean().item() == pytest.approx(compare(x, y, 10).probability, abs=0.01)
     n, m = 20, 12
     wins = (x[:, None] > y).double()

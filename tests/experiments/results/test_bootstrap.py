@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from detectors import metrics
-from experiments.results.bootstrap import Resampling, interval
+from experiments.results.bootstrap import Resampling, interval, mean_of
 
 
 def test_replicates_are_the_auroc_of_the_images_that_were_drawn():
@@ -70,3 +70,16 @@ def test_too_few_resamples_are_refused(resamples):
 def test_without_a_known_replicate_the_interval_is_the_value():
     found = interval(0.3, torch.full((4,), torch.nan))
     assert (found.value, found.low, found.high) == (0.3, 0.3, 0.3)
+
+
+def test_a_mean_is_of_what_is_known():
+    values = torch.rand(50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    values[::3] = torch.nan
+    resampling = Resampling(50, 500)
+    mean = mean_of(values, resampling)
+    assert (mean.value, mean.n) == (pytest.approx(values.nanmean().item()), 33)
+    error = values[~values.isnan()].std().item() / mean.n**0.5
+    assert mean.interval.high - mean.interval.low == pytest.approx(2 * 1.96 * error, rel=0.2)
+    assert mean_of(torch.full((50,), torch.nan), resampling) is None
+    apart = mean.minus(mean_of(values - 0.1, resampling)).interval
+    assert (apart.low, apart.high) == pytest.approx((0.1, 0.1))

@@ -3,14 +3,12 @@
 import pytest
 import torch
 
-from experiments.explanation.similarity import findings as claims
 from experiments.explanation.similarity import paper
-from experiments.explanation.similarity.findings import judge, sides
-from experiments.explanation.similarity.protocol import finding
-from experiments.explanation.similarity.records import records
+from experiments.explanation.similarity.changes import Change
+from experiments.explanation.similarity.findings import finding, judge
+from experiments.explanation.similarity.records import rows_of
 from experiments.explanation.similarity.tables import tables
-from experiments.explanation.similarity.versions import Version
-from experiments.results.bootstrap import Interval
+from experiments.results import verdicts as rule
 from saliency import GradCAM, Gradient, SmoothGrad
 from tests.experiments.explanation.similarity.made_up import IMAGES, METHODS, similarities
 
@@ -20,10 +18,10 @@ LEAST, LEAST_OF_ALL, FALLS, LITTLE, DETECTS, BEST = range(6)
 def level(cam=0.2, fall=1.0, target=0.0, noise=0.9):
     """Return similarities: of Grad-CAM and others, how fast they fall, by target, and under noise."""
 
-    def of(method, _metric, version):
-        if version.kind == "sign noise":
+    def of(method, _metric, change):
+        if change.kind == "sign noise":
             return noise if method == "cam" else 0.4
-        moved = -fall * (version.epsilon or 0) + target * (version.target or 0)
+        moved = -fall * (change.epsilon or 0) + target * (change.target or 0)
         return moved + {"cam": cam, "noise": 0.0}.get(method, 0.6)
 
     return of
@@ -39,7 +37,7 @@ def test_all_findings_hold_where_they_are_built_in():
 
 
 def test_few_images_decide_nothing(monkeypatch):
-    monkeypatch.setattr(claims, "FEWEST", IMAGES + 1)
+    monkeypatch.setattr(rule, "FEWEST", IMAGES + 1)
     found = judge(similarities(level(), METHODS))
     assert {claim.verdict for claim in found} == {"not decided"}
     assert found[0].statistic.startswith(f"{IMAGES} images are too few to decide, it takes {IMAGES + 1}; ")
@@ -74,25 +72,28 @@ def test_what_cannot_be_judged_says_what_it_needs():
     assert alone[DETECTS].verdict == "holds"
 
 
-def test_one_side_of_a_limit():
-    above, below, around = Interval(1, 0.5, 2), Interval(-1, -2, -0.5), Interval(0, -1, 1)
-    assert sides([above, above]) == "holds"
-    assert sides([above, below, around]) == "does not hold"
-    assert sides([above, around]) == sides([above, None]) == sides([]) == "not decided"
-    assert sides([above], 0.7) == "not decided"
-
-
 def test_the_papers_methods_are_known_by_their_kind():
     methods = {"squared": SmoothGrad(square=True), "mean": SmoothGrad(), "where": GradCAM()}
     assert paper.names_of(methods) == {paper.GRAD_CAM: "where", paper.SMOOTH: "mean"}
-    assert paper.untargeted(paper.GRAD_CAM, "hog", 0.30000001) is None
-    assert paper.untargeted(paper.GRAD_CAM, "hog", 0.3) == 0.297
-    assert paper.targeted(paper.SMOOTH, "ssim", 0.2) == 0.9996
-    assert paper.targeted(paper.SMOOTH, "ssim", 0.1) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "change", "value"),
+    [
+        (paper.GRAD_CAM, "hog", Change("untargeted", 0.30000001), None),
+        (paper.GRAD_CAM, "hog", Change("untargeted", 0.3), 0.297),
+        (paper.SMOOTH, "ssim", Change("targeted", 0.2), 0.9996),
+        (paper.SMOOTH, "ssim", Change("targeted", 0.1), None),
+        (paper.SMOOTH, "ssim", Change("targeted", 0.2, 3), None),
+        (paper.SMOOTH, "ssim", Change("sign noise", 0.2), None),
+    ],
+)
+def test_the_papers_numbers_are_of_its_epsilons(name, metric, change, value):
+    assert paper.reported(name, metric, change) == value
 
 
 def test_records_count_who_is_fooled_and_name_the_papers_numbers():
-    rows = list(records(similarities(level())))
+    rows = list(rows_of(similarities(level())))
     assert all(list(row) == list(rows[0]) for row in rows)
 
     def one(**wanted):
@@ -110,19 +111,52 @@ def test_records_count_who_is_fooled_and_name_the_papers_numbers():
 
 
 def test_what_is_not_defined_is_counted_and_in_no_mean():
-    def holed(method, metric, version):
-        values = torch.full((IMAGES,), level()(method, metric, version), dtype=torch.float64)
-        if method == "plain" and version.kind == "untargeted":
+    def holed(method, metric, change):
+        values = torch.full((IMAGES,), level()(method, metric, change), dtype=torch.float64)
+        if method == "plain" and change.kind == "untargeted":
             values[:10] = torch.nan
         return values
 
     found = similarities(holed)
-    row = next(r for r in records(found) if r["method"] == "plain" and r["version"] == "untargeted")
+    row = next(r for r in rows_of(found) if r["method"] == "plain" and r["version"] == "untargeted")
     assert (row["n"], row["undefined"]) == (IMAGES - 10, 10)
     assert found.undefined("plain", "hog")[0] == 30
-    assert found.mean("plain", "hog", Version("untargeted", 0.1)).value == pytest.approx(0.5, abs=0.02)
+    assert found.mean("plain", "hog", Change("untargeted", 0.1)).value == pytest.approx(0.5, abs=0.02)
     counted = next(table for table in tables(found, judge(found)) if "not defined" in table.title)
     assert next(line for line in counted.rows if line[0] == "plain")[2] == 30
+
+
+def test_differences_are_paired_and_an_average_is_of_what_is_defined():
+    def holed(method, metric, change):
+        values = torch.full((IMAGES,), level(fall=0.0)(method, metric, change), dtype=torch.float64)
+        values[: 1 + (change.target or 0)] = torch.nan if change.kind == "targeted" else values[0]
+        return values
+
+    found, weak = similarities(holed), Change("untargeted", 0.1)
+    difference = found.interval(found.of("plain", "hog", weak) - found.of("cam", "hog", weak))
+    assert (difference.low, difference.high) == pytest.approx((0.4, 0.4))
+    over = found.of("plain", "hog", found.settings.all_targets)
+    assert over.isnan().tolist() == [True] + [False] * (IMAGES - 1)
+
+
+def test_the_oracle_leaves_out_what_is_not_defined():
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(IMAGES, generator=generator, dtype=torch.float64)
+    attack = torch.rand(IMAGES, generator=generator, dtype=torch.float64) - 0.2
+    attack[:5] = torch.nan
+    found = similarities(level())
+    keys = [("cam", Change(kind, 0.1)) for kind in ("sign noise", "untargeted")]
+    found.alike.update({key: {"hog": values} for key, values in zip(keys, (noise, attack), strict=True)})
+    wins = (attack[5:, None] < noise[None, 5:]).double().mean().item()
+    (area,) = found.oracle("hog", 0.1, ["cam"])
+    assert (area.value, area.n) == (pytest.approx(wins, abs=1e-6), IMAGES - 5)
+    assert 0.5 < area.interval.low < area.value < area.interval.high
+    first, second = found.oracle("hog", 0.1, ["cam", "cam"])
+    assert (first.minus(second).interval.low, first.minus(second).interval.high) == (0, 0)
+    first, second = found.oracle("hog", 0.1, ["cam", "plain"])
+    assert first.n == second.n == IMAGES - 5
+    found.alike[keys[1]] = {"hog": torch.full((IMAGES,), torch.nan)}
+    assert found.oracle("hog", 0.1, ["cam"]) == found.oracle("hog", 0.1, ["plain", "cam"]) == []
 
 
 def test_tables_and_the_answer_are_made_of_these_numbers():

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from inspect import signature
 
 import pytest
 import torch
@@ -10,19 +11,18 @@ from scipy.stats import spearmanr
 
 import evaluate
 from attacks import FGSM
-from experiments.evaluation.protocols import PROTOCOLS
-from experiments.explanation.similarity import versions
-from experiments.explanation.similarity.figures import figures, panels
+from experiments.explanation.similarity.changes import Change, SimilaritySettings, settings_of
+from experiments.explanation.similarity.charts import charts
 from experiments.explanation.similarity.findings import judge
 from experiments.explanation.similarity.flags import flags
-from experiments.explanation.similarity.measured import Unmoved, left_out, measure
-from experiments.explanation.similarity.protocol import similarity, with_fast_lime
-from experiments.explanation.similarity.records import Similarities, records
+from experiments.explanation.similarity.grids import grids
+from experiments.explanation.similarity.measuring import images_of, measure, sign_noise
+from experiments.explanation.similarity.protocol import similarity
+from experiments.explanation.similarity.records import MapsAgain, rows_of
 from experiments.explanation.similarity.tables import tables
-from experiments.explanation.similarity.versions import Plan, Version, images_of, plan_of, sign_noise
 from experiments.explanation.subject import explained
-from experiments.results.bootstrap import Estimates
 from experiments.results.result import read_result, write_result
+from experiments.study.study import plain
 from saliency import LIME, GradCAM, Gradient, GuidedBackprop, Jacobian, Random, SmoothGrad
 from tests.experiments.explanation.similarity import made_up
 from tests.experiments.studies import copy_of, study_of
@@ -32,16 +32,19 @@ METHODS = {"guided": GuidedBackprop(), "cam": GradCAM(), "smooth": SmoothGrad(sa
 FEW = {"images": 12, "epsilons": [0.2, 0.05], "targets": [3, 1], "methods": METHODS, "resamples": 50}
 
 
-def similarities(finished, **options):
-    """Return what the protocol measures, without its pictures."""
-    subject = explained(study_of(finished, **FEW | options))
-    plan = plan_of(subject)
-    return Similarities(measure(subject, plan), Estimates(len(subject.images), plan.resamples))
+def subject_of(finished, images=12, methods=METHODS):
+    return explained(study_of(finished, images=images, methods=methods))
+
+
+def measured(finished, *, epsilons=(0.05, 0.2), targeted_epsilon=0.2, slow=(), **subject):
+    """Return what the protocol measures, without its charts and grids."""
+    settings = SimilaritySettings(list(epsilons), targeted_epsilon, [3, 1], "mean", 50)
+    return measure(subject_of(finished, **subject), settings, slow)
 
 
 @pytest.fixture(scope="module")
 def found(finished):
-    return similarity(study_of(finished, **FEW))
+    return similarity(study_of(finished), **FEW)
 
 
 def one(found, **wanted):
@@ -50,7 +53,7 @@ def one(found, **wanted):
 
 
 def test_rows_are_the_similarities_of_the_maps_of_the_predicted_classes(finished, found):
-    subject = explained(study_of(finished, **FEW))
+    subject = subject_of(finished)
     model, images = subject.classifier, subject.images
     attacked = FGSM(epsilon=0.2)(model, images)
     maps = [GuidedBackprop().attributions(model, each).flatten(1) for each in (images, attacked)]
@@ -85,27 +88,26 @@ def test_fresh_noise_moves_only_methods_with_noise(found):
 
 
 def test_it_is_the_same_again_and_can_be_written(finished, found, tmp_path):
-    again = similarities(finished)
-    assert list(records(again)) == found.rows
-    assert panels(again.measured)["maps_2"] == found.figures["maps_2"]
+    again = measured(finished)
+    assert list(rows_of(again)) == found.rows
+    assert grids(again)["maps_2"] == found.figures["maps_2"]
     write_result(found, tmp_path)
     assert json.loads((tmp_path / "similarity.json").read_text())["meta"]["reduction"] == "mean"
 
 
 def test_an_attack_that_does_nothing_is_flagged(finished):
-    weak = similarities(finished, epsilons=[1e-6], targeted_epsilon=1e-6, methods={"plain": Gradient()}, images=5)
+    weak = measured(finished, epsilons=[1e-6], targeted_epsilon=1e-6, methods={"plain": Gradient()}, images=5)
     assert [flag.name for flag in flags(weak) if flag.raised] == ["The attacks succeed"]
-    assert weak.mean("plain", "ssim", Version("untargeted", 1e-6), "fooled") is None
-    assert weak.measured.unmoved["plain"].difference == 0
+    assert weak.mean("plain", "ssim", Change("untargeted", 1e-6), "fooled") is None
+    assert weak.again["plain"].difference == 0
 
 
 def test_maps_that_change_from_one_time_to_the_next_are_flagged():
     found = made_up.similarities(lambda *_: 0.5)
-    steady = Unmoved(0.0, {"ssim": torch.tensor([1.0, torch.nan])})
-    moved = Unmoved(0.2, {"ssim": torch.tensor([1.0, 0.7])})
+    steady = MapsAgain(0.0, {"ssim": torch.tensor([1.0, torch.nan])})
+    moved = MapsAgain(0.2, {"ssim": torch.tensor([1.0, 0.7])})
     for second, raised in ((steady, False), (moved, True)):
-        seen = replace(found, measured=replace(found.measured, unmoved={"plain": steady, "cam": second}))
-        same, again = flags(seen)[1:3]
+        same, again = flags(replace(found, again={"plain": steady, "cam": second}))[1:3]
         assert (same.raised, again.raised) == (raised, raised)
     assert "by at most 0.3 (cam)" in same.sentence
     assert "by at most 0.2 (cam)" in again.sentence
@@ -113,38 +115,45 @@ def test_maps_that_change_from_one_time_to_the_next_are_flagged():
 
 def test_maps_that_are_constant_are_flagged(finished, monkeypatch):
     monkeypatch.setattr(Jacobian, "attribute", lambda _, problem: torch.ones_like(problem.images))
-    flat = similarities(finished, methods={"flat": Jacobian(), "cam": GradCAM()})
+    flat = measured(finished, methods={"flat": Jacobian(), "cam": GradCAM()})
     flag = next(flag for flag in flags(flat) if flag.name == "Similarities are defined")
     assert flag.raised
     assert "flat, Spearman 100 %" in flag.sentence
-    rows = list(records(flat))
+    rows = list(rows_of(flat))
     assert {row["mean"] for row in rows if row["method"] == "flat"} == {None}
-    told = [tables(flat, judge(flat)), figures(flat) and rows]
+    told = [tables(flat, judge(flat)), charts(flat) and rows]
     assert "nan" not in json.dumps(told, default=str, allow_nan=False)
 
 
 def test_one_image_has_no_other(finished):
-    alone = similarities(finished, images=1)
-    assert Version("another image") not in {version for _, version in alone.measured.alike}
-    assert alone.mean("cam", "hog", Version("another image")) is None
+    alone = measured(finished, images=1)
+    assert Change("another image") not in {change for _, change in alone.alike}
+    assert alone.mean("cam", "hog", Change("another image")) is None
 
 
-def test_lime_is_quick_and_left_out_of_targeted_attacks_unless_it_is_asked_for(finished):
-    subject = explained(study_of(finished, images=2))
-    quick = with_fast_lime(subject)
-    assert quick.methods["lime"] == LIME(samples=100)
-    assert [name for name in quick.methods if left_out(quick, name)] == ["lime"]
-    given = explained(study_of(finished, images=2, methods={"mine": LIME(samples=7)}))
-    assert with_fast_lime(given).methods == {"mine": LIME(samples=7)}
-    assert not left_out(given, "mine")
-    without = replace(quick, methods={"cam": GradCAM(), "lime": LIME(samples=5)})
-    plan = Plan([0.1], 0.1, [0], "mean", 10)
-    found = Similarities(measure(without, plan), Estimates(2, 10))
-    assert found.targeted_methods == ["cam"]
-    first = next(table for table in tables(found, judge(found)) if "Table 1" in table.title)
+def test_a_slow_method_is_left_out_of_targeted_attacks(finished):
+    records = measured(finished, images=2, methods={"cam": GradCAM(), "lime": LIME(samples=5)}, slow=["lime"])
+    assert records.targeted_methods == ["cam"]
+    first = next(table for table in tables(records, judge(records)) if "Table 1" in table.title)
     assert first.rows[1] == ["lime", 0, *[None] * 8]
     assert first.note.endswith("left out unless --methods names it: lime. Bold: the least similar.")
-    assert found.mean("lime", "hog", Version("untargeted", 0.1)) is not None
+    assert records.mean("lime", "hog", Change("untargeted", 0.2)) is not None
+
+
+def test_lime_is_quick_and_slow_to_the_protocol_unless_it_is_asked_for(finished, monkeypatch):
+    seen = {}
+
+    def stop(subject, _, slow):
+        seen.update(methods=subject.methods, slow=slow)
+        raise LookupError
+
+    monkeypatch.setattr("experiments.explanation.similarity.protocol.measure", stop)
+    for methods in (None, {"mine": LIME(samples=7)}):
+        with pytest.raises(LookupError):
+            similarity(study_of(finished), images=2, methods=methods)
+        if methods is None:
+            assert (seen["methods"]["lime"], seen["slow"]) == (LIME(samples=100), ["lime"])
+    assert seen == {"methods": {"mine": LIME(samples=7)}, "slow": []}
 
 
 def test_noise_has_the_attacks_size_and_is_the_same_for_every_epsilon():
@@ -159,10 +168,10 @@ def test_noise_has_the_attacks_size_and_is_the_same_for_every_epsilon():
 
 
 def test_targeted_versions_go_towards_their_target(finished):
-    subject = explained(study_of(finished, images=10))
+    subject = subject_of(finished, images=10)
     with torch.no_grad():
         nearer = [
-            subject.classifier(images_of(Version("targeted", 0.1, target), subject)).softmax(1)[:, target].mean()
+            subject.classifier(images_of(Change("targeted", 0.1, target), subject)).softmax(1)[:, target].mean()
             - subject.classifier(subject.images).softmax(1)[:, target].mean()
             for target in (2, 7)
         ]
@@ -170,16 +179,14 @@ def test_targeted_versions_go_towards_their_target(finished):
 
 
 def test_the_epsilon_of_reference_is_the_nearest():
-    assert Plan([0.01, 0.1, 0.3], 0.2, [0], "mean", 10).reference == 0.3
-    assert Plan([0.01, 0.1, 0.5], 0.2, [0], "mean", 10).reference == 0.1
+    assert SimilaritySettings([0.01, 0.1, 0.3], 0.2, [0], "mean", 10).reference == 0.3
+    assert SimilaritySettings([0.01, 0.1, 0.5], 0.2, [0], "mean", 10).reference == 0.1
 
 
-def test_many_classes_have_some_of_them_as_targets(finished, monkeypatch):
-    subject = explained(study_of(finished, images=2))
-    assert list(plan_of(subject).targets) == list(range(10))
-    monkeypatch.setattr(versions, "MANY", 5)
-    monkeypatch.setattr(versions, "FEW", 4)
-    assert list(plan_of(subject).targets) == [0, 3, 6, 9]
+def test_many_classes_have_some_of_them_as_targets():
+    assert list(settings_of(20).targets) == list(range(20))
+    assert list(settings_of(28).targets) == list(range(0, 28, 3))
+    assert list(settings_of(28, targets=[3, 1, 3]).targets) == [3, 1]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +203,7 @@ def test_many_classes_have_some_of_them_as_targets(finished, monkeypatch):
 )
 def test_wrong_options_are_told(finished, options, message):
     with pytest.raises(ValueError, match=message):
-        similarity(study_of(finished, **options))
+        similarity(study_of(finished), **options)
 
 
 def test_from_the_command_line(finished, tmp_path, capsys):
@@ -217,4 +224,5 @@ def test_from_the_command_line(finished, tmp_path, capsys):
 
 def test_the_file_of_options_writes_the_defaults_out():
     written = yaml.safe_load((ROOT / "explain" / "similarity.yaml").read_text())
-    assert written == {name: option.default for name, option in PROTOCOLS["similarity"].options.items()}
+    parameters = list(signature(similarity).parameters.values())[1:]
+    assert written == {each.name: plain(each.default) for each in parameters}
