@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar
 
 from scipy import stats
 
-from experiments.claims.paper import Found
-from experiments.detection.transfer.matrix import UNTRAINED, Rows, spread, summary
+from experiments.claims.paper import Reports
+from experiments.detection.transfer.matrix import spread
 from experiments.results.text import cell
 
 Key = TypeVar("Key")
@@ -23,23 +23,23 @@ VALUES: Final = {
     "accuracy": "balanced accuracy at .5",
     "success_at_5_fpr": "attacker's success at 5 % FPR",
 }
-"""Fields of the detection matrix that are pooled, with their names in tables."""
+"""Fields of the detection matrix that are pooled, with their titles."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number that each of several pipelines gives.
+    """A number that several pipelines give.
 
     Attributes:
-        each: By pipeline; None where it has none.
+        values: By pipeline; None where it has none.
     """
 
-    each: Sequence[float | None]
+    values: Sequence[float | None]
 
     @property
     def known(self) -> list[float]:
         """Those that there are."""
-        return [value for value in self.each if value is not None]
+        return [value for value in self.values if value is not None]
 
     @property
     def mean(self) -> float | None:
@@ -65,62 +65,54 @@ class Estimate:
         return cell(spread(self.known))
 
 
-def matrix(found: Sequence[Found]) -> dict[str, dict[Cell, Estimate]]:
+def matrix(reports: Sequence[Reports]) -> dict[str, dict[Cell, Estimate]]:
     """Return each value's estimate for every cell of the detection matrix: of means over the detectors' seeds.
 
     Args:
-        found: What the protocols found on each pipeline.
+        reports: Of each pipeline.
 
     Returns:
         {name of the value: {cell: estimate}}, cells in the order of the first pipeline's rows.
     """
-    return {value: _estimates([_means(each["transfer"]["rows"], value) for each in found]) for value in VALUES}
+    return {value: _estimates([_means(each, value) for each in reports]) for value in VALUES}
 
 
-def unseen(found: Sequence[Found]) -> dict[str, dict[str, Estimate]]:
+def unseen(reports: Sequence[Reports]) -> dict[str, dict[str, Estimate]]:
     """Return each value's estimate for every detector: its mean over the attacks that it was not trained on.
 
     Detectors that were trained on several attacks at once are left out, as in the protocol's own sentence.
 
     Args:
-        found: What the protocols found on each pipeline.
+        reports: Of each pipeline.
 
     Returns:
         {name of the value: {detector: estimate}}.
     """
-    attacks = {row["tested_on"] for row in found[0]["transfer"]["rows"]} | {None}
-    estimates = {}
-    for value in VALUES:
-        columns = []
-        for each in found:
-            by_detector: dict[str, list[float]] = {}
-            for (detector, trained_on, tested_on, subset), mean in _means(each["transfer"]["rows"], value).items():
-                if subset == "all" and trained_on in attacks and trained_on != tested_on and mean is not None:
-                    by_detector.setdefault(detector, []).append(mean)
-            columns.append({detector: statistics.fmean(means) for detector, means in by_detector.items()})
-        estimates[value] = _estimates(columns)
-    return estimates
+    attacks = {row["tested_on"] for row in reports[0]["transfer"]["rows"]} | {None}
+    return {value: _estimates([_unseen(each, value, attacks) for each in reports]) for value in VALUES}
 
 
-def contrasts(found: Sequence[Found]) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """Return the comparisons that all pipelines allow: the record of each pipeline, by name.
+def _unseen(report: Reports, value: str, attacks: set[str | None]) -> dict[str, float]:
+    by_detector: dict[str, list[float]] = {}
+    for (detector, trained_on, tested_on, subset), mean in _means(report, value).items():
+        if subset == "all" and trained_on in attacks and trained_on != tested_on and mean is not None:
+            by_detector.setdefault(detector, []).append(mean)
+    return {detector: statistics.fmean(means) for detector, means in by_detector.items()}
 
-    Args:
-        found: What the protocols found on each pipeline.
-    """
-    columns = [{record["name"]: record for record in each["transfer"]["meta"]["contrasts"]} for each in found]
+
+def contrasts(reports: Sequence[Reports]) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Return the comparisons that all pipelines allow: the record of each pipeline, by name."""
+    columns = [{record["name"]: record for record in each["transfer"]["meta"]["contrasts"]} for each in reports]
     return {name: [column[name] for column in columns] for name in columns[0] if all(name in c for c in columns)}
 
 
-def _means(rows: Rows, value: str) -> dict[Cell, float | None]:
+def _means(report: Reports, value: str) -> dict[Cell, float | None]:
     """Return the mean over seeds by cell, in the rows' order; None where no seed has the value."""
-    means = {subset: summary(rows, value, subset) for subset in {row["subset"] for row in rows}}
-    return {
-        (row["detector"], row["trained_on"], row["tested_on"], row["subset"]): means[row["subset"]][
-            row["detector"], row["trained_on"] or UNTRAINED
-        ][row["tested_on"]]
-        for row in rows
-    }
+    cells: dict[Cell, list[float]] = {}
+    for row in report["transfer"]["rows"]:
+        key = row["detector"], row["trained_on"], row["tested_on"], row["subset"]
+        cells.setdefault(key, []).extend([] if row[value] is None else [row[value]])
+    return {key: statistics.fmean(values) if values else None for key, values in cells.items()}
 
 
 def _estimates(columns: Sequence[Mapping[Key, float | None]]) -> dict[Key, Estimate]:

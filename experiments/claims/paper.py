@@ -1,17 +1,19 @@
 """The paper's claims, each judged by a rule from the records of the protocols; nothing here is written by hand."""
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from scipy import stats
 
 from experiments.detection.threshold.crossings import claim
-from experiments.results.verdicts import Claim, Verdict
+from experiments.results.bootstrap import Interval
+from experiments.results.verdicts import FEWEST, Claim, Verdict, all_above
 from experiments.study.metrics import DETECTED, SEEDS
 from experiments.white_box.contrasts import LONGER, MIX
 
-Found = Mapping[str, Mapping[str, Any]]
+Reports = Mapping[str, Mapping[str, Any]]
 """The contents of each protocol's JSON, by its name."""
 
 JUDGED: Final = ("transfer", "strength", "shift", "threshold", "speed", "white-box")
@@ -26,163 +28,180 @@ LONG: Final = 50
 HALF: Final = 0.5
 """Share of the images, right before, that white-box attacks must win for a detector to count as fallen."""
 
-FEWEST: Final = 20
-"""Images, clean or attacked, below which no claim is decided; so it is with the values of each sample of `shift`."""
-
 REAL_TIME_MS: Final = 1000 / 30
 """Latency of a camera's frame."""
 
 SIGNIFICANT: Final = 0.05
 
+Judged = tuple[Verdict, str]
+_Rule = Callable[[Reports], Judged]
 
-def judge(found: Found) -> list[Claim]:
-    """Return all claims with their verdicts.
+_FOUR: Final = ("id", "jsd", "smd", "spd")
+_MASKS: Final = ("spd", "smd")
+
+
+def judge(reports: Reports) -> list[Claim]:
+    """Return all claims with their verdicts; one whose protocol was not run is not decided."""
+    return [Claim(number, text, *_judged(reports, rule, protocols)) for number, protocols, rule, text in _CLAIMS]
+
+
+def interval_of(record: Mapping[str, Any]) -> Interval:
+    """Return the interval of a contrast's record."""
+    return Interval(record["value"], record["low"], record["high"])
+
+
+def _judged(reports: Reports, rule: _Rule, protocols: Sequence[str]) -> Judged:
+    """Apply a rule where the protocols that it needs were run; decide where they had enough images."""
+    few = []
+    for name in protocols:
+        if name not in reports:
+            return _undecided(f"`evaluate.py {name}` was not run")
+        meta = reports[name]["meta"]
+        count = meta.get("attacked_images", meta.get("test_images"))
+        if name != "speed" and count is not None and count < FEWEST:  # times do not rest on images
+            few.append(f"{count} images of {name}")
+    return _if_enough(*rule(reports), ", ".join(few), FEWEST)
+
+
+def _undecided(reason: str) -> Judged:
+    return "not decided", reason
+
+
+def _if_enough(verdict: Verdict, sentence: str, few: str, needed: int) -> Judged:
+    """Leave a claim undecided if `few` names what is too few, and say what the verdict would be."""
+    if not few or verdict == "not decided":
+        return verdict, sentence
+    return _undecided(f"{few}, a claim needs {needed}; on these it {verdict}: {sentence}")
+
+
+def _with_seeds(verdict: Verdict, sentence: str, seeds: Sequence[int]) -> Judged:
+    """Leave a claim about detectors undecided where they were trained on too few seeds."""
+    return _if_enough(verdict, sentence, f"{len(seeds)} seed(s)" if len(seeds) < SEEDS else "", SEEDS)
+
+
+def _beyond(interval: Interval, level: float, *, above: bool) -> Interval:
+    """Return by how much a statistic lies above a level, or below it."""
+    apart = Interval(interval.value - level, interval.low - level, interval.high - level)
+    return apart if above else -apart
+
+
+def _text(records: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(f"{r['name']}: {r['value']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" for r in records)
+
+
+def _compared(
+    reports: Reports,
+    *,
+    above: Sequence[str] = (),
+    below: Sequence[str] = (),
+    noise: Sequence[str] = (),
+    level: float = 0.0,
+    ending: str = "",
+) -> Judged:
+    """Judge contrasts of the transfer protocol, differences in AUROC.
 
     Args:
-        found: What the protocols that were run found; a claim whose protocol is missing is not decided.
+        reports: Of the protocols.
+        above: Names of those that must lie above the level.
+        below: Names of those that must lie below it.
+        noise: Detectors of which the claim must also hold against noise of the same norms (PROTOCOL A5).
+        level: In AUROC.
+        ending: Of the sentence.
     """
-    return [Claim(number, text, *_judged(found, rule, protocols)) for number, text, rule, protocols in _CLAIMS]
+    known = {record["name"]: record for record in reports["transfer"]["meta"]["contrasts"]}
+    names = [*above, *below, *(f"{name} against noise, unseen attacks, above {DETECTED}" for name in noise)]
+    absent = [name for name in names if name not in known]
+    if absent:
+        return _undecided(f"the run does not allow to compute: {', '.join(absent)}")
+    verdict = all_above([_beyond(interval_of(known[name]), level, above=name not in below) for name in names])
+    sentence = _text([known[name] for name in names]) + ending
+    return _with_seeds(verdict, sentence, reports["transfer"]["meta"]["seeds"])
 
 
-Judged = tuple[Verdict, str]
-
-
-def _judged(found: Found, rule: "_Rule", protocols: Sequence[str]) -> Judged:
-    """Return what a rule says where the protocols that it needs were run, and decides where their images are enough."""
-    for name in protocols:
-        if name not in found:
-            return "not decided", f"`evaluate.py {name}` was not run"
-    verdict, told = rule(found)
-    few = [f"{count} images of {name}" for name, count in _images(found, protocols) if count < FEWEST]
-    if not few or verdict == "not decided":
-        return verdict, told
-    return "not decided", f"{', '.join(few)}, a claim needs {FEWEST}; on these it {verdict}: {told}"
-
-
-def _images(found: Found, protocols: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Give the number of images that each protocol rests on; times rest on none."""
-    for name in protocols:
-        meta = found[name]["meta"]
-        count = meta.get("attacked_images", meta.get("test_images"))
-        if name != "speed" and count is not None:
-            yield name, count
-
-
-def _shift(found: Found) -> Judged:
-    rows = [
-        row
-        for row in found["shift"]["rows"]
-        if (row["map"], row["sample"], row["subset"]) == ("learnt", "natural - adversarial", "all") and row["verdict"]
-    ]
-    told = ", ".join(f"{r['attack']} P(X > Y) {r['probability']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for r in rows)
-    verdicts = {row["verdict"] for row in rows}
+def _shift(reports: Reports) -> Judged:
+    wanted = ("learnt", "natural - adversarial", "all")
+    rows = [r for r in reports["shift"]["rows"] if (r["map"], r["sample"], r["subset"]) == wanted and r["verdict"]]
     if not rows:
-        return "not decided", "the run has no learnt saliency model, or no attack"
-    if "smaller" in verdicts:
-        return "does not hold", told
-    return ("holds" if verdicts <= {"as large", "larger"} else "not decided"), told
+        return _undecided("the run has no learnt saliency model, or no attack")
+    numbers = (f"{r['attack']} P(X > Y) {r['probability']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for r in rows)
+    verdicts = {row["verdict"] for row in rows}
+    as_large: Verdict = "holds" if verdicts <= {"as large", "larger"} else "not decided"
+    return ("does not hold" if "smaller" in verdicts else as_large), ", ".join(numbers)
 
 
-def _best(found: Found) -> Judged:
-    return _all_above(found, [f"spd - {other}, unseen attacks" for other in ("smd", "id", "jsd")], noise=("spd",))
-
-
-def _weak_to_strong(found: Found) -> Judged:
-    names = [f"{name}, from FGSM to other attacks, above {DETECTED}" for name in ("spd", "id", "jsd")]
-    records, lacking = _contrasts(found, [*names, *_noise_names(("spd",))])
-    if lacking:
-        return lacking
-    spd, *others, noise = records
-    if min(spd["high"], noise["high"]) < 0 or any(each["low"] > 0 for each in others):
-        verdict: Verdict = "does not hold"
-    else:
-        sure = min(spd["low"], noise["low"]) > 0 and all(each["high"] < 0 for each in others)
-        verdict = "holds" if sure else "not decided"
-    return _with_seeds(verdict, _told(records), _seeds_of(found))
-
-
-def _jacobian_adds_nothing(found: Found) -> Judged:
-    records, lacking = _contrasts(found, ["jsd - id, all attacks"])
-    if lacking:
-        return lacking
-    (record,) = records
-    verdict: Verdict = "not decided"
-    if record["high"] < EQUIVALENT:
-        verdict = "holds"
-    elif record["low"] > EQUIVALENT:
-        verdict = "does not hold"
-    return _with_seeds(verdict, f"{_told(records)}; better means by more than {EQUIVALENT}", _seeds_of(found))
-
-
-def _sparse(found: Found) -> Judged:
-    return _all_above(found, [f"{name}, JSMA - other attacks" for name in ("id", "jsd", "smd", "spd")], sign=-1)
-
-
-def _threshold(found: Found) -> Judged:
-    meta = found["threshold"]["meta"]
+def _threshold(reports: Reports) -> Judged:
+    meta = reports["threshold"]["meta"]
     crossings = [each for each in meta["crossings"] if (each["measure"], each["subset"]) == ("auroc", "successful")]
-    told = "; ".join(f"{each['detector']} on {each['attack']}: {each['told']}" for each in crossings)
     if not crossings:
-        return "not decided", "no detector was trained on an attack with an epsilon"
+        return _undecided("no detector was trained on an attack with an epsilon")
     verdicts = {_one_threshold(crossings, attack, meta["smallest"]) for attack in {c["attack"] for c in crossings}}
     verdict: Verdict = verdicts.pop() if len(verdicts) == 1 else "not decided"
-    told = f"epsilon below which the mean AUROC on successful pairs falls under {meta['level']}: {told}"
-    return _with_seeds(verdict, told, _seeds_of(found, "threshold"))
+    where = "; ".join(f"{each['detector']} on {each['attack']}: {each['told']}" for each in crossings)
+    sentence = f"epsilon below which the mean AUROC on successful pairs falls under {meta['level']}: {where}"
+    return _with_seeds(verdict, sentence, meta["seeds"])
 
 
 def _one_threshold(crossings: Sequence[Mapping[str, Any]], attack: str, smallest: float) -> Verdict:
     """Judge one attack's curves, by the rule of the protocol itself."""
-    by_detector = {each["detector"]: each for each in crossings if each["attack"] == attack}
-    said = claim(by_detector, smallest)
+    said = claim({each["detector"]: each for each in crossings if each["attack"] == attack}, smallest)
     return "holds" if said == "holds" else "does not hold" if said.startswith("does not hold") else "not decided"
 
 
-def _real_time(found: Found) -> Judged:
-    row = next((row for row in found["speed"]["rows"] if row["detector"] == "spd"), None)
+def _real_time(reports: Reports) -> Judged:
+    row = next((row for row in reports["speed"]["rows"] if row["detector"] == "spd"), None)
     if row is None:
-        return "not decided", "the run has no detector named spd"
-    told = (
+        return _undecided("the run has no detector named spd")
+    sentence = (
         f"classifier and SPD: 95 % of single images within {row['latency_p95_ms']:.1f} ms, "
         f"{row['time_ratio']:.1f} times the classifier alone in batches; a camera's frame takes {REAL_TIME_MS:.1f} ms"
     )
-    return ("holds" if row["latency_p95_ms"] < REAL_TIME_MS else "does not hold"), told
+    return ("holds" if row["latency_p95_ms"] < REAL_TIME_MS else "does not hold"), sentence
 
 
-def _underflow(found: Found) -> Judged:
-    measured = found["transfer"]["meta"]["underflow"]
-    told = (
-        f"the gradient of the largest softmax probability is exactly zero on {measured['share']:.3f} "
-        f"[{measured['low']:.3f}, {measured['high']:.3f}] of {measured['n']} clean images, that of the logit on "
-        f"{measured['share_logit']:.3f}"
+def _underflow(reports: Reports) -> Judged:
+    share = reports["transfer"]["meta"]["underflow"]
+    sentence = (
+        f"the gradient of the largest softmax probability is exactly zero on {share['share']:.3f} "
+        f"[{share['low']:.3f}, {share['high']:.3f}] of {share['n']} clean images, that of the logit on "
+        f"{share['share_logit']:.3f}"
     )
-    if measured["low"] > measured["share_logit"]:
-        return "holds", told
-    return ("does not hold" if measured["share"] == 0 else "not decided"), told
+    if share["low"] > share["share_logit"]:
+        return "holds", sentence
+    return ("does not hold" if share["share"] == 0 else "not decided"), sentence
 
 
-def _follows_size(found: Found) -> Judged:
-    every = [row for row in found["transfer"]["rows"] if row["subset"] == "all"]
-    attacks = {row["tested_on"] for row in every}
-    learnt = [row for row in every if row["trained_on"] in attacks]  # not those trained on all attacks but one
-    learnt = [row for row in learnt if row["auroc"] is not None]
+def _follows_size(reports: Reports) -> Judged:
+    detection = _mean_aurocs(reports["transfer"]["rows"])
     results = []
     for norm in ("l2", "linf"):
         sizes = {
             row["attack"]: row["mean"]
-            for row in found["strength"]["rows"]
+            for row in reports["strength"]["rows"]
             if (row["norm"], row["subset"]) == (norm, "all") and row["mean"] is not None
         }
-        known = [attack for attack in sizes if any(row["tested_on"] == attack for row in learnt)]
-        detection = [statistics.fmean(row["auroc"] for row in learnt if row["tested_on"] == a) for a in known]
-        if len(known) < 4:  # noqa: PLR2004 - with three, no order has a p below .05
-            return "not decided", f"{len(known)} attacks: too few for a rank correlation"
-        results.append((norm, *_spearman([sizes[attack] for attack in known], detection), len(known)))
-    told = ", ".join(f"{norm}: Spearman {rho:.2f}, p {p:.3f}, {n} attacks" for norm, rho, p, n in results)
+        attacks = [attack for attack in sizes if attack in detection]
+        if len(attacks) < 4:  # noqa: PLR2004 - with three, no order has a p below .05
+            return _undecided(f"{len(attacks)} attacks: too few for a rank correlation")
+        rho, p = _spearman([sizes[attack] for attack in attacks], [detection[attack] for attack in attacks])
+        results.append((norm, rho, p, len(attacks)))
+    sentence = ", ".join(f"{norm}: Spearman {rho:.2f}, p {p:.3f}, {n} attacks" for norm, rho, p, n in results)
+    verdict: Verdict = "not decided"
     if all(rho > 0 and p < SIGNIFICANT for _, rho, p, _ in results):
-        return _with_seeds("holds", told, _seeds_of(found))
-    if any(rho < 0 and p < SIGNIFICANT for _, rho, p, _ in results):
-        return _with_seeds("does not hold", told, _seeds_of(found))
-    return "not decided", told
+        verdict = "holds"
+    elif any(rho < 0 and p < SIGNIFICANT for _, rho, p, _ in results):
+        verdict = "does not hold"
+    return _with_seeds(verdict, sentence, reports["transfer"]["meta"]["seeds"])
+
+
+def _mean_aurocs(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean AUROC under each attack over detectors that were trained on one attack."""
+    whole = [row for row in rows if row["subset"] == "all"]
+    attacks = {row["tested_on"] for row in whole}
+    aurocs: dict[str, list[float]] = {}
+    for row in whole:
+        if row["trained_on"] in attacks and row["auroc"] is not None:  # not those trained on all attacks but one
+            aurocs.setdefault(row["tested_on"], []).append(row["auroc"])
+    return {attack: statistics.fmean(values) for attack, values in aurocs.items()}
 
 
 def _spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
@@ -197,167 +216,106 @@ def _spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float, f
     return float(tested.statistic), float(tested.pvalue)
 
 
-def _families(found: Found) -> Judged:
-    return _all_above(found, ["same family of norms - another, attacks not trained on"])
-
-
-def _beats_disagreement(found: Found) -> Judged:
-    names = ("spd", "smd")
-    return _all_above(found, [f"{name} - disagreement, unseen attacks" for name in names], noise=names)
-
-
-def _selector(found: Found) -> Judged:
-    return _all_above(found, [f"{name} - {name} (true label), all attacks" for name in ("spd", "smd")])
-
-
-def _all_fall(found: Found) -> Judged:
-    return _under_attack(found, "before", dict.fromkeys(_FOUR, True))
-
-
-def _spd_robust(found: Found) -> Judged:
-    return _under_attack(found, "after", {"spd": False, "smd": True})
-
-
-_FOUR: Final = ("id", "jsd", "smd", "spd")
-
-
-def _under_attack(found: Found, phase: str, falls: Mapping[str, bool]) -> Judged:
+def _under_attack(reports: Reports, *, phase: str, falls: Mapping[str, bool]) -> Judged:
     """Judge whether detectors fall: the worst case of SR@5 over, or under, a half on every seed.
 
     Args:
-        found: What was found.
+        reports: Of the protocols.
         phase: before or after retraining.
         falls: By detector, whether the claim is that it falls.
     """
-    rows = [r for r in found["white-box"]["rows"] if (r["phase"], r["attack"]) == (phase, "worst case")]
+    rows = [r for r in reports["white-box"]["rows"] if (r["phase"], r["attack"]) == (phase, "worst case")]
     known = {name: [r for r in rows if r["detector"] == name and r["sr_at_5"] is not None] for name in falls}
     absent = [name for name, mine in known.items() if not mine]
     if absent:
-        return "not decided", f"no worst case {phase} retraining of {', '.join(absent)}"
-    ends = {
-        name: (min(r["sr_at_5_low"] for r in mine), max(r["sr_at_5_high"] for r in mine))
+        return _undecided(f"no worst case {phase} retraining of {', '.join(absent)}")
+    rates = {
+        name: Interval(
+            statistics.fmean(row["sr_at_5"] for row in mine),
+            min(row["sr_at_5_low"] for row in mine),
+            max(row["sr_at_5_high"] for row in mine),
+        )
         for name, mine in known.items()
     }
-    told = ", ".join(
-        f"{name} {statistics.fmean(r['sr_at_5'] for r in known[name]):.3f} [{low:.3f}, {high:.3f}]"
-        for name, (low, high) in ends.items()
-    )
-    told = f"worst case of SR@5, {phase} retraining: {told}; a detector falls above {HALF}, it is robust below"
-    verdict: Verdict = "not decided"
-    if any(high < HALF if falls[name] else low > HALF for name, (low, high) in ends.items()):
-        verdict = "does not hold"
-    elif all(low > HALF if falls[name] else high < HALF for name, (low, high) in ends.items()):
-        verdict = "holds"
-    seeds = min((sorted({row["seed"] for row in mine}) for mine in known.values()), key=len)
-    return _with_seeds(verdict, told, seeds)
+    verdict = all_above([_beyond(rate, HALF, above=falls[name]) for name, rate in rates.items()])
+    numbers = ", ".join(f"{name} {rate}" for name, rate in rates.items())
+    sentence = f"worst case of SR@5, {phase} retraining: {numbers}; a detector falls above {HALF}, it is robust below"
+    seeds = min(([*{row["seed"] for row in mine}] for mine in known.values()), key=len)
+    return _with_seeds(verdict, sentence, seeds)
 
 
-def _longer(found: Found) -> Judged:
-    records, lacking = _of_attacks(found, LONGER)
-    if lacking:
-        return lacking
-    meta = found["white-box"]["meta"]
+def _longer(reports: Reports) -> Judged:
+    records, absent = _of_attacks(reports, LONGER)
+    meta = reports["white-box"]["meta"]
+    if absent:
+        return _undecided(absent)
     if meta["steps"] < LONG:
-        return "not decided", f"{meta['steps']} steps; ten times the paper's five are needed"
-    verdict: Verdict = "not decided"
-    if any(each["low"] > EQUIVALENT for each in records):
-        verdict = "does not hold"
-    elif all(each["high"] < EQUIVALENT for each in records):
-        verdict = "holds"
-    told = f"images won at probability .5, T = {meta['steps']} minus T = 5: {_told(records)}"
-    return _with_seeds(verdict, f"{told}; to help means by more than {EQUIVALENT}", meta["attacked_seeds"])
+        return _undecided(f"{meta['steps']} steps; ten times the paper's five are needed")
+    verdict = all_above([_beyond(interval_of(record), EQUIVALENT, above=False) for record in records])
+    numbers = f"images won at probability .5, T = {meta['steps']} minus T = 5: {_text(records)}"
+    return _with_seeds(verdict, f"{numbers}; to help means by more than {EQUIVALENT}", meta["attacked_seeds"])
 
 
-def _mix(found: Found) -> Judged:
-    records, lacking = _of_attacks(found, MIX)
-    if lacking:
-        return lacking
-    told = f"images won at probability .5: {_told(records)}"
-    return _with_seeds(_sides(records), told, found["white-box"]["meta"]["attacked_seeds"])
+def _mix(reports: Reports) -> Judged:
+    records, absent = _of_attacks(reports, MIX)
+    if absent:
+        return _undecided(absent)
+    sentence = f"images won at probability .5: {_text(records)}"
+    return _with_seeds(
+        all_above(list(map(interval_of, records))), sentence, reports["white-box"]["meta"]["attacked_seeds"]
+    )
 
 
-def _of_attacks(found: Found, ending: str) -> tuple[list[Mapping[str, Any]], Judged | None]:
-    """Return the contrasts between two white-box attacks, one for each detector, or why there are none."""
-    records = [each for each in found["white-box"]["meta"]["contrasts"] if each["name"].endswith(f", {ending}")]
+def _of_attacks(reports: Reports, ending: str) -> tuple[list[Mapping[str, Any]], str]:
+    """Return the contrasts between two white-box attacks, one for each detector, and why a claim lacks some."""
+    records = [each for each in reports["white-box"]["meta"]["contrasts"] if each["name"].endswith(f", {ending}")]
     absent = sorted(set(_FOUR) - {each["detector"] for each in records})
-    return records, ("not decided", f"not attacked: {', '.join(absent)}") if absent else None
+    return records, f"not attacked: {', '.join(absent)}" if absent else ""
 
 
-_Rule = Callable[[Found], Judged]
+_OTHERS: Final = "{}, from FGSM to other attacks, above " + str(DETECTED)
 
-_CLAIMS: Final[Sequence[tuple[str, str, _Rule, tuple[str, ...]]]] = (
+_best = partial(_compared, above=[f"spd - {name}, unseen attacks" for name in ("smd", "id", "jsd")], noise=["spd"])
+_weak_to_strong = partial(
+    _compared, above=[_OTHERS.format("spd")], below=[_OTHERS.format("id"), _OTHERS.format("jsd")], noise=["spd"]
+)
+_jacobian = partial(
+    _compared, below=["jsd - id, all attacks"], level=EQUIVALENT, ending=f"; better means by more than {EQUIVALENT}"
+)
+_sparse = partial(_compared, below=[f"{name}, JSMA - other attacks" for name in _FOUR])
+_families = partial(_compared, above=["same family of norms - another, attacks not trained on"])
+_learnt = partial(_compared, above=[f"{name} - disagreement, unseen attacks" for name in _MASKS], noise=_MASKS)
+_selector = partial(_compared, above=[f"{name} - {name} (true label), all attacks" for name in _MASKS])
+_all_fall = partial(_under_attack, phase="before", falls=dict.fromkeys(_FOUR, True))
+_spd_robust = partial(_under_attack, phase="after", falls={"spd": False, "smd": True})
+
+_TRANSFER, _WHITE_BOX = ("transfer",), ("white-box",)
+
+_CLAIMS: Final[Sequence[tuple[str, tuple[str, ...], _Rule, str]]] = (
     (
         "1",
-        "Maps of a natural image and of its adversarial twin differ as much as those of different images",
-        _shift,
         ("shift",),
+        _shift,
+        "Maps of a natural image and of its adversarial twin differ as much as those of different images",
     ),
-    ("2a", "SPD detects attacks that it was not trained on better than SMD, ID and JSD", _best, ("transfer",)),
-    ("2b", "Trained on the weak FGSM, SPD detects other attacks; ID and JSD do not", _weak_to_strong, ("transfer",)),
-    ("3", "JSD is no better than ID: the Jacobian adds nothing", _jacobian_adds_nothing, ("transfer",)),
-    ("4", "All detectors are worse on JSMA", _sparse, ("transfer",)),
-    ("5", "ID and JSD fail below a perturbation size, SPD and SMD do not", _threshold, ("threshold",)),
-    ("6a", "White-box attacks win more than half of the images on every detector", _all_fall, ("white-box",)),
-    ("6b", "Retrained against them, SPD is robust and SMD is not", _spd_robust, ("white-box",)),
-    ("7", "The learnt saliency is cheap enough for real time", _real_time, ("speed",)),
-    ("8", "More than five iterations of the white-box attack do not help it", _longer, ("white-box",)),
-    ("9", "Alternating between classifier and detector beats Metzen's mix", _mix, ("white-box",)),
-    ("10", "The Jacobian of the softmax underflows, that of the logits does not", _underflow, ("transfer",)),
-    ("11", "Detection follows the perturbation's L2 and L-inf", _follows_size, ("transfer", "strength")),
-    ("12", "Detectors transfer within a family of norms", _families, ("transfer",)),
-    ("A", "The learnt detectors SPD and SMD beat the training-free disagreement", _beats_disagreement, ("transfer",)),
+    ("2a", _TRANSFER, _best, "SPD detects attacks that it was not trained on better than SMD, ID and JSD"),
+    ("2b", _TRANSFER, _weak_to_strong, "Trained on the weak FGSM, SPD detects other attacks; ID and JSD do not"),
+    ("3", _TRANSFER, _jacobian, "JSD is no better than ID: the Jacobian adds nothing"),
+    ("4", _TRANSFER, _sparse, "All detectors are worse on JSMA"),
+    ("5", ("threshold",), _threshold, "ID and JSD fail below a perturbation size, SPD and SMD do not"),
+    ("6a", _WHITE_BOX, _all_fall, "White-box attacks win more than half of the images on every detector"),
+    ("6b", _WHITE_BOX, _spd_robust, "Retrained against them, SPD is robust and SMD is not"),
+    ("7", ("speed",), _real_time, "The learnt saliency is cheap enough for real time"),
+    ("8", _WHITE_BOX, _longer, "More than five iterations of the white-box attack do not help it"),
+    ("9", _WHITE_BOX, _mix, "Alternating between classifier and detector beats Metzen's mix"),
+    ("10", _TRANSFER, _underflow, "The Jacobian of the softmax underflows, that of the logits does not"),
+    ("11", ("transfer", "strength"), _follows_size, "Detection follows the perturbation's L2 and L-inf"),
+    ("12", _TRANSFER, _families, "Detectors transfer within a family of norms"),
+    ("A", _TRANSFER, _learnt, "The learnt detectors SPD and SMD beat the training-free disagreement"),
     (
         "B",
-        "SPD and SMD live from the predicted class as selector: with the true label they detect less",
+        _TRANSFER,
         _selector,
-        ("transfer",),
+        "SPD and SMD live from the predicted class as selector: with the true label they detect less",
     ),
 )
-
-
-def _noise_names(detectors: Iterable[str]) -> list[str]:
-    return [f"{name} against noise, unseen attacks, above {DETECTED}" for name in detectors]
-
-
-def _all_above(found: Found, names: Iterable[str], sign: int = 1, noise: Sequence[str] = ()) -> Judged:
-    """Judge contrasts: all above 0 (below, with sign -1) holds, any decidedly on the other side does not.
-
-    What is claimed of the detectors in `noise` must also hold against noise of the same norms (PROTOCOL A5).
-    """
-    records, lacking = _contrasts(found, [*names, *_noise_names(noise)])
-    if lacking:
-        return lacking
-    return _with_seeds(_sides(records, sign), _told(records), _seeds_of(found))
-
-
-def _sides(records: Sequence[Mapping[str, Any]], sign: int = 1) -> Verdict:
-    """Return "holds" if all intervals lie above 0 (below, with sign -1), "does not hold" if any lies on the other."""
-    ends = [sorted((sign * each["low"], sign * each["high"])) for each in records]
-    if any(high < 0 for _, high in ends):
-        return "does not hold"
-    return "holds" if all(low > 0 for low, _ in ends) else "not decided"
-
-
-def _contrasts(found: Found, names: Iterable[str]) -> tuple[list[Mapping[str, Any]], Judged | None]:
-    """Return the contrasts of the transfer protocol by their names, or why the claim cannot be judged."""
-    known = {each["name"]: each for each in found["transfer"]["meta"]["contrasts"]}
-    absent = [name for name in names if name not in known]
-    if absent:
-        return [], ("not decided", f"the run does not allow to compute: {', '.join(absent)}")
-    return [known[name] for name in names], None
-
-
-def _told(records: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{r['name']}: {r['value']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" for r in records)
-
-
-def _seeds_of(found: Found, protocol: str = "transfer") -> Sequence[int]:
-    seeds: Sequence[int] = found[protocol]["meta"]["seeds"]
-    return seeds
-
-
-def _with_seeds(verdict: Verdict, told: str, seeds: Sequence[int]) -> Judged:
-    """Leave a claim about detectors undecided where they were trained on too few seeds."""
-    if len(seeds) >= SEEDS or verdict == "not decided":
-        return verdict, told
-    return "not decided", f"{len(seeds)} seed(s), a claim needs {SEEDS}; on these it {verdict}: {told}"

@@ -1,14 +1,13 @@
 """`evaluate.py pipelines`: one experiment on several whole pipelines, judged together (PROTOCOL B12)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from experiments.claims.estimates import contrasts, matrix, unseen
-from experiments.claims.paper import JUDGED
-from experiments.claims.runs import Repetition, inputs, repetitions
+from experiments.claims.paper import JUDGED, Reports, interval_of
+from experiments.claims.runs import Repetition, digests_of, repetitions
 from experiments.claims.tables import claims_table, tables
 from experiments.claims.together import PIPELINES, Together, judge_together
-from experiments.results.bootstrap import Interval
 from experiments.results.charts import intervals
 from experiments.results.result import Flag, Result
 from experiments.study.study import Study, provenance
@@ -26,29 +25,29 @@ def pipelines(study: Study, *, others: list[str] | None = None) -> Result:
         ValueError: If they do not repeat each other.
     """
     repeated = repetitions(study.run, others)
-    found = [each.found for each in repeated]
-    claims = judge_together(found)
-    names = [each.name for each in repeated]
+    reports, names = [each.reports for each in repeated], [each.name for each in repeated]
+    judged = judge_together(reports)
     meta = provenance(study.command, {}) | {
         "runs": {each.name: _meta(each) for each in repeated},
         "claims": [
-            {"number": claim.number, "text": claim.text, "verdict": claim.verdict}
-            | {"each": {name: one.verdict for name, one in zip(names, claim.each, strict=True)}}
-            for claim in claims
+            {"number": each.number, "text": each.text, "verdict": each.verdict}
+            | {"each": {name: claim.verdict for name, claim in zip(names, each.claims, strict=True)}}
+            for each in judged
         ],
         "fields": _FIELDS,
     }
+    differences = {name: list(map(interval_of, records)) for name, records in contrasts(reports).items()}
     return Result(
         protocol="pipelines",
         title=f"{len(repeated)} whole pipelines together",
         question="What of all this remains when classifier, saliency model and detectors are trained anew with other "
         "seeds?",
-        finding=_finding(claims, found),
+        finding=_finding(judged, reports),
         meta=meta,
-        rows=_rows(found),
-        tables=[claims_table(claims, names), *tables(repeated)],
-        figures={"": _picture(repeated)},
-        flags=_flags(repeated, claims),
+        rows=_rows(reports),
+        tables=[claims_table(judged, names), *tables(repeated)],
+        figures={"": intervals("Differences in AUROC, each pipeline with its 95 % interval", differences, names)},
+        flags=_flags(repeated, judged),
     )
 
 
@@ -62,24 +61,20 @@ _FIELDS: Final = {
 
 
 def _meta(repetition: Repetition) -> dict[str, Any]:
-    contents = repetition.found["transfer"]["meta"]
+    meta = repetition.reports["transfer"]["meta"]
     return {
         "folder": str(repetition.run.folder),
-        "seeds": contents["seeds"],
-        "classifier_accuracy": contents["classifier_accuracy"],
-        "commands": {name: each["meta"]["command"] for name, each in repetition.found.items()},
-        "checkpoints": contents["checkpoints"],
-        "inputs": inputs(repetition),
+        **{key: meta[key] for key in ("seeds", "classifier_accuracy")},
+        "commands": {name: report["meta"]["command"] for name, report in repetition.reports.items()},
+        "checkpoints": meta["checkpoints"],
+        "inputs": digests_of(repetition),
     }
 
 
-def _rows(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _rows(reports: Sequence[Reports]) -> list[dict[str, Any]]:
     return [
         {
-            "detector": detector,
-            "trained_on": trained_on,
-            "tested_on": tested_on,
-            "subset": subset,
+            **dict(zip(("detector", "trained_on", "tested_on", "subset"), cell, strict=True)),
             "value": value,
             "mean": estimate.mean,
             "deviation": estimate.deviation,
@@ -87,75 +82,62 @@ def _rows(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "highest": max(estimate.known, default=None),
             "pipelines": len(estimate.known),
         }
-        for value, cells in matrix(found).items()
-        for (detector, trained_on, tested_on, subset), estimate in cells.items()
+        for value, cells in matrix(reports).items()
+        for cell, estimate in cells.items()
     ]
 
 
-def _finding(claims: Sequence[Together], found: Sequence[Mapping[str, Any]]) -> str:
+def _finding(judged: Sequence[Together], reports: Sequence[Reports]) -> str:
     """Return which claims all pipelines settle, and the detectors' mean AUROC."""
-    settled = {
-        verdict: [claim.number for claim in claims if claim.verdict == verdict]
-        for verdict in ("holds", "does not hold", "not decided")
-    }
-    told = "; ".join(f"{verdict}: {', '.join(numbers)}" for verdict, numbers in settled.items() if numbers)
-    aurocs = unseen(found)["auroc"]
+    numbers: dict[str, list[str]] = {"holds": [], "does not hold": [], "not decided": []}
+    for each in judged:
+        numbers[each.verdict].append(each.number)
+    settled = "; ".join(f"{verdict}: {', '.join(of_it)}" for verdict, of_it in numbers.items() if of_it)
+    aurocs = unseen(reports)["auroc"]
     ranked = sorted(aurocs, key=lambda name: -(aurocs[name].mean or 0))
     means = ", ".join(f"{name} {aurocs[name]}" for name in ranked)
     return (
-        f"Claims on {len(found)} pipelines together - {told}. Mean AUROC on attacks that a detector was not trained "
-        f"on: {means or 'there are none'}."
+        f"Claims on {len(reports)} pipelines together - {settled}. Mean AUROC on attacks that a detector was not "
+        f"trained on: {means or 'there are none'}."
     )
 
 
-def _picture(repeated: Sequence[Repetition]) -> bytes:
-    rows = {
-        name: [Interval(record["value"], record["low"], record["high"]) for record in records]
-        for name, records in contrasts([each.found for each in repeated]).items()
-    }
-    return intervals("Differences in AUROC, each pipeline with its 95 % interval", rows, [r.name for r in repeated])
-
-
-def _flags(repeated: Sequence[Repetition], claims: Sequence[Together]) -> list[Flag]:
-    split = [claim.number for claim in claims if claim.split]
-    lacking = {each.name: [name for name in JUDGED if name not in each.found] for each in repeated}
-    told = "; ".join(f"{name}: {', '.join(missing)}" for name, missing in lacking.items() if missing)
+def _flags(repeated: Sequence[Repetition], judged: Sequence[Together]) -> list[Flag]:
+    split = ", ".join(each.number for each in judged if each.split)
+    missing = {each.name: ", ".join(name for name in JUDGED if name not in each.reports) for each in repeated}
+    lacking = "; ".join(f"{name}: {protocols}" for name, protocols in missing.items() if protocols)
     options = {
-        name: {str(each.found[name]["meta"].get("options")) for each in repeated if name in each.found}
+        name: {str(each.reports[name]["meta"].get("options")) for each in repeated if name in each.reports}
         for name in JUDGED
     }
-    unlike = [name for name, found in options.items() if len(found) > 1]
-    versions = {str(contents["meta"]["versions"]) for each in repeated for contents in each.found.values()}
+    unlike = ", ".join(name for name, sets in options.items() if len(sets) > 1)
+    versions = {str(report["meta"]["versions"]) for each in repeated for report in each.reports.values()}
+    few = f"{len(repeated)} pipelines; a claim needs {PIPELINES}."
     return [
-        Flag(
-            "Few pipelines",
-            len(repeated) < PIPELINES,
-            f"{len(repeated)} pipelines; a claim needs {PIPELINES}.",
-        ),
-        Flag(
+        Flag("Few pipelines", len(repeated) < PIPELINES, few),
+        _flag(
             "Pipelines that contradict each other",
-            bool(split),
-            f"On one pipeline it holds and on another it does not: {', '.join(split)}."
-            if split
-            else "No claim holds on one pipeline and does not on another.",
+            split and f"On one pipeline it holds and on another it does not: {split}.",
+            "No claim holds on one pipeline and does not on another.",
         ),
-        Flag(
+        _flag(
             "Protocols that were not run",
-            bool(told),
-            f"Claims that need them are not decided - {told}." if told else "Every pipeline went through all of them.",
+            lacking and f"Claims that need them are not decided - {lacking}.",
+            "Every pipeline went through all of them.",
         ),
-        Flag(
+        _flag(
             "Options of the evaluation",
-            bool(unlike),
-            f"Not every pipeline was evaluated with the same options of {', '.join(unlike)}."
-            if unlike
-            else "The same for every pipeline.",
+            unlike and f"Not every pipeline was evaluated with the same options of {unlike}.",
+            "The same for every pipeline.",
         ),
-        Flag(
+        _flag(
             "Versions of libraries",
-            len(versions) > 1,
-            f"The reports were made with {len(versions)} sets of versions."
-            if len(versions) > 1
-            else "One and the same.",
+            f"The reports were made with {len(versions)} sets of versions." if len(versions) > 1 else "",
+            "One and the same.",
         ),
     ]
+
+
+def _flag(name: str, problem: str, otherwise: str) -> Flag:
+    """Return a flag that is raised if there is a problem."""
+    return Flag(name, bool(problem), problem or otherwise)

@@ -1,13 +1,14 @@
 """The runs that repeat one experiment: found, read, and refused where they are not alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
 from data.store.identity import of_file
-from experiments.claims.paper import JUDGED, Found
+from experiments.claims.paper import JUDGED, Reports
 from experiments.results.result import read_result
 from experiments.training.layout import SETTINGS
 from experiments.training.run_folder import Run
@@ -33,12 +34,12 @@ class Repetition:
     Attributes:
         name: Of its column.
         run: The run folder.
-        found: The contents of each protocol's JSON, by its name.
+        reports: The contents of each protocol's JSON, by its name.
     """
 
     name: str
     run: Run
-    found: Found
+    reports: Reports
 
 
 def repetitions(run: Run, others: Sequence[str] | None) -> list[Repetition]:
@@ -50,16 +51,15 @@ def repetitions(run: Run, others: Sequence[str] | None) -> list[Repetition]:
 
     Raises:
         FileNotFoundError: If there is no other, one is no run, or one was not evaluated; says which command helps.
-        ValueError: If two are the same, share a seed, or differ in more than seeds; or a run is not any more what was
+        ValueError: If two are the same, share a seed, or differ in more than seeds; or a run changed since it was
             evaluated.
     """
     others = _beside(run) if others is None else others
     runs = [run, *(Run(folder, trusted=run.trusted) for folder in others)]
     if len(runs) == 1:
         msg = (
-            f"{run.folder} stands alone: train it with other seeds as well, `python train.py pipeline "
-            f"{run.resumed} --pipelines 3`, or name runs that repeat it, --others "
-            "'[FOLDER, FOLDER]'"
+            f"{run.folder} stands alone: train it with other seeds as well, `python train.py pipeline {run.resumed} "
+            "--pipelines 3`, or name runs that repeat it, --others '[FOLDER, FOLDER]'"
         )
         raise FileNotFoundError(msg)
     for first, second in combinations(runs, 2):
@@ -69,24 +69,27 @@ def repetitions(run: Run, others: Sequence[str] | None) -> list[Repetition]:
     return [Repetition(name, each, _read(each)) for name, each in zip(_names(runs), runs, strict=True)]
 
 
-def inputs(repetition: Repetition) -> dict[str, str]:
-    """Return the of_file of each report that was read, by the protocol's name."""
-    return {name: of_file(_path(repetition.run.report, name)) for name in repetition.found}
+def digests_of(repetition: Repetition) -> dict[str, str]:
+    """Return the digest of each report that was read, by the protocol's name."""
+    return {name: of_file(_path(repetition.run.report, name)) for name in repetition.reports}
 
 
 def outdated(report: Path, meta: Mapping[str, Any]) -> bool:
-    """Tell whether a report that was judged together with others has changed since.
+    """Whether a report that was judged together with others changed since.
 
     Args:
         report: Folder of the first run's report, wherever it was moved to.
-        meta: Of what was found on all together. A folder that is not there any more is taken as it was.
+        meta: Of the result of all together. A folder that is not there any more counts as unchanged.
     """
-    folders = [report, *(Path(each["folder"]) / "report" for each in list(meta["runs"].values())[1:])]
-    return any(
-        path.is_file() and of_file(path) != was
-        for folder, each in zip(folders, meta["runs"].values(), strict=True)
-        for path, was in ((_path(folder, name), was) for name, was in each["inputs"].items() if name in JUDGED)
-    )
+    first, *others = meta["runs"].values()
+    folders = [(report, first), *((Path(other["folder"]) / "report", other) for other in others)]
+    inputs = [
+        (_path(folder, name), digest)
+        for folder, each in folders
+        for name, digest in each["inputs"].items()
+        if name in JUDGED
+    ]
+    return any(path.is_file() and of_file(path) != digest for path, digest in inputs)
 
 
 def _path(report: Path, protocol: str) -> Path:
@@ -94,15 +97,11 @@ def _path(report: Path, protocol: str) -> Path:
 
 
 def _beside(run: Run) -> list[str]:
+    """Return the runs named like this one with a number, in the numbers' order."""
     folder = run.folder.resolve()
-    numbers = [
-        int(path.name.removeprefix(f"{folder.name}_"))
-        for path in folder.parent.iterdir()
-        if path.name.startswith(f"{folder.name}_")
-        and path.name.removeprefix(f"{folder.name}_").isdecimal()
-        and (path / SETTINGS).is_file()
-    ]
-    return [str(folder.with_name(f"{folder.name}_{number}")) for number in sorted(numbers)]
+    names = [path.name.removeprefix(f"{folder.name}_") for path in folder.parent.glob(f"{escape(folder.name)}_*")]
+    runs = [folder.with_name(f"{folder.name}_{number}") for number in sorted(int(n) for n in names if n.isdecimal())]
+    return [str(other) for other in runs if (other / SETTINGS).is_file()]
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
@@ -118,9 +117,9 @@ def _check_apart(first: Run, second: Run) -> None:
     shared = sorted(_networks(first) & _networks(second))
     if shared:
         msg = (
-            f"{first.folder} and {second.folder} share the seed {', '.join(map(str, shared))}: the first seed of a run "
-            "is its classifier's as well, the one after it the second classifier's, so that they do not repeat each "
-            "other; train one with --seeds of its own"
+            f"{first.folder} and {second.folder} share the seed {', '.join(map(str, shared))}, so they do not repeat "
+            "each other. The first seed of a run is also its classifier's, the one after it the second classifier's: "
+            "train one of the runs with --seeds of its own"
         )
         raise ValueError(msg)
 
@@ -132,10 +131,10 @@ def _networks(run: Run) -> set[int]:
 
 
 def _check_alike(first: Run, second: Run) -> None:
-    found = difference(_compared(first), _compared(second))
-    if found is not None:
+    apart = difference(_compared(first), _compared(second))
+    if apart is not None:
         msg = (
-            f"{second.folder} does not repeat {first.folder}: {found.key} is {found.second} there, {found.first} here; "
+            f"{second.folder} does not repeat {first.folder}: {apart.key} is {apart.second} there, {apart.first} here; "
             "pipelines that are judged together differ in their seeds only"
         )
         raise ValueError(msg)
@@ -144,12 +143,9 @@ def _check_alike(first: Run, second: Run) -> None:
 def _compared(run: Run) -> dict[str, Any]:
     """Return what must be the same in all repetitions: settings, and which images there are."""
     sections = {key: _computing(value) for key, value in run.settings.sections.items() if key not in _OWN}
-    arguments = sections["data"].get("init_args") or {}
-    sections["data"] = {
-        **sections["data"],
-        "init_args": {key: value for key, value in arguments.items() if key not in _OF_DATA},
-    }
-    sections["trainer"] = _kept(sections["trainer"] or {})
+    data = sections["data"]
+    sections["data"] = {**data, "init_args": _without(data.get("init_args") or {}, _OF_DATA)}
+    sections["trainer"] = _without(sections["trainer"] or {}, _OF_TRAINER)
     return sections | {"train_on": run.settings.train_on, "images": _fingerprint(run)}
 
 
@@ -157,52 +153,52 @@ def _computing(section: Any) -> Any:
     """Return a section without what its trainers may differ in."""
     if not isinstance(section, dict):
         return section
-    return {key: _kept(value) if key == "trainer" else _computing(value) for key, value in section.items()}
+    return {
+        key: _without(value, _OF_TRAINER) if key == "trainer" else _computing(value) for key, value in section.items()
+    }
 
 
-def _kept(trainer: Any) -> Any:
-    """Return the flags of a trainer that change what is computed."""
-    if not isinstance(trainer, dict):
-        return trainer
-    return {key: value for key, value in trainer.items() if key not in _OF_TRAINER}
+def _without(section: Any, keys: Collection[str]) -> Any:
+    """Return a section without some keys of its own; deeper ones stay."""
+    return {key: value for key, value in section.items() if key not in keys} if isinstance(section, dict) else section
 
 
 def _fingerprint(run: Run) -> str:
     path = run.folder / DATA_RECORD
-    kept = read_yaml(path) if path.is_file() else None
-    if not isinstance(kept, dict) or "fingerprint" not in kept:
+    record = read_yaml(path) if path.is_file() else None
+    if not isinstance(record, dict) or "fingerprint" not in record:
         msg = f"{path} is missing or damaged: run `python train.py pipeline {run.resumed} --pipelines 1` again"
         raise ValueError(msg)
-    return str(kept["fingerprint"])
+    return str(record["fingerprint"])
 
 
 def _read(run: Run) -> dict[str, Any]:
-    """Return what the protocols found on a run.
+    """Return the reports of a run.
 
     Raises:
-        FileNotFoundError: If the needed one was not run.
-        ValueError: If a file is damaged, or the run is not any more what was evaluated.
+        FileNotFoundError: If the needed one is missing.
+        ValueError: If a file is damaged, or the run changed since it was evaluated.
     """
     paths = {name: _path(run.report, name) for name in JUDGED}
     if not paths[NEEDED].is_file():
         msg = f"{run.folder} was not evaluated: run `python evaluate.py all {run.named}` first"
         raise FileNotFoundError(msg)
-    found = {name: read_result(path) for name, path in paths.items() if path.is_file()}
+    reports = {name: read_result(path) for name, path in paths.items() if path.is_file()}
     digests = {str(path.relative_to(run.folder)): of_file(path) for path in run.finished()}
-    for name, contents in found.items():
+    for name, contents in reports.items():
         changed = _changed(run, contents["meta"], digests)
         if changed:
             msg = f"{changed} since `{name}` was run: run `python evaluate.py {name} {run.named}` again"
             raise ValueError(msg)
-    return found
+    return reports
 
 
 def _changed(run: Run, meta: Mapping[str, Any], digests: Mapping[str, str]) -> str | None:
-    """Return what of a run is not any more as a protocol found it, in words; None if all is.
+    """Describe what changed since the evaluation; None if nothing did.
 
     Args:
         run: The run.
-        meta: Of the protocol.
+        meta: Of the protocol's report.
         digests: Of the finished checkpoints, by their paths in the run.
     """
     settings = run.settings
@@ -210,10 +206,12 @@ def _changed(run: Run, meta: Mapping[str, Any], digests: Mapping[str, str]) -> s
         return f"the seeds of {run.folder} became {settings.seeds}, from {meta.get('seeds')},"
     if meta.get("attacks") != {name: repr(attack) for name, attack in settings.attacks.items()}:
         return f"the attacks of {run.folder} changed"
-    kept = meta.get("checkpoints", {})
-    other = next((path for path, now in digests.items() if kept.get(path, now) != now), None)
-    gone = next((path for path in kept if path not in digests), None)
-    new = next((path for path in digests if path not in kept and not path.startswith("retrained")), None)
-    if other or new:
-        return f"{run.folder / (other or new or '')} was trained{' anew' if other else ''}"
+    before = meta.get("checkpoints", {})
+    for path, digest in digests.items():
+        if before.get(path, digest) != digest:
+            return f"{run.folder / path} was trained anew"
+    for path in digests:
+        if path not in before and not path.startswith("retrained"):
+            return f"{run.folder / path} was trained"
+    gone = next((path for path in before if path not in digests), None)
     return f"{run.folder / gone} went missing" if gone else None

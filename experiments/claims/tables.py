@@ -1,66 +1,55 @@
 """The tables of several whole pipelines."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from experiments.claims.estimates import VALUES, Estimate, contrasts, matrix, unseen
+from experiments.claims.estimates import VALUES, Cell, Estimate, contrasts, matrix, unseen
+from experiments.claims.paper import Reports
 from experiments.claims.runs import Repetition
 from experiments.claims.together import PIPELINES, Together
 from experiments.detection.transfer.matrix import UNTRAINED
 from experiments.results.result import Table
 
 
-def claims_table(claims: Sequence[Together], names: Sequence[str]) -> Table:
-    """Return the verdicts of all pipelines together, and of each.
-
-    Args:
-        claims: Judged.
-        names: Of the pipelines.
-    """
+def claims_table(judged: Sequence[Together], names: Sequence[str]) -> Table:
+    """Return the verdicts of all pipelines together, and of each pipeline by its name."""
     return Table(
         title="The paper's claims (Schut & Gal) on all pipelines together",
         header=["", "claim", "together", *names],
-        rows=[[each.number, each.text, each.verdict, *(claim.verdict for claim in each.each)] for each in claims],
+        rows=[[each.number, each.text, each.verdict, *(claim.verdict for claim in each.claims)] for each in judged],
         note=f"Together: what every pipeline says, where there are at least {PIPELINES}; else it is not decided. The "
         "numbers behind each verdict stand in that run's own report.",
     )
 
 
 def tables(repetitions: Sequence[Repetition]) -> list[Table]:
-    """Return the tables of numbers: attacks not trained on, differences, the matrix, the classifiers.
-
-    Args:
-        repetitions: The pipelines.
-    """
-    found = [each.found for each in repetitions]
-    names = [each.name for each in repetitions]
-    count = f"Mean and standard deviation over {len(found)} pipelines, of means over their detectors' seeds"
-    by_value = unseen(found)
+    """Return the tables of numbers: attacks not trained on, differences, the matrix, the classifiers."""
+    reports = [each.reports for each in repetitions]
+    count = f"Mean and standard deviation over {len(reports)} pipelines, of means over their detectors' seeds"
+    columns, cells = unseen(reports), matrix(reports)
     overview = Table(
         title="Attacks that a detector was not trained on",
         header=["detector", *VALUES.values()],
         rows=[
-            [detector, *(str(by_value[value][detector]) if detector in by_value[value] else None for value in VALUES)]
-            for detector in by_value["auroc"]
+            [detector, *(str(column[detector]) if detector in column else None for column in columns.values())]
+            for detector in columns["auroc"]
         ],
         note=f"{count} and over all such attacks, all pairs.",
     )
-    cells = matrix(found)
     return [
         overview,
-        _differences(found, names),
-        *(_matrix(cells[value], f"{VALUES[value]}, all pairs", f"{count}.") for value in VALUES),
+        _differences(reports, [each.name for each in repetitions]),
+        *(_matrix(cells[value], f"{title}, all pairs", f"{count}.") for value, title in VALUES.items()),
         _classifiers(repetitions),
     ]
 
 
-def _differences(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
+def _differences(reports: Sequence[Reports], names: Sequence[str]) -> Table:
     rows = []
-    for name, records in contrasts(found).items():
+    for name, records in contrasts(reports).items():
         estimate = Estimate([record["value"] for record in records])
         low, high = estimate.interval or (None, None)
-        each = [f"{r['value']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]" for r in records]
-        rows.append([name, estimate.mean, low, high, *each])
+        columns = ["{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**record) for record in records]
+        rows.append([name, estimate.mean, low, high, *columns])
     return Table(
         title="Differences in AUROC, pipeline by pipeline",
         header=["difference", "mean", "low", "high", *names],
@@ -70,7 +59,7 @@ def _differences(found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Ta
     )
 
 
-def _matrix(cells: Mapping[tuple[str, str | None, str, str], Estimate], title: str, note: str) -> Table:
+def _matrix(cells: Mapping[Cell, Estimate], title: str, note: str) -> Table:
     lines: dict[tuple[str, str], dict[str, Estimate]] = {}
     for (detector, trained_on, tested_on, subset), estimate in cells.items():
         if subset == "all" and estimate.known:
@@ -82,12 +71,12 @@ def _matrix(cells: Mapping[tuple[str, str | None, str, str], Estimate], title: s
 
 def _classifiers(repetitions: Sequence[Repetition]) -> Table:
     rows = []
-    attacks = repetitions[0].found["transfer"]["meta"]["attacks"]
-    for each in repetitions:
-        contents = each.found["transfer"]
-        rates = {row["tested_on"]: row["attack_success_rate"] for row in contents["rows"]}
-        seeds = ", ".join(map(str, contents["meta"]["seeds"]))
-        rows.append([each.name, seeds, contents["meta"]["classifier_accuracy"], *(rates.get(a) for a in attacks)])
+    attacks = repetitions[0].reports["transfer"]["meta"]["attacks"]
+    for repetition in repetitions:
+        meta = repetition.reports["transfer"]["meta"]
+        rates = {row["tested_on"]: row["attack_success_rate"] for row in repetition.reports["transfer"]["rows"]}
+        seeds = ", ".join(map(str, meta["seeds"]))
+        rows.append([repetition.name, seeds, meta["classifier_accuracy"], *(rates.get(a) for a in attacks)])
     return Table(
         title="The pipelines",
         header=["run", "seeds of the detectors", "classifier's accuracy", *(f"success of {a}" for a in attacks)],

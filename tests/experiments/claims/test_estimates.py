@@ -35,7 +35,7 @@ def test_seeds_are_averaged_before_pipelines():
     first = found([row("id", "fgsm", "fgsm", 0, 0.2), row("id", "fgsm", "fgsm", 1, 0.4)])
     second = found([row("id", "fgsm", "fgsm", 2, 0.9)])
     (estimate,) = matrix([first, second])["auroc"].values()
-    assert estimate.each == pytest.approx([0.3, 0.9])
+    assert estimate.values == pytest.approx([0.3, 0.9])
 
 
 def test_unseen_leaves_out_the_attack_trained_on_and_those_trained_on_several():
@@ -48,7 +48,7 @@ def test_unseen_leaves_out_the_attack_trained_on_and_those_trained_on_several():
         row("id", "fgsm", "bim", 0, 0.0, subset="failed"),
     ]
     estimates = unseen([found(rows), found(rows)])["auroc"]
-    assert {name: estimate.each for name, estimate in estimates.items()} == {
+    assert {name: estimate.values for name, estimate in estimates.items()} == {
         "id": pytest.approx([0.7, 0.7]),
         "area": [0.5, 0.5],
     }
