@@ -1,4 +1,4 @@
-"""What a protocol found: records, tables, pictures, flags and a sentence; and its files in the report folder."""
+"""The result of a protocol: rows, tables, figures, flags and a finding; and its files in the report folder."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -46,18 +46,18 @@ class Flag:
 
 @dataclass(frozen=True)
 class Result:
-    """What a protocol found.
+    """What a protocol yields.
 
     Attributes:
-        protocol: Its name: the files are named so.
+        protocol: Name of the protocol and of its files.
         title: A headline.
-        question: What it asks, in a sentence.
+        question: What the protocol asks, in a sentence.
         finding: The answer, computed from the numbers.
-        meta: What reproduces it; plain values.
-        rows: Records with the same keys, plain values; NaN is not allowed, None is "there is none".
-        tables: For readers.
+        meta: What reproduces the result; plain values.
+        rows: Plain values under the same keys; None is "there is none", NaN is not allowed.
+        tables: The first one is printed.
         figures: PNG by name; "" is `<protocol>.png`, another name `<protocol>_<name>.png`.
-        flags: See `Flag`.
+        flags: What the evaluation says about itself.
     """
 
     protocol: str
@@ -76,7 +76,7 @@ def write_result(result: Result, folder: Path) -> None:
     files = {file_of(result.protocol, name): picture for name, picture in result.figures.items()}
     for name, picture in files.items():
         write_bytes(folder / name, picture)
-    told = {
+    report = {
         "title": result.title,
         "question": result.question,
         "finding": result.finding,
@@ -85,10 +85,9 @@ def write_result(result: Result, folder: Path) -> None:
         "flags": [asdict(flag) for flag in result.flags],
     }
     write_text(folder / f"{result.protocol}.csv", as_csv(result.rows))
-    write_text(folder / f"{result.protocol}.md", as_markdown(told, result.meta))
-    contents = {"meta": result.meta, "rows": list(result.rows), "report": told}
-    text = json.dumps(contents, indent=2, allow_nan=False) + "\n"
-    write_text(folder / f"{result.protocol}.json", text)
+    write_text(folder / f"{result.protocol}.md", as_markdown(report, result.meta))
+    contents = {"meta": result.meta, "rows": list(result.rows), "report": report}
+    write_text(folder / f"{result.protocol}.json", json.dumps(contents, indent=2, allow_nan=False) + "\n")
 
 
 def file_of(protocol: str, figure: str) -> str:
@@ -107,49 +106,46 @@ def read_result(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         msg = f"{path} is damaged: delete it, and evaluate again"
         raise ValueError(msg) from error
-    told = contents.get("report") if isinstance(contents, dict) else None
-    if not isinstance(contents, dict) or not isinstance(told, dict) or not {"meta", "rows"} <= contents.keys():
+    report = contents.get("report") if isinstance(contents, dict) else None
+    if not isinstance(contents, dict) or not isinstance(report, dict) or not {"meta", "rows"} <= contents.keys():
         msg = f"{path} is of an older version: delete it, and evaluate again"
         raise ValueError(msg)
-    if not _is_whole(told, contents["meta"]):
+    if not _is_whole(report, contents["meta"]):
         msg = f"{path} is damaged, or of another version: delete it, and evaluate again"
         raise ValueError(msg)
-    for figure in told["figures"]:
+    for figure in report["figures"]:
         if not _beside(path, figure):
             msg = f"{path} names the figure {figure!r}, which is no PNG beside it: delete it, and evaluate again"
             raise ValueError(msg)
     return contents
 
 
-def _is_whole(told: Mapping[str, Any], meta: Any) -> bool:
-    """Tell whether a report holds all that its page shows."""
+def _is_whole(report: Mapping[str, Any], meta: Any) -> bool:
+    """Whether a report holds all that its page shows."""
     try:
-        as_markdown(told, meta)
-        texts = [meta["command"], *(told[key] for key in ("title", "question", "finding"))]
-        texts += [table[key] for table in told["tables"] for key in ("title", "note")]
-        texts += [flag[key] for flag in told["flags"] for key in ("name", "sentence")]
+        as_markdown(report, meta)
+        texts = [meta["command"], *(report[key] for key in ("title", "question", "finding"))]
+        texts += [table[key] for table in report["tables"] for key in ("title", "note")]
+        texts += [flag[key] for flag in report["flags"] for key in ("name", "sentence")]
     except (AttributeError, LookupError, TypeError):
         return False
     return all(isinstance(text, str) for text in texts)
 
 
 def _beside(path: Path, figure: Any) -> bool:
-    """Tell whether a figure is the plain name of a PNG, and no link: a page would show what lies elsewhere."""
+    """Whether a figure is the plain name of a PNG and no link: the page shows only what lies beside it."""
     if not isinstance(figure, str) or Path(figure).name != figure or Path(figure).suffix != ".png":
         return False
     return not path.with_name(figure).is_symlink()
 
 
-def as_markdown(told: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
-    """Return the report of one protocol.
-
-    Args:
-        told: The `report` part of its JSON.
-        meta: The `meta` part.
-    """
-    parts = [f"# {told['title']}\n\n{told['question']}\n\n**{told['finding']}**\n\nMade by `{meta['command']}`.\n"]
-    parts += [f"\n![{told['title']}]({name})\n" for name in told["figures"]]
-    for table in told["tables"]:
+def as_markdown(report: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
+    """Return the report of one protocol, from the `report` and the `meta` part of its JSON."""
+    parts = [
+        f"# {report['title']}\n\n{report['question']}\n\n**{report['finding']}**\n\nMade by `{meta['command']}`.\n"
+    ]
+    parts += [f"\n![{report['title']}]({name})\n" for name in report["figures"]]
+    for table in report["tables"]:
         bold = {tuple(cell) for cell in table["bold"]}
         rows = [
             [f"**{cell(value)}**" if (y, x) in bold else value for x, value in enumerate(row)]
@@ -157,8 +153,8 @@ def as_markdown(told: Mapping[str, Any], meta: Mapping[str, Any]) -> str:
         ]
         note = f"\n{table['note']}\n" if table["note"] else ""
         parts.append(f"\n## {table['title']}\n\n{markdown_table(table['header'], rows)}{note}")
-    if told["flags"]:
-        lines = [f"- {state(flag)}: {flag['name']}. {flag['sentence']}\n" for flag in told["flags"]]
+    if report["flags"]:
+        lines = [f"- {state(flag)}: {flag['name']}. {flag['sentence']}\n" for flag in report["flags"]]
         parts.append("\n## Flags\n\n" + "".join(lines))
     return "".join(parts)
 

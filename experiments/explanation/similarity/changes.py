@@ -1,8 +1,8 @@
 """What is done to all images before their maps are compared with those of the clean images."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import torch
 
@@ -16,11 +16,8 @@ EPSILONS: Final = (0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5)
 TARGETED_EPSILON: Final = 0.2
 """The paper's .4."""
 
-MANY: Final = 20
-"""Classes up to which all are targets."""
-
-FEW: Final = 10
-"""Targets where there are more."""
+MANY, FEW = 20, 10
+"""Classes up to which all are targets, and the number of targets where there are more."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +92,6 @@ class SimilaritySettings:
         yield from self.targeted
         yield SECOND_SEED
 
-    def meta(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return asdict(self)
-
 
 def settings_of(
     classes: int,
@@ -114,15 +107,16 @@ def settings_of(
         classes: How many there are.
         epsilons: In any order.
         targeted_epsilon: In (0, 1].
-        targets: None: all classes, or ten that lie evenly among more than twenty.
-        reduction: See `SimilaritySettings`.
-        resamples: See `SimilaritySettings`.
+        targets: None: all classes, or `FEW` that lie evenly among more than `MANY`.
+        reduction: See `SimilaritySettings`, as for the others.
+        resamples: At least 1.
 
     Raises:
         ValueError: If one is out of its range.
     """
     sizes = sorted(set(epsilons))
-    aims = _spread(classes) if targets is None else list(dict.fromkeys(targets))
+    evenly = torch.linspace(0, classes - 1, classes if classes <= MANY else FEW).round().int().tolist()
+    aims = evenly if targets is None else list(dict.fromkeys(targets))
     if not sizes or not all(0 < epsilon <= 1 for epsilon in [*sizes, targeted_epsilon]):
         msg = f"epsilons and targeted_epsilon must lie in (0, 1], got {sizes} and {targeted_epsilon}"
         raise ValueError(msg)
@@ -133,9 +127,3 @@ def settings_of(
         msg = f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}"
         raise ValueError(msg)
     return SimilaritySettings(sizes, targeted_epsilon, aims, reduction, resamples)
-
-
-def _spread(classes: int) -> list[int]:
-    if classes <= MANY:
-        return list(range(classes))
-    return [int(place) for place in torch.linspace(0, classes - 1, FEW).round()]

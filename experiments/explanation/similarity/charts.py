@@ -1,15 +1,15 @@
 """The charts of `evaluate.py similarity`: curves over epsilon, by target, and the controls."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import ANOTHER, SECOND_SEED, Change
 from experiments.explanation.similarity.records import METRICS, SimilarityRecords
-from experiments.results.bootstrap import Interval
 from experiments.results.charts import canvas, gridlines, legend_below, lines_of, png, style
 
 _WIDTH = 13.0
@@ -23,35 +23,34 @@ def charts(records: SimilarityRecords) -> dict[str, bytes]:
 
 def curves(records: SimilarityRecords) -> bytes:
     """Return Figure 2: mean similarity over epsilon, a line for each method, the paper's dashed."""
-
-    def draw(axis: Axes, metric: str) -> None:
-        for method in records.methods:
-            means = [records.mean(method, metric, attack) for attack in records.settings.untargeted]
-            _line(axis, records.settings.epsilons, means, _look(records, method))
+    figure, axes = _lines(records, records.methods, records.settings.untargeted, records.settings.epsilons)
+    for metric, axis in axes.items():
         for name, method in records.paper.items():
             colour = _look(records, method)["color"]
             axis.plot(paper.EPSILONS, paper.CURVES[name, metric], "--", color=colour, linewidth=1.4)
         axis.set_xlabel("epsilon (images in [0, 1])")
-
-    more = [Line2D([], [], color="0.3", linestyle="--", label="the paper's, same colour")]
+    handles = [
+        *_handles(records, records.methods),
+        Line2D([], [], color="0.3", ls="--", label="the paper's, same colour"),
+    ]
     note = f"Maps of clean images and of those under untargeted FGSM; {_counted(records)}"
-    return _lines(records, records.methods, "Similarity under untargeted attacks", note, draw, more)
+    legend_below(figure, handles, note, columns=5)
+    return png(figure)
 
 
 def by_target(records: SimilarityRecords) -> bytes:
     """Return Figure 4: mean similarity for each target of the targeted attack."""
-    names = [records.classes[target] for target in records.settings.targets]
-
-    def draw(axis: Axes, metric: str) -> None:
-        for method in records.targeted_methods:
-            means = [records.mean(method, metric, attack) for attack in records.settings.targeted]
-            _line(axis, range(len(names)), means, _look(records, method))
-        axis.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    methods, places = records.targeted_methods, range(len(records.settings.targets))
+    figure, axes = _lines(records, methods, records.settings.targeted, places)
+    for axis in axes.values():
+        axis.set_xticks(
+            places, [records.classes[target] for target in records.settings.targets], rotation=40, ha="right"
+        )
         axis.set_xlabel("target")
-
     epsilon = records.settings.targeted_epsilon
     note = f"Maps of clean images and of those under targeted FGSM of epsilon {epsilon:g}; {_counted(records)}"
-    return _lines(records, records.targeted_methods, "Similarity by target", note, draw, [])
+    legend_below(figure, _handles(records, methods), note, columns=5)
+    return png(figure)
 
 
 def controls(records: SimilarityRecords) -> bytes:
@@ -85,32 +84,27 @@ def controls(records: SimilarityRecords) -> bytes:
 
 
 def _lines(
-    records: SimilarityRecords,
-    methods: Sequence[str],
-    title: str,
-    note: str,
-    draw: Callable[[Axes, str], None],
-    more: Sequence[Line2D],
-) -> bytes:
-    """Return a chart for each measure, with a line for each method."""
-    figure, axes = canvas(title, (_WIDTH, 5.2), 1, len(METRICS))
-    for axis, (metric, name) in zip(axes[0], METRICS.items(), strict=True):
-        draw(axis, metric)
-        axis.set_title(name, fontsize="medium")
+    records: SimilarityRecords, methods: Sequence[str], attacks: Sequence[Change], places: Sequence[float]
+) -> tuple[Figure, dict[str, Axes]]:
+    """Return a chart for each measure, with a line for each method: its means and, as whiskers, their intervals."""
+    figure, axes = canvas(f"Similarity under {attacks[0].kind} attacks", (_WIDTH, 5.2), 1, len(METRICS))
+    charts_of = dict(zip(METRICS, axes[0], strict=True))
+    for metric, axis in charts_of.items():
+        for method in methods:
+            means = [records.mean(method, metric, attack) for attack in attacks]
+            known = [(place, mean) for place, mean in zip(places, means, strict=True) if mean is not None]
+            at, look = [place for place, _ in known], _look(records, method)
+            axis.plot(at, [mean.value for _, mean in known], **look)
+            axis.vlines(at, [m.low for _, m in known], [m.high for _, m in known], color=look["color"], linewidth=0.8)
+        axis.set_title(METRICS[metric], fontsize="medium")
         gridlines(axis)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel("mean similarity")
-    handles = [Line2D([], [], label=method, **_look(records, method)) for method in methods]
-    legend_below(figure, [*handles, *more], note, columns=5)
-    return png(figure)
+    return figure, charts_of
 
 
-def _line(axis: Axes, places: Sequence[float], means: Sequence[Interval | None], look: Mapping[str, Any]) -> None:
-    """Draw what there is of a curve, with its intervals as whiskers."""
-    known = [(place, mean) for place, mean in zip(places, means, strict=True) if mean is not None]
-    at, values = [place for place, _ in known], [mean.value for _, mean in known]
-    axis.plot(at, values, **look)
-    axis.vlines(at, [m.low for _, m in known], [m.high for _, m in known], color=look["color"], linewidth=0.8)
+def _handles(records: SimilarityRecords, methods: Sequence[str]) -> list[Line2D]:
+    return [Line2D([], [], label=method, **_look(records, method)) for method in methods]
 
 
 def _look(records: SimilarityRecords, method: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _of_the_oracle(records: SimilarityRecords, epsilon: float) -> str:
         f"{name}'s {title}": area
         for name in records.methods
         for metric, title in METRICS.items()
-        if (area := records.aurocs[name, metric, epsilon]) is not None
+        if (area := records.auroc(name, metric, epsilon)) is not None
     }
     if not areas:
         return ""
@@ -125,7 +125,7 @@ def _detects(records: SimilarityRecords) -> Judged:
     cam, epsilon = records.paper.get(GRAD_CAM), records.settings.reference
     if cam is None:
         return _missing("Grad-CAM")
-    areas = {title: records.aurocs[cam, metric, epsilon] for metric, title in METRICS.items()}
+    areas = {title: records.auroc(cam, metric, epsilon) for metric, title in METRICS.items()}
     numbers = ", ".join(f"{title} {area}" for title, area in areas.items() if area is not None)
     sentence = f"oracle AUROC of {cam} at epsilon {epsilon:g} against sign noise: {numbers}"
     return all_above(list(areas.values()), CHANCE), sentence

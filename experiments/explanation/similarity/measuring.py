@@ -1,7 +1,6 @@
 """Maps of the images after every change, by every method, and how alike they are to those of the clean images."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -25,44 +24,24 @@ SHOWN: Final = 3
 """Images in the grids."""
 
 
-@dataclass(frozen=True)
-class MapFeatures:
-    """What is compared of some maps (n, 1, H, W), computed once.
-
-    Attributes:
-        maps: The maps themselves.
-        ranks: (n, H * W) of their values.
-        pictures: Of their histograms of gradients.
-        features: These histograms.
-    """
-
-    maps: Tensor
-    ranks: Tensor
-    pictures: Tensor
-    features: Tensor
-
-    @classmethod
-    def of(cls, maps: Tensor) -> "MapFeatures":
-        """Compute the features of maps."""
-        return cls(maps, ranks(maps).float(), hog(maps).float(), hog(maps, "features").float())
-
-    def rolled(self) -> "MapFeatures":
-        """Return the features of each image's neighbour."""
-        return MapFeatures(*(part.roll(1, 0) for part in vars(self).values()))
-
-    def first(self, count: int) -> "MapFeatures":
-        """Return the features of the first maps."""
-        return MapFeatures(*(part[:count] for part in vars(self).values()))
+Features = Mapping[str, Tensor]
+"""What is compared of some maps: (n, ...) by name."""
 
 
-def likeness(one: MapFeatures, other: MapFeatures) -> Likeness:
+def features_of(maps: Tensor) -> Features:
+    """Return what is compared of maps (n, 1, H, W), computed once: themselves, ranks, and histograms of gradients."""
+    gradients = {"pictures": hog(maps).float(), "histograms": hog(maps, "features").float()}
+    return {"maps": maps, "ranks": ranks(maps).float(), **gradients}
+
+
+def likeness(one: Features, other: Features) -> Likeness:
     """Return how alike paired maps are by every measure."""
     return {
-        "spearman": pearson(one.ranks, other.ranks),
-        "ssim": ssim(one.maps, other.maps),
-        "hog": pearson(one.pictures, other.pictures),
-        "ssim_range_2": ssim(one.maps, other.maps, 2.0),
-        "hog_features": pearson(one.features, other.features),
+        "spearman": pearson(one["ranks"], other["ranks"]),
+        "ssim": ssim(one["maps"], other["maps"]),
+        "hog": pearson(one["pictures"], other["pictures"]),
+        "ssim_range_2": ssim(one["maps"], other["maps"], 2.0),
+        "hog_features": pearson(one["histograms"], other["histograms"]),
     }
 
 
@@ -88,16 +67,16 @@ def measure(subject: Explained, settings: SimilaritySettings, slow: Collection[s
     examples: dict[tuple[str, Change], Tensor] = {}
     again = {}
     for name in subject.study.progress.track(list(subject.methods), description="saliency methods"):
-        clean = MapFeatures.of(_maps(subject, settings, name, CLEAN, images[CLEAN], subject.predictions))
+        clean = features_of(_maps(subject, settings, name, CLEAN, images[CLEAN], subject.predictions))
         again[name] = _again(subject, settings, name, clean)
-        examples[name, CLEAN] = clean.maps[rows]
-        if len(clean.maps) > 1:
-            alike[name, ANOTHER] = likeness(clean, clean.rolled())
+        examples[name, CLEAN] = clean["maps"][rows]
+        if len(subject.images) > 1:
+            alike[name, ANOTHER] = likeness(clean, {part: values.roll(1, 0) for part, values in clean.items()})
         for change in settings.changes():
             if change.kind == "targeted" and name in slow:
                 continue
             maps = _maps(subject, settings, name, change, images[change], predictions[change])
-            alike[name, change] = likeness(clean, MapFeatures.of(maps))
+            alike[name, change] = likeness(clean, features_of(maps))
             if change in shown:
                 examples[name, change] = maps[rows]
     of_paper = paper.names_of(subject.methods)
@@ -170,10 +149,10 @@ def _maps(
     return attributions if attributions.shape[1] == 1 else reduce(attributions, settings.reduction)
 
 
-def _again(subject: Explained, settings: SimilaritySettings, name: str, clean: MapFeatures) -> MapsAgain:
+def _again(subject: Explained, settings: SimilaritySettings, name: str, clean: Features) -> MapsAgain:
     """Compare the first batch of maps with those of the same images after FGSM of epsilon 0."""
     before = subject.predictions[:BATCH]
     images = subject.attacked(FGSM(epsilon=0.0), subject.images[:BATCH], before, about="epsilon 0")
     maps = _maps(subject, settings, name, CLEAN, images, before)
-    first = clean.first(BATCH)
-    return MapsAgain((maps - first.maps).abs().max().item(), likeness(first, MapFeatures.of(maps)))
+    first = {part: values[:BATCH] for part, values in clean.items()}
+    return MapsAgain((maps - first["maps"]).abs().max().item(), likeness(first, features_of(maps)))

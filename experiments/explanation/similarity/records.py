@@ -159,11 +159,14 @@ class SimilarityRecords:
         return [Statistic(metrics.auroc(*pair) or 0.0, resampling.auroc(*pair), count) for pair in pairs]
 
     @cached_property
-    def aurocs(self) -> Mapping[tuple[str, str, float], Interval | None]:
-        """The oracle's AUROC by method, measure and epsilon; None where it is not defined."""
+    def _aurocs(self) -> Mapping[tuple[str, str, float], Interval | None]:
         keys = [(m, metric, e) for m in self.methods for metric in (*METRICS, *OTHERS) for e in self.settings.epsilons]
         areas = {(name, metric, epsilon): self.oracle(metric, epsilon, [name]) for name, metric, epsilon in keys}
         return {key: area[0].interval if area else None for key, area in areas.items()}
+
+    def auroc(self, method: str, metric: str, epsilon: float) -> Interval | None:
+        """Return the oracle's AUROC of a method; None if it is not defined."""
+        return self._aurocs[method, metric, epsilon]
 
     def undefined(self, method: str, metric: str) -> tuple[int, int]:
         """Return how many similarities of a method are not defined, and of how many."""
@@ -195,7 +198,7 @@ def _row(records: SimilarityRecords, method: str, metric: str, change: Change, s
     outside = records.fooled(change) != (subset == "fooled") if part else torch.zeros_like(undefined)
     mean = records.interval(values)
     epsilon = change.epsilon if change.kind == "untargeted" and not part else None
-    auroc = None if epsilon is None else records.aurocs[method, metric, epsilon]
+    auroc = None if epsilon is None else records.auroc(method, metric, epsilon)
     return {
         "method": method,
         "metric": metric,
@@ -205,11 +208,12 @@ def _row(records: SimilarityRecords, method: str, metric: str, change: Change, s
         "subset": subset,
         "n": int((~undefined).sum()),
         "undefined": int((undefined & ~outside).sum()),
-        "mean": None if mean is None else mean.value,
-        "low": None if mean is None else mean.low,
-        "high": None if mean is None else mean.high,
+        **_ends(mean, "mean", "low", "high"),
         "paper": None if part else records.reported(method, metric, change),
-        "auroc": None if auroc is None else auroc.value,
-        "auroc_low": None if auroc is None else auroc.low,
-        "auroc_high": None if auroc is None else auroc.high,
+        **_ends(auroc, "auroc", "auroc_low", "auroc_high"),
     }
+
+
+def _ends(interval: Interval | None, *names: str) -> dict[str, float | None]:
+    values = (None, None, None) if interval is None else (interval.value, interval.low, interval.high)
+    return dict(zip(names, values, strict=True))

@@ -1,6 +1,7 @@
 """The tables of `evaluate.py similarity`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -73,13 +74,26 @@ def _least(lines: Sequence[Sequence[Any]], column: int) -> int:
     return min(known, key=lambda row: float(lines[row][column].split()[0]))
 
 
+def _by_measure(
+    records: SimilarityRecords,
+    title: str,
+    columns: Mapping[str, Callable[[str, str], Interval | None]],
+    note: str,
+    metrics: Mapping[str, str] = METRICS,
+) -> Table:
+    """Return a table with a line for each method and measure, from which each column makes an interval."""
+    lines = [
+        [method, name, *(_text(column(method, metric)) for column in columns.values())]
+        for method in records.methods
+        for metric, name in metrics.items()
+    ]
+    return Table(title, ["method", "measure", *columns], lines, note)
+
+
 def _untargeted(records: SimilarityRecords) -> Table:
     """Return Figure 2 as a table."""
-    lines = [
-        [method, title, *(_text(records.mean(method, metric, each)) for each in records.settings.untargeted)]
-        for method, metric, title in _measures(records, ALL_MEASURES)
-    ]
-    return Table("Untargeted attacks (Figure 2): mean similarity", _over_epsilons(records), lines, MEASURES)
+    columns = {f"epsilon {each.epsilon:g}": partial(records.mean, change=each) for each in records.settings.untargeted}
+    return _by_measure(records, "Untargeted attacks (Figure 2): mean similarity", columns, MEASURES, ALL_MEASURES)
 
 
 def _beside_the_paper(records: SimilarityRecords) -> Table:
@@ -103,35 +117,28 @@ def _controls(records: SimilarityRecords) -> Table:
     attack, noise = Change("untargeted", epsilon), Change("sign noise", epsilon)
     fooled = int(records.fooled(attack).sum())
     columns = {
-        f"fooled ({fooled})": (attack, "fooled"),
-        f"not fooled ({count - fooled})": (attack, "not fooled"),
-        f"sign noise ({count})": (noise, "all"),
-        f"fresh noise ({count})": (SECOND_SEED, "all"),
-        f"another image ({count})": (ANOTHER, "all"),
+        f"fooled ({fooled})": partial(records.mean, change=attack, subset="fooled"),
+        f"not fooled ({count - fooled})": partial(records.mean, change=attack, subset="not fooled"),
+        f"sign noise ({count})": partial(records.mean, change=noise),
+        f"fresh noise ({count})": partial(records.mean, change=SECOND_SEED),
+        f"another image ({count})": partial(records.mean, change=ANOTHER),
     }
-    lines = [
-        [method, title, *(_text(records.mean(method, metric, *column)) for column in columns.values())]
-        for method, metric, title in _measures(records, METRICS)
-    ]
     note = (
         f"Similarity of a clean image's map to that of: its version under FGSM of epsilon {epsilon:g} (at which the "
         "share of fooled images is nearest to a half), by whether the prediction changes; the image with noise of "
         "-epsilon or epsilon in each value; the same image with other noise inside of the method (1 for a method "
         "without any); the next image. In brackets the images."
     )
-    return Table("Controls", ["method", "measure", *columns], lines, note)
+    return _by_measure(records, "Controls", columns, note)
 
 
 def _oracle(records: SimilarityRecords) -> Table:
-    lines = [
-        [method, title, *(_text(records.aurocs[method, metric, each]) for each in records.settings.epsilons)]
-        for method, metric, title in _measures(records, METRICS)
-    ]
+    columns = {f"epsilon {each:g}": partial(records.auroc, epsilon=each) for each in records.settings.epsilons}
     note = (
         "AUROC of a detector that is told the clean image's map, an oracle: similarity to it, under FGSM against under "
         "sign noise of the same epsilon, lower being attacked. .5: maps move under the attack as they do under noise."
     )
-    return Table("Can an oracle tell attacks from noise?", _over_epsilons(records), lines, note)
+    return _by_measure(records, "Can an oracle tell attacks from noise?", columns, note)
 
 
 def _attacks(records: SimilarityRecords) -> Table:
@@ -194,17 +201,6 @@ def _undefined(records: SimilarityRecords) -> Table:
         lines.append([method, counts[0][1], *(count for count, _ in counts)])
     note = "Pairs of maps of which one is constant, or has a constant picture of gradients; no mean counts them."
     return Table("Similarities that are not defined", ["method", "pairs", *ALL_MEASURES.values()], lines, note)
-
-
-def _measures(records: SimilarityRecords, metrics: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Yield method, measure and the measure's title, a line of a table each."""
-    for method in records.methods:
-        for metric, title in metrics.items():
-            yield method, metric, title
-
-
-def _over_epsilons(records: SimilarityRecords) -> list[str]:
-    return ["method", "measure", *(f"epsilon {epsilon:g}" for epsilon in records.settings.epsilons)]
 
 
 def _text(mean: Interval | None) -> str | None:
