@@ -8,22 +8,17 @@ from typing import Any, Final, TypeVar
 from scipy import stats
 
 from experiments.claims.paper import Reports
-from experiments.detection.transfer.matrix import spread
+from experiments.detection.tables import spread
 from experiments.results.text import cell
+from experiments.study.metrics import shown_in
 
 Key = TypeVar("Key")
 
 Cell = tuple[str, str | None, str, str]
 """Detector, trained on, tested on, subset."""
 
-VALUES: Final = {
-    "auroc": "AUROC",
-    "auroc_against_noise": "AUROC against norm-matched noise",
-    "tpr_at_5_fpr": "TPR at 5 % FPR",
-    "accuracy": "balanced accuracy at .5",
-    "success_at_5_fpr": "attacker's success at 5 % FPR",
-}
-"""Fields of the detection matrix that are pooled, with their titles."""
+VALUES: Final = {metric.key: metric.name for metric in shown_in("pipelines")}
+"""Fields of the detection matrix that are pooled, with their names in tables."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from experiments.claims.estimates import VALUES, Cell, Estimate, contrasts, matr
 from experiments.claims.paper import Reports
 from experiments.claims.runs import Repetition
 from experiments.claims.together import PIPELINES, Together
-from experiments.detection.transfer.matrix import UNTRAINED
+from experiments.detection.transfer.records import UNTRAINED
 from experiments.results.result import Table
 
 

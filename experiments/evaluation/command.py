@@ -81,9 +81,6 @@ _OF_EVERY: Final = ("run", "report", "imports", "trust", "device", "config")
 
 def _run(protocol: Protocol, study: Study, given: Mapping[str, Any]) -> Result:
     """Return what a protocol finds with some options, which its meta data name."""
-    if protocol.options is not None:
-        study.options = given or {name: option.default for name, option in protocol.options.items()}
-        return protocol.run(study)
     found = protocol.run(study, **given)
     options = {name: each.default for name, each in list(signature(protocol.run).parameters.items())[1:]}
     options.update(given)
@@ -96,10 +93,7 @@ def _parser() -> Parser:
     for name, protocol in PROTOCOLS.items():
         sub = _of_run(f"{protocol.help[0].upper()}{protocol.help[1:]}: RUN/report/{name}.{{json,csv,md,png}}.")
         sub.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
-        if protocol.options is None:
-            sub.add_function_arguments(protocol.run, as_group=False, skip={"study"})
-        for option, about in (protocol.options or {}).items():
-            sub.add_argument(f"--{option}", type=about.kind, default=about.default, help=about.help)
+        sub.add_function_arguments(protocol.run, as_group=False, skip={"study"})
         protocols.add_subcommand(name, sub, help=protocol.help)
     every = _of_run(
         "Every protocol about this run for which it has what it needs, but for long ones; says what is left out."

@@ -31,4 +31,4 @@ def weaker(rate: float | None, count: int, other: float | None, other_count: int
 
 def is_linf(attack: Attack) -> bool:
     """Return whether the attack has an L-inf budget, named epsilon."""
-    return hasattr(attack, "epsilon") and getattr(attack, "norm", "linf") == "linf"
+    return hasattr(attack, "epsilon") and attack.norm_family == "linf"

@@ -38,7 +38,6 @@ class Study:
         device: Where to compute.
         progress: Shows what takes long.
         command: The command line, for the meta data.
-        options: Of the protocol, by name.
 
     Raises:
         FileNotFoundError: If a needed stage is missing, from the part that needs it; says which command makes it.
@@ -50,13 +49,11 @@ class Study:
         device: torch.device,
         progress: Progress,
         command: list[str],
-        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.run = run
         self.device = device
         self.progress = progress
         self.command = command
-        self.options: Mapping[str, Any] = options or {}
         self._under: dict[str, AttackedSet] = {}
 
     @cached_property
@@ -164,7 +161,6 @@ class Study:
         files = {str(path.relative_to(run.folder)): path for path in run.finished()}
         return provenance(self.command, files) | {
             "run": str(run.folder),
-            "options": {name: plain(value) for name, value in self.options.items()},
             "device": str(self.device),
             "seeds": settings.seeds,
             "attacks": {name: repr(attack) for name, attack in run.attacks().items()},

@@ -41,7 +41,7 @@ class Brightness(nn.Module):
         return images.mean((1, 2, 3))
 
 
-def stand_in(folder, shape=(1, 12, 12), attacks=None, *, learnt=True, **options):
+def stand_in(folder, shape=(1, 12, 12), attacks=None, *, learnt=True):
     """Return a study of a linear classifier, an untrained saliency model and a detector trained on nothing."""
     torch.manual_seed(0)
     classifier = nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], CLASSES)).eval()
@@ -58,7 +58,7 @@ def stand_in(folder, shape=(1, 12, 12), attacks=None, *, learnt=True, **options)
     data = Predicted(classifier, shape)
     data.setup()
     calibration = torch.linspace(0, 0.5, 100)
-    study = Study(run, torch.device("cpu"), Progress(disable=True), ["python", "evaluate.py"], options)
+    study = Study(run, torch.device("cpu"), Progress(disable=True), ["python", "evaluate.py"])
     study.__dict__ |= {
         "data": data,
         "classifier": classifier,

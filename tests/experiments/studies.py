@@ -10,10 +10,10 @@ from experiments.study.study import Study
 from experiments.training.run_folder import Run
 
 
-def study_of(folder: Path, **options) -> Study:
+def study_of(folder: Path) -> Study:
     """Return a study on the CPU that shows no progress."""
     progress = Progress(disable=True)
-    return Study(Run(folder), torch.device("cpu"), progress, ["python", "evaluate.py", "test"], options)
+    return Study(Run(folder), torch.device("cpu"), progress, ["python", "evaluate.py", "test"])
 
 
 def copy_of(finished: Path, folder: Path) -> Path:

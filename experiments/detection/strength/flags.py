@@ -1,58 +1,76 @@
 """What the evaluation of attacks says about itself (PROTOCOL D18, D20, D21)."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable
 from itertools import product
 from typing import Final
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
-from attacks import FGSM, Attack, CarliniWagnerL2, DeepFool, WarmCarliniWagnerL2, norms
-from attacks.guard import evaluation_mode
-from experiments.detection.strength.measured import TWICE, Measured, batches
+from attacks import FGSM, Attack, CarliniWagnerL2, DeepFool, WarmCarliniWagnerL2
+from experiments.detection.strength.records import TWICE, StrengthRecords
+from experiments.detection.tables import idle_flag, listing_flag
 from experiments.results.result import Flag
 from experiments.study.budgets import is_linf, weaker
-from experiments.study.study import Study
 
 _ROUNDING: Final = 1e-6
 """How far a float32 image may lie outside its budget."""
 
+_DIFFERING: Final = 0.01
+"""Share of images on the boundary that rounding may put on its other side."""
 
-def strength_flags(study: Study, measured: Mapping[str, Measured]) -> list[Flag]:
+
+def strength_flags(attacks: Iterable[StrengthRecords], stuck: Tensor) -> list[Flag]:
     """Return what was checked.
 
     Args:
-        study: Of the run.
-        measured: The attacks' images by name.
+        attacks: Of each attack.
+        stuck: (M,) bool, see `stuck_images`.
     """
+    every = list(attacks)
     return [
-        _iterative(measured),
-        _carlini_wagner(measured),
-        _outside(measured),
-        _idle(measured),
-        _zero_gradients(study),
-        _unrepeatable(measured),
-        _recomputed(measured),
+        _iterative(every),
+        _carlini_wagner(every),
+        listing_flag(
+            "Box or budget violated",
+            [f"{each.name} ({count} images)" for each in every if (count := _violations(each))],
+            "Outside [0, 1] or the attack's epsilon: {}.",
+            "Every stored image lies in [0, 1], and within epsilon where its attack has one.",
+        ),
+        idle_flag(each.name for each in every if not each.fooled.any()),
+        Flag(
+            "Zero or non-finite gradients",
+            bool(stuck.any()),
+            f"The gradient of the cross entropy (label: the classifier's own prediction) is exactly zero or not finite "
+            f"on {int(stuck.sum())} of {len(stuck)} clean test images ({stuck.double().mean():.3f}).",
+        ),
+        listing_flag(
+            "Non-determinism",
+            [each.name for each in every if not each.cost.repeatable],
+            "Two attacks on the same images gave different ones: {}.",
+            f"Each attack, run twice on the same {TWICE} images or fewer, gave the same ones to the bit.",
+        ),
+        _recomputed(every),
     ]
 
 
-def _iterative(measured: Mapping[str, Measured]) -> Flag:
+def _iterative(every: list[StrengthRecords]) -> Flag:
     """An attack of many steps against one of a single step in the same ball (D18)."""
-    singles = [each for each in measured.values() if isinstance(each.under.attack, FGSM)]
+    singles = [each for each in every if isinstance(each.attack, FGSM)]
     pairs = [
         (many, single)
-        for many, single in product(measured.values(), singles)
-        if _in_ball(many.under.attack) and many.under.attack.epsilon == single.under.attack.epsilon  # type: ignore[attr-defined]
+        for many, single in product(every, singles)
+        if _in_ball(many.attack) and many.attack.epsilon == single.attack.epsilon  # type: ignore[attr-defined]
     ]
-    found = [_compared(many, single) for many, single in pairs]
-    known = [(lost, text) for lost, text in found if lost is not None]
+    compared = [(lost, many, single) for many, single in pairs if (lost := _loses(many, single)) is not None]
+    rates = "; ".join(
+        f"{many.name} {many.success_rate:.3f}, {single.name} {single.success_rate:.3f}" for _, many, single in compared
+    )
     return Flag(
         "An iterative attack weaker than a single step",
-        any(lost for lost, _ in known) if known else None,
-        f"Success rates at the same epsilon: {'; '.join(text for _, text in known)}."
-        if known
+        any(lost for lost, _, _ in compared) if compared else None,
+        f"Success rates at the same epsilon: {rates}."
+        if compared
         else "No iterative attack shares its L-inf budget with FGSM.",
     )
 
@@ -62,118 +80,51 @@ def _in_ball(attack: Attack) -> bool:
     return is_linf(attack) and not isinstance(attack, FGSM) and getattr(attack, "steps", 1) > 1
 
 
-def _compared(many: Measured, single: Measured) -> tuple[bool | None, str]:
-    first, second = many.success_rate, single.success_rate
-    if first is None or second is None:
-        return None, ""
+def _loses(many: StrengthRecords, single: StrengthRecords) -> bool | None:
     count = int(single.right.sum())
-    text = f"{many.under.name} {first:.3f}, {single.under.name} {second:.3f}"
-    return weaker(first, count, second, count), text
+    return weaker(many.success_rate, count, single.success_rate, count)
 
 
-def _carlini_wagner(measured: Mapping[str, Measured]) -> Flag:
+def _carlini_wagner(every: list[StrengthRecords]) -> Flag:
     """C&W's changes against DeepFool's, on the images that both fooled (D21)."""
-    theirs = [each for each in measured.values() if isinstance(each.under.attack, DeepFool)]
+    theirs = [each for each in every if isinstance(each.attack, DeepFool)]
     ours = [
         each
-        for each in measured.values()
-        if isinstance(each.under.attack, CarliniWagnerL2 | WarmCarliniWagnerL2) and each.under.attack.confidence == 0
+        for each in every
+        if isinstance(each.attack, CarliniWagnerL2 | WarmCarliniWagnerL2) and each.attack.confidence == 0
     ]
-    found = []
-    for one, other in product(ours, theirs):
-        both = one.fooled & other.fooled
+    longer, medians = [], []
+    for pair in product(ours, theirs):
+        both = pair[0].fooled & pair[1].fooled
         if both.any():
-            lengths = [norms.l2(each.perturbation[both]).double().quantile(0.5).item() for each in (one, other)]
-            found.append((lengths, f"{one.under.name} {lengths[0]:.4f}, {other.under.name} {lengths[1]:.4f}"))
+            first, second = (each.sizes["l2"][both].double().quantile(0.5).item() for each in pair)
+            longer.append(first > second)
+            medians.append(f"{pair[0].name} {first:.4f}, {pair[1].name} {second:.4f}")
     return Flag(
         "C&W did not converge",
-        any(first > second for (first, second), _ in found) if found else None,
-        f"Median L2 on the images that both fooled: {'; '.join(text for _, text in found)}."
-        if found
+        any(longer) if longer else None,
+        f"Median L2 on the images that both fooled: {'; '.join(medians)}."
+        if medians
         else "The run has no C&W attack of confidence 0 and DeepFool that fooled the same images.",
     )
 
 
-def _outside(measured: Mapping[str, Measured]) -> Flag:
-    """Box and budget of every stored image (D21)."""
-    broken = {name: count for name, each in measured.items() if (count := _violations(each))}
-    told = ", ".join(f"{name} ({count} images)" for name, count in broken.items())
-    return Flag(
-        "Box or budget violated",
-        bool(broken),
-        f"Outside [0, 1] or the attack's epsilon: {told}."
-        if broken
-        else "Every stored image lies in [0, 1], and within epsilon where its attack has one.",
-    )
-
-
-def _violations(measured: Measured) -> int:
-    images, attack = measured.under.adversarial.flatten(1), measured.under.attack
-    broken = ~((images >= 0) & (images <= 1)).all(1)  # also true for NaN
-    budget = getattr(attack, "epsilon", None)
+def _violations(records: StrengthRecords) -> int:
+    """Return the number of images outside the box or the budget (D21)."""
+    outside, budget = ~records.in_range, getattr(records.attack, "epsilon", None)
     if budget is not None:
-        length = norms.linf if is_linf(attack) else norms.l2
-        broken |= length(measured.perturbation) > budget + _ROUNDING * (1 if is_linf(attack) else budget)
-    return int(broken.sum())
+        linf = is_linf(records.attack)
+        outside = outside | (records.sizes["linf" if linf else "l2"] > budget + _ROUNDING * (1 if linf else budget))
+    return int(outside.sum())
 
 
-def _idle(measured: Mapping[str, Measured]) -> Flag:
-    idle = [name for name, each in measured.items() if not each.fooled.any()]
-    return Flag(
-        "An attack that never succeeds",
-        bool(idle),
-        f"{', '.join(idle)} fooled the classifier on no image." if idle else "Every attack fooled some images.",
-    )
-
-
-def _zero_gradients(study: Study) -> Flag:
-    """Images that a gradient attack cannot move (D20)."""
-    stuck = torch.cat([_stuck(study, part).cpu() for part in batches(study, study.images.clean)])
-    share = stuck.double().mean().item()
-    return Flag(
-        "Zero or non-finite gradients",
-        bool(stuck.any()),
-        f"The gradient of the cross entropy (label: the classifier's own prediction) is exactly zero or not finite on "
-        f"{int(stuck.sum())} of {len(stuck)} clean test images ({share:.3f}).",
-    )
-
-
-def _stuck(study: Study, images: Tensor) -> Tensor:
-    """Return (N,) bool: whose input gradient of the cross entropy is zero throughout, or not finite."""
-    with evaluation_mode(study.classifier), torch.enable_grad():
-        seen = images.detach().clone().requires_grad_()
-        logits = study.classifier(seen)
-        loss = functional.cross_entropy(logits, logits.argmax(1), reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, seen)
-    flat = gradient.flatten(1)
-    return (flat == 0).all(1) | ~flat.isfinite().all(1)
-
-
-def _unrepeatable(measured: Mapping[str, Measured]) -> Flag:
-    found = [name for name, each in measured.items() if not each.cost.repeatable]
-    return Flag(
-        "Non-determinism",
-        bool(found),
-        f"Two attacks on the same images gave different ones: {', '.join(found)}."
-        if found
-        else f"Each attack, run twice on the same {TWICE} images or fewer, gave the same ones to the bit.",
-    )
-
-
-def _recomputed(measured: Mapping[str, Measured]) -> Flag:
+def _recomputed(every: list[StrengthRecords]) -> Flag:
     """Predictions made now against those made with the images (D21)."""
-    shares = {name: each.changed / len(each.right) for name, each in measured.items()}
-    differing = {name: share for name, share in shares.items() if share > _DIFFERING}
-    told = ", ".join(f"{name} {share:.3f}" for name, share in differing.items())
-    return Flag(
+    shares = {each.name: each.changed / len(each.right) for each in every}
+    return listing_flag(
         "Success recomputed",
-        bool(differing),
-        f"The prediction for a stored image is not the stored one, share of images: {told}."
-        if differing
-        else f"The predictions for the stored images are the stored ones (mean share that differs "
+        [f"{name} {share:.3f}" for name, share in shares.items() if share > _DIFFERING],
+        "The prediction for a stored image is not the stored one, share of images: {}.",
+        f"The predictions for the stored images are the stored ones (mean share that differs "
         f"{statistics.fmean(shares.values()):.4f}).",
     )
-
-
-_DIFFERING: Final = 0.01
-"""Share of images on the boundary that rounding may put on its other side."""

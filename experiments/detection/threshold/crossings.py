@@ -1,12 +1,12 @@
 """Where a detector fails on the way to smaller perturbations, and what that says of the paper's claim."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from experiments.study.metrics import DETECTED
+from experiments.detection.tables import Record, mean_known
+from experiments.study.metrics import DETECTED, Metric, shown_in
 
 SUBSETS: Final = ("all", "successful")
 
@@ -19,10 +19,12 @@ FRAGILE: Final = ("id", "jsd")
 ROBUST: Final = ("smd", "spd")
 """Detectors that do not."""
 
-MEASURES: Final = {"auroc": "AUROC", "accuracy": "balanced accuracy at probability .5"}
+Rows = Sequence[Record]
+Points = Mapping[float, Sequence[Record]]
+"""The records of all seeds by epsilon, in the rows' order."""
 
-Line = tuple[str, str, str | None, str]
-"""Attack, detector, trained on, subset: a curve over epsilon."""
+Curves = Mapping[tuple[str, str, str | None, str], Points]
+"""By attack, detector, trained on and subset."""
 
 _DOES_NOT: Final = {False: "does not", True: "do not"}
 
@@ -55,25 +57,23 @@ class Crossing:
         return f"none down to {self.smallest:g}" if self.below is None else f"{self.below:.4f}"
 
 
-def lines_of(rows: Sequence[Mapping[str, Any]]) -> dict[Line, dict[float, list[Mapping[str, Any]]]]:
+def crossing_metrics() -> list[Metric]:
+    """Return the metrics whose crossings of the level are looked for."""
+    return [metric for metric in shown_in("threshold") if metric.key in {"auroc", "accuracy"}]
+
+
+def curves_of(rows: Rows) -> Curves:
     """Return the records of all seeds, by curve and by epsilon, in the rows' order."""
-    found: dict[Line, dict[float, list[Mapping[str, Any]]]] = {}
+    curves: dict[tuple[str, str, str | None, str], dict[float, list[Record]]] = {}
     for row in rows:
         key = row["attack"], row["detector"], row["trained_on"], row["subset"]
-        found.setdefault(key, {}).setdefault(row["epsilon"], []).append(row)
-    return found
+        curves.setdefault(key, {}).setdefault(row["epsilon"], []).append(row)
+    return curves
 
 
-def mean_of(records: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """Return the mean over seeds of a field; None if no record has it."""
-    values = [record[name] for record in records if record[name] is not None]
-    return statistics.fmean(values) if values else None
-
-
-def deviation_of(records: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    """Return the standard deviation over seeds of a field; None below two values."""
-    values = [record[name] for record in records if record[name] is not None]
-    return statistics.stdev(values) if len(values) > 1 else None
+def values_of(records: Sequence[Record], name: str) -> list[float]:
+    """Return the known values of a field, by seed."""
+    return [record[name] for record in records if record[name] is not None]
 
 
 def crossing(sizes: Sequence[float], values: Sequence[float | None], level: float = DETECTED) -> Crossing:
@@ -101,13 +101,7 @@ def crossing(sizes: Sequence[float], values: Sequence[float | None], level: floa
 
 
 def interpolated(at: float, sizes: Sequence[float], values: Sequence[float | None]) -> float | None:
-    """Return the value at a size, on the straight line between the neighbours; None outside of them.
-
-    Args:
-        at: The size.
-        sizes: Rising.
-        values: At each size; None is passed over.
-    """
+    """Return the value at a size, on the straight line between the neighbours; None outside of them."""
     points = [(size, value) for size, value in zip(sizes, values, strict=True) if value is not None]
     for (small, low), (large, high) in pairwise(points):
         if small <= at <= large:
@@ -115,38 +109,35 @@ def interpolated(at: float, sizes: Sequence[float], values: Sequence[float | Non
     return None
 
 
-def crossings_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def crossings_of(rows: Rows) -> list[dict[str, Any]]:
     """Return where each curve falls under the level, by measure; epsilon 0 is not a perturbation and left out."""
-    found = []
-    for (attack, detector, trained_on, subset), at in lines_of(rows).items():
-        sizes = [epsilon for epsilon in at if epsilon > 0]
-        enough = [size for size in sizes if at[size][0]["n"] >= FEWEST]
-        lengths = [mean_of(at[size], "median_l2") for size in enough]
-        for name in MEASURES:
-            where = crossing(enough, [mean_of(at[size], name) for size in enough])
-            each = _by_seed(at, enough, name)
-            found.append(
+    crossings = []
+    for (attack, detector, trained_on, subset), points in curves_of(rows).items():
+        sizes = [size for size, records in points.items() if size > 0 and records[0]["n"] >= FEWEST]
+        lengths = [mean_known(values_of(points[size], "median_l2")) for size in sizes]
+        for metric in crossing_metrics():
+            where = crossing(sizes, [mean_known(values_of(points[size], metric.key)) for size in sizes])
+            count = len(next(iter(points.values())))
+            seeds = [crossing(sizes, [points[size][seed][metric.key] for size in sizes]) for seed in range(count)]
+            if where.smallest is None and metric.key != "auroc":
+                continue
+            crossings.append(
                 {
                     "attack": attack,
                     "detector": detector,
                     "trained_on": trained_on,
                     "subset": subset,
-                    "measure": name,
+                    "measure": metric.key,
                     "epsilon": where.below,
-                    "median_l2": None if where.below is None else interpolated(where.below, enough, lengths),
+                    "median_l2": None if where.below is None else interpolated(where.below, sizes, lengths),
                     "fails": where.fails,
                     "told": str(where),
                     "smallest_epsilon": where.smallest,
-                    "seeds": [seed.below for seed in each],
-                    "seeds_failing": sum(bool(seed.fails) for seed in each),
+                    "seeds": [seed.below for seed in seeds],
+                    "seeds_failing": sum(bool(seed.fails) for seed in seeds),
                 }
             )
-    return [each for each in found if each["smallest_epsilon"] is not None or each["measure"] == "auroc"]
-
-
-def _by_seed(at: Mapping[float, Sequence[Mapping[str, Any]]], sizes: Sequence[float], name: str) -> list[Crossing]:
-    count = len(next(iter(at.values())))
-    return [crossing(sizes, [at[size][seed][name] for size in sizes]) for seed in range(count)]
+    return crossings
 
 
 def claim(crossings: Mapping[str, Mapping[str, Any]], smallest: float) -> str:

@@ -1,137 +1,100 @@
-"""The comparisons that the paper's claims need, from the detection matrix."""
+"""The comparisons that the paper's claims need, from the AUROCs of the detection matrix."""
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from torch import Tensor
+import torch
 
-from detectors.base import ExplainingDetector
-from detectors.explanations import Explanation, PredictedMap
-from detectors.scoring import scores
-from experiments.detection.transfer.matrix import Cell, Matrix
-from experiments.results.result import Table
-from experiments.study.contenders import Contender
-from experiments.study.maps import maps_of, over
+from experiments.detection.transfer.records import ORACLE, Areas, Cell, TransferRecords
+from experiments.results.bootstrap import Statistic, interval
 from experiments.study.metrics import DETECTED
-from experiments.study.study import Study
 
 OWN: Final = ("spd", "smd")
 """The paper's own detectors, which are compared with every other one."""
 
-ORACLE: Final = " (true label)"
-"""After the name of a detector whose map is that of the true class, which no detector knows."""
+Where = Callable[[Cell], bool]
+Contrast = dict[str, Any]
+"""name, value, low, high and the number of cells."""
 
 
-def contrasts(study: Study, matrix: Matrix) -> list[dict[str, Any]]:
-    """Return the records of all comparisons that the run allows; each has name, value, low, high and cells.
+def contrasts(records: TransferRecords) -> list[Contrast]:
+    """Return all comparisons that the run allows."""
+    areas, noise, families = records.areas, records.against_noise, records.families
+    names = [name for name in dict.fromkeys(cell.detector for cell in areas) if not name.endswith(ORACLE)]
 
-    Args:
-        study: Of the run.
-        matrix: All of whose rows were asked for.
-    """
-    names = matrix.detectors()
-    _add_oracles(study, matrix)
-    learnt = {contender.name for contender in study.trained}
-    found = [
-        matrix.paired(f"{own} - {other}, unseen attacks", own, other, _unseen)
+    def unseen_of(name: str) -> Where:
+        return lambda cell: cell.detector == name and cell.unseen
+
+    def of_family(*, same: bool) -> Where:
+        """Cells of trained detectors whose two attacks bound the same norm, or known different ones."""
+
+        def where(cell: Cell) -> bool:
+            two = families.get(cell.trained_on or cell.tested_on), families[cell.tested_on]
+            return cell.detector in records.trained and cell.unseen and None not in two and same is (two[0] == two[1])
+
+        return where
+
+    every = [
+        paired(areas, f"{own} - {other}, unseen attacks", own, other, unseen_of(own))
         for own in OWN
         for other in names
         if own in names and other != own
     ]
-    found += [matrix.paired(f"{own} - {own}{ORACLE}, all attacks", own, f"{own}{ORACLE}") for own in OWN]
-    found += [_against_noise(matrix, own) for own in OWN]
-    found.append(matrix.paired("jsd - id, all attacks", "jsd", "id"))
-    for name in sorted(learnt):
-        found.append(_weak_to_strong(study, matrix, name))
-        found.append(_sparse(matrix, name))
-    found.append(
-        matrix.between(
-            "same family of norms - another, attacks not trained on",
-            lambda cell: cell.detector in learnt and _unseen(cell) and _same(matrix, cell) is True,
-            lambda cell: cell.detector in learnt and _unseen(cell) and _same(matrix, cell) is False,
-        )
-    )
-    return [each for each in found if each is not None]
+    every += [paired(areas, f"{own} - {own}{ORACLE}, all attacks", own, f"{own}{ORACLE}") for own in OWN]
+    every += [above(noise, f"{own} against noise, unseen attacks, above {DETECTED}", unseen_of(own)) for own in OWN]
+    every.append(paired(areas, "jsd - id, all attacks", "jsd", "id"))
+    for name in records.trained:
+        every += [
+            above(areas, f"{name}, from FGSM to other attacks, above {DETECTED}", _from_fgsm(records, name)),
+            between(areas, f"{name}, JSMA - other attacks", *(_sparse(records, name, sparse=s) for s in (True, False))),
+        ]
+    title = "same family of norms - another, attacks not trained on"
+    every.append(between(areas, title, of_family(same=True), of_family(same=False)))
+    return [contrast for contrast in every if contrast is not None]
 
 
-def difference_table(records: list[dict[str, Any]]) -> Table:
-    """Return the comparisons as a table with a verdict each.
+def _sparse(records: TransferRecords, name: str, *, sparse: bool) -> Where:
+    return lambda cell: cell.detector == name and cell.unseen and sparse is (records.families[cell.tested_on] == "l0")
+
+
+def _from_fgsm(records: TransferRecords, name: str) -> Where:
+    weak = records.single_steps
+    return lambda cell: cell.detector == name and cell.trained_on in weak and cell.tested_on not in weak
+
+
+def paired(areas: Areas, name: str, first: str, second: str, where: Where = lambda _: True) -> Contrast | None:
+    """Return the mean difference in AUROC of two detectors over the cells that both have; None if there is none.
 
     Args:
-        records: Of `contrasts`.
+        areas: Of all cells.
+        name: Of the contrast.
+        first: Name of a detector.
+        second: Name of another; a training-free one stands beside every cell of the first.
+        where: Which of the first detector's cells count.
     """
-    rows = [[each["name"], each["value"], each["low"], each["high"], each["cells"], _verdict(each)] for each in records]
-    return Table(
-        title="Differences in AUROC",
-        header=["difference", "mean", "low", "high", "cells", "decided"],
-        rows=rows,
-        note="Means over cells (trained on x tested on), all pairs; 95 % bootstrap intervals that resample images, "
-        "the same for all detectors, and seeds. True label: the map is that of the true class.",
-    )
+    pairs = []
+    for cell, area in areas.items():
+        if cell.detector == first and where(cell):
+            others = (Cell(second, trained_on, cell.tested_on) for trained_on in (cell.trained_on, None))
+            pairs += [(area, areas[other]) for other in others if other in areas][:1]
+    return _contrast(name, [one for one, _ in pairs], [other for _, other in pairs])
 
 
-def _verdict(record: dict[str, Any]) -> str:
-    return "above 0" if record["low"] > 0 else "below 0" if record["high"] < 0 else "no"
+def between(areas: Areas, name: str, first: Where, second: Where) -> Contrast | None:
+    """Return the mean AUROC of some cells minus that of others; None if either has none."""
+    return _contrast(name, *([area for cell, area in areas.items() if where(cell)] for where in (first, second)))
 
 
-def _unseen(cell: Cell) -> bool:
-    return cell.trained_on != cell.tested_on
+def above(areas: Areas, name: str, where: Where, level: float = DETECTED) -> Contrast | None:
+    """Return the mean AUROC of some cells minus a level; None if there is no such cell."""
+    cells = [area for cell, area in areas.items() if where(cell)]
+    return _contrast(name, cells, [Statistic(level, torch.full_like(area.replicates, level), 0) for area in cells[:1]])
 
 
-def _same(matrix: Matrix, cell: Cell) -> bool | None:
-    """Tell whether the attacks trained on and tested on bound the same norm; None if that is unknown."""
-    families = matrix.family(cell.trained_on or cell.tested_on), matrix.family(cell.tested_on)
-    return None if None in families else families[0] == families[1]
-
-
-def _weak_to_strong(study: Study, matrix: Matrix, name: str) -> dict[str, Any] | None:
-    """Return the AUROC on other attacks of a detector trained on FGSM, minus what counts as detection."""
-    weak = [attack for attack, each in study.run.attacks().items() if type(each).__name__ == "FGSM"]
-    return matrix.above(
-        f"{name}, from FGSM to other attacks, above {DETECTED}",
-        lambda cell: cell.detector == name and cell.trained_on in weak and cell.tested_on not in weak,
-        DETECTED,
-    )
-
-
-def _against_noise(matrix: Matrix, name: str) -> dict[str, Any] | None:
-    """Return a detector's AUROC against noise of the same norms, on unseen attacks, minus what counts as detection."""
-    return matrix.above(
-        f"{name} against noise, unseen attacks, above {DETECTED}",
-        lambda cell: cell.detector == name and _unseen(cell),
-        DETECTED,
-        noise=True,
-    )
-
-
-def _sparse(matrix: Matrix, name: str) -> dict[str, Any] | None:
-    """Return a detector's AUROC on JSMA minus that on other attacks, none of them trained on."""
-    return matrix.between(
-        f"{name}, JSMA - other attacks",
-        lambda cell: cell.detector == name and _unseen(cell) and matrix.family(cell.tested_on) == "l0",
-        lambda cell: cell.detector == name and _unseen(cell) and matrix.family(cell.tested_on) != "l0",
-    )
-
-
-def _add_oracles(study: Study, matrix: Matrix) -> None:
-    """Measure the map detectors with the true label as selector: what is left is not disagreement."""
-    learnt = next((maps for maps in maps_of(study) if maps.selected), None)
-    field = [each for each in study.trained if isinstance(_explanation(each), PredictedMap)]
-    if learnt is None or not field:
-        return
-    images = study.images
-
-    def scored(seen: Tensor, about: str) -> list[Tensor]:
-        maps = over(study, learnt, seen, images.labels, f"{about}, true label")
-        return [scores(each.module, seen, study.device, explanation=maps) for each in field]
-
-    clean = scored(images.clean, "clean")
-    for attack in study.attacks:
-        under = study.under(attack)
-        for each, of_clean, of_twins in zip(field, clean, scored(under.adversarial, attack), strict=True):
-            matrix.add(replace(each, name=f"{each.name}{ORACLE}"), under, of_clean, of_twins)
-
-
-def _explanation(contender: Contender) -> Explanation | None:
-    module = contender.module
-    return module.explanation if isinstance(module, ExplainingDetector) else None
+def _contrast(name: str, first: Sequence[Statistic], second: Sequence[Statistic]) -> Contrast | None:
+    if not first or not second:
+        return None
+    values = [sum(area.value for area in areas) / len(areas) for areas in (first, second)]
+    replicates = [torch.stack([area.replicates for area in areas]).mean(0) for areas in (first, second)]
+    ends = interval(values[0] - values[1], replicates[0] - replicates[1])
+    return {"name": name, "value": ends.value, "low": ends.low, "high": ends.high, "cells": len(first)}

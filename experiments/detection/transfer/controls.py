@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from detectors import ID, metrics
 from detectors.scoring import scores
-from experiments.results.result import Table
-from experiments.results.text import cell
+from experiments.study.batches import batches
 from experiments.study.contenders import Contender
 from experiments.study.study import Study
 
@@ -19,44 +18,41 @@ REPEATS: Final = 10
 LIMIT: Final = 1000
 """Test images that the controls look at, at most."""
 
+UNDERFLOW_IMAGES: Final = 1000
+"""Images whose gradients are looked at, at most."""
 
-def control_table(study: Study, field: list[Contender]) -> Table:
-    """Return the AUROC of a constant score, of permuted labels and of untrained networks, under each attack.
+
+def control_areas(study: Study, contender: Contender) -> dict[str, list[list[float | None]]]:
+    """Return the AUROCs of a constant score, of permuted labels and of untrained networks, each under every attack.
 
     Args:
-        study: Of the run.
-        field: The detectors; the labels of the first one's scores are permuted.
+        study: Gives the images and attacks.
+        contender: The detector whose scores get permuted labels.
     """
-    clean = study.images.clean[:LIMIT]
-    untrained = _untrained(study)
-    lines: dict[str, list[str]] = {"constant score": [], f"permuted labels, {_name(field[0])}": [], "untrained id": []}
-    constant, permuted, random = lines.values()
-    of_clean = [scores(each, clean, study.device) for each in untrained]
-    for name in study.progress.track(study.attacks, description="controls"):
-        under = study.under(name)
-        twins = under.adversarial[:LIMIT]
-        constant.append(cell(metrics.auroc(torch.zeros(len(clean)), torch.zeros(len(clean)))))
-        first, second = (study.images.scores(field[0].module, each)[:LIMIT] for each in (None, under))
-        permuted.append(_range([_permuted(first, second, seed) for seed in range(REPEATS)]))
-        found = [scores(each, twins, study.device) for each in untrained]
-        random.append(_range([metrics.auroc(a, b) for a, b in zip(of_clean, found, strict=True)]))
-    return Table(
-        title="Controls: AUROC where there is nothing to be learnt",
-        header=["control", *study.attacks],
-        rows=[[name, *values] for name, values in lines.items()],
-        note=f"Smallest to largest of {REPEATS}. A constant score and permuted labels (of each pair, which one is "
-        "called adversarial) must lie around .5; an untrained network need not: it is a random function of the image.",
-    )
+    clean, untrained = study.images.clean[:LIMIT], _untrained(study)
+    constant = torch.zeros(len(clean))
+    before = [scores(network, clean, study.device) for network in untrained]
+    first = study.images.scores(contender.module)[:LIMIT]
+    name = f"permuted labels, {contender.name} {contender.trained_on or ''}".strip()
+    areas: dict[str, list[list[float | None]]] = {"constant score": [], name: [], "untrained id": []}
+    for attack in study.progress.track(study.attacks, description="controls"):
+        under = study.under(attack)
+        second = study.images.scores(contender.module, under)[:LIMIT]
+        after = [scores(network, under.adversarial[:LIMIT], study.device) for network in untrained]
+        areas["constant score"].append([metrics.auroc(constant, constant)])
+        areas[name].append([_permuted(first, second, seed) for seed in range(REPEATS)])
+        areas["untrained id"].append([metrics.auroc(*pair) for pair in zip(before, after, strict=True)])
+    return areas
 
 
 def _untrained(study: Study) -> list[ID]:
     """Return networks of different seeds as they are before training; the global random state stays as it is."""
-    found = []
+    networks = []
     with torch.random.fork_rng(devices=[]):
         for seed in range(REPEATS):
             torch.manual_seed(seed)
-            found.append(ID(study.classifier).to(study.device).eval())
-    return found
+            networks.append(ID(study.classifier).to(study.device).eval())
+    return networks
 
 
 def _permuted(clean: Tensor, adversarial: Tensor, seed: int) -> float | None:
@@ -64,19 +60,6 @@ def _permuted(clean: Tensor, adversarial: Tensor, seed: int) -> float | None:
     generator = torch.Generator().manual_seed(seed)
     swapped = torch.randint(0, 2, clean.shape, generator=generator).bool()
     return metrics.auroc(torch.where(swapped, adversarial, clean), torch.where(swapped, clean, adversarial))
-
-
-def _range(values: list[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return f"{min(known):.3f} to {max(known):.3f}" if known else cell(None)
-
-
-def _name(contender: Contender) -> str:
-    return f"{contender.name} {contender.trained_on or ''}".strip()
-
-
-UNDERFLOW_IMAGES: Final = 1000
-"""Images that are asked for at most: their share is known well enough then."""
 
 
 def underflow(model: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64) -> dict[str, Any]:
@@ -92,19 +75,19 @@ def underflow(model: nn.Module, images: Tensor, device: torch.device, batch_size
         n, share with its 95 % Wilson interval (low, high), and share_logit, the same of the largest logit.
     """
     zero: dict[str, list[Tensor]] = {"softmax": [], "logit": []}
-    for start in range(0, min(len(images), UNDERFLOW_IMAGES), batch_size):
-        batch = images[start : min(start + batch_size, UNDERFLOW_IMAGES)].to(device).requires_grad_()
+    for (part,) in batches(images[:UNDERFLOW_IMAGES], device=device, size=batch_size):
+        batch = part.requires_grad_()
         logits = model(batch)
         for name, values in {"softmax": logits.softmax(1), "logit": logits}.items():
             (gradient,) = torch.autograd.grad(values.amax(1).sum(), batch, retain_graph=True)
             zero[name].append((gradient == 0).flatten(1).all(1).cpu())
-    found = {name: torch.cat(parts) for name, parts in zero.items()}
-    count, zeros = len(found["softmax"]), int(found["softmax"].sum())
+    softmax, logit = (torch.cat(parts) for parts in zero.values())
+    count, zeros = len(softmax), int(softmax.sum())
     ends = stats.binomtest(zeros, count).proportion_ci(method="wilson")
     return {
         "n": count,
         "share": zeros / count,
         "low": float(ends.low),
         "high": float(ends.high),
-        "share_logit": found["logit"].double().mean().item(),
+        "share_logit": logit.double().mean().item(),
     }

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from rich.progress import Progress
 
-from experiments.detection.gallery import gallery, look
+from experiments.detection.gallery.protocol import gallery
+from experiments.detection.gallery.records import look
 from experiments.results.grids import Panel, chosen, grid
 from experiments.results.result import write_result
 from experiments.results.two_samples import Comparison
@@ -33,8 +34,8 @@ def test_classes_come_again_when_they_run_out():
 
 @pytest.mark.parametrize("shape", [(1, 12, 12), (3, 12, 16)])
 def test_a_row_for_each_version_of_each_image(shape, tmp_path):
-    study = stand_in(tmp_path, shape, images=3, resamples=50)
-    found = gallery(study)
+    study = stand_in(tmp_path, shape)
+    found = gallery(study, images=3, resamples=50)
     assert len(found.rows) == 3 * 2 * 2
     assert all(list(row) == list(found.rows[0]) for row in found.rows)
     under = study.under("fgsm")
@@ -54,8 +55,8 @@ def test_a_row_for_each_version_of_each_image(shape, tmp_path):
 
 
 def test_the_jacobian_of_a_linear_classifier_looks_the_same(tmp_path):
-    study = stand_in(tmp_path, images=2, resamples=50)
-    found = gallery(study)
+    study = stand_in(tmp_path)
+    found = gallery(study, images=2, resamples=50)
     alike = [each for each in found.meta["likeness"] if each["map"] == "jacobian" and each["n"]]
     assert {each["look"] for each in alike} == {"the same"}
     assert [each["ssim"] for each in alike] == pytest.approx([1.0] * len(alike))
@@ -74,29 +75,29 @@ def test_how_alike_maps_look_is_decided_by_rules():
 
 
 def test_without_a_learnt_model_or_detectors_it_shows_the_rest(tmp_path):
-    study = stand_in(tmp_path, learnt=False, images=1, resamples=50)
+    study = stand_in(tmp_path, learnt=False)
     study.__dict__["trained"] = []
-    found = gallery(study)
+    found = gallery(study, images=1, resamples=50)
     assert not [name for name in found.rows[0] if name.startswith("learnt") or name.endswith("margin")]
     assert {each["map"] for each in found.meta["likeness"]} == {"jacobian"}
 
 
 def test_class_names_stand_for_numbers_and_the_same_comes_out_again(tmp_path):
-    first, second, named = (stand_in(tmp_path, images=1, resamples=50) for _ in range(3))
+    first, second, named = (stand_in(tmp_path) for _ in range(3))
     named.data.class_names = ("ant", "bee", "cat", "dog")
-    found, told = gallery(first), gallery(named)
-    assert found == gallery(second)
+    found, told, again = (gallery(study, images=1, resamples=50) for study in (first, named, second))
+    assert found == again
     assert told.figures["fgsm"] != found.figures["fgsm"]
     assert told.rows == found.rows
 
 
 def test_no_images_are_refused(tmp_path):
     with pytest.raises(ValueError, match="images must be at least 1"):
-        gallery(stand_in(tmp_path, images=0))
+        gallery(stand_in(tmp_path), images=0)
 
 
 def test_pairs_limits_what_is_compared(tmp_path):
-    found = gallery(stand_in(tmp_path, images=1, pairs=4, resamples=50))
+    found = gallery(stand_in(tmp_path), images=1, pairs=4, resamples=50)
     assert {each["n"] for each in found.meta["likeness"] if each["subset"] == "all"} == {4}
 
 
@@ -115,10 +116,8 @@ def test_a_grid_shows_the_values_given(shape):
 
 
 def test_on_a_finished_run(finished):
-    study = Study(
-        Run(finished), torch.device("cpu"), Progress(disable=True), ["evaluate.py"], {"images": 2, "resamples": 50}
-    )
-    found = gallery(study)
+    study = Study(Run(finished), torch.device("cpu"), Progress(disable=True), ["evaluate.py"])
+    found = gallery(study, images=2, resamples=50)
     folder = finished.parent / "gallery"
     write_result(found, folder)
     assert {path.name for path in folder.iterdir()} >= {"gallery.png", "gallery_fgsm.png", "gallery_none.png"}

@@ -9,7 +9,8 @@ from rich.progress import Progress
 from scipy.stats import mannwhitneyu
 
 from attacks import FGSM
-from experiments.detection.shift import FIXED, FULL, NOISE, SAME, SWAPPED, ratio, shift
+from experiments.detection.shift.protocol import shift
+from experiments.detection.shift.records import FIXED, FULL, NOISE, SAME, SWAPPED, ratio
 from experiments.results.bootstrap import Resampling, superiority
 from experiments.results.result import read_result, write_result
 from experiments.results.two_samples import Comparison, compare, draw, same_class
@@ -21,12 +22,12 @@ from tests.experiments.stand_ins import COUNT, stand_in
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return stand_in(tmp_path_factory.mktemp("study"), resamples=50)
+    return stand_in(tmp_path_factory.mktemp("study"))
 
 
 @pytest.fixture(scope="module")
 def found(study):
-    return shift(study)
+    return shift(study, resamples=50)
 
 
 def rows_of(found, **wanted):
@@ -133,7 +134,7 @@ def test_a_ratio_of_means_of_pairs():
 
 @pytest.mark.parametrize("shape", [(1, 12, 12), (3, 12, 16)])
 def test_the_jacobian_of_a_linear_classifier_never_moves(shape, tmp_path):
-    found = shift(stand_in(tmp_path, shape, resamples=50))
+    found = shift(stand_in(tmp_path, shape), resamples=50)
     rows = rows_of(found, map="jacobian", subset="all")
     assert {row["sample"] for row in rows} == {FULL, NOISE, SAME}
     assert all(row["mean"] == row["mean_different"] == 0 for row in rows)
@@ -170,16 +171,16 @@ def test_rows_are_the_distances_of_the_images_dealt_out(study, found):
 
 
 def test_without_a_learnt_model_it_says_so_and_looks_at_the_jacobian(tmp_path):
-    found = shift(stand_in(tmp_path, learnt=False, resamples=50))
+    found = shift(stand_in(tmp_path, learnt=False), resamples=50)
     assert {row["map"] for row in found.rows} == {"jacobian"}
     assert found.finding.startswith("The run has no learnt saliency model")
 
 
 def test_pairs_limits_the_samples(tmp_path):
-    found = shift(stand_in(tmp_path, pairs=5, resamples=50))
+    found = shift(stand_in(tmp_path), pairs=5, resamples=50)
     assert {(row["n"], row["n_different"]) for row in rows_of(found, sample=FULL, subset="all")} == {(5, 5)}
     with pytest.raises(ValueError, match="pairs must be at least 1"):
-        shift(stand_in(tmp_path, pairs=0))
+        shift(stand_in(tmp_path), pairs=0)
 
 
 def test_a_saliency_model_that_is_not_trained_yet_is_told(finished, tmp_path):
@@ -192,17 +193,17 @@ def test_a_saliency_model_that_is_not_trained_yet_is_told(finished, tmp_path):
 
 
 def test_too_few_images_for_pairs_are_told_as_null(tmp_path):
-    study = stand_in(tmp_path, resamples=50)
+    study = stand_in(tmp_path)
     study.data.test_limit = 3
     study.data._sets = {}
     assert len(study.images.clean) == 3 < COUNT
-    found = shift(study)
+    found = shift(study, resamples=50)
     assert {row["probability"] for row in found.rows} == {None}
     assert {row["mean_different"] for row in found.rows} == {None}
 
 
 def test_it_is_the_same_again_and_can_be_written(study, found, tmp_path):
-    assert found == shift(stand_in(study.run.folder, resamples=50))
+    assert found == shift(stand_in(study.run.folder), resamples=50)
     write_result(found, tmp_path)
     assert read_result(tmp_path / "shift.json")["report"]["figures"] == ["shift.png", "shift_successful.png"]
     assert all(list(row) == list(found.rows[0]) for row in found.rows)
@@ -210,6 +211,6 @@ def test_it_is_the_same_again_and_can_be_written(study, found, tmp_path):
 
 def test_stronger_attacks_move_maps_further(tmp_path):
     attacks = {"weak": FGSM(epsilon=0.02), "strong": FGSM(epsilon=0.3)}
-    found = shift(stand_in(tmp_path, attacks=attacks, resamples=50))
+    found = shift(stand_in(tmp_path, attacks=attacks), resamples=50)
     weak, strong = (rows_of(found, map="learnt", attack=a, sample=FIXED, subset="all")[0]["mean"] for a in attacks)
     assert 0 < weak < strong

@@ -7,17 +7,10 @@ import torch
 from torch import nn
 
 from detectors import ID, JSD, SMD, SPD, Classifier, Disagreement, MaskArea, MaxSoftmax
-from experiments.detection.speed import (
-    ALONE,
-    System,
-    _Alone,
-    _Beside,
-    _Joint,
-    classifier_passes,
-    flops,
-    parameters,
-    speed,
-)
+from experiments.detection.speed.measure import classifier_passes, flops, parameters
+from experiments.detection.speed.protocol import speed
+from experiments.detection.speed.records import ALONE
+from experiments.detection.speed.systems import System, _AloneSystem, _BesideSystem, _JointSystem
 from experiments.detection.timing import device_name, timed
 from experiments.results.result import write_result
 from experiments.study.contenders import Contender
@@ -38,7 +31,7 @@ TIMES = ("latency_ms", "latency_p95_ms", "latency_ratio", "throughput", "time_ra
 
 @pytest.fixture(scope="module")
 def found(finished):
-    return speed(study_of(finished, repeats=3))
+    return speed(study_of(finished), repeats=3)
 
 
 def row(found, detector):
@@ -66,14 +59,14 @@ SHAPE = (1, 12, 12)
 
 def test_the_classifier_alone_is_counted_by_hand(classifier, images):
     work, count = by_hand(SHAPE, 4, 4)
-    alone = system(_Alone(classifier))
+    alone = system(_AloneSystem(classifier))
     assert flops(alone, images) == work
     assert parameters(alone, images) == count
     assert classifier_passes(alone, images) == 1
 
 
 def test_id_adds_its_own_network(classifier, images):
-    run = system(_Joint(ID(classifier)))
+    run = system(_JointSystem(ID(classifier)))
     work, count = by_hand(SHAPE, 4, 4)
     own, parameters_of = by_hand(SHAPE, 4, 1)
     assert flops(run, images) == work + own
@@ -81,7 +74,7 @@ def test_id_adds_its_own_network(classifier, images):
 
 
 def test_jsd_counts_a_backward_pass(classifier, images):
-    run = system(_Joint(JSD(classifier)))
+    run = system(_JointSystem(JSD(classifier)))
     forward, count = by_hand(SHAPE, 4, 4)
     network, own = by_hand((2, 12, 12), 4, 1)
     passes = classifier_passes(run, images)
@@ -94,27 +87,27 @@ def test_smd_and_spd_need_the_saliency_model_but_not_its_black_box(classifier, s
     network, own = by_hand(SHAPE, 4, 1)
     head = sum(each.numel() for each in list(saliency.selector.encoder.modules())[-1].parameters())
     learnt = sum(each.numel() for part in (saliency.selector, saliency.decoder) for each in part.parameters())
-    counts = {kind: parameters(system(_Joint(kind(classifier, saliency))), images) for kind in (SMD, SPD)}
+    counts = {kind: parameters(system(_JointSystem(kind(classifier, saliency))), images) for kind in (SMD, SPD)}
     assert counts[SMD] == counts[SPD] == count + own + learnt - head
-    alone = flops(system(_Beside(classifier, MaskArea(classifier, saliency))), images)
-    assert flops(system(_Joint(SPD(classifier, saliency))), images) == alone + network
+    alone = flops(system(_BesideSystem(classifier, MaskArea(classifier, saliency))), images)
+    assert flops(system(_JointSystem(SPD(classifier, saliency))), images) == alone + network
 
 
 def test_a_training_free_detector_shares_the_classifiers_pass(classifier, saliency, images):
     work, count = by_hand(SHAPE, 4, 4)
     for detector in (MaxSoftmax(classifier), MaskArea(classifier, saliency), Disagreement(classifier, saliency)):
-        run = system(_Beside(classifier, detector))
+        run = system(_BesideSystem(classifier, detector))
         assert classifier_passes(run, images) == 1
         torch.testing.assert_close(run.run(images)[1], detector(images))
         torch.testing.assert_close(run.run(images)[0], classifier(images))
-    run = system(_Beside(classifier, MaxSoftmax(classifier)))
+    run = system(_BesideSystem(classifier, MaxSoftmax(classifier)))
     assert flops(run, images) == work
     assert parameters(run, images) == count
 
 
 def test_a_detector_with_another_classifier_shares_nothing(classifier, images):
     other = Classifier(SHAPE, 4, widths=(4,)).eval()
-    run = system(_Beside(classifier, MaxSoftmax(other)))
+    run = system(_BesideSystem(classifier, MaxSoftmax(other)))
     work, count = by_hand(SHAPE, 4, 4)
     assert flops(run, images) == 2 * work
     assert parameters(run, images) == 2 * count
@@ -124,7 +117,7 @@ def test_a_detector_with_another_classifier_shares_nothing(classifier, images):
 def test_counting_leaves_the_system_as_it_was(classifier, saliency, images):
     detector = SPD(classifier, saliency).eval()
     before = {name: (each.clone(), each.requires_grad) for name, each in detector.named_parameters()}
-    run = system(_Joint(detector))
+    run = system(_JointSystem(detector))
     parameters(run, images)
     flops(run, images)
     for name, each in detector.named_parameters():
@@ -165,7 +158,7 @@ def test_counts_of_the_finished_run(found, finished):
         own_count,
     )
     assert row(found, "mask_area")["trained_parameters"] == 0
-    again = speed(study_of(finished, repeats=1))
+    again = speed(study_of(finished), repeats=1)
     assert [[each[name] for name in COUNTED] for each in again.rows] == [
         [each[name] for name in COUNTED] for each in found.rows
     ]
@@ -193,11 +186,11 @@ def test_the_timed_pass_gives_the_detectors_scores(found):
 
 def test_bad_repeats_and_missing_stages_are_told(finished, tmp_path):
     with pytest.raises(ValueError, match="repeats must be at least 1"):
-        speed(study_of(finished, repeats=0))
+        speed(study_of(finished), repeats=0)
     copy = copy_of(finished, tmp_path)
     (copy / "detectors/id/fgsm/seed_0/model.ckpt").unlink()
     with pytest.raises(FileNotFoundError, match="make it with"):
-        speed(study_of(copy, repeats=1))
+        speed(study_of(copy), repeats=1)
 
 
 def test_timed_returns_value_and_seconds():

@@ -9,14 +9,13 @@ import torch
 from torch import nn
 
 from attacks import BIM, FGSM, PGD, Attack, CarliniWagnerL2, DeepFool
-from experiments.detection.strength import protocol as module
 from experiments.detection.strength.flags import strength_flags
-from experiments.detection.strength.measured import Cost, Measured, measure_attack
-from experiments.detection.strength.protocol import NORMS, strength
+from experiments.detection.strength.measure import SIZES, measure_attack
+from experiments.detection.strength.protocol import strength
+from experiments.detection.strength.records import NORMS, Cost, StrengthRecords
 from experiments.results.result import read_result, write_result
 from experiments.results.two_samples import QUANTILES, spread_of
 from experiments.study.budgets import is_linf, weaker
-from experiments.study.images import AttackedSet
 from tests.experiments.studies import copy_of, study_of
 
 
@@ -36,12 +35,13 @@ def cost(**changes):
 
 def measured(attack, change, fooled, changed=0):
     """An attack's images, all right before, changed by hand."""
-    images = 0.5 + change
-    count = len(change)
-    truth = torch.ones(count, dtype=torch.bool)
-    subsets = {"all": truth, "successful": fooled, "failed": ~fooled}
-    under = AttackedSet("attack", attack, images, truth.long(), truth.long(), subsets, 1.0, 1.0)
-    return Measured(under, change, truth, fooled, fooled, changed, cost())
+    right, sizes = torch.ones(len(change), dtype=torch.bool), {name: size(change) for name, size in SIZES.items()}
+    in_range = (change.abs() <= 0.5).flatten(1).all(1)
+    return StrengthRecords("attack", attack, sizes, in_range, right, fooled, fooled, changed, cost())
+
+
+def flags_of(*attacks):
+    return strength_flags(attacks, torch.zeros(4, dtype=torch.bool))
 
 
 def flag(found, name):
@@ -72,7 +72,7 @@ def test_a_known_change_has_known_norms(found, finished):
 def test_closed_forms_of_the_norms():
     change = torch.zeros(2, 1, 2, 2)
     change[0, 0, 0, 0], change[0, 0, 1, 1], change[1] = 0.3, -0.4, 0.1
-    values = {name: norm(change).tolist() for name, norm in NORMS.items()}
+    values = {name: norm(change).tolist() for name, norm in SIZES.items()}
     assert values["l0"] == [2, 4]
     assert values["l2"] == pytest.approx([0.5, 0.2])
     assert values["rms"] == pytest.approx([0.25, 0.1])
@@ -163,27 +163,26 @@ def test_a_rate_within_its_binomial_interval_is_not_weaker():
     assert weaker(0.0, 3, 1 / 3, 3) is False
 
 
-def test_an_iterative_attack_that_is_weaker_is_flagged(finished):
+def test_an_iterative_attack_that_is_weaker_is_flagged():
     change, fooled = torch.full((400, 1, 2, 2), 0.05), torch.arange(400) < 300
     single = measured(FGSM(epsilon=0.1), change, fooled)
     weak, fine = (measured(BIM(epsilon=0.1), change, each) for each in (~fooled, fooled))
     name = "An iterative attack weaker than a single step"
-    study = study_of(finished)
-    assert flag(strength_flags(study, {"a": single, "b": weak}), name).raised is True
-    assert flag(strength_flags(study, {"a": single, "b": fine}), name).raised is False
+    assert flag(flags_of(single, weak), name).raised is True
+    assert flag(flags_of(single, fine), name).raised is False
     other = measured(BIM(epsilon=0.2), change, ~fooled)
-    assert flag(strength_flags(study, {"a": single, "b": other}), name).raised is None
+    assert flag(flags_of(single, other), name).raised is None
 
 
-def test_a_long_carlini_wagner_is_flagged(finished):
+def test_a_long_carlini_wagner_is_flagged():
     fooled = torch.ones(4, dtype=torch.bool)
     near = measured(DeepFool(), torch.full((4, 1, 2, 2), 0.1), fooled)
     far, close = (measured(CarliniWagnerL2(), torch.full((4, 1, 2, 2), size), fooled) for size in (0.2, 0.05))
     sure = measured(CarliniWagnerL2(confidence=5.0), torch.full((4, 1, 2, 2), 0.2), fooled)
-    study, name = study_of(finished), "C&W did not converge"
-    assert flag(strength_flags(study, {"df": near, "cw": far}), name).raised is True
-    assert flag(strength_flags(study, {"df": near, "cw": close}), name).raised is False
-    assert flag(strength_flags(study, {"df": near, "cw": sure}), name).raised is None
+    name = "C&W did not converge"
+    assert flag(flags_of(near, far), name).raised is True
+    assert flag(flags_of(near, close), name).raised is False
+    assert flag(flags_of(near, sure), name).raised is None
 
 
 @pytest.mark.parametrize(
@@ -198,10 +197,9 @@ def test_a_long_carlini_wagner_is_flagged(finished):
         (DeepFool(), math.nan, True),
     ],
 )
-def test_box_and_budget_are_checked_on_the_images(finished, attack, size, broken):
+def test_box_and_budget_are_checked_on_the_images(attack, size, broken):
     one = measured(attack, torch.full((2, 1, 2, 2), size), torch.ones(2, dtype=torch.bool))
-    found = strength_flags(study_of(finished), {"a": one})
-    assert flag(found, "Box or budget violated").raised is broken
+    assert flag(flags_of(one), "Box or budget violated").raised is broken
 
 
 def test_budgets_by_norm():
@@ -223,14 +221,13 @@ def test_an_attack_that_is_not_repeatable_is_flagged(finished):
     study = study_of(finished)
     found = measure_attack(study, study.images.under("restless", Restless()))
     assert not found.cost.repeatable
-    assert flag(strength_flags(study, {"restless": found}), "Non-determinism").raised
+    assert flag(flags_of(found), "Non-determinism").raised
 
 
 def test_a_classifier_without_gradients_is_flagged(finished):
     study = study_of(finished)
     nn.init.zeros_(study.classifier.network.layers[-1].weight)
-    one = measured(DeepFool(), torch.full((2, 1, 2, 2), 0.1), torch.ones(2, dtype=torch.bool))
-    gradients = flag(strength_flags(study, {"a": one}), "Zero or non-finite gradients")
+    gradients = flag(strength(study).flags, "Zero or non-finite gradients")
     assert gradients.raised
     assert "40 of 40" in gradients.sentence
 
@@ -238,7 +235,7 @@ def test_a_classifier_without_gradients_is_flagged(finished):
 def test_a_classifier_that_is_never_right_is_told(finished):
     study = study_of(finished)
     study.images.labels = torch.full_like(study.images.labels, 99)
-    found = module.strength(study)
+    found = strength(study)
     assert "no test image right" in found.finding
     assert {each["success_rate"] for each in found.rows} == {None}
     json.dumps(list(found.rows), allow_nan=False)

@@ -7,10 +7,11 @@ import pytest
 
 from attacks import BIM, FGSM, PGD
 from detectors import metrics
-from experiments.detection.threshold import protocol as module
 from experiments.detection.threshold.crossings import FEWEST, claim, crossing, interpolated
 from experiments.detection.threshold.flags import _growth, _largest, _noise, _zero
-from experiments.detection.threshold.protocol import EPSILONS, resized, threshold
+from experiments.detection.threshold.measure import resized
+from experiments.detection.threshold.protocol import EPSILONS, threshold
+from experiments.detection.threshold.tables import tables_of
 from experiments.results.result import write_result
 from tests.experiments.studies import copy_of, study_of
 
@@ -19,7 +20,7 @@ SIZES = [0.0, 0.05, 0.3]
 
 @pytest.fixture(scope="module")
 def found(finished):
-    return threshold(study_of(finished, epsilons=SIZES))
+    return threshold(study_of(finished), epsilons=SIZES)
 
 
 def row(found, **wanted):
@@ -127,7 +128,7 @@ def test_numbers_are_those_of_the_attack(found, finished):
 def test_the_same_again_from_the_store(found, finished):
     store = finished / "adversarial"
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*.pt")}
-    again = threshold(study_of(finished, epsilons=list(reversed(SIZES))))
+    again = threshold(study_of(finished), epsilons=list(reversed(SIZES)))
     assert again.rows == found.rows
     assert again.finding == found.finding
     assert again.figures == found.figures
@@ -165,7 +166,7 @@ def test_files_are_written(found, tmp_path):
 def test_seeds_have_mean_and_deviation(found):
     seeds = [each | {"seed": seed} for each in found.rows for seed in (0, 1)]
     meta = dict(found.meta) | {"seeds": [0, 1]}
-    table = next(iter(module._tables(seeds, meta)))
+    table = tables_of(seeds, found.meta["crossings"], meta)[1]
     assert "± 0.000" in table.rows[0][-1]
     assert "standard deviation" in table.note
 
@@ -232,12 +233,12 @@ def test_a_detector_of_noise_is_flagged():
 @pytest.mark.parametrize("sizes", [[-0.1], [0.0], [], [2.0], [float("nan")]])
 def test_sizes_out_of_range_are_told(finished, sizes):
     with pytest.raises(ValueError, match="epsilons must lie in"):
-        threshold(study_of(finished, epsilons=sizes))
+        threshold(study_of(finished), epsilons=sizes)
 
 
 def test_a_run_without_an_epsilon_is_told(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
-    study = study_of(copy, epsilons=SIZES)
+    study = study_of(copy)
     study.run.settings.attacks["fgsm"] = FGSM(epsilon=0.0)
     with pytest.raises(FileNotFoundError, match="train_on"):
-        threshold(study)
+        threshold(study, epsilons=SIZES)

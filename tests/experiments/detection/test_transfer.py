@@ -4,7 +4,6 @@ import csv
 import json
 import math
 import shutil
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,13 +16,14 @@ from attacks import FGSM
 from data.pairs import make_pairs
 from detectors import ID, load
 from detectors.scoring import scores
-from experiments.detection.transfer.controls import _range
-from experiments.detection.transfer.matrix import Matrix, summary
-from experiments.detection.transfer.protocol import _finding
-from experiments.detection.transfer.tables import _mistakes_noise
+from experiments.detection.transfer.contrasts import above, between
+from experiments.detection.transfer.findings import finding
+from experiments.detection.transfer.measure import AreasBySeed
+from experiments.detection.transfer.records import Cell, summary
+from experiments.detection.transfer.tables import _range
 from experiments.results.bootstrap import Resampling
 from experiments.study.contenders import Contender
-from experiments.study.metrics import measure
+from experiments.study.metrics import PairScores, measure, mistakes_noise
 
 FIELDS = [
     "detector",
@@ -173,9 +173,17 @@ def test_a_missing_stage_is_named_with_the_command_that_makes_it(finished, tmp_p
     assert evaluate.main(["transfer", "--run", str(copy)]) == 0
 
 
+def measured(scores):
+    """Metrics of scores that are the same for all kinds of images; the classifier is always fooled."""
+    every = torch.ones(len(scores), dtype=torch.bool)
+    contender = Contender("id", "fgsm", 0, nn.Identity(), torch.zeros(2000))
+    pairs = PairScores(contender, scores, scores, scores, scores, right=every, fooled=every)
+    ((_, values),) = measure("threshold", pairs, {"all": every})
+    return values
+
+
 def test_a_constant_score_measures_as_chance():
-    contender = Contender("constant", "fgsm", 0, nn.Identity(), torch.zeros(2000))
-    found = measure(contender, torch.zeros(50), torch.zeros(50))
+    found = measured(torch.zeros(50))
     assert found["auroc"] == 0.5
     assert found["accuracy"] == 0.5
     assert found["tpr_at_5_fpr"] == 0
@@ -184,30 +192,28 @@ def test_a_constant_score_measures_as_chance():
 
 
 def test_of_no_pairs_or_nan_nothing_is_known():
-    contender = Contender("id", "fgsm", 0, nn.Identity(), torch.zeros(2000))
-    assert set(measure(contender, torch.empty(0), torch.empty(0)).values()) == {None}
-    broken = torch.full((50,), torch.nan)
-    assert set(measure(contender, broken, broken).values()) == {None}
+    empty, broken = measured(torch.empty(0)), measured(torch.full((50,), torch.nan))
+    assert (empty.pop("n"), broken.pop("n")) == (0, 50)
+    assert set(empty.values()) == set(broken.values()) == {None}
 
 
 def test_cells_that_are_not_known_are_left_out_of_the_matrix():
-    matrix = Matrix(None, Resampling(3, resamples=20))
-    contender, under = Contender("id", "fgsm", 0, nn.Identity(), torch.zeros(0)), SimpleNamespace(name="bim")
-    matrix.add(contender, under, torch.zeros(3), torch.full((3,), torch.nan))
-    assert matrix.detectors() == []
-    assert matrix.between("none", lambda _: True, lambda _: True) is None
-    matrix.add(contender, under, torch.zeros(3), torch.ones(3))
-    assert matrix.above("one", lambda _: True, 0.5)["value"] == 0.5
+    areas, cell = AreasBySeed(Resampling(3, resamples=20)), Cell("id", "fgsm", "bim")
+    areas.add(cell, areas.area(torch.zeros(3), torch.full((3,), torch.nan)))
+    assert areas.over_seeds() == {}
+    assert between(areas.over_seeds(), "none", lambda _: True, lambda _: True) is None
+    areas.add(cell, areas.area(torch.zeros(3), torch.ones(3)))
+    assert above(areas.over_seeds(), "one", lambda _: True, 0.5)["value"] == 0.5
 
 
 def test_the_sentence_and_the_flag_pass_over_what_is_not_known():
     row = {"detector": "id", "trained_on": "a", "tested_on": "b", "subset": "all"}
     known, unknown = ({"auroc": value, "auroc_against_noise": value} for value in (0.75, None))
     both = [row | known, row | unknown, row | {"tested_on": "a"} | known]
-    assert "was not trained on: id 0.750. Against noise" in _finding(both, [])
-    assert _finding([row | unknown], []).startswith("Nothing can be said")
-    assert not _mistakes_noise(unknown)
-    assert _mistakes_noise({"auroc": 0.9, "auroc_against_noise": 0.5})
+    assert "was not trained on: id 0.750. Against noise" in finding(both, [])
+    assert finding([row | unknown], []).startswith("Nothing can be said")
+    assert not mistakes_noise(None, None)
+    assert mistakes_noise(0.9, 0.5)
     assert _range([None, 0.5, 0.25]) == "0.250 to 0.500"
     assert _range([None]) == "-"
 

@@ -1,0 +1,1 @@
+"""`evaluate.py gallery`: images, attacks and maps in grids."""

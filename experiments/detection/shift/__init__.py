@@ -1,0 +1,1 @@
+"""`evaluate.py shift`: distances of saliency maps under attack."""

@@ -1,0 +1,35 @@
+"""`evaluate.py shift`: does an attack move a map as far as another image would (Schut & Gal, 2020, Table 1)?"""
+
+from experiments.detection.shift.measure import measure_shift
+from experiments.detection.shift.tables import charts, finding, flags, table
+from experiments.results.result import Result
+from experiments.results.two_samples import NEGLIGIBLE
+from experiments.study.study import Study
+
+
+def shift(study: Study, *, pairs: int | None = None, resamples: int = 1000) -> Result:
+    """Return the shift of maps under each attack, beside the controls that show its cause.
+
+    Args:
+        study: Of a run whose classifier and, if it has one, saliency model are trained.
+        pairs: At most so many pairs per sample; null: all test images.
+        resamples: Bootstrap resamples of the intervals.
+
+    Raises:
+        FileNotFoundError: If a stage is missing.
+        ValueError: If pairs is below 1.
+    """
+    records = measure_shift(study, pairs)
+    rows = [row for kind in records for row in kind.rows(resamples)]
+    return Result(
+        protocol="shift",
+        title="Shift of saliency maps under attack",
+        question="Is the L2 distance between the saliency maps of a natural image and of its adversarial image as "
+        "large as between the maps of different natural images, and what causes it?",
+        finding=finding(records, rows),
+        meta=study.meta() | {"pairs": pairs, "resamples": resamples, "negligible": list(NEGLIGIBLE)},
+        rows=rows,
+        tables=[table(kind, rows) for kind in records],
+        figures=charts(records),
+        flags=flags(records),
+    )

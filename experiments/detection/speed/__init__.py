@@ -1,0 +1,1 @@
+"""`evaluate.py speed`: time, parameters and operations of a decision."""

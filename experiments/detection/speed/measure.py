@@ -1,0 +1,120 @@
+"""How long each system takes, and how many parameters and operations it needs."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from copy import deepcopy
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from experiments.detection.speed.records import BATCH, WARM_UP, SpeedRecords
+from experiments.detection.speed.systems import System, systems_of
+from experiments.detection.timing import timed
+from experiments.study.study import Study
+
+_TOLERANCE: Final = 1e-4
+"""How far two ways to the same score may lie apart, of the largest score."""
+
+
+def measure_speed(study: Study, repeats: int) -> list[SpeedRecords]:
+    """Return the records of the classifier alone, and with each detector.
+
+    Args:
+        study: Gives the systems and images.
+        repeats: How often one image is timed; a batch is timed a tenth as often, at least 3 times.
+    """
+    systems, clean = systems_of(study), study.images.clean
+    batch = clean[torch.arange(BATCH) % len(clean)].to(study.device)
+    single = _times(study, systems, batch[:1], repeats, "latency at batch 1")
+    many = _times(study, systems, batch, max(repeats // 10, 3), f"throughput at batch {BATCH}")
+    return [
+        SpeedRecords(
+            name=system.name,
+            trained_on=system.contender.trained_on if system.contender else None,
+            seed=system.contender.seed if system.contender else None,
+            single=alone,
+            many=together,
+            trained_parameters=_trained_parameters(system),
+            parameters=parameters(system, batch),
+            flops=flops(system, batch[:1]),
+            classifier_passes=classifier_passes(system, batch[:1]),
+            own_scores=_gives_own_scores(system, batch),
+        )
+        for system, alone, together in zip(systems, single, many, strict=True)
+    ]
+
+
+def _times(study: Study, systems: Sequence[System], images: Tensor, repeats: int, about: str) -> list[list[float]]:
+    """Return the seconds of each run of each system; they take turns, so that a busy machine slows all alike."""
+    times: list[list[float]] = [[] for _ in systems]
+    with torch.no_grad():
+        for number in study.progress.track(range(-WARM_UP, repeats), description=about):
+            for system, of_system in zip(systems, times, strict=True):
+                _, seconds = timed(lambda system=system: system.run(images), study.device)  # type: ignore[misc]
+                if number >= 0:
+                    of_system.append(seconds)
+    return times
+
+
+@torch.no_grad()
+def flops(system: System, images: Tensor) -> float:
+    """Return the floating-point operations per image (N, C, H, W): convolutions and matrix products, also backward."""
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
+    with counter:
+        system.run(images)
+    return float(counter.get_total_flops() / len(images))
+
+
+class _NoModules(nullcontext[None]):
+    """In place of the counter's own account by module, whose hooks forbid gradients with respect to an input."""
+
+    parents = frozenset({"Global"})
+
+
+def parameters(system: System, images: Tensor) -> int:
+    """Return how many parameters the logits and scores depend on; one that two networks share counts once.
+
+    Stages hold more than is needed to detect (the saliency model's black box, for one). What is needed is what a
+    gradient reaches; a copy of the system is asked, so that nothing of it changes.
+
+    Args:
+        system: The system.
+        images: (N, C, H, W), N at least 1.
+    """
+    copy = deepcopy(system.run).requires_grad_(requires_grad=True)
+    with torch.enable_grad():
+        outputs = copy(images[:1].clone().requires_grad_())
+        every = list(copy.parameters())
+        gradients = torch.autograd.grad([output.sum() for output in outputs], every, allow_unused=True)
+    return sum(one.numel() for one, gradient in zip(every, gradients, strict=True) if gradient is not None)
+
+
+def _trained_parameters(system: System) -> int:
+    if system.contender is not None and system.contender.trained_on is None:
+        return 0
+    module = system.run if system.contender is None else system.contender.module
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+@torch.no_grad()
+def classifier_passes(system: System, images: Tensor) -> int:
+    """Return how often a system asks the classifier about images (N, C, H, W)."""
+    asked: list[None] = []
+    handle = system.run.classifier.register_forward_hook(lambda *_: asked.append(None))
+    try:
+        system.run(images)
+    finally:
+        handle.remove()
+    return len(asked)
+
+
+@torch.no_grad()
+def _gives_own_scores(system: System, images: Tensor) -> bool:
+    """Return whether the pass that is timed gives what the detector gives."""
+    if system.contender is None:
+        return True
+    timed_scores, scores = system.run(images)[1], system.contender.module(images)
+    return not bool((timed_scores - scores).abs().max() > _TOLERANCE * (1 + scores.abs().max()))

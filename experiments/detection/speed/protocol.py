@@ -1,0 +1,46 @@
+"""`evaluate.py speed`: what a detector costs beside its classifier (Schut & Gal, 2020: a real-time defense)."""
+
+import torch
+
+from attacks.checks import at_least
+from experiments.detection.speed.measure import measure_speed
+from experiments.detection.speed.records import FIELDS, rows_of
+from experiments.detection.speed.tables import chart, finding, flags, table
+from experiments.detection.timing import device_name
+from experiments.results.result import Result
+from experiments.study.study import Study
+
+
+def speed(study: Study, *, repeats: int = 30) -> Result:
+    """Return what each detector costs in time, parameters and operations.
+
+    Args:
+        study: Of a run whose detectors are trained.
+        repeats: How often each time is taken.
+
+    Raises:
+        FileNotFoundError: If a stage is missing; says which command makes it.
+        ValueError: If `repeats` is below 1.
+    """
+    at_least(1, repeats=repeats)
+    systems = measure_speed(study, repeats)
+    rows = rows_of(systems)
+    meta = study.meta() | {
+        "device_name": device_name(study.device),
+        "threads": torch.get_num_threads(),
+        "repeats": {"latency": len(systems[0].single), "throughput": len(systems[0].many)},
+        "shape": list(study.images.clean.shape[1:]),
+        "fields": FIELDS,
+    }
+    return Result(
+        protocol="speed",
+        title="Cost of the defense",
+        question="How much longer does a decision take with a detector than with the classifier alone, and what does "
+        "the detector need?",
+        finding=finding(rows, meta),
+        meta=meta,
+        rows=rows,
+        tables=[table(rows, meta)],
+        figures={"": chart(rows, meta)},
+        flags=flags(systems, rows),
+    )

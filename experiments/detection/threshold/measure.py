@@ -1,0 +1,73 @@
+"""Detectors against their own attack at other sizes of the perturbation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from attacks import Attack, norms
+from experiments.detection.scores import pair_scores
+from experiments.detection.threshold.crossings import SUBSETS
+from experiments.study.metrics import measure
+from experiments.study.study import Study
+
+
+def measure_threshold(study: Study, swept: Mapping[str, Attack], epsilons: Sequence[float]) -> list[dict[str, Any]]:
+    """Return a record for each attack, epsilon, detector trained on the attack or on nothing, and subset."""
+    rows: list[dict[str, Any]] = []
+    wanted = [(name, epsilon) for name in swept for epsilon in epsilons]
+    for name, epsilon in study.progress.track(wanted, description="scores at each epsilon"):
+        under = study.images.under(f"{name}@{epsilon:g}", resized(swept[name], epsilon))
+        change = under.adversarial - study.images.clean
+        subsets = {subset: under.subsets[subset] for subset in SUBSETS}
+        sizes = {
+            subset: {
+                "median_l2": _median(norms.l2(change[pairs])),
+                "median_rms": _median(norms.rms(change[pairs])),
+                "attack_success_rate": under.success_rate,
+                "right_before": int((under.subsets["successful"] | under.subsets["failed"]).sum()),
+            }
+            for subset, pairs in subsets.items()
+        }
+        for contender in study.contenders:
+            if contender.trained_on in {name, None}:
+                detector = {"detector": contender.name, "trained_on": contender.trained_on, "seed": contender.seed}
+                scores = pair_scores(study.images, contender, under)
+                rows += [
+                    {**detector, "attack": name, "epsilon": epsilon, "subset": subset, **values, **sizes[subset]}
+                    for subset, values in measure("threshold", scores, subsets)
+                ]
+    return rows
+
+
+def swept_attacks(study: Study) -> dict[str, Attack]:
+    """Return the attacks with an epsilon that detectors are trained on.
+
+    Raises:
+        FileNotFoundError: If there is none; says what to add to the pipeline file.
+    """
+    every = study.run.attacks()
+    trained = [name for name in study.run.settings.train_on if name in every]
+    swept = {name: every[name] for name in trained if getattr(every[name], "epsilon", 0) > 0}
+    if not swept:
+        msg = (
+            f"{study.run.folder} has no detector trained on an attack with an epsilon (attacks.FGSM, ...): add "
+            "one to train_on of its pipeline.yaml, and run `python train.py pipeline` again"
+        )
+        raise FileNotFoundError(msg)
+    return swept
+
+
+def resized(attack: Attack, epsilon: float) -> Attack:
+    """Return an attack whose epsilon is above 0 with another epsilon, and its step size in proportion."""
+    own: float = attack.epsilon  # type: ignore[attr-defined]
+    if epsilon == own:
+        return attack
+    step = getattr(attack, "step_size", None)
+    changes = {"epsilon": epsilon} | ({} if step is None else {"step_size": step * epsilon / own})
+    return replace(attack, **changes)
+
+
+def _median(values: Tensor) -> float | None:
+    return values.double().quantile(0.5).item() if len(values) else None

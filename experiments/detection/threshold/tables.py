@@ -1,0 +1,161 @@
+"""Tables, chart and finding of the threshold study, from its records."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attacks import Attack
+from experiments.detection.tables import Record, mean_known, spread
+from experiments.detection.threshold.crossings import (
+    FEWEST,
+    SUBSETS,
+    Curves,
+    Points,
+    Rows,
+    claim,
+    crossing_metrics,
+    curves_of,
+    values_of,
+)
+from experiments.results.charts import Curve, CurveChart, curves
+from experiments.results.result import Table
+from experiments.study.budgets import is_linf
+from experiments.study.metrics import DETECTED, shown_in
+
+
+def tables_of(rows: Rows, crossings: Rows, meta: Mapping[str, Any]) -> list[Table]:
+    """Return all tables; the first says where detection fails."""
+    seeds = len(meta["seeds"])
+    note = f"Mean {'and standard deviation ' if seeds > 1 else ''}over {seeds} seed(s); {meta['knowledge']}."
+    lines = curves_of(rows)
+    epsilons = [f"{epsilon:g}" for epsilon in next(iter(lines.values()))]
+    return [
+        _crossings(crossings),
+        *(
+            Table(
+                f"{metric.title}, by epsilon, {subset} pairs",
+                ["attack", "detector", *epsilons],
+                _lines(lines, metric.key, subset),
+                note,
+            )
+            for metric in shown_in("threshold")
+            for subset in metric.tables["threshold"][1]
+        ),
+        _attacks(lines, epsilons),
+    ]
+
+
+def _crossings(crossings: Rows) -> Table:
+    columns = [(metric, subset) for metric in crossing_metrics() for subset in SUBSETS]
+    lines: dict[tuple[str, str, str | None], dict[tuple[str, str], str]] = {}
+    for row in crossings:
+        length = "" if row["median_l2"] is None else f" (L2 {row['median_l2']:.2f})"
+        cells = lines.setdefault((row["attack"], row["detector"], row["trained_on"]), {})
+        cells[row["measure"], row["subset"]] = f"{row['told']}{length}"
+    return Table(
+        title=f"Epsilon (and median L2) below which detection falls under {DETECTED}",
+        header=["attack", "detector", *(f"{metric.name}, {subset} pairs" for metric, subset in columns)],
+        rows=[[*line[:2], *(cells.get((m.key, subset)) for m, subset in columns)] for line, cells in lines.items()],
+        note="From the epsilon at which the mean over seeds is highest, towards smaller ones; linear interpolation "
+        f"between neighbours. Epsilon 0, where every detector is at .5, and points of fewer than {FEWEST} pairs are "
+        "left out: `none down to` names the smallest that remains. never reached: under the level at every epsilon.",
+    )
+
+
+def _lines(lines: Curves, name: str, subset: str) -> list[list[Any]]:
+    """Return a line for each curve on which the metric is known somewhere."""
+    cells = [
+        [line[0], line[1], *(spread(values_of(records, name)) for records in points.values())]
+        for line, points in lines.items()
+        if line[3] == subset
+    ]
+    return [line for line in cells if any(value is not None for value in line[2:])]
+
+
+def _attacks(lines: Curves, epsilons: Sequence[str]) -> Table:
+    first: dict[tuple[str, str], Points] = {}
+    for (attack, _, _, subset), points in lines.items():
+        first.setdefault((attack, subset), points)
+    columns = {
+        "n": "pairs",
+        "attack_success_rate": "success rate",
+        "median_l2": "median L2",
+        "median_rms": "median RMS",
+    }
+    return Table(
+        title="The attacks at each epsilon",
+        header=["attack", "pairs", *epsilons],
+        rows=[
+            [attack, f"{subset}: {title}", *(records[0][name] for records in points.values())]
+            for (attack, subset), points in first.items()
+            for name, title in columns.items()
+            if subset == "all" or name != "attack_success_rate"
+        ],
+        note="Success rate: of the images that the classifier gets right, those that the attack turns wrong. Step "
+        "sizes grow in proportion to epsilon.",
+    )
+
+
+def chart(rows: Rows, swept: Mapping[str, Attack], meta: Mapping[str, Any]) -> bytes:
+    """Return AUROC against epsilon as a PNG: a panel for each subset of the pairs and each attack.
+
+    Args:
+        rows: All records.
+        swept: The attacks as detectors were trained on them.
+        meta: Of the result.
+    """
+    lines = curves_of(rows)
+    panels = {
+        f"AUROC, {subset} pairs": [
+            _panel(
+                f"trained and tested on {name}",
+                {line: points for line, points in lines.items() if (line[0], line[3]) == (name, subset)},
+                attack.epsilon,  # type: ignore[attr-defined]
+            )
+            for name, attack in swept.items()
+        ]
+        for subset in SUBSETS
+    }
+    kinds = {"L-inf" if is_linf(attack) else "L2" for attack in swept.values()}
+    axis = f"epsilon ({' or '.join(sorted(kinds))} budget, images in [0, 1])"
+    title = f"Detection against the size of the perturbation, {meta['data']} (points of at least {FEWEST} pairs)"
+    return curves(title, panels, axis, "attack success rate", DETECTED)
+
+
+def _panel(title: str, lines: Curves, mark: float) -> CurveChart:
+    first = {size: records for size, records in next(iter(lines.values())).items() if size > 0}
+    behind = Curve(list(first), [mean_known(values_of(records, "attack_success_rate")) for records in first.values()])
+    return CurveChart(
+        title, {line[1]: _curve(points, dashed=line[2] is None) for line, points in lines.items()}, behind, mark
+    )
+
+
+def _curve(points: Points, *, dashed: bool) -> Curve:
+    sizes = [size for size, records in points.items() if size > 0 and records[0]["n"] >= FEWEST]
+    values = [values_of(points[size], "auroc") for size in sizes]
+    spreads = [statistics.stdev(seeds) if len(seeds) > 1 else None for seeds in values]
+    several = any(half is not None for half in spreads)
+    return Curve(sizes, [mean_known(seeds) for seeds in values], spreads if several else None, dashed)
+
+
+def finding(crossings: Rows, smallest: float) -> str:
+    """Return where the AUROC of each detector falls under the level, and whether the paper's claim holds.
+
+    Args:
+        crossings: All of them.
+        smallest: The smallest epsilon above 0 of the sweep.
+    """
+    parts = []
+    for attack in dict.fromkeys(row["attack"] for row in crossings):
+        by_subset: dict[str, dict[str, Record]] = {subset: {} for subset in SUBSETS}
+        for row in crossings:
+            if (row["attack"], row["measure"]) == (attack, "auroc"):
+                by_subset[row["subset"]][row["detector"]] = row
+        whole, fooled = by_subset.values()
+        where = ", ".join(f"{name} {whole[name]['told']} / {fooled[name]['told']}" for name in whole)
+        verdicts = [f"on {subset} pairs {claim(rows, smallest)}" for subset, rows in by_subset.items()]
+        parts.append(f"On {attack}: {where}; the claim {'; '.join(verdicts)}.")
+    return (
+        f"Epsilon below which the AUROC falls under {DETECTED}, all pairs / successful pairs; the paper claims that id "
+        f"and jsd fail below a size, and smd and spd do not. {' '.join(parts)}"
+    )
