@@ -2,7 +2,7 @@
 
 import sys
 
-from experiments.errors import guarded
+from experiments.process import guarded
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,7 +2,8 @@
 
 import sys
 
-from experiments.errors import UsageError, guarded
+from experiments.errors import UsageError, unknown
+from experiments.process import guarded
 
 COMMANDS = ("fit", "validate", "test", "predict", "pipeline", "store")
 
@@ -20,8 +21,8 @@ def _dispatch(arguments: list[str]) -> None:
     """Import the command, which takes seconds, and run it."""
     command = arguments[0] if arguments else None
     if command not in COMMANDS and not (command or "").startswith("-"):
-        msg = f"the command must be one of {', '.join(COMMANDS)}, got {command or 'none'}; see --help"
-        raise UsageError(msg)
+        known = f"a command is needed: {', '.join(COMMANDS)}; see --help"
+        raise UsageError(unknown("command", command, COMMANDS) if command else known)
     if command == "pipeline":
         from experiments.training.pipeline import run_pipeline  # noqa: PLC0415
 

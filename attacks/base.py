@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attacks import norms
+from attacks.errors import InputTypeError, OutputError
 from attacks.guard import (
     check_images,
     check_labels,
@@ -106,7 +107,7 @@ class Attack(ABC):
                 anything but logits of two classes or more, writes on its images, gives NaN for all of them, or passes
                 no gradient though the attack needs one.
             TypeError: If `targeted` is no truth value.
-            RuntimeError: If the attack's images are no tensor like the images, leave [0, 1] or are not finite, or the
+            OutputError: If the attack's images are no tensor like the images, leave [0, 1] or are not finite, or the
                 model needs other images.
 
         Warns:
@@ -174,7 +175,7 @@ class Attack(ABC):
             raise ValueError(msg)
         if not isinstance(self.targeted, bool):
             msg = f"targeted must be True or False, got {self.targeted!r}"
-            raise TypeError(msg)
+            raise InputTypeError(msg)
         if labels is None and self.targeted:
             msg = f"{type(self).__name__}(targeted=True) needs the targets as labels, got None"
             raise ValueError(msg)
@@ -228,7 +229,7 @@ def _check_tensor(attack: Attack, perturbed: object, images: Tensor) -> None:
         f"{type(attack).__name__}.perturb returned {got}: it must return a tensor of {images.dtype} and of the images' "
         f"shape {tuple(images.shape)}, with values in [0, 1]"
     )
-    raise RuntimeError(msg)
+    raise OutputError(msg)
 
 
 def _check_values(attack: Attack, adversarial: Tensor) -> None:
@@ -237,4 +238,4 @@ def _check_values(attack: Attack, adversarial: Tensor) -> None:
         name = type(attack).__name__
         advice = "look for a division by 0 or for logits that are not finite" if low.isnan() else "clamp them to [0, 1]"
         msg = f"{name}.perturb returned values from {low.item():g} to {high.item():g}, not in [0, 1]: {advice}"
-        raise RuntimeError(msg)
+        raise OutputError(msg)

@@ -9,6 +9,8 @@ from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
+from attacks.errors import InputTypeError
+
 
 def at_least(minimum: float, *, whole: bool | None = None, **values: float) -> None:
     """Refuse numbers below a minimum, infinite ones and NaN.
@@ -31,7 +33,7 @@ def number(**values: object) -> None:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, Real):
             msg = f"{name} must be a number, got {value!r}"
-            raise TypeError(msg)
+            raise InputTypeError(msg)
 
 
 def above_zero(**values: float) -> None:

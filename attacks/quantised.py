@@ -9,6 +9,7 @@ from attacks.adapter import Advertorch
 from attacks.base import Attack
 from attacks.checks import alike, at_least, at_most
 from attacks.deepfool import DeepFool
+from attacks.errors import InputTypeError
 from attacks.loop import Left, gradients_of
 from attacks.margin import ahead, fooled
 from attacks.norms import Ball, column
@@ -66,14 +67,14 @@ class Quantised(Attack):
         at_least(0, whole=True, steps=self.steps)
         if not isinstance(self.attack, Attack):
             msg = f"Quantised needs an attack, got {self.attack!r}"
-            raise TypeError(msg)
+            raise InputTypeError(msg)
         if isinstance(self.attack, OneOf | Transfer | Quantised):
             name = type(self.attack).__name__
             msg = f"Quantised rounds what one attack makes, but {name} runs others: put Quantised around those, inside"
-            raise TypeError(msg)
+            raise InputTypeError(msg)
         if isinstance(self.attack, Advertorch):
             msg = "Quantised needs the wrapped attack's norm and epsilon, which attacks of advertorch do not expose"
-            raise TypeError(msg)
+            raise InputTypeError(msg)
         alike(self, self.attack)
         object.__setattr__(self, "needs_detector", self.attack.needs_detector)
         object.__setattr__(self, "norm_family", self.attack.norm_family)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attacks.errors import InputTypeError
 from attacks.guard import check_images, evaluation_mode
 from detectors.calibration import threshold
 from detectors.classifier import Classifier
@@ -52,7 +53,7 @@ class Detector(Trainable):
     ) -> None:
         if type(self).represent is Detector.represent:
             msg = f"{type(self).__name__} has no represent(self, images, logits=None): it says what the network sees"
-            raise TypeError(msg)
+            raise InputTypeError(msg)
         super().__init__()
         self.classifier = part(classifier, Classifier)
         self.shape, self.classes = self.classifier.shape, self.classifier.classes

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeGuard
 
 from torch import nn
 
+from attacks.errors import InputTypeError
 from detectors.foreign import ForeignNetwork, fill, read_weights
 from saliency.checkpoints import pack
 
@@ -71,10 +72,10 @@ def _checked(network: type[nn.Module]) -> type[nn.Module]:
     """Return a class that a checkpoint can name."""
     if not _is_network(network):
         msg = f"network must be a class derived from torch.nn.Module, got {network!r}"
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     if _found(_path(network)) != network:
         msg = f"{_path(network)} cannot be found by its path: define the class at the top level of a module"
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     return network
 
 

@@ -1,177 +1,242 @@
-"""Errors as a user sees them: one sentence on standard error, an exit status, no traceback."""
+"""Bad input: its exception class, what counts as it, and its one sentence."""
 
+import difflib
 import importlib.util
-import logging
-import os
 import re
-import shlex
 import sys
-import sysconfig
+import textwrap
 import traceback
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
-from experiments.refusals import one_sentence
-from experiments.signals import lost_output, open_outputs, stop_signals, stopped_by
-
-WRONG_INPUT = 1
-WRONG_USAGE = 2
-
 
 class UsageError(Exception):
-    """The command line or a config is not what the parser accepts.
+    """The command line or a config is not what the parser accepts."""
+
+
+PACKAGES: Final = ("attacks", "saliency", "detectors", "data", "experiments")
+"""Those of this project."""
+
+
+def refusal(error: BaseException | None) -> str | None:
+    """Return the sentence of bad input, which may have raised other errors on its way; None if a bug raised the error.
 
     Args:
-        message: What the parser says.
-        accepted: The options that it knows, as `trainer.max_epochs`.
+        error: What ended a command.
     """
-
-    def __init__(self, message: str, accepted: Collection[str] = ()) -> None:
-        super().__init__(message)
-        self.accepted = accepted
-
-
-def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -> int:
-    """Run a command and return its exit status; bad input is told in one sentence.
-
-    With the environment variable DEBUG set, the traceback is shown as well.
-
-    Args:
-        command: Takes the command line's arguments.
-        arguments: Those; None: the process' own.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    open_outputs()
-    _hear_packages()
-    with stop_signals() as came:
-        try:
-            command(arguments)
-            sys.stdout.flush()
-        except BaseException as error:
-            message, status = stopped_by(error, came) or lost_output(error) or _told(error, arguments)
-        else:
-            return 0
-    sys.stderr.write(f"{message}\n" if message else "")
-    return status
-
-
-class _Plain(logging.Handler):
-    """Writes messages to standard output as they are."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
-        sys.stdout.write(f"{record.getMessage()}\n")
-
-
-def _hear_packages() -> None:
-    """Show what the packages tell of their work; as libraries they stay silent."""
-    logger = logging.getLogger("data")
-    if not any(isinstance(handler, _Plain) for handler in logger.handlers):
-        logger.addHandler(_Plain())
-    logger.setLevel(logging.INFO)
-
-
-def _told(error: BaseException, arguments: list[str]) -> tuple[str, int]:
-    """Return the sentence and the status of bad input; raise again what a bug raised.
-
-    A command that exits by itself has said what there is to say.
-    """
-    if isinstance(error, SystemExit):
-        return "", error.code if isinstance(error.code, int) else int(error.code is not None)
-    if isinstance(error, UsageError):
-        configs, accepted = _configs(arguments), error.accepted or getattr(error.__cause__, "accepted", ())
-        told = one_sentence(str(error), list(configs.values()), accepted)
-        sentence = _pipeline_file(arguments, configs) or told
-        return f"error: {sentence}", WRONG_USAGE
-    meant = _meant(error)
-    if meant is None:
-        raise error
-    if os.environ.get("DEBUG"):
-        traceback.print_exc()
-    return f"error: {_of_exception(meant)}", WRONG_INPUT
-
-
-def _configs(arguments: list[str]) -> dict[Path, Any]:
-    """Return the YAML files that the command names and that can be read, with their content."""
-    configs = {}
-    for path in (Path(argument.split("=")[-1]) for argument in arguments):
-        if path.suffix in {".yaml", ".yml"}:
-            with suppress(yaml.YAMLError, OSError, ValueError):  # the parser tells it better
-                configs[path] = yaml.safe_load(path.read_text())
-    return configs
-
-
-def _pipeline_file(arguments: list[str], configs: dict[Path, Any]) -> str | None:
-    """Return what to do where a command for one model was given a file for the whole pipeline."""
-    if "pipeline" in arguments[:1]:
+    while error is not None and not _refuses(error):
+        error = (error.__cause__ or error.__context__) if isinstance(error, _WRAPPING) else None
+    if error is None:
         return None
-    for path, config in configs.items():
-        if isinstance(config, dict) and {"run", "detectors"} <= config.keys():
-            command = shlex.join(["python", "train.py", "pipeline", "--config", str(path)])
-            return f"{path} describes a whole experiment: run it with `{command}`"
-    return None
-
-
-def _meant(error: BaseException | None) -> BaseException | None:
-    """Return the error that was raised on purpose, itself or beneath a library's; None if a bug raised it."""
-    from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: PLC0415 - takes seconds
-
-    if not isinstance(error, ValueError | TypeError | OSError | RuntimeError | MisconfigurationException):
-        return error if _of_lightning(error) else None
-    while error is not None:
-        if isinstance(error, MisconfigurationException) or (isinstance(error, OSError) and error.errno):
-            return error
-        if isinstance(error, ValueError | TypeError | OSError | RuntimeError) and _on_purpose(error):
-            return error
-        if _of_lightning(error):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def _on_purpose(error: BaseException) -> bool:
-    """Tell whether a statement of these packages, of Python's, or a `raise` of a user's module raised an error.
-
-    Of a RuntimeError, only a `raise` in these packages: an attack of the user's that breaks its promise.
-    """
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    if "site-packages" in frame.filename:
-        return False
-    file, raised = Path(frame.filename), re.search(r"\braise\b", frame.line or "") is not None
-    ours = any(file.is_relative_to(folder) for folder in _PACKAGES)
-    if isinstance(error, RuntimeError):
-        return ours and raised
-    return ours or raised or file.is_relative_to(_PYTHON) or frame.filename.startswith("<")
-
-
-def _of_lightning(error: BaseException | None) -> bool:
-    """Tell whether Lightning refuses something: a flag of the trainer, a callback's metric, a package not installed.
-
-    What it raises beneath a module or callback of the user's, or in calling one, is a bug there, not a refusal.
-    """
-    if not isinstance(error, ValueError | TypeError | RuntimeError | ImportError):
-        return False
-    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
-    if not files[-1].is_relative_to(_LIGHTNING) or "positional argument" in str(error):
-        return False
-    inside = next(number for number, file in enumerate(files) if file.is_relative_to(_LIGHTNING))
-    return all(file.name.startswith("<") or any(file.is_relative_to(each) for each in _OURS) for file in files[inside:])
-
-
-_PYTHON: Final = Path(sysconfig.get_path("stdlib"))
-_PACKAGES: Final = tuple(
-    Path(__file__).parents[1] / name for name in ("attacks", "saliency", "detectors", "data", "experiments")
-)
-_LIGHTNING: Final = Path(importlib.util.find_spec("lightning").origin or "").parent  # type: ignore[union-attr]
-_OURS: Final = (Path(__file__).parent, _LIGHTNING.parent, _PYTHON)
-"""Where what is between the user's code and Lightning lies: these scripts' package, installed packages, Python's."""
-
-
-def _of_exception(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return re.sub(r"\s*\n\s*", " ", str(error).strip())
+    owner, place = _frames(error)[-1]
+    return _one_line(str(error)) + (f" ({place})" if owner == "user" and type(error) is ValueError else "")
+
+
+_WRAPPING: Final = (ValueError, TypeError, OSError, RuntimeError, ImportError)
+"""Classes of errors that libraries raise in place of one that a user's input caused."""
+
+
+def _refuses(error: BaseException) -> bool:
+    """Tell whether an error is about the input: by its class, else by the code that raised it.
+
+    Classes of this project and of Lightning are, and what the system refuses. A ValueError is where these packages,
+    Python's library or a user's module raised it, not a library. Lightning itself refuses flags of the trainer, a
+    callback's metric and packages that are not installed; what it raises beneath a user's module is a bug there.
+    """
+    if _top(type(error).__module__) in {*PACKAGES, "lightning"} or (isinstance(error, OSError) and error.errno):
+        return True
+    owners = [owner for owner, _ in _frames(error)]
+    if owners[-1:] == ["lightning"] and isinstance(error, ValueError | RuntimeError | ImportError):
+        return not {"user", *PACKAGES[:-1]} & set(owners[owners.index("lightning") :])
+    return isinstance(error, ValueError | OSError) and owners[-1] not in {"library", "lightning"}
+
+
+def _frames(error: BaseException) -> list[tuple[str, str]]:
+    """Return whose code the frames of a traceback run, and where, outermost first."""
+    frames = []
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        package, file = _top(frame.f_globals.get("__name__", "")), Path(frame.f_code.co_filename)
+        if package in {*PACKAGES, "lightning"}:
+            owner = package
+        elif package in sys.stdlib_module_names:
+            owner = "python"
+        else:
+            owner = "library" if {"site-packages", "dist-packages"} & set(file.parts) else "user"
+        frames.append((owner, f"{file.name}, line {line}"))
+    return frames
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def unknown(kind: str, name: str, accepted: Iterable[str]) -> str:
+    """Return what to say of a name that is none of those accepted, with the nearest of them.
+
+    Args:
+        kind: What it should be the name of, as "key".
+        name: As the user wrote it.
+        accepted: Those that are; many are listed only where none is near.
+    """
+    names = list(accepted)
+    near = difflib.get_close_matches(name, names, 1)
+    meant = f" Did you mean {near[0]!r}?" if near else ""
+    listed = f" Accepted: {', '.join(names)}" if names and (len(names) <= _LISTED or not near) else ""
+    return f"unknown {kind} {name!r}.{meant}{listed}" if meant or listed else f"unknown {kind} {name!r}"
+
+
+_LISTED: Final = 12
+
+
+def unknown_key(key: str, accepted: Iterable[str]) -> str:
+    """Return what to say of a dotted key: which part of it is wrong, in which section, and what is accepted there."""
+    names, above, rest = list(accepted), "", key
+    while True:
+        part, _, rest = rest.partition(".")
+        beside = list(dict.fromkeys(name.partition(".")[0] for name in names))
+        if part not in beside or not rest:
+            return (f"{above}: " if above else "") + unknown("key", part, beside)
+        above = f"{above}.{part}" if above else part
+        names = [name.removeprefix(f"{part}.") for name in names if name.startswith(f"{part}.")]
+
+
+def expected(kind: Any, value: Any) -> str:
+    """Return that a value is not of a type, both in YAML's words.
+
+    Args:
+        kind: A type, or the text that Python or jsonargparse prints for it.
+        value: Or its text.
+    """
+    text, choices = str(kind), str(kind).removeprefix("typing.")
+    plain = text.split("'")[1] if text.startswith("<") else choices
+    head = plain.partition("[")[0]
+    name = head.rpartition(".")[2]
+    if choices.startswith("Literal["):
+        words = f"one of {choices[len('Literal[') : -1]}"
+    elif " " in head:  # jsonargparse's own words
+        words = f"a {plain}".replace("tuple", "list")
+    else:
+        words = _WORDS.get(name, f"the class_path of a{'n' if name[:1] in 'AEIOU' else ''} {name}")
+    return f"expected {words}" + ("" if value is None else f", got {_short(value)}")
+
+
+_WORDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "NoneType": "null",
+    **dict.fromkeys(("list", "tuple", "set", "Sequence", "Iterable"), "a list"),
+    **dict.fromkeys(("dict", "Mapping"), "keys with values"),
+}
+
+
+def _short(value: Any) -> str:
+    """Return a value as a message repeats it, on one line and at most 80 characters of it."""
+    text = "null" if value in (None, "None") else _one_line(str(value)).replace("Namespace(", "(")
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_SHOWN: Final = 80
+
+
+def explained(message: str, accepted: Iterable[str] = ()) -> str:
+    """Return what jsonargparse says in one sentence: the key, what was expected, and the value.
+
+    The one place that reads its English, which differs between versions: what has no form known here stays as it is.
+
+    Args:
+        message: A tree of lines: nested keys, and the types of a union.
+        accepted: The keys of the parser, of which a wrong option should be one.
+    """
+    text = textwrap.dedent(message).strip()
+    option = re.match(r"unrecognized arguments: --([^ =]+)", text)
+    if option:
+        return unknown_key(option[1], accepted)
+    for form, sentence in _FORMS:
+        match = re.match(form, text, re.DOTALL)
+        if match:
+            return sentence(*match.groups())
+    return _one_line(text)
+
+
+def _below(key: str, message: str) -> str:
+    """Return what is wrong below a key, which is named after those further in."""
+    sentence = explained(message)
+    inner = sentence.partition(": ")[0]
+    if inner == sentence or " " in inner.replace(" in ", ""):
+        return f"{key}: {sentence}"
+    return sentence if inner == key else f"{inner} in {key}{sentence[len(inner) :]}"
+
+
+def _of_union(types: str, errors: str, value: str) -> str:
+    """Return what the one type says that took the outside of the value; else all that are accepted."""
+    for part in textwrap.dedent(f"\n{errors}").split("\n- ")[1:]:
+        outside = re.match(r"(?:Expected a (?!dot import)|Not a valid subclass of )(?!.*Got value: )", part)
+        abstract = "is abstract" in part and "class_path" not in value  # the accepted type, no given one
+        if not outside and not abstract:
+            return explained(f"  {part}" if "\n" in part else part)
+    names = sorted(re.split(r", (?![^\[]*\])", types), key=lambda name: "NoneType" in name)
+    words = [expected(name, None).removeprefix("expected ") for name in names]
+    return f"expected {' or '.join(dict.fromkeys(words))}, got {_short(value)}"
+
+
+def _of_class(path: str, reason: str) -> str:
+    """Return why a class path names no class, or why its arguments are none."""
+    package, _, name = path.rpartition(".")
+    module = sys.modules.get(package)
+    if hasattr(module, name):
+        no_section = "object has no attribute 'keys'" in reason
+        return f"the init_args of {path} must be its arguments by name" if no_section else explained(reason)
+    if module is None and _exists(package):
+        frozen = "; attacks need @dataclass(frozen=True)" if "non-frozen dataclass" in reason else ""
+        return f"class_path {path} cannot be imported: {_one_line(reason)}{frozen}"
+    near = difflib.get_close_matches(name, getattr(module, "__all__", dir(module)), 1) if module else []
+    return f"unknown class_path {path!r}" + (
+        f". Did you mean '{package}.{near[0]}'?" if near else f" ({_one_line(reason)})"
+    )
+
+
+def _exists(module: str) -> bool:
+    """Tell whether there is a module of that name, though importing it may fail."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _of_choice(kind: str, name: str, choices: str) -> str:
+    return unknown(kind, name, [choice.strip(" '") for choice in choices.split(",")])
+
+
+def _required(options: str) -> str:
+    """Return which options are missing, those of a subcommand as they are typed."""
+    typed = re.sub(r"\w+\.(?=\w)", "--", options)
+    return f"the following arguments are required: {typed}"
+
+
+_FORMS: tuple[tuple[str, Callable[..., str]], ...] = (
+    (r'Parser key "([^"]+)"[^:\n]*:\s*?(\n.*|[^\n].*)', _below),
+    (r"- Expected a path but .*?\n\s*- (.*)", explained),
+    (
+        r"Does not validate against any of the Union subtypes\nSubtypes: [\[(](.*?)[\])]\nErrors:\n(.*)"
+        r"\nGiven value type: [^\n]*\nGiven value: (.*)",
+        _of_union,
+    ),
+    (r"Problem with given class_path '(.*?)':\n(.*)", _of_class),
+    (
+        r"(?:Expected a dot import path string|Unexpected import path format): ([^\n]*)",
+        "expected the class_path of a class, as my_module.MyClass, got {}".format,
+    ),
+    (r"argument (\w+): invalid choice: '(.+?)' \(choose from (.+)\)", _of_choice),
+    (r"the following arguments are required: (.+)", _required),
+    (r"(?:Expected a|Not a valid subclass of) ([^\n]*?)(?:\. Got value: ([^\n]*))?(?:\n.*)?$", expected),
+)
+"""Forms of jsonargparse's messages, and what makes a sentence of their groups."""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(filter(None, map(str.strip, text.splitlines())))

@@ -1,6 +1,8 @@
 """The parser of every command, and folders as a user names them."""
 
 import re
+import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
 
@@ -8,7 +10,7 @@ import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
-from experiments.errors import UsageError
+from experiments.errors import UsageError, expected, explained, unknown, unknown_key
 from saliency.files import expanded
 
 set_parsing_settings(instantiate_subclass_spec_in_any=False)  # else a config could call any function
@@ -18,11 +20,30 @@ yaml.SafeDumper.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
-_OF_EVERY_PARSER: Final = ("help", "print_config", "print_shtab")
+CLASS_KEYS: Final = ("class_path", "init_args", "dict_kwargs")
+"""Of a section that names a class."""
+
+
+def _check_sections(config: Any, *place: str) -> None:
+    """Refuse sections of a class that have a key beside these, or a path that is no text."""
+    if isinstance(config, dict):
+        strange = [str(key) for key in config if key not in CLASS_KEYS]
+        where = f"{'.'.join(place)}: " if place else ""
+        if strange and len(strange) < len(config):
+            raise UsageError(where + unknown("key", strange[0], CLASS_KEYS[:2]))
+        if not isinstance(config.get("class_path", ""), str):
+            raise UsageError(where + "class_path: " + expected(str, str(config["class_path"])))
+        for key, value in config.items():
+            _check_sections(value, *place, str(key))
+    for value in config if isinstance(config, list) else ():
+        _check_sections(value, *place)
+
+
+_WITHOUT_VALUE: Final = ("help", "print_config", "print_shtab")
 
 
 class Parser(LightningArgumentParser):
-    """An argument parser that raises its errors, so that `guarded` tells them in one sentence."""
+    """An argument parser that raises its errors as one sentence each, and names what is accepted for a wrong key."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,26 +71,62 @@ class Parser(LightningArgumentParser):
         action: Any = next(action for action in self._actions if action.dest == key)
         action._enable_path = False  # noqa: SLF001 - jsonargparse enables it for all classes
 
-    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
-        """Check the values, also what jsonargparse lets pass: null where a type does not accept it, text for a section.
+    def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the options of a YAML file.
 
         Raises:
-            TypeError: If a value is not of its type.
-            KeyError: If a key is unknown.
+            UsageError: If it is one of `train.py pipeline`, and this is another command.
         """
+        with suppress(yaml.YAMLError, OSError, ValueError):  # the parser itself says it better
+            config = yaml.safe_load(Path(path).expanduser().read_text())
+            if (
+                isinstance(config, dict)
+                and {"run", "detectors"} <= config.keys()
+                and "detectors" not in self._options()
+            ):
+                command = shlex.join(["python", "train.py", "pipeline", "--config", str(path)])
+                msg = f"{path} describes a whole experiment: run it with `{command}`"
+                raise UsageError(msg)
+            _check_sections(config)
+        return super().parse_path(path, *args, **kwargs)
+
+    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
+        """Check keys and values, also what jsonargparse lets pass: null or text where a type does not accept it.
+
+        Raises:
+            UsageError: If a key is unknown, or a value is of another type.
+        """
+        typed = {name: action for name, action in self._options().items() if hasattr(action, "_typehint")}
+        self._check_keys(namespace)
         super().validate(namespace, *args, **kwargs)
-        typed = {action.dest: action for action in self._actions if hasattr(action, "_typehint")}
-        for group in set(self.groups or ()) - typed.keys():
-            if group in namespace and not isinstance(namespace[group], Namespace | dict):
-                msg = f'Parser key "{group}": Expected a {dict}. Got value: {namespace[group]}'
-                raise TypeError(msg)
-        for name, action in typed.items():
-            kind = action._typehint  # noqa: SLF001 - jsonargparse offers no other way to it
-            if name not in namespace or namespace[name] is not None or action.default is None or kind is Any:
-                continue
-            if type(None) not in get_args(kind):
-                msg = f'Parser key "{name}": Expected a {kind}. Got value: None'
-                raise TypeError(msg)
+        given = {name: namespace[name] for name in [*(self.groups or ()), *typed] if name in namespace}
+        for name, value in given.items():
+            kind = typed[name]._typehint if name in typed else dict  # noqa: SLF001 - jsonargparse offers no other way
+            section = name in typed or isinstance(value, Namespace | dict)
+            null = value is None and name in typed and typed[name].default is not None and kind is not Any
+            if not section or (null and type(None) not in get_args(kind)):
+                msg = f"{name}: {expected(kind, str(value))}"
+                raise UsageError(msg)
+
+    def _check_keys(self, namespace: Namespace) -> None:
+        """Refuse keys that no option has, those of subcommands as well."""
+        options, commands = self._options(), self._commands()
+        open_ended = tuple(f"{name}." for name, action in options.items() if hasattr(action, "_typehint"))
+        for key in namespace.keys():  # noqa: SIM118 - a Namespace gives the nested ones
+            first, _, rest = key.partition(".")
+            if first in commands and rest:
+                commands[first]._check_keys(Namespace({rest: namespace[key]}))  # type: ignore[no-untyped-call]  # noqa: SLF001
+            elif key not in options and not key.startswith(open_ended):
+                raise UsageError(unknown_key(key, options))
+
+    def _options(self) -> dict[str, Any]:
+        """Return the actions of the options that have values by name, as `trainer.max_epochs`."""
+        return {each.dest: each for each in self._actions if each.dest.rpartition(".")[2] not in _WITHOUT_VALUE}
+
+    def _commands(self) -> dict[str, "Parser"]:
+        """Return the parsers of the subcommands."""
+        choices: list[Any] = [action.choices for action in self._actions if isinstance(action.choices, dict)]
+        return {name: parser for parsers in choices for name, parser in parsers.items()}
 
     def instantiate(self, *args: Any, **kwargs: Any) -> Any:
         """Build the classes that a config names; errors raised by a class are passed on unchanged.
@@ -80,18 +137,14 @@ class Parser(LightningArgumentParser):
         try:
             return super().instantiate(*args, **kwargs)
         except ValueError as error:
-            reasons = re.findall(r"^ *- (?!Expected a )(.+)$", str(error), re.MULTILINE)
-            if "Union subtypes" not in str(error) or not reasons:
+            sentence = explained(str(error))
+            if sentence == " ".join(str(error).split()):
                 raise
-            raise ValueError("; ".join(reasons)) from error
+            raise ValueError(sentence) from error
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the message as a UsageError, which knows the options of the parser, or of its subcommand's."""
-        named = re.match(r"Subcommand '([^']+)' ", message)
-        choices = next((action.choices for action in self._actions if named and isinstance(action.choices, dict)), {})
-        parser = choices.get(named[1], self) if named else self
-        options = [action.dest for action in parser._actions]  # noqa: SLF001 - argparse offers no list
-        raise UsageError(message, [name for name in options if name not in _OF_EVERY_PARSER]) from ex
+        """Raise the message as a UsageError in one sentence."""
+        raise UsageError(explained(message, self._options())) from ex
 
 
 _UNFIT: Final = re.compile(r"^$|^[-#]|::|^(file|local):|^[\w+.-]+://|[\x00-\x1f\x7f\ud800-\udfff]")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import lightning
 import torch
 
+from attacks.errors import InputTypeError
 from saliency.files import expanded, write_tensors
 from saliency.portable import FORMAT, Portable, describe, pack
 
@@ -114,7 +115,7 @@ def part(source: str | Path | _M, expected: type[_M]) -> _M:
         return load(source, expected)
     if not isinstance(source, expected):
         msg = f"expected a {expected.__name__} or the path of its checkpoint, got {type(source).__name__}"
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     return source
 
 

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from attacks.errors import InputTypeError
+
 FORMAT = 1
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -25,7 +27,7 @@ class Portable(nn.Module):
         known = Portable._known.get(cls.__name__)
         if known is not None and known.__module__ != cls.__module__:
             msg = f"the name {cls.__name__} is taken by {known.__module__}.{known.__qualname__}: choose another"
-            raise TypeError(msg)
+            raise InputTypeError(msg)
         Portable._known[cls.__name__] = cls
 
     def arguments(self) -> dict[str, Any]:
@@ -41,7 +43,7 @@ class Portable(nn.Module):
                     f"{type(self).__name__} does not keep its argument {name}, which a checkpoint must hold: set "
                     f"self.{name} = {name} in its constructor"
                 )
-                raise TypeError(msg)
+                raise InputTypeError(msg)
         return {name: getattr(self, name) for name in names}
 
 
@@ -76,4 +78,4 @@ def pack(value: Any, name: str) -> Any:
     msg = f"{name} cannot be kept in a checkpoint: {type(value).__name__} is neither a plain value nor Portable"
     if isinstance(value, nn.Module):
         msg += f"; give detectors.WrappedNetwork({type(value).__name__}, options=..., weights=...) in its place"
-    raise TypeError(msg)
+    raise InputTypeError(msg)

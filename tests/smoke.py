@@ -1,7 +1,7 @@
 """Whether the project works with the installed versions, in a minute: `python -m tests.smoke` in the project's root.
 
-Imports every module, runs every attack and saliency method on a small network, fits five batches, trains a tiny
-pipeline and evaluates it.
+Imports every module, makes mistakes on command lines, runs every attack and saliency method on a small network, fits
+five batches, trains a tiny pipeline and evaluates it.
 """
 
 import contextlib
@@ -72,6 +72,37 @@ def evaluation() -> int:
     return 2
 
 
+def refusals() -> int:
+    """Make mistakes on command lines, whose answers read the parser's messages; return their number."""
+    model = ["--model", "detectors.Classifier", "--model.shape", "[1,28,28]", "--model.classes", "10"]
+    fit = ["fit", *model, "--data", "data.Digits"]
+    cases = {
+        "model: unknown key 'widht'. Did you mean 'widths'? Accepted: shape, ": ("train", [*fit, "--model.widht", "3"]),
+        "trainer: unknown key 'max_epoch'. Did you mean 'max_epochs'?": ("train", [*fit, "--trainer.max_epoch", "3"]),
+        "trainer.max_epochs: expected a whole number or null, got x": ("train", [*fit, "--trainer.max_epochs", "x"]),
+        "schedule in model: expected one of ": ("train", [*fit, "--model.schedule", "cyclic"]),
+        "model: unknown class_path 'detectors.JDS'. Did you mean 'detectors.JSD'?": (
+            "train",
+            ["fit", "--model=detectors.JDS"],
+        ),
+        "model: the following arguments are required: shape, classes": ("train", ["fit", *model[:2], *fit[-2:]]),
+        "the following arguments are required: --model": ("train", ["fit"]),
+        "unknown protocol 'transfr'. Did you mean 'transfer'? Accepted: ": ("evaluate", ["transfr"]),
+        "unknown key 'resample'. Did you mean 'resamples'? Accepted: ": ("evaluate", ["transfer", "--resample", "3"]),
+        "methods: expected the class_path of a SaliencyMethod, got 7": (
+            "evaluate",
+            ["recover", "--run=x", "--methods={a: 7}"],
+        ),
+    }
+    for sentence, (script, arguments) in cases.items():
+        with contextlib.redirect_stderr(io.StringIO()) as shown:
+            status = importlib.import_module(script).main(arguments)
+        if status != 2 or not shown.getvalue().startswith(f"error: {sentence}"):
+            msg = f"{arguments} ended with status {status} and {shown.getvalue()!r}, not with {sentence!r}"
+            raise ValueError(msg)
+    return len(cases)
+
+
 def _check(found: torch.Tensor, images: torch.Tensor) -> None:
     if found.shape[0] != len(images) or found.shape[2:] != images.shape[2:] or not found.isfinite().all():
         msg = f"got values of shape {tuple(found.shape)}, finite: {bool(found.isfinite().all())}"
@@ -93,7 +124,7 @@ def main() -> None:
     torch.manual_seed(0)
     sys.path.insert(0, str(Path.cwd()))
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for part in (imports, attacks, maps, fit, evaluation):
+        for part in (imports, refusals, attacks, maps, fit, evaluation):
             start = time.perf_counter()
             count = part()
             sys.stdout.write(f"{part.__name__}: {count}, {time.perf_counter() - start:.0f} s\n")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks import Attack
+from attacks.errors import InputTypeError
 from data.batches import Pixels
 from saliency.checkpoints import Portable, describe
 
@@ -130,7 +131,7 @@ def _leaf(value: Any, name: str) -> Any:
     if value is None or isinstance(value, bool | int | float | str | Path):
         return repr(value)
     msg = f"{name} is a {type(value).__name__}, whose content cannot be told: give store: null to attack on the fly"
-    raise TypeError(msg)
+    raise InputTypeError(msg)
 
 
 def _bytes(tensor: Tensor) -> Any:
@@ -163,7 +164,7 @@ def _source(module: ModuleType) -> Path:
             f"{module.__name__} lies in no file, so that a change of its code would not be noticed: put its classes "
             "into a module, or give store: null"
         )
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     return Path(path)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attacks.errors import InputTypeError
 from detectors import Classifier, load
 from experiments.training.training_free import PARTS, required
 from saliency.checkpoints import Portable
@@ -49,7 +50,7 @@ def check_classifier(name: str, classifier: nn.Module, image: Tensor, classes: i
         output: Tensor = classifier(image.to(device))
         if not isinstance(output, Tensor):
             msg = f"it gives a {type(output).__name__}, but must give a tensor of logits"
-            raise TypeError(msg)
+            raise InputTypeError(msg)
         if output.ndim != 2 or len(output) != 1 or classes not in {None, output.shape[1]}:  # noqa: PLR2004 - (N, K)
             needed = (1, "K" if classes is None else classes)
             msg = f"it gives an output of shape {tuple(output.shape)} for one image, but the data need logits {needed}"
@@ -108,7 +109,7 @@ def built_from(path: str, offers: Offers, kind: type[Portable]) -> nn.Module:
     maker = imported(path)
     if not callable(maker):
         msg = f"{path} cannot be called: give a class path as my.module.MyDetector, or a .ckpt"
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     lacking = [name for name in required(maker) if name not in offers]
     if lacking:
         msg = (
@@ -135,5 +136,5 @@ def _built(path: str, maker: Callable[..., Any], arguments: Mapping[str, Any]) -
         raise ValueError(msg) from error
     if not isinstance(built, nn.Module):
         msg = f"{path} makes a {type(built).__name__}: it must make a torch.nn.Module"
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     return built

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from attacks.checks import at_least
+from attacks.errors import InputTypeError
 from data import PairData, WhiteBoxData
 from detectors import Detector
 from detectors.foreign import ForeignNetwork
@@ -124,7 +125,7 @@ class ModelCLI(LightningCLI):
                 f"{type(self.model).__name__} cannot be saved as a checkpoint of this project: derive it from "
                 "detectors.Detector, or from saliency.training.Trainable"
             )
-            raise TypeError(msg)
+            raise InputTypeError(msg)
         describe(self.model)
         rate = getattr(self.model, "learning_rate", None)
         if rate is not None and not rate > 0:

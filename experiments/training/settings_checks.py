@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from attacks.checks import at_least
-from experiments.refusals import CLASS_KEYS
+from experiments.parser import CLASS_KEYS
 from experiments.training.layout import ALL_BUT, SALIENCY_PARTS
 from experiments.training.sections import user_classes
 from experiments.training.training_free import check_training_free

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attacks.checks import one_of
+from attacks.errors import OutputError
 from attacks.guard import check_images, check_labels, evaluation_mode, gradients, guarded
 from attacks.problem import Problem, predictions, seed_of
 from saliency.maps.reduction import REDUCTIONS, Reduction, reduce
@@ -65,7 +66,7 @@ class SaliencyMethod(ABC):
         Raises:
             ValueError: If images or targets do not fit, the method is not defined for this model, or the model writes
                 on its images, gives NaN for all of them, or passes no gradient though the method needs one.
-            RuntimeError: If the result is not finite.
+            OutputError: If the result is not finite.
 
         Warns:
             UserWarning: If the model gives probabilities, some NaN, or gradients that are all 0.
@@ -87,7 +88,7 @@ class SaliencyMethod(ABC):
             maps = torch.cat([self.attribute(part).detach().to(images.dtype) for part in whole.chunks()])
         if not maps.isfinite().all():
             msg = f"{type(self).__name__} gives maps that are not finite: check the model's logits and weights"
-            raise RuntimeError(msg)
+            raise OutputError(msg)
         return maps
 
     @abstractmethod

@@ -9,6 +9,7 @@ from captum.attr import Lime
 from torch import Tensor, nn
 
 from attacks.checks import above_zero, at_least, one_of
+from attacks.errors import OutputError
 from attacks.problem import Problem
 from saliency.maps.base import SaliencyMethod
 from saliency.regions import SEGMENTERS, Segmenter, superpixels
@@ -90,7 +91,7 @@ class _Softmax(nn.Module):
         logits: Tensor = self.model(images)
         if not logits.isfinite().all():
             msg = "LIME would give maps that are not finite: check the model's logits and weights"
-            raise RuntimeError(msg)
+            raise OutputError(msg)
         return logits.softmax(1)
 
 

@@ -11,10 +11,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import evaluate
 import train
+from attacks.checks import at_least
+from attacks.errors import OutputError
 from detectors import Classifier
-from experiments.errors import UsageError, guarded
-from experiments.refusals import one_sentence
+from experiments.errors import UsageError, explained, unknown
+from experiments.process import guarded
 from saliency.checkpoints import Portable, save
+from tests import smoke
 from tests.saliency.helpers import loader, short_trainer
 
 UNION = """Parser key "trainer.max_epochs":
@@ -35,15 +38,17 @@ def raising(error):
 
 
 def test_union_message_becomes_one_line_with_key_expectation_and_value():
-    assert one_sentence(UNION) == "trainer.max_epochs: expected a whole number or null, got x"
+    assert explained(UNION) == "trainer.max_epochs: expected a whole number or null, got x"
 
 
-def test_rejected_key_is_explained_by_the_class_it_stands_under():
-    config = {"data": {"images": [{"class_path": "attacks.BIM", "init_args": {"stepsize": 1}}]}}
-    told = one_sentence("Option 'stepsize' is not accepted", [config])
-    assert told == (
-        "the key 'stepsize' is not accepted: here targeted, epsilon, step_size, steps are; did you mean 'step_size'"
-    )
+def test_a_message_of_no_known_form_stays_as_it_is():
+    assert explained("  Something\n  that a newer version says") == "Something that a newer version says"
+
+
+def test_many_accepted_names_are_listed_only_where_none_is_near():
+    names = [f"option_{number}" for number in range(20)]
+    assert unknown("key", "option_3x", names) == "unknown key 'option_3x'. Did you mean 'option_3'?"
+    assert unknown("key", "xyz", names).endswith(", option_18, option_19")
 
 
 STOPPING = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "validation/loss"}}
@@ -58,7 +63,7 @@ FIT = {
 }
 ATTACK = "data.init_args.attack"
 MEMBER = f"{ATTACK}.init_args.attacks.0"
-SECTION = "the key {} is not accepted: here class_path, init_args are"
+SECTION = "model: unknown key {}. Did you mean 'init_args'? Accepted: class_path, init_args"
 
 
 def changed(path: str, value):
@@ -78,9 +83,9 @@ def changed(path: str, value):
         (
             "model.class_path",
             "detectors.JDS",
-            "model: class_path detectors.JDS names nothing; did you mean detectors.JSD",
+            "model: unknown class_path 'detectors.JDS'. Did you mean 'detectors.JSD'?\n",
         ),
-        ("model.class_path", None, "class_path: expected text, the name of a class, got null"),
+        ("model.class_path", None, "model: class_path: expected text, got null"),
         ("model.class_path", "Net", "model: expected the class_path of a class, as my_module.MyClass, got Net"),
         ("model.class_path", "my-nets.Net", "model: expected the class_path of a class, as my_module.MyClass, got my-"),
         (
@@ -90,7 +95,7 @@ def changed(path: str, value):
         ),
         ("model", 7, "model: expected the class_path of a LightningModule or null, got 7"),
         ("model.init_args", "text", "model: the init_args of detectors.ID must be its arguments by name"),
-        ("model.init_agrs", {}, SECTION.format("'init_agrs'") + "; did you mean 'init_args'"),
+        ("model.init_agrs", {}, SECTION.format("'init_agrs'")),
         (
             "model.init_args.classifier",
             7,
@@ -101,32 +106,32 @@ def changed(path: str, value):
             "cyclic",
             "schedule in model: expected one of 'constant', 'one-cycle', got cyclic",
         ),
-        ("modle", {"class_path": "detectors.ID"}, "the key 'modle' is not accepted: here "),
+        ("modle", {"class_path": "detectors.ID"}, "unknown key 'modle'. Did you mean 'model'? Accepted: "),
         (
             "data.init_args.images.class_path",
             "data.Digtis",
-            "images in data: class_path data.Digtis names nothing; did",
+            "images in data: unknown class_path 'data.Digtis'. Did you mean 'data.Digits'?\n",
         ),
         (
             "data.init_args.images.init_args",
             {"batch_size": None},
             "batch_size in data: expected a whole number, got null",
         ),
-        (f"{ATTACK}.class_path", "attacks.OneOff", "attack in data: class_path attacks.OneOff names nothing; did you "),
+        (f"{ATTACK}.class_path", "attacks.OneOff", "attack in data: unknown class_path 'attacks.OneOff'. Did "),
         (
             f"{ATTACK}.init_args",
             {"attcks": []},
-            "the key 'attcks' is not accepted: here targeted, attacks are; did you mean",
+            "data: unknown key 'attcks'. Did you mean 'attacks'? Accepted: targeted, attacks\n",
         ),
-        (f"{MEMBER}.class_path", "attacks.BMI", "attacks in data: class_path attacks.BMI names nothing; did you mean "),
-        (f"{MEMBER}.init_args.stepsize", 1, "the key 'stepsize' is not accepted: here targeted, epsilon, step_size, "),
+        (f"{MEMBER}.class_path", "attacks.BMI", "attacks in data: unknown class_path 'attacks.BMI'. Did you mean "),
+        (f"{MEMBER}.init_args.stepsize", 1, "data: unknown key 'stepsize'. Did you mean 'step_size'? Accepted: "),
         (f"{MEMBER}.init_args.steps", [3], "steps in data: expected a whole number, got [3]"),
         ("trainer", None, "trainer: expected keys with values, got null"),
-        ("trainer.max_epcohs", 3, "the key 'max_epcohs' is not accepted; did you mean 'max_epochs'"),
+        ("trainer.max_epcohs", 3, "trainer: unknown key 'max_epcohs'. Did you mean 'max_epochs'?\n"),
         (
             "trainer.callbacks.0.class_path",
             "torch.Nothing",
-            "trainer.callbacks: class_path torch.Nothing names nothing",
+            "trainer.callbacks: unknown class_path 'torch.Nothing' (",
         ),
         ("trainer.callbacks.0.init_args.monitor", 7, "monitor in trainer.callbacks: expected text, got 7"),
     ],
@@ -155,7 +160,7 @@ def test_a_module_that_fails_on_import_is_told_with_its_reason(tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("methods", "told"),
     [
-        ("{a: {class_path: saliency.Gradeint}}", "methods: class_path saliency.Gradeint names nothing; did you mean "),
+        ("{a: {class_path: saliency.Gradeint}}", "methods: unknown class_path 'saliency.Gradeint'. Did you mean "),
         (
             "{a: {class_path: saliency.LIME, init_args: {samples: few}}}",
             "samples in methods: expected a whole number, ",
@@ -179,13 +184,12 @@ def test_what_lightning_refuses_is_told(capsys):
 @pytest.mark.parametrize(("command", "meant"), [("white_box", "white-box"), ("transfr", "transfer"), ("xyz", None)])
 def test_the_nearest_protocol_is_told(command, meant, capsys):
     assert evaluate.main([command]) == 2
-    told = capsys.readouterr().err
-    assert f"invalid choice: '{command}'" in told
-    assert told.endswith(f"; did you mean {meant}\n") == (meant is not None)
+    near = f" Did you mean {meant!r}?" if meant else ""
+    assert capsys.readouterr().err.startswith(f"error: unknown protocol {command!r}.{near} Accepted: transfer, ")
 
 
 def test_required_argument_is_told_as_it_is_typed():
-    assert one_sentence("the following arguments are required: transfer.run").endswith("required: --run")
+    assert explained("the following arguments are required: transfer.run").endswith("required: --run")
 
 
 @pytest.mark.parametrize(
@@ -214,6 +218,19 @@ def test_a_bug_in_a_library_keeps_its_traceback():
         guarded(lambda _: torch.nn.functional.cross_entropy("no tensor", 3), [])
 
 
+def test_a_wrong_call_within_the_packages_keeps_its_traceback():
+    with pytest.raises(TypeError, match="positional argument"):
+        guarded(lambda _: unknown("key"), [])
+    with pytest.raises(AttributeError):
+        guarded(lambda _: explained(None), [])
+
+
+def test_errors_of_the_packages_own_classes_are_told(capsys):
+    assert guarded(lambda _: at_least(1, steps="x"), []) == 1
+    assert capsys.readouterr().err == "error: steps must be a number, got 'x'\n"
+    assert guarded(raising(OutputError("NaN")), []) == 1
+
+
 def test_an_interruption_is_told_without_a_traceback(capsys):
     assert guarded(raising(KeyboardInterrupt()), []) == 130
     assert capsys.readouterr().err == "interrupted: what was finished is kept\n"
@@ -225,12 +242,29 @@ def test_exit_statuses_pass_through():
     assert guarded(raising(SystemExit("stopped")), []) == 1
 
 
-def test_a_key_in_a_file_put_over_another_is_looked_up_in_the_class_of_that_one():
-    base = {"model": {"class_path": "detectors.SMD", "init_args": {"classifier": "a.ckpt"}}}
-    told = one_sentence("Option 'scal' is not accepted", [base, {"model": {"init_args": {"scal": "log-odds"}}}])
-    assert told.startswith("the key 'scal' is not accepted")
-    assert "did you mean 'scale'" in told
-    assert "here  are" not in one_sentence("Option 'scal' is not accepted", [{"model": {"init_args": {"scal": 1}}}])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            ["--model.widht", "3"],
+            "model: unknown key 'widht'. Did you mean 'widths'? Accepted: shape, classes, widths, ",
+        ),
+        (["--trainer.max_epoch=3"], "trainer: unknown key 'max_epoch'. Did you mean 'max_epochs'?\n"),
+        (["--modle", "x"], "unknown key 'modle'. Did you mean 'model'? Accepted: "),
+        (["--data.batch_szie=3"], "data: unknown key 'batch_szie'. Did you mean 'batch_size'? Accepted: "),
+    ],
+)
+def test_a_misspelt_option_is_answered_by_the_nearest(capsys, options, told):
+    model = ["--model", "detectors.Classifier", "--model.shape=[1,28,28]", "--model.classes=10"]
+    assert train.main(["fit", *model, "--data", "data.Digits", *options]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {told}")
+
+
+def test_a_key_in_a_file_put_over_another_is_looked_up_in_the_class_of_that_one(tmp_path, capsys):
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(FIT))
+    (tmp_path / "over.yaml").write_text(yaml.safe_dump({"model": {"init_args": {"widht": [4]}}}))
+    assert train.main(["fit", "--config", f"{tmp_path}/fit.yaml", "--config", f"{tmp_path}/over.yaml"]) == 2
+    assert capsys.readouterr().err.startswith("error: model: unknown key 'widht'. Did you mean 'widths'? Accepted: ")
 
 
 class _WrongSignature(Classifier):
@@ -297,6 +331,10 @@ def test_a_wrong_representation_is_one_sentence(tmp_path, monkeypatch, capsys):
 
 def test_what_a_users_module_raises_is_told_and_what_fails_in_it_keeps_its_traceback(tmp_path, monkeypatch, capsys):
     assert fit_own(tmp_path, monkeypatch, "self.gain = gain", "raise ValueError('too dark')") == 1
-    assert capsys.readouterr().err == "error: too dark\n"
+    assert capsys.readouterr().err == "error: too dark (own_mistakes.py, line 10)\n"
     with pytest.raises(TypeError, match="has no len"):
         fit_own(tmp_path, monkeypatch, "self.gain = gain", "return len(3)")
+
+
+def test_mistakes_on_command_lines_get_the_answers_that_make_versions_asks_for_in_other_versions():
+    assert smoke.refusals() == 10

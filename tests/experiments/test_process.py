@@ -11,7 +11,7 @@ import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import train
-from experiments.errors import guarded
+from experiments.process import guarded
 
 TOLD = {
     signal.SIGINT: (130, "interrupted: what was finished is kept\n"),

@@ -1,14 +1,21 @@
-"""What ends a command from outside: Ctrl-C, SIGTERM, and a standard output that is gone."""
+"""A command as a process: its exit status, and what ends it: an error, Ctrl-C, SIGTERM, a lost standard output."""
 
+import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
+
+from experiments.errors import UsageError, refusal
+
+WRONG_INPUT: Final = 1
+WRONG_USAGE: Final = 2
 
 _NAMES: Final = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
@@ -19,8 +26,66 @@ _SHELL: Final = 128
 """What a shell adds to the number of the signal that ended a process."""
 
 
+def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -> int:
+    """Run a command and return its exit status; bad input is told in one sentence, and a bug raises its error.
+
+    With the environment variable DEBUG set, the traceback of bad input is shown as well.
+
+    Args:
+        command: Takes the command line's arguments.
+        arguments: Those; None: the process' own.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    _open_outputs()
+    _show_messages()
+    with _stop_signals() as came:
+        try:
+            command(arguments)
+            sys.stdout.flush()
+        except BaseException as error:
+            ending = _stopped_by(error, came) or _lost_output(error) or _refused(error)
+            if ending is None:
+                raise
+        else:
+            return 0
+    message, status = ending
+    sys.stderr.write(f"{message}\n" if message else "")
+    return status
+
+
+def _refused(error: BaseException) -> tuple[str, int] | None:
+    """Return the sentence and the exit status of bad input; None for a bug.
+
+    A command that exits by itself has said what there is to say.
+    """
+    if isinstance(error, SystemExit):
+        return "", error.code if isinstance(error.code, int) else int(error.code is not None)
+    sentence = refusal(error)
+    if sentence is None:
+        return None
+    if os.environ.get("DEBUG"):
+        traceback.print_exc()
+    return f"error: {sentence}", WRONG_USAGE if isinstance(error, UsageError) else WRONG_INPUT
+
+
+class _Plain(logging.Handler):
+    """Writes messages to standard output as they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        sys.stdout.write(f"{record.getMessage()}\n")
+
+
+def _show_messages() -> None:
+    """Show the messages of the package `data`; as a library it stays silent."""
+    logger = logging.getLogger("data")
+    if not any(isinstance(handler, _Plain) for handler in logger.handlers):
+        logger.addHandler(_Plain())
+    logger.setLevel(logging.INFO)
+
+
 @contextmanager
-def stop_signals() -> Iterator[list[int]]:
+def _stop_signals() -> Iterator[list[int]]:
     """Let Ctrl-C and SIGTERM raise an exception where the command is, and yield those that came.
 
     Lightning and the imports of packages turn that exception into others, or a worse one: the list still knows.
@@ -44,13 +109,8 @@ def stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def stopped_by(error: BaseException, came: list[int]) -> tuple[str, int] | None:
-    """Return the sentence and the exit status if a signal to stop ended the command; else None.
-
-    Args:
-        error: What ended it.
-        came: See `stop_signals`.
-    """
+def _stopped_by(error: BaseException, came: list[int]) -> tuple[str, int] | None:
+    """Return the sentence and the exit status if a signal to stop ended the command; else None."""
     if came:
         number = came[0]
     elif isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
@@ -62,7 +122,7 @@ def stopped_by(error: BaseException, came: list[int]) -> tuple[str, int] | None:
     return f"{_NAMES[signal.Signals(number)]}: what was finished is kept", _SHELL + number
 
 
-def open_outputs() -> None:
+def _open_outputs() -> None:
     """Make standard output and error writable: closed ones go nowhere, characters they lack are written as escapes.
 
     Names of folders may hold bytes that are no text, and a terminal may know ASCII only.
@@ -75,12 +135,8 @@ def open_outputs() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def lost_output(error: BaseException) -> tuple[str, int] | None:
-    """Return the sentence and the exit status if standard output takes no more, as after `| head`; else None.
-
-    Args:
-        error: What ended the command.
-    """
+def _lost_output(error: BaseException) -> tuple[str, int] | None:
+    """Return the sentence and the exit status if standard output takes no more, as after `| head`; else None."""
     failed = error.__context__ if isinstance(error, SystemExit) else None  # rich exits after a broken pipe
     if not isinstance(failed, BrokenPipeError):
         failed = _flushed() if isinstance(error, SystemExit | OSError) else None
