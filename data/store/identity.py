@@ -1,16 +1,15 @@
-"""What an adversarial set depends on, as short digests: weights, attack, images, code, versions."""
+"""Short digests of what an adversarial set depends on: weights, attack, images, code, versions."""
 
 import ast
 import dataclasses
 import functools
 import hashlib
-import inspect
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import torch
@@ -24,6 +23,9 @@ from saliency.checkpoints import Portable, describe
 _LIBRARIES: Final = ("torch", "torchvision", "lightning", "torchmetrics")
 """Packages whose version stands for their code."""
 
+_OWN: Final = ("attacks", "saliency", "detectors", "data", "experiments")
+"""This project's packages, whose code counts also where they are installed."""
+
 
 def digest(value: Any) -> str:
     """Return 32 hexadecimal digits of a value that JSON can hold."""
@@ -32,17 +34,13 @@ def digest(value: Any) -> str:
 
 
 def of_module(module: nn.Module) -> str:
-    """Return a digest of a module's class, arguments, weights and buffers.
-
-    Args:
-        module: On any device.
-    """
+    """Return a digest of a module's class, arguments, weights and buffers, whatever its device."""
     about = describe(module) if isinstance(module, Portable) else [_plain_parts(part) for part in module.modules()]
-    found = hashlib.blake2b(digest(about).encode(), digest_size=16)
+    result = hashlib.blake2b(digest(about).encode(), digest_size=16)
     for name, tensor in module.state_dict().items():
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(_bytes(tensor))
-    return found.hexdigest()
+        result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        result.update(_bytes(tensor))
+    return result.hexdigest()
 
 
 def _plain_parts(module: nn.Module) -> list[Any]:
@@ -56,21 +54,18 @@ def _plain_parts(module: nn.Module) -> list[Any]:
 
 def of_tensor(tensor: Tensor) -> str:
     """Return a digest of a tensor's type, shape and values."""
-    found = hashlib.blake2b(f"{tensor.dtype} {tuple(tensor.shape)}".encode(), digest_size=16)
-    found.update(_bytes(tensor))
-    return found.hexdigest()
+    result = hashlib.blake2b(f"{tensor.dtype} {tuple(tensor.shape)}".encode(), digest_size=16)
+    result.update(_bytes(tensor))
+    return result.hexdigest()
 
 
 def of_attack(attack: Attack) -> str:
     """Return a digest of an attack's class and the values of all its hyper-parameters.
 
-    Networks count by their weights, tensors by their values, the paths of files by what the files hold.
-
-    Args:
-        attack: A dataclass.
+    Networks count by their weights, tensors by their values, the paths of files by the files' bytes.
 
     Raises:
-        TypeError: If a hyper-parameter is something else: what it holds cannot be told.
+        TypeError: If a hyper-parameter is of another kind, which cannot be hashed.
     """
     return digest(_plain(attack, type(attack).__name__))
 
@@ -78,33 +73,30 @@ def of_attack(attack: Attack) -> str:
 def of_code(*things: Any) -> str:
     """Return a digest of the code that runs when these objects are called.
 
-    Counted are the files that define their classes, those of the classes that these derive from and, for a module, of
-    all its parts; and the files of whatever these import, and so on. Comments, docstrings and layout do not count.
-    Libraries count by their versions (`versions`).
-
-    Args:
-        things: Attacks, with the attacks and modules among their hyper-parameters, and modules.
+    The objects are followed into what they hold: a module into its parts, an attack into its attacks and modules. The
+    code of an object is the file that defines its class, those of the base classes, and the files that these import
+    by name, and so on: `from detectors import Classifier` counts the file that defines Classifier. Names that stand
+    in annotations alone count nothing; nor do comments, docstrings and the places of files. Installed packages count
+    by their versions (`versions`).
 
     Raises:
         TypeError: If a class lies in no file, so that its code cannot be read.
     """
-    objects = [part for thing in things for part in _within(thing)]
-    classes = {base for each in objects for base in type(each).__mro__}
-    waiting = [sys.modules[each.__module__] for each in classes if not _is_library(each.__module__)]
-    seen: dict[str, str] = {}
+    classes = {base for thing in _held(things) for base in type(thing).__mro__}
+    waiting = [each.__module__ for each in classes if not _is_library(each.__module__)]
+    logic: dict[str, str] = {}
     while waiting:
-        module = waiting.pop()
-        if module.__name__ not in seen:
-            path = _source(module)
-            seen[module.__name__] = _logic(path, path.stat().st_mtime_ns)
-            waiting += _imported(module)
-    return digest(sorted(seen.values()))
+        name = waiting.pop()
+        if name not in logic:
+            source = _source(name)
+            logic[name] = source.logic
+            waiting += source.needed()
+    return digest(sorted(logic.values()))
 
 
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that compute."""
-    found = {name: version(name) for name in ("torchvision", "numpy", "advertorch")}
-    return {"torch": str(torch.__version__), **found}
+    return {"torch": str(torch.__version__)} | {name: version(name) for name in ("torchvision", "numpy", "advertorch")}
 
 
 def _plain(value: Any, name: str) -> Any:
@@ -114,7 +106,7 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item, f"{name}[{key!r}]") for key, item in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [each.name for each in dataclasses.fields(value)]
+        fields = [field.name for field in dataclasses.fields(value)]
         kept = {field: _plain(getattr(value, field), f"{name}.{field}") for field in fields}
         return {"class": f"{type(value).__module__}.{type(value).__qualname__}", "fields": kept}
     return _leaf(value, name)
@@ -130,7 +122,10 @@ def _leaf(value: Any, name: str) -> Any:
         return {"file": hashlib.blake2b(Path(value).read_bytes(), digest_size=16).hexdigest()}
     if value is None or isinstance(value, bool | int | float | str | Path):
         return repr(value)
-    msg = f"{name} is a {type(value).__name__}, whose content cannot be told: give store: null to attack on the fly"
+    msg = (
+        f"{name} is a {type(value).__name__}, which cannot be hashed, so its results cannot be stored: give "
+        "store: null to attack on the fly"
+    )
     raise InputTypeError(msg)
 
 
@@ -139,64 +134,134 @@ def _bytes(tensor: Tensor) -> Any:
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
 
+def _held(things: Iterable[Any]) -> Iterator[Any]:
+    """Yield objects and what they hold: parts of a module, attacks and modules of an attack, and so on."""
+    waiting, seen = list(things), set()
+    while waiting:
+        thing = waiting.pop()
+        if isinstance(thing, dict):
+            waiting += thing.values()
+        elif isinstance(thing, tuple | list):
+            waiting += thing
+        elif id(thing) not in seen and (isinstance(thing, nn.Module | Attack) or _file(type(thing).__module__)):
+            seen.add(id(thing))
+            waiting += getattr(thing, "__dict__", {}).values()
+            waiting += [getattr(thing, name) for name in getattr(thing, "__dataclass_fields__", ())]
+            yield thing
+
+
 def _is_library(module: str) -> bool:
     return module.partition(".")[0] in {*_LIBRARIES, *sys.stdlib_module_names} and module != "__main__"
 
 
-def _within(thing: Any) -> Iterator[Any]:
-    """Yield an object and those that it calls: the parts of a module, the attacks and modules that an attack holds."""
-    if isinstance(thing, nn.Module):
-        yield from thing.modules()
-        return
-    yield thing
-    if dataclasses.is_dataclass(thing):
-        for each in dataclasses.fields(thing):
-            value = getattr(thing, each.name)
-            for held in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(held, Attack | nn.Module):
-                    yield from _within(held)
-
-
-def _source(module: ModuleType) -> Path:
-    path = getattr(module, "__file__", None)
-    if path is None or not Path(path).is_file():
-        msg = (
-            f"{module.__name__} lies in no file, so that a change of its code would not be noticed: put its classes "
-            "into a module, or give store: null"
-        )
-        raise InputTypeError(msg)
-    return Path(path)
-
-
-def _imported(module: ModuleType) -> list[ModuleType]:
-    """Return the modules, of this project or of a user, that a module's names come from."""
-    found = []
-    for value in list(vars(module).values()):
-        name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
-        other = sys.modules.get(name) if isinstance(name, str) else None
-        path = getattr(other, "__file__", None)
-        own = (
-            path is not None and path.endswith(".py") and not {"site-packages", "dist-packages"} & set(Path(path).parts)
-        )
-        if other is not None and own and not _is_library(str(name)):
-            found.append(other)
-    return found
+def _file(module: str) -> Path | None:
+    """Return the file of a module of this project or of a user; None for installed ones and for what is no module."""
+    if _is_library(module):
+        return None
+    loaded = sys.modules.get(module)
+    path = _place(module) if loaded is None else getattr(loaded, "__file__", None)
+    if path is None or not path.endswith(".py"):
+        return None
+    installed = not {"site-packages", "dist-packages"}.isdisjoint(Path(path).parts)
+    return None if installed and module.partition(".")[0] not in _OWN else Path(path)
 
 
 @functools.cache
-def _logic(path: Path, changed: int) -> str:  # noqa: ARG001 - part of the cache's key
-    """Return a digest of a file's syntax tree without docstrings."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = list(_without_docstring(node.body))
-    return digest(ast.dump(tree))
+def _place(module: str) -> str | None:
+    """Return where a module lies that was not imported; None where there is none."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return None if spec is None else spec.origin
 
 
-def _without_docstring(body: list[ast.stmt]) -> Iterable[ast.stmt]:
-    first = body[0] if body else None
-    told = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    return body[1:] if told else body
+class _Source(ast.NodeTransformer):
+    """A module's code: what it computes, without docstrings and annotations, and what it imports.
+
+    Args:
+        module: Its name.
+        path: Its file.
+    """
+
+    def __init__(self, module: str, path: Path) -> None:
+        self._package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        self._in_annotations: set[str] = set()
+        self.imports: list[tuple[str, str, str]] = []
+        """The name here, the module, and the name there; empty for the module itself."""
+        tree = self.visit(ast.parse(path.read_text()))
+        self._uses = {name: set[str]() for name in self._in_annotations} | _uses(tree)
+        names = [(here, module if _file(module) is None else "", there) for here, module, there in self.imports]
+        self.logic = digest([ast.dump(tree), sorted(name for name in names if self._uses.get(name[0], True))])
+
+    def visit(self, node: ast.AST) -> Any:
+        """Take the docstring and the annotations of a node away."""
+        for name in ("annotation", "returns"):
+            if getattr(node, name, None) is not None:
+                self._in_annotations |= _uses(getattr(node, name)).keys()
+                setattr(node, name, ast.Constant(None))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            del node.body[0]
+        return super().visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Take `import a.b` away; note it."""
+        self.imports += [(alias.asname or alias.name.partition(".")[0], alias.name, "") for alias in node.names]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """Take `from a import b` away; note it."""
+        module = resolve_name("." * node.level + (node.module or ""), self._package)
+        self.imports += [(alias.asname or alias.name, module, alias.name) for alias in node.names]
+
+    def needed(self) -> list[str]:
+        """Return the modules that define what is used here: of this project or of a user, re-exports followed."""
+        definers = {
+            _definer(module, there or attribute)
+            for here, module, there in self.imports
+            for attribute in self._uses.get(here, {""})
+        }
+        return [module for module in definers if _file(module) is not None]
+
+
+def _uses(tree: ast.AST) -> dict[str, set[str]]:
+    """Return the names that are read, each with the attributes that are read of it; empty where it stands alone."""
+    uses: dict[str, set[str]] = {}
+    owners = set()
+    for node in ast.walk(tree):  # an attribute comes before the name that it is read of
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            owners.add(node.value)
+            uses.setdefault(node.value.id, set()).add(node.attr)
+        elif isinstance(node, ast.Name) and node not in owners:
+            uses.setdefault(node.id, set()).add("")
+    return uses
+
+
+def _definer(module: str, name: str) -> str:
+    """Return the module that defines a name which another one offers; a submodule of that name is itself the one."""
+    if name in {"", "*"} or _file(module) is None:
+        return module
+    if _file(f"{module}.{name}") is not None:
+        return f"{module}.{name}"
+    origins = [(there, original) for here, there, original in _source(module).imports if here == name]
+    return _definer(*origins[-1]) if origins else module
+
+
+def _source(module: str) -> _Source:
+    path = getattr(sys.modules.get(module), "__file__", None) or _file(module)
+    if path is None or not Path(path).is_file():
+        msg = (
+            f"{module} lies in no file, so that a change of its code would not be noticed: put its classes "
+            "into a module, or give store: null"
+        )
+        raise InputTypeError(msg)
+    return _parsed(module, Path(path), Path(path).stat().st_mtime_ns)
+
+
+@functools.cache
+def _parsed(module: str, path: Path, changed: int) -> _Source:  # noqa: ARG001 - part of the cache's key
+    return _Source(module, path)
 
 
 _CHUNK_BYTES = 1 << 24

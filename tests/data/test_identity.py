@@ -1,7 +1,9 @@
 """Digests change with what an adversarial set depends on, and with nothing else."""
 
+import importlib
 import importlib.util
 import sys
+import textwrap
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -12,7 +14,7 @@ from torch import nn
 from attacks import BIM, FGSM, DeepFool, OneOf, SelectivePGD, Transfer
 from data.store import identity
 from data.store.identity import digest, of_attack, of_code, of_module, of_tensor
-from detectors import Classifier, Thresholded, TorchvisionNetwork
+from detectors import Classifier, MaxSoftmax, Thresholded, TorchvisionNetwork
 from detectors.explanations import LogitGradient
 from tests.conftest import CLASSES, SHAPE
 
@@ -110,10 +112,17 @@ def test_attacks_of_the_project_share_their_code(classifier):
 
 def files_of(monkeypatch, *things):
     """Return the files whose code counts."""
-    found = []
-    monkeypatch.setattr(identity, "_logic", lambda path, _: found.append(path.name) or path.name)
+    counted, parsed = {}, identity._parsed
+
+    def spy(module, path, changed):
+        source = parsed(module, path, changed)
+        counted[source.logic] = path.name
+        return source
+
+    monkeypatch.setattr(identity, "_parsed", spy)
     of_code(*things)
-    return set(found)
+    monkeypatch.undo()
+    return set(counted.values()) - {"__init__.py"}  # read to see whose names they offer
 
 
 def test_code_that_is_imported_counts_too(monkeypatch, classifier):
@@ -122,6 +131,94 @@ def test_code_that_is_imported_counts_too(monkeypatch, classifier):
     assert {"foreign.py", "torchvision_networks.py", "classification.py"} <= files_of(monkeypatch, classifier)
     assert {"fgsm.py", "gradient.py"} & files_of(monkeypatch, FGSM(epsilon=0.1))
     assert {"guard.py", "problem.py", "base.py"} <= files_of(monkeypatch, FGSM(epsilon=0.1))
+
+
+def test_code_that_is_only_near_does_not_count(monkeypatch, classifier):
+    files = files_of(monkeypatch, MaxSoftmax(classifier))
+    assert {"baselines.py", "classifier.py", "networks.py"} <= files
+    assert not {"unet.py", "model.py", "selector.py", "representations.py"} & files
+
+
+PACKAGE = {
+    "__init__.py": "from {0}.attack import Own\nfrom {0}.unrelated import other\n",
+    "attack.py": """
+        from __future__ import annotations
+        from dataclasses import dataclass
+        import {0}.constants as constants
+        from attacks import FGSM
+        from {0}.hints import Hint
+        from .deep import names
+        from {0} import tools
+
+        @dataclass(frozen=True)
+        class Own(FGSM):
+            def perturb(self, problem: Hint):
+                from {0} import lazy
+                return names.helper(problem, tools.scale, constants.ONE, lazy)
+    """,
+    "hints.py": "class Hint: pass\n",
+    "unrelated.py": "def other(): return 1\n",
+    "constants.py": "ONE = 1\n",
+    "tools.py": "from {0}.scales import *\nfrom os.path import join\n",
+    "scales.py": "def scale(x): return x\n",
+    "lazy.py": "two = 2\n",
+    "deep/__init__.py": "",
+    "deep/names.py": "from {0}.moved import helper\n",
+    "moved.py": "from {0}.constants import ONE\ndef helper(*values): return values\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Return the folder of a user's package, and a function that gives the digest of its attack's code."""
+    name = f"package_{tmp_path.name}"
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / name
+    (folder / "deep").mkdir(parents=True)
+    for file, source in PACKAGE.items():
+        (folder / file).write_text(textwrap.dedent(source).format(name))
+    attack = importlib.import_module(name).Own(epsilon=0.1)
+    yield folder, lambda: of_code(attack)
+    for module in [module for module in sys.modules if module.partition(".")[0] == name]:
+        del sys.modules[module]
+
+
+@pytest.mark.parametrize("file", ["attack.py", "constants.py", "tools.py", "scales.py", "lazy.py", "moved.py"])
+def test_a_change_in_what_an_attack_imports_by_name_counts(file, package):
+    folder, code = package
+    before = code()
+    with (folder / file).open("a") as source:
+        source.write("\nchanged = 1\n")
+    assert code() != before
+
+
+@pytest.mark.parametrize("file", ["__init__.py", "hints.py", "unrelated.py", "deep/__init__.py"])
+def test_a_change_in_a_module_that_an_attack_does_not_use_does_not_count(file, package):
+    folder, code = package
+    before = code()
+    with (folder / file).open("a") as source:
+        source.write("\nchanged = 1\n")
+    assert code() == before
+
+
+def test_a_move_of_a_helper_does_not_count(package):
+    folder, code = package
+    before = code()
+    names = folder / "deep" / "names.py"
+    (folder / "elsewhere.py").write_bytes((folder / "moved.py").read_bytes())
+    names.write_text(names.read_text().replace(".moved", ".elsewhere"))
+    assert code() == before
+    names.write_text("from os.path import join as helper\n")
+    assert code() != before
+
+
+def test_an_object_that_a_module_or_an_attack_holds_counts(own, classifier):
+    digests = [of_code(classifier)]
+    classifier.helpers = {"by name": [own()]}
+    digests.append(of_code(classifier))
+    classifier.helpers["again"] = classifier
+    digests.append(of_code(classifier))
+    assert digests[0] != digests[1] == digests[2]
 
 
 def test_a_helper_of_a_user_s_attack_counts(own, tmp_path, monkeypatch, classifier):
@@ -188,7 +285,10 @@ def test_an_attack_is_told_by_the_values_of_all_its_fields(tmp_path):
 
 
 def test_a_field_that_cannot_be_told_is_refused():
-    with pytest.raises(TypeError, match=r"Rich\.other is a function, whose content cannot be told: give store: null"):
+    with pytest.raises(
+        TypeError,
+        match=r"Rich\.other is a function, which cannot be hashed, .*: give store: null",
+    ):
         of_attack(Rich(epsilon=0.1, other=lambda: 0))
 
 
