@@ -63,8 +63,7 @@ def decode(path: str, shape: tuple[int, int, int]) -> Bytes:
             _repair_transparency(image)
             image.draft("L" if channels == 1 else None, (2 * max(height, width),) * 2)
             ImageOps.exif_transpose(image, in_place=True)
-            plain = _converted(image, "L" if channels == 1 else "RGB")
-            fitted = ImageOps.fit(plain, (width, height), Image.Resampling.BILINEAR)
+            return fitted(image, shape)
     except Exception as error:  # PIL's plugins let anything through on broken files
         if isinstance(error, MemoryError):
             raise
@@ -73,7 +72,14 @@ def decode(path: str, shape: tuple[int, int, int]) -> Bytes:
             raise type(error)(shown(msg)) from error
         msg = f"{path} cannot be decoded ({error}): repair it or take it out of the folder"
         raise UndecodableError(shown(msg)) from error
-    return np.ascontiguousarray(np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1))
+
+
+def fitted(image: Image.Image, shape: tuple[int, int, int]) -> Bytes:
+    """Return an upright image as bytes of the shape (C, H, W): its short side scaled to fit, cut to its centre."""
+    channels, height, width = shape
+    plain = _converted(image, "L" if channels == 1 else "RGB")
+    scaled = ImageOps.fit(plain, (width, height), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(scaled).reshape(height, width, channels).transpose(2, 0, 1))
 
 
 def _refuse_unknown_range(image: Image.Image) -> None:

@@ -18,16 +18,6 @@ class ASSIRA(FileData):
     `assira/` or `ASSIRA/` below it. Without test images of its own a fifth becomes the test split, as in Schut & Gal
     (2020). How files are decoded and kept: see `FileData`.
 
-    Args:
-        root: Folder that holds them.
-        cache: Folder that decoded images are kept in, 37,632 bytes each; None: they are not kept.
-        batch_size: Images per batch and process.
-        workers: Processes that load. None: none for decoded images; otherwise one per core, at most 8.
-        splits: disjoint or paper; see `ImageData`.
-        train_limit: Use only so many training images; None: all.
-        test_limit: Use only so many test images; None: all.
-        split_seed: Decides which image falls into which split.
-
     Reference:
         Elson, Douceur, Howell, Saul, "Asirra: a CAPTCHA that exploits interest-aligned manual image categorization",
         CCS 2007.

@@ -13,12 +13,6 @@ class Digits(ImageData):
 
     Args:
         root: Not used: the images come with scikit-learn.
-        batch_size: Images per batch and process.
-        workers: Processes that load; None: none, which is fastest for images in memory.
-        splits: disjoint or paper; see `ImageData`.
-        train_limit: Use only so many training images; None: all.
-        test_limit: Use only so many test images; None: all.
-        split_seed: Decides which image falls into which split.
 
     Reference:
         Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI (1998), its test part.

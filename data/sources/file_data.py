@@ -4,6 +4,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,6 @@ from data.decoding.decoded_cache import DecodedFile
 from data.decoding.decoding import LazyPixels
 from data.decoding.files import Files, shown
 from data.images import ImageData
-from data.splits import Splits
 from saliency.files import expanded
 
 
@@ -33,26 +33,16 @@ class FileData(ImageData):
     Args:
         root: Folder that the images lie in.
         cache: Folder that decoded images are kept in, C * H * W bytes each; None: they are not kept.
-        batch_size: Images per batch and process.
-        workers: Processes that load. None: none for decoded images; otherwise one per core, at most 8.
-        splits: disjoint or paper; see `ImageData`.
-        train_limit: Use only so many training images; None: all.
-        test_limit: Use only so many test images; None: all.
-        split_seed: Decides which image falls into which split.
+        kwargs: See `ImageData`.
     """
 
     def __init__(
         self,
         root: str = "datasets",
         cache: str | None = "runs/decoded",
-        batch_size: int = 128,
-        workers: int | None = None,
-        splits: Splits = "disjoint",
-        train_limit: int | None = None,
-        test_limit: int | None = None,
-        split_seed: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(root, batch_size, workers, splits, train_limit, test_limit, split_seed)
+        super().__init__(root, **kwargs)
         self.cache = cache and expanded(cache)
 
     @abstractmethod

@@ -2,11 +2,11 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from data.decoding.decoding import Channels
 from data.decoding.files import Files, class_folders, collect, image_files, is_image, shown, visible
 from data.sources.file_data import FileData
-from data.splits import Splits
 
 _TRAINS = ("train", "training")
 _TESTS = ("test", "testing", "val", "valid", "validation")
@@ -24,13 +24,7 @@ class ImageFolder(FileData):
         root: Folder that holds the class folders, or `train/`.
         size: Height and width of the images; one number: of squares. The short side is scaled to fit, the rest cut off.
         channels: 3 for RGB, 1 for grey; what is otherwise is converted.
-        cache: Folder that decoded images are kept in, C * H * W bytes each; None: they are not kept.
-        batch_size: Images per batch and process.
-        workers: Processes that load. None: none for decoded images; otherwise one per core, at most 8.
-        splits: disjoint or paper; see `ImageData`.
-        train_limit: Use only so many training images; None: all.
-        test_limit: Use only so many test images; None: all.
-        split_seed: Decides which image falls into which split.
+        kwargs: See `FileData`.
 
     Raises:
         ValueError: If size or channels is none of these.
@@ -41,15 +35,9 @@ class ImageFolder(FileData):
         root: str = "datasets",
         size: int | list[int] = 112,
         channels: Channels = 3,
-        cache: str | None = "runs/decoded",
-        batch_size: int = 128,
-        workers: int | None = None,
-        splits: Splits = "disjoint",
-        train_limit: int | None = None,
-        test_limit: int | None = None,
-        split_seed: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(root, cache, batch_size, workers, splits, train_limit, test_limit, split_seed)
+        super().__init__(root, **kwargs)
         sides = [size, size] if isinstance(size, int) else list(size)
         if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004 - height and width
             msg = f"size must be one number of at least 1, or two as [height, width], got {size}"

@@ -1,13 +1,16 @@
 """Sets in torchvision's own layout, from files that the tests write; nothing is downloaded."""
 
+import hashlib
 import pickle
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 import torchvision
+from PIL import Image
 
 from data import CIFAR10, FashionMNIST, Torchvision
 from data.sources.torchvision_sets import KNOWN
@@ -22,6 +25,8 @@ def _no_network(tmp_path, monkeypatch):
     for kind in (torchvision.datasets.MNIST, torchvision.datasets.FashionMNIST, torchvision.datasets.KMNIST):
         monkeypatch.setattr(kind, "mirrors", [f"{nowhere}/"])
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", f"{nowhere}/cifar.tar.gz")
+    parts = {part: (f"{nowhere}/{part}", f"{part}_32x32.mat", "") for part in ("train", "test")}
+    monkeypatch.setattr(torchvision.datasets.SVHN, "split_list", parts)
 
 
 def contents(shape, classes, *, train):
@@ -106,6 +111,92 @@ def test_options_choose_a_part_of_a_set(tmp_path):
     check(Torchvision("EMNIST", root=str(tmp_path), **options), (28, 28), 10)
 
 
+def svhn(root, monkeypatch):
+    """Write SVHN's two .mat files, images last and 10 for the digit 0, and make torchvision accept their checksums."""
+    root.mkdir(exist_ok=True)
+    for train, part in {True: "train", False: "test"}.items():
+        pixels, labels = contents((32, 32, 3), 10, train=train)
+        path = root / f"{part}_32x32.mat"
+        scipy.io.savemat(path, {"X": pixels.transpose(1, 2, 3, 0), "y": np.where(labels == 0, 10, labels)[:, None]})
+        entry = ("", path.name, hashlib.md5(path.read_bytes()).hexdigest())  # noqa: S324 - as torchvision
+        monkeypatch.setitem(torchvision.datasets.SVHN.split_list, part, entry)
+    return str(root)
+
+
+def test_svhn_needs_no_more_than_its_name(tmp_path, monkeypatch):
+    data = Torchvision("SVHN", root=svhn(tmp_path / "svhn", monkeypatch))
+    data.prepare_data()
+    assert (data.shape, data.classes) == ((3, 32, 32), 10)
+    for train, split in {True: "classifier_train", False: "test"}.items():
+        pixels, labels = contents((32, 32, 3), 10, train=train)
+        batch = data.split(split).__getitems__(list(range(len(data.split(split)))))
+        rows = batch.positions - (0 if train else COUNTS[True])
+        assert torch.equal((batch.images * 255).round().byte(), torch.from_numpy(pixels)[rows].permute(0, 3, 1, 2))
+        assert torch.equal(batch.labels, torch.from_numpy(labels).long()[rows])
+    assert len(data.split("test")) == COUNTS[False]
+
+
+def picture(path, number, size):
+    """Write an image whose grey is ten times a number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (10 * number,) * 3).save(path)
+
+
+def pets(root):
+    """Write the Oxford-IIIT pets, files of different sizes in the splits trainval and test: breeds 1 to 4."""
+    folder = root / "oxford-iiit-pet"
+    for part, count in {"trainval": 80, "test": 20}.items():
+        names = [f"breed{row % 4 + 1}_{part}{row}" for row in range(count)]
+        for row, name in enumerate(names):
+            picture(folder / "images" / f"{name}.jpg", row % 4, (20 + row % 3, 30))
+            picture(folder / "annotations" / "trimaps" / f"{name}.png", row % 4, (20 + row % 3, 30))
+        lines = [f"{name} {row % 4 + 1} 1 1" for row, name in enumerate(names)]
+        (folder / "annotations" / f"{part}.txt").write_text("\n".join(lines))
+    return str(root)
+
+
+def test_files_of_any_size_are_scaled_to_the_shape_and_splits_have_other_names(tmp_path):
+    data = Torchvision("OxfordIIITPet", (3, 8, 6), 4, root=pets(tmp_path))
+    assert len(data.split("test")) == 20
+    for split in ("classifier_train", "test"):
+        batch = data.split(split).__getitems__(list(range(len(data.split(split)))))
+        assert batch.images.shape[1:] == (3, 8, 6)
+        assert torch.equal((batch.images.mean((1, 2, 3)) * 25.5).round().long(), batch.labels)
+
+
+def test_a_fifth_of_a_set_without_parts_becomes_the_test_split(tmp_path):
+    for number in range(50):
+        picture(tmp_path / "eurosat" / "2750" / f"class{number % 2}" / f"{number}.png", number % 2, (64, 64))
+    data = Torchvision("EuroSAT", (1, 64, 64), 2, root=str(tmp_path))
+    assert len(data.split("test")) == 10
+    batch = data.split("test")[0]
+    assert (batch.images * 25.5).round().unique().tolist() == batch.labels.tolist()
+
+
+def test_sets_without_a_class_per_image_are_refused(tmp_path):
+    options = {"target_types": "segmentation"}
+    data = Torchvision("OxfordIIITPet", (3, 8, 8), 37, options, root=pets(tmp_path))
+    with pytest.raises(ValueError, match=r"OxfordIIITPet gives Image and PngImageFile in place of an image and"):
+        data.setup()
+
+
+def test_a_file_that_cannot_be_decoded_is_named_by_its_row(tmp_path):
+    root = pets(tmp_path)
+    (tmp_path / "oxford-iiit-pet" / "images" / "breed2_trainval5.jpg").write_bytes(b"broken")
+    with pytest.raises(ValueError, match=r"image 5 of OxfordIIITPet cannot be read \(.*: repair its file"):
+        Torchvision("OxfordIIITPet", (3, 8, 8), 37, root=root).setup()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [({"fold": 1}, "unexpected keyword argument 'fold'"), ({"target_types": "breed"}, "Unknown value 'breed'")],
+)
+def test_options_that_a_set_does_not_accept_are_refused(options, reason, tmp_path):
+    data = Torchvision("OxfordIIITPet", (3, 8, 8), 37, options, root=pets(tmp_path))
+    with pytest.raises(ValueError, match=rf"OxfordIIITPet cannot be read with {{.*: .*{reason}"):
+        data.prepare_data()
+
+
 def test_labels_with_further_columns_are_the_first(tmp_path, monkeypatch):
     class Columns(torchvision.datasets.MNIST):
         """As QMNIST: who wrote the digit stands beside it."""
@@ -130,9 +221,9 @@ def test_images_other_than_asked_for_are_refused(arguments, seen, tmp_path):
         data.setup()
 
 
-@pytest.mark.parametrize("name", ["Nothing", "SVHN", "folder", "ImageFolder", "FakeData", "__name__"])
+@pytest.mark.parametrize("name", ["Nothing", "folder", "ImageFolder", "FakeData", "__name__"])
 def test_what_is_no_such_set_is_refused(name):
-    with pytest.raises(ValueError, match=rf"takes train and download, for example MNIST, .* got '{name}'"):
+    with pytest.raises(ValueError, match=rf"takes train, split or download, for example MNIST, .* got '{name}'"):
         Torchvision(name)
 
 
@@ -159,6 +250,7 @@ def test_files_that_are_there_are_not_downloaded(tmp_path, monkeypatch):
         (CIFAR10, "cifar-10-batches-py"),
         (FashionMNIST, "FashionMNIST/raw"),
         (lambda root: Torchvision("KMNIST", root=root), "KMNIST/raw"),
+        (lambda root: Torchvision("SVHN", root=f"{root}/svhn"), "svhn"),
     ],
 )
 @pytest.mark.parametrize("step", ["prepare_data", "setup"])
