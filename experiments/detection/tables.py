@@ -12,27 +12,13 @@ Record = Mapping[str, Any]
 def table_of(
     title: str, rows: Iterable[Record], columns: Mapping[str, str | Callable[[Any], Any]], note: str = ""
 ) -> Table:
-    """Return a table with a line for each record.
-
-    Args:
-        title: Over it.
-        rows: The records.
-        columns: By header, a field of the records or a function of a record.
-        note: Under it.
-    """
+    """Return a table with a line for each record; a column is a field of the records, or a function of a record."""
     lines = [[row[column] if isinstance(column, str) else column(row) for column in columns.values()] for row in rows]
     return Table(title, list(columns), lines, note)
 
 
 def listing_flag(name: str, culprits: Iterable[str], raised: str, otherwise: str) -> Flag:
-    """Return a flag that is raised if there are culprits, with a sentence for each case.
-
-    Args:
-        name: Of the check.
-        culprits: What the check found, in words.
-        raised: The sentence with `{}` in place of the culprits.
-        otherwise: The sentence without culprits.
-    """
+    """Return a flag that is raised if there are culprits, which `{}` stands for in its sentence."""
     names = ", ".join(culprits)
     return Flag(name, bool(names), raised.format(names) if names else otherwise)
 

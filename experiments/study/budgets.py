@@ -9,16 +9,9 @@ _SURE: Final = 1.96
 
 
 def weaker(rate: float | None, count: int, other: float | None, other_count: int) -> bool | None:
-    """Return whether a success rate lies below another by more than chance: outside the 95 % binomial interval.
+    """Return whether a success rate of some images lies below another, outside the 95 % binomial interval.
 
-    Args:
-        rate: The one that should not be lower.
-        count: Images that it is of.
-        other: What it is compared with.
-        other_count: Images that this is of.
-
-    Returns:
-        None where a rate does not exist.
+    None where a rate does not exist.
     """
     if rate is None or other is None:
         return None

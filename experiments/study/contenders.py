@@ -10,7 +10,6 @@ class Contender:
     """A detector of the tables.
 
     Attributes:
-        name: Of the row.
         trained_on: Name of the attack; None for a training-free detector.
         seed: Of the training; None for a training-free detector.
         module: Gives scores (N,).

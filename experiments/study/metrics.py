@@ -34,8 +34,7 @@ class PairScores:
 
     Attributes:
         contender: Its calibration scores give the thresholds.
-        clean: (n,) scores of the clean images.
-        adversarial: (n,) scores of the adversarial images.
+        clean, adversarial: (n,) scores of the images.
         rounded: (n,) scores of the adversarial images rounded to 8 bits.
         noise: (n,) scores of clean images with noise of the same norms.
         right: (n,) bool, whether the classifier is right before the attack.
@@ -75,10 +74,10 @@ class Metric:
 
     Attributes:
         key: Name of the field.
-        meaning: What the field is, for the meta data.
+        meaning: For the meta data.
         compute: Takes scores of pairs; None where the metric is not defined, as of no pairs.
         title: Over its tables.
-        name: In the header of a column.
+        short: In the header of a column, where it differs from the title.
         rate: False-positive rate of its threshold; None: it has no threshold of the calibration images.
         tables: Which tables show it: its place among their metrics, lowest first, and for which subsets of the pairs.
         protocols: Whose records have it.
@@ -90,12 +89,17 @@ class Metric:
     meaning: str
     compute: Compute
     title: str = ""
-    name: str = ""
+    short: str = ""
     rate: float | None = None
     tables: Mapping[TableName, tuple[int, Sequence[str]]] = field(default_factory=dict)
     protocols: Sequence[Protocol] = ("transfer", "threshold")
     subsets: Sequence[str] = ("all", "successful", "failed")
     of_all: bool = False
+
+    @property
+    def name(self) -> str:
+        """In the header of a column."""
+        return self.short or self.title
 
 
 def _of_pairs(function: Callable[[Tensor, Tensor], float | None]) -> Compute:
@@ -122,7 +126,6 @@ def _tpr(rate: float, tables: Mapping[TableName, tuple[int, Sequence[str]]]) -> 
         f"threshold from the clean calibration images{f'; null below {few} of them' if few else ''}",
         lambda scores: rate_flagged(scores.contender, scores.adversarial, rate),
         title=f"TPR at {100 * rate:g} % FPR",
-        name=f"TPR at {100 * rate:g} % FPR",
         rate=rate,
         tables=tables,
     )
@@ -137,7 +140,7 @@ METRICS: Final[Sequence[Metric]] = (
         "balanced, at probability .5; null for a training-free detector",
         _accuracy,
         title="Balanced accuracy at probability .5 (the paper's number)",
-        name="balanced accuracy at probability .5",
+        short="balanced accuracy at probability .5",
         tables={"transfer": (4, _FOOLED), "threshold": (2, _FOOLED), "pipelines": (4, _ALL)},
     ),
     Metric(
@@ -145,7 +148,6 @@ METRICS: Final[Sequence[Metric]] = (
         "adversarial images against clean ones",
         _of_pairs(metrics.auroc),
         title="AUROC",
-        name="AUROC",
         tables={"transfer": (1, _EVERY), "threshold": (1, _FOOLED), "left out": (1, _ALL), "pipelines": (1, _ALL)},
     ),
     Metric("average_precision", "area under precision over recall", _of_pairs(metrics.average_precision)),
@@ -175,7 +177,7 @@ METRICS: Final[Sequence[Metric]] = (
         "adversarial images against clean ones with noise of the same norms, pixels permuted",
         lambda scores: metrics.auroc(scores.noise, scores.adversarial),
         title="Adversarial or just noisy: AUROC against norm-matched noise",
-        name="AUROC against norm-matched noise",
+        short="AUROC against norm-matched noise",
         tables={"transfer": (5, _FOOLED), "threshold": (4, _ALL), "pipelines": (2, _ALL)},
     ),
     Metric(
@@ -199,7 +201,7 @@ METRICS: Final[Sequence[Metric]] = (
         "of the images that the classifier gets right, those wrong after the attack and accepted at the 5 % threshold",
         lambda scores: _share(scores.evaded, scores.right),
         title="The attacker's success: wrong and accepted at 5 % FPR",
-        name="attacker's success at 5 % FPR",
+        short="attacker's success at 5 % FPR",
         rate=WORKING_RATE,
         tables={"transfer": (8, _ALL), "pipelines": (5, _ALL)},
         protocols=_TRANSFER,
@@ -222,13 +224,7 @@ def shown_in(table: TableName) -> list[Metric]:
 def measure(
     protocol: Protocol, scores: PairScores, subsets: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, dict[str, float | int | None]]]:
-    """Yield each subset's name, and the fields of its record: the number of pairs and the protocol's metrics.
-
-    Args:
-        protocol: Whose metrics.
-        scores: Of all pairs (M,).
-        subsets: (M,) bool by name, which pairs belong.
-    """
+    """Yield each subset, (M,) bool of all pairs, with the fields of its record: number of pairs and metrics."""
     for subset, pairs in subsets.items():
         part = scores.of(pairs)
         values = {

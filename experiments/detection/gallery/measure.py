@@ -17,34 +17,23 @@ from experiments.study.study import Study
 
 
 def measure_gallery(study: Study, count: int, pairs: int | None, resamples: int) -> GalleryRecords:
-    """Return the records of some test images, and of the likeness of all maps.
-
-    Args:
-        study: Gives the run's parts.
-        count: Images shown.
-        pairs: Pairs compared for each sample, at most; None: all.
-        resamples: Of the bootstrap.
-
-    Raises:
-        ValueError: If pairs is below 1.
-    """
+    """Return the records of `count` test images, and of the likeness of the maps of at most so many pairs."""
     kinds, settings = maps_of(study), study.run.settings
     dealt = draw(len(study.images.clean), pairs)
     unders = {name: study.under(name) for name in study.attacks}
     fooled = {name: under.subsets["successful"] for name, under in unders.items()}
     before = unders[study.attacks[0]].before
     places = chosen(study.images.labels, before, torch.stack(list(fooled.values())).any(0), count)
-    clean_maps = _maps(study, kinds, study.images.clean[places], "clean")
+    clean = _shown(study, kinds, study.images.clean[places], "clean")
     numbered = [str(number) for number in range(study.data.classes)]
     return GalleryRecords(
         kinds=[MapKind(maps.name, maps.title, maps.scale, maps.shown) for maps in kinds],
         places=places,
         labels=study.images.labels[places],
         classes=getattr(study.data, "class_names", numbered),
-        clean=_shown(study, kinds, study.images.clean[places], clean_maps, clean_maps),
+        clean=clean[0],
         attacked={
-            name: _shown(study, kinds, images, _maps(study, kinds, images, name), clean_maps)
-            for name, images in ((name, under.adversarial[places]) for name, under in unders.items())
+            name: _shown(study, kinds, under.adversarial[places], name, clean[1])[0] for name, under in unders.items()
         },
         attacks={name: str(under.attack) for name, under in unders.items()},
         fooled={name: succeeds[places] for name, succeeds in fooled.items()},
@@ -54,14 +43,12 @@ def measure_gallery(study: Study, count: int, pairs: int | None, resamples: int)
     )
 
 
-def _maps(study: Study, kinds: Sequence[Maps], images: Tensor, about: str) -> dict[str, Tensor]:
-    return {maps.name: over(study, maps, images, None, about) for maps in kinds}
-
-
 @torch.no_grad()
 def _shown(
-    study: Study, kinds: Sequence[Maps], images: Tensor, made: Mapping[str, Tensor], clean: Mapping[str, Tensor]
-) -> ShownImages:
+    study: Study, kinds: Sequence[Maps], images: Tensor, about: str, clean: Mapping[str, Tensor] | None = None
+) -> tuple[ShownImages, dict[str, Tensor]]:
+    """Return images with all that is shown of them, and their maps (n, c, H, W) by kind, not normalised."""
+    made = {maps.name: over(study, maps, images, None, about) for maps in kinds}
     with evaluation_mode(study.classifier):
         probabilities = study.classifier(images.to(study.device)).softmax(1).cpu()
     margins: dict[tuple[str, str], Tensor | None] = {}
@@ -69,15 +56,16 @@ def _shown(
         if contender.seed == study.run.settings.seeds[0] and contender.trained_on is not None:
             at, key = limit(contender), (contender.name, contender.trained_on)
             margins[key] = None if at is None else scores(contender.module, images, study.device) - at
-    return ShownImages(
+    shown = ShownImages(
         images=images,
         predictions=probabilities.argmax(1),
         confidences=probabilities.amax(1),
         maps={maps.name: maps.seen(made[maps.name]) for maps in kinds},
         captions={maps.name: [_caption(maps, one) for one in made[maps.name]] for maps in kinds},
-        shifts={name: distance(clean[name], values) for name, values in made.items()},
+        shifts={name: None if clean is None else distance(clean[name], maps) for name, maps in made.items()},
         margins=margins,
     )
+    return shown, made
 
 
 def _caption(maps: Maps, one: Tensor) -> str:

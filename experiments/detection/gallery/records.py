@@ -34,7 +34,7 @@ class ShownImages:
         confidences: (n,) softmax of these.
         maps: (n, 1, H, W) in [0, 1] by kind, as a grid shows them.
         captions: Of each map, by kind.
-        shifts: (n,) L2 distance of each map from the clean image's, by kind.
+        shifts: (n,) L2 distance of each map from the clean image's, by kind; None for the clean images.
         margins: (n,) score minus threshold by (detector, trained on); None where there is no threshold.
     """
 
@@ -43,7 +43,7 @@ class ShownImages:
     confidences: Tensor
     maps: Mapping[str, Tensor]
     captions: Mapping[str, Sequence[str]]
-    shifts: Mapping[str, Tensor]
+    shifts: Mapping[str, Tensor | None]
     margins: Mapping[tuple[str, str], Tensor | None]
 
 
@@ -58,7 +58,7 @@ class GalleryRecords:
         classes: Names of all classes.
         clean: The clean images.
         attacked: The adversarial ones by attack.
-        attacks: The attacks in words.
+        attacks: Their settings in words.
         fooled: (n,) bool by attack, whether it succeeds.
         trained_on: The attack of the detectors whose scores the grids print; None: there are no detectors.
         seed: Of these detectors.
@@ -87,8 +87,8 @@ class GalleryRecords:
         ]
 
     def _row(self, attack: str, version: str, shown: ShownImages, number: int) -> dict[str, Any]:
-        shifts = {kind.name: None if version == "clean" else shown.shifts[kind.name][number] for kind in self.kinds}
-        margins = {name: None if values is None else values[number] for name, values in shown.margins.items()}
+        fields = {f"{kind}_shift": values for kind, values in shown.shifts.items()}
+        fields |= {f"{detector}_on_{attack}_margin": values for (detector, attack), values in shown.margins.items()}
         return {
             "image": int(self.places[number]),
             "attack": attack,
@@ -96,11 +96,7 @@ class GalleryRecords:
             "label": int(self.labels[number]),
             "prediction": int(shown.predictions[number]),
             "confidence": shown.confidences[number].item(),
-            **{f"{name}_shift": None if value is None else value.item() for name, value in shifts.items()},
-            **{
-                f"{detector}_on_{trained_on}_margin": None if value is None else value.item()
-                for (detector, trained_on), value in margins.items()
-            },
+            **{name: None if values is None else values[number].item() for name, values in fields.items()},
         }
 
 
@@ -111,16 +107,7 @@ Similarities = tuple[Tensor, Tensor]
 def likeness_rows(
     kind: str, attack: str, subsets: Mapping[str, Tensor], near: Similarities, apart: Similarities, resamples: int
 ) -> list[dict[str, Any]]:
-    """Return how alike the maps of clean and adversarial images look, for each subset of the pairs.
-
-    Args:
-        kind: Of the maps.
-        attack: Name.
-        subsets: (n,) bool by name, which pairs belong.
-        near: Of maps of clean and adversarial images.
-        apart: Of maps of different images.
-        resamples: Of the bootstrap.
-    """
+    """Return how alike maps look in each subset, (n,) bool, of pairs: near are clean and adversarial, apart others."""
     rows = []
     for subset, pairs in subsets.items():
         similarity, comparison = mean(near[1][pairs]), compare(near[1][pairs], apart[1], resamples)
@@ -141,12 +128,7 @@ def likeness_rows(
 
 
 def look(similarity: float | None, comparison: Comparison) -> str | None:
-    """Return in words how alike maps look.
-
-    Args:
-        similarity: Mean structural similarity of maps of clean and adversarial images; None: there are none.
-        comparison: Of these similarities with those of different images.
-    """
+    """Return in words how alike maps look, by their mean structural similarity and its comparison with other pairs."""
     if similarity is None:
         return None
     if similarity >= SAME_LOOK:

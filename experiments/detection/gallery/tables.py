@@ -28,7 +28,8 @@ def _changed(records: GalleryRecords, attack: str) -> int:
 
 
 def _mean_shift(records: GalleryRecords, kind: MapKind, attacks: Iterable[str]) -> float:
-    values: list[float] = [value for attack in attacks for value in records.attacked[attack].shifts[kind.name].tolist()]
+    shifts = (records.attacked[attack].shifts[kind.name] for attack in attacks)
+    values: list[float] = [value for each in shifts if each is not None for value in each.tolist()]
     return sum(values) / len(values)
 
 

@@ -14,15 +14,7 @@ _REPEATED: Final = 64
 
 
 def measure_shift(study: Study, pairs: int | None) -> list[ShiftRecords]:
-    """Return the records of each kind of map; all maps are made in eval mode.
-
-    Args:
-        study: Gives the images and attacks.
-        pairs: Distances of each sample, at most; None: all test images.
-
-    Raises:
-        ValueError: If pairs is below 1.
-    """
+    """Return the records of each kind of map with at most so many distances of each sample; None: all test images."""
     dealt = draw(len(study.images.clean), pairs)
     return [_measure(study, maps, dealt) for maps in maps_of(study)]
 

@@ -1,5 +1,6 @@
 """How long each system takes, and how many parameters and operations it needs."""
 
+import statistics
 from collections.abc import Sequence
 from contextlib import nullcontext
 from copy import deepcopy
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments.detection.speed.records import BATCH, WARM_UP, SpeedRecords
+from experiments.detection.speed.records import BATCH, WARM_UP, SpeedRecord
 from experiments.detection.speed.systems import System, systems_of
 from experiments.detection.timing import timed
 from experiments.study.study import Study
@@ -18,32 +19,41 @@ _TOLERANCE: Final = 1e-4
 """How far two ways to the same score may lie apart, of the largest score."""
 
 
-def measure_speed(study: Study, repeats: int) -> list[SpeedRecords]:
-    """Return the records of the classifier alone, and with each detector.
+def measure_speed(study: Study, repeats: int) -> tuple[list[SpeedRecord], list[str]]:
+    """Return the records of the classifier alone and with each detector, and the systems with other scores.
 
-    Args:
-        study: Gives the systems and images.
-        repeats: How often one image is timed; a batch is timed a tenth as often, at least 3 times.
+    One image is timed so many times, a batch `batch_repeats` times.
     """
     systems, clean = systems_of(study), study.images.clean
     batch = clean[torch.arange(BATCH) % len(clean)].to(study.device)
     single = _times(study, systems, batch[:1], repeats, "latency at batch 1")
-    many = _times(study, systems, batch, max(repeats // 10, 3), f"throughput at batch {BATCH}")
-    return [
-        SpeedRecords(
-            name=system.name,
+    many = _times(study, systems, batch, batch_repeats(repeats), f"throughput at batch {BATCH}")
+    latencies, durations = ([statistics.median(times) for times in every] for every in (single, many))
+    work = [flops(system, batch[:1]) for system in systems]
+    records = [
+        SpeedRecord(
+            detector=system.name,
             trained_on=system.contender.trained_on if system.contender else None,
             seed=system.contender.seed if system.contender else None,
-            single=alone,
-            many=together,
+            latency_ms=1000 * latencies[place],
+            latency_p95_ms=1000 * torch.tensor(single[place], dtype=torch.float64).quantile(0.95).item(),
+            latency_ratio=latencies[place] / latencies[0],
+            throughput=len(batch) / durations[place],
+            time_ratio=durations[place] / durations[0],
             trained_parameters=_trained_parameters(system),
             parameters=parameters(system, batch),
-            flops=flops(system, batch[:1]),
+            flops=work[place],
+            flops_ratio=work[place] / work[0] if work[0] else None if place else 1.0,
             classifier_passes=classifier_passes(system, batch[:1]),
-            own_scores=_gives_own_scores(system, batch),
         )
-        for system, alone, together in zip(systems, single, many, strict=True)
+        for place, system in enumerate(systems)
     ]
+    return records, [system.name for system in systems if not _gives_own_scores(system, batch)]
+
+
+def batch_repeats(repeats: int) -> int:
+    """Return how often a batch is timed where one image is timed so many times."""
+    return max(repeats // 10, 3)
 
 
 def _times(study: Study, systems: Sequence[System], images: Tensor, repeats: int, about: str) -> list[list[float]]:
@@ -78,11 +88,7 @@ def parameters(system: System, images: Tensor) -> int:
     """Return how many parameters the logits and scores depend on; one that two networks share counts once.
 
     Stages hold more than is needed to detect (the saliency model's black box, for one). What is needed is what a
-    gradient reaches; a copy of the system is asked, so that nothing of it changes.
-
-    Args:
-        system: The system.
-        images: (N, C, H, W), N at least 1.
+    gradient reaches, from one of the images (N, C, H, W); a copy of the system is asked, so that nothing changes.
     """
     copy = deepcopy(system.run).requires_grad_(requires_grad=True)
     with torch.enable_grad():

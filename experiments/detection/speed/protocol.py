@@ -1,10 +1,12 @@
 """`evaluate.py speed`: what a detector costs beside its classifier (Schut & Gal, 2020: a real-time defense)."""
 
+from dataclasses import asdict
+
 import torch
 
 from attacks.checks import at_least
-from experiments.detection.speed.measure import measure_speed
-from experiments.detection.speed.records import FIELDS, rows_of
+from experiments.detection.speed.measure import batch_repeats, measure_speed
+from experiments.detection.speed.records import FIELDS
 from experiments.detection.speed.tables import chart, finding, flags, table
 from experiments.detection.timing import device_name
 from experiments.results.result import Result
@@ -23,12 +25,12 @@ def speed(study: Study, *, repeats: int = 30) -> Result:
         ValueError: If `repeats` is below 1.
     """
     at_least(1, repeats=repeats)
-    systems = measure_speed(study, repeats)
-    rows = rows_of(systems)
+    records, differing = measure_speed(study, repeats)
+    rows = [asdict(record) for record in records]
     meta = study.meta() | {
         "device_name": device_name(study.device),
         "threads": torch.get_num_threads(),
-        "repeats": {"latency": len(systems[0].single), "throughput": len(systems[0].many)},
+        "repeats": {"latency": repeats, "throughput": batch_repeats(repeats)},
         "shape": list(study.images.clean.shape[1:]),
         "fields": FIELDS,
     }
@@ -42,5 +44,5 @@ def speed(study: Study, *, repeats: int = 30) -> Result:
         rows=rows,
         tables=[table(rows, meta)],
         figures={"": chart(rows, meta)},
-        flags=flags(systems, rows),
+        flags=flags(rows, differing),
     )

@@ -1,13 +1,7 @@
 """The records of the speed study: times, parameters and operations of each system."""
 
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-import torch
-
-from experiments.detection.tables import Record
+from typing import Final
 
 ALONE: Final = "classifier alone"
 
@@ -17,36 +11,24 @@ BATCH: Final = 64
 WARM_UP: Final = 3
 """Runs that are not counted."""
 
-Rows = Sequence[Record]
-
 
 @dataclass(frozen=True)
-class SpeedRecords:
-    """What a decision of one system costs.
+class SpeedRecord:
+    """What a decision of a system costs: class and score; see `FIELDS`. Ratios are to the classifier alone."""
 
-    Attributes:
-        name: Of the detector, or `ALONE`.
-        trained_on: Name of an attack; None: not trained.
-        seed: Of the training; None: not trained.
-        single: Seconds of each run on one image.
-        many: Seconds of each run on a batch.
-        trained_parameters: Of the detector's own network; of the classifier's, for the classifier alone.
-        parameters: That class and score depend on.
-        flops: Per image.
-        classifier_passes: How often the classifier is asked for a class and a score.
-        own_scores: Whether the timed pass gives the detector's own scores.
-    """
-
-    name: str
+    detector: str
     trained_on: str | None
     seed: int | None
-    single: Sequence[float]
-    many: Sequence[float]
+    latency_ms: float
+    latency_p95_ms: float
+    latency_ratio: float
+    throughput: float
+    time_ratio: float
     trained_parameters: int
     parameters: int
     flops: float
+    flops_ratio: float | None
     classifier_passes: int
-    own_scores: bool
 
 
 FIELDS: Final = {
@@ -59,26 +41,3 @@ FIELDS: Final = {
     "flops": "per image, a multiplication and an addition are two; convolutions and matrix products only",
     "classifier_passes": "how often the classifier is asked for a class and a score",
 }
-
-
-def rows_of(systems: Sequence[SpeedRecords]) -> list[dict[str, Any]]:
-    """Return a row for each system; ratios are to the first, the classifier alone."""
-    first = systems[0]
-    return [
-        {
-            "detector": system.name,
-            "trained_on": system.trained_on,
-            "seed": system.seed,
-            "latency_ms": 1000 * statistics.median(system.single),
-            "latency_p95_ms": 1000 * torch.tensor(system.single, dtype=torch.float64).quantile(0.95).item(),
-            "latency_ratio": statistics.median(system.single) / statistics.median(first.single),
-            "throughput": BATCH / statistics.median(system.many),
-            "time_ratio": statistics.median(system.many) / statistics.median(first.many),
-            "trained_parameters": system.trained_parameters,
-            "parameters": system.parameters,
-            "flops": system.flops,
-            "flops_ratio": 1.0 if system is first else system.flops / first.flops if first.flops else None,
-            "classifier_passes": system.classifier_passes,
-        }
-        for system in systems
-    ]

@@ -19,55 +19,35 @@ class System:
     Attributes:
         name: Of the row.
         contender: The detector; None: the classifier alone.
-        run: Takes images (N, C, H, W), gives logits (N, K) and, with a detector, scores (N,).
+        run: Gives class and score.
     """
 
     name: str
     contender: Contender | None
-    run: "_AloneSystem | _JointSystem | _BesideSystem"
+    run: "Pass"
 
 
-class _AloneSystem(nn.Module):
-    """The classifier."""
+class Pass(nn.Module):
+    """A classifier and a detector that gives scores; where both ask the same classifier, its pass is shared.
 
-    def __init__(self, classifier: nn.Module) -> None:
+    Takes images (N, C, H, W), gives logits (N, K) and, with a detector, scores (N,).
+    """
+
+    def __init__(self, classifier: nn.Module, detector: nn.Module | None = None) -> None:
         super().__init__()
-        self.classifier = classifier
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return (self.classifier(images),)
-
-
-class _JointSystem(nn.Module):
-    """A detector that gives class and score at once."""
-
-    def __init__(self, detector: nn.Module) -> None:
-        super().__init__()
-        self.detector = detector
-
-    @property
-    def classifier(self) -> nn.Module:
-        """The attacked classifier."""
-        return cast("nn.Module", self.detector.classifier)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        joint = cast("Callable[[Tensor], tuple[Tensor, ...]]", self.detector.joint)
-        return joint(images)
-
-
-class _BesideSystem(nn.Module):
-    """A classifier and a detector that gives scores alone; where it asks the same classifier, the pass is shared."""
-
-    def __init__(self, classifier: nn.Module, detector: nn.Module) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self.remembered = _Remembered(classifier)
-        self.detector = deepcopy(detector)
-        if getattr(detector, "classifier", None) is classifier:
+        self.joint = hasattr(detector, "joint")
+        self.classifier = cast("nn.Module", getattr(detector, "classifier", None)) if self.joint else classifier
+        self.remembered = _Remembered(self.classifier)
+        self.detector = detector if self.joint else deepcopy(detector)
+        if self.detector is not None and not self.joint and getattr(detector, "classifier", None) is classifier:
             self.detector.classifier = self.remembered
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.remembered(images), self.detector(images)
+        """Return logits and, with a detector, scores."""
+        if self.detector is not None and self.joint:
+            return cast("Callable[[Tensor], tuple[Tensor, ...]]", self.detector.joint)(images)
+        logits = self.remembered(images)
+        outputs = (logits,) if self.detector is None else (logits, self.detector(images))
         self.remembered.last = None
         return outputs
 
@@ -91,11 +71,5 @@ def systems_of(study: Study) -> list[System]:
     first: dict[str, Contender] = {}
     for contender in study.contenders:
         first.setdefault(contender.name, contender)
-    systems = [System(ALONE, None, _AloneSystem(study.classifier))]
-    for name, contender in first.items():
-        module = contender.module
-        run = _JointSystem(module) if hasattr(module, "joint") else _BesideSystem(study.classifier, module)
-        systems.append(System(name, contender, run))
-    for system in systems:
-        system.run.eval()
-    return systems
+    detectors = [System(name, each, Pass(study.classifier, each.module).eval()) for name, each in first.items()]
+    return [System(ALONE, None, Pass(study.classifier).eval()), *detectors]

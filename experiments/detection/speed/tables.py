@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from experiments.detection.speed.records import BATCH, WARM_UP, Rows, SpeedRecords
-from experiments.detection.tables import listing_flag, table_of
+from experiments.detection.speed.records import BATCH, WARM_UP
+from experiments.detection.tables import Record, listing_flag, table_of
 from experiments.results.charts import bars
 from experiments.results.result import Flag, Table
+
+Rows = Sequence[Record]
 
 _UNSTEADY: Final = 2
 """How many times the median the 95th percentile may be."""
@@ -85,8 +87,8 @@ def _learnt(rows: Rows) -> str:
     )
 
 
-def flags(systems: Sequence[SpeedRecords], rows: Rows) -> list[Flag]:
-    """Return what was checked."""
+def flags(rows: Rows, differing: Sequence[str]) -> list[Flag]:
+    """Return what was checked; differing are the systems whose timed pass gives other scores than the detector."""
     return [
         listing_flag(
             "Unsteady times",
@@ -96,7 +98,7 @@ def flags(systems: Sequence[SpeedRecords], rows: Rows) -> list[Flag]:
         ),
         listing_flag(
             "The timed pass gives other scores",
-            [system.name for system in systems if not system.own_scores],
+            differing,
             "The pass that was timed gives other scores than the detector: {}.",
             "The passes that were timed give the detectors' own scores.",
         ),

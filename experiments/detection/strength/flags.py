@@ -21,12 +21,7 @@ _DIFFERING: Final = 0.01
 
 
 def strength_flags(attacks: Iterable[StrengthRecords], stuck: Tensor) -> list[Flag]:
-    """Return what was checked.
-
-    Args:
-        attacks: Of each attack.
-        stuck: (M,) bool, see `stuck_images`.
-    """
+    """Return what was checked; stuck, (M,) bool, are the images of `stuck_images`."""
     every = list(attacks)
     return [
         _iterative(every),

@@ -41,8 +41,6 @@ class StrengthRecords:
     """The test images under an attack, measured anew.
 
     Attributes:
-        name: Of the attack.
-        attack: The attack.
         sizes: (M,) of each image's change, by norm.
         in_range: (M,) bool, whether the adversarial image lies in [0, 1].
         right: (M,) bool, predicted right before.

@@ -77,15 +77,9 @@ def values_of(records: Sequence[Record], name: str) -> list[float]:
 
 
 def crossing(sizes: Sequence[float], values: Sequence[float | None], level: float = DETECTED) -> Crossing:
-    """Return where values fall under a level, from the size at which they are highest towards smaller ones.
+    """Return where values at rising sizes fall under a level, from the size at which they are highest downwards.
 
-    Args:
-        sizes: Rising.
-        values: At each size; None is passed over.
-        level: To fall under.
-
-    Returns:
-        The size between two neighbours where the straight line through them meets the level.
+    That is where the straight line through two neighbours meets the level; None is passed over.
     """
     points = [(size, value) for size, value in zip(sizes, values, strict=True) if value is not None]
     if not points:
@@ -143,11 +137,7 @@ def crossings_of(rows: Rows) -> list[dict[str, Any]]:
 def claim(crossings: Mapping[str, Mapping[str, Any]], smallest: float) -> str:
     """Return whether the paper's claim of threshold behaviour holds: ID and JSD fail below a size, SMD and SPD do not.
 
-    That a detector does not fail says something only as far as there were enough pairs to look.
-
-    Args:
-        crossings: By detector, with the fields `fails` and `smallest_epsilon`.
-        smallest: The smallest epsilon above 0 of the sweep.
+    That a detector does not fail says something only down to the smallest epsilon of the sweep with enough pairs.
     """
     fails = {name: crossings[name]["fails"] if name in crossings else None for name in (*FRAGILE, *ROBUST)}
     if missing := [name for name, value in fails.items() if value is None]:

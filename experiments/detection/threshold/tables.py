@@ -97,13 +97,7 @@ def _attacks(lines: Curves, epsilons: Sequence[str]) -> Table:
 
 
 def chart(rows: Rows, swept: Mapping[str, Attack], meta: Mapping[str, Any]) -> bytes:
-    """Return AUROC against epsilon as a PNG: a panel for each subset of the pairs and each attack.
-
-    Args:
-        rows: All records.
-        swept: The attacks as detectors were trained on them.
-        meta: Of the result.
-    """
+    """Return AUROC against epsilon as a PNG: a panel for each subset of the pairs and each attack, as trained on."""
     lines = curves_of(rows)
     panels = {
         f"AUROC, {subset} pairs": [
@@ -139,12 +133,7 @@ def _curve(points: Points, *, dashed: bool) -> Curve:
 
 
 def finding(crossings: Rows, smallest: float) -> str:
-    """Return where the AUROC of each detector falls under the level, and whether the paper's claim holds.
-
-    Args:
-        crossings: All of them.
-        smallest: The smallest epsilon above 0 of the sweep.
-    """
+    """Return where each detector's AUROC falls under the level, and whether the claim holds down to an epsilon."""
     parts = []
     for attack in dict.fromkeys(row["attack"] for row in crossings):
         by_subset: dict[str, dict[str, Record]] = {subset: {} for subset in SUBSETS}

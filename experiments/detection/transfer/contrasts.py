@@ -65,12 +65,7 @@ def _from_fgsm(records: TransferRecords, name: str) -> Where:
 def paired(areas: Areas, name: str, first: str, second: str, where: Where = lambda _: True) -> Contrast | None:
     """Return the mean difference in AUROC of two detectors over the cells that both have; None if there is none.
 
-    Args:
-        areas: Of all cells.
-        name: Of the contrast.
-        first: Name of a detector.
-        second: Name of another; a training-free one stands beside every cell of the first.
-        where: Which of the first detector's cells count.
+    A training-free second detector stands beside every cell of the first one.
     """
     pairs = []
     for cell, area in areas.items():

@@ -23,12 +23,7 @@ UNDERFLOW_IMAGES: Final = 1000
 
 
 def control_areas(study: Study, contender: Contender) -> dict[str, list[list[float | None]]]:
-    """Return the AUROCs of a constant score, of permuted labels and of untrained networks, each under every attack.
-
-    Args:
-        study: Gives the images and attacks.
-        contender: The detector whose scores get permuted labels.
-    """
+    """Return the AUROCs under every attack of a constant score, permuted labels and untrained networks."""
     clean, untrained = study.images.clean[:LIMIT], _untrained(study)
     constant = torch.zeros(len(clean))
     before = [scores(network, clean, study.device) for network in untrained]
@@ -65,14 +60,8 @@ def _permuted(clean: Tensor, adversarial: Tensor, seed: int) -> float | None:
 def underflow(model: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64) -> dict[str, Any]:
     """Return on which share of the images the gradient of the largest softmax probability is exactly zero.
 
-    Args:
-        model: Logits (N, K), in eval mode, on the device.
-        images: (M, C, H, W) in [0, 1]; the first `UNDERFLOW_IMAGES` are used.
-        device: Where to compute.
-        batch_size: Images at a time.
-
-    Returns:
-        n, share with its 95 % Wilson interval (low, high), and share_logit, the same of the largest logit.
+    The record has n, share with its 95 % Wilson interval (low, high), and share_logit, the same of the largest logit,
+    of the first `UNDERFLOW_IMAGES` images (M, C, H, W) in [0, 1].
     """
     zero: dict[str, list[Tensor]] = {"softmax": [], "logit": []}
     for (part,) in batches(images[:UNDERFLOW_IMAGES], device=device, size=batch_size):

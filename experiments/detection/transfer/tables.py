@@ -87,12 +87,7 @@ def _worst(records: TransferRecords) -> Table:
 
 
 def left_out_tables(rows: Rows, left_out: Mapping[str, str]) -> list[Table]:
-    """Return how well detectors find an attack that was left out of training; no table if none was.
-
-    Args:
-        rows: Of the matrix.
-        left_out: The attack that is missing, by the name of what a detector of all other attacks was trained on.
-    """
+    """Return how well detectors find an attack that was left out of training; no table if none was."""
     means, shown = summary(rows), shown_in("left out")
     lines = [
         [

@@ -10,7 +10,7 @@ from detectors import ID, JSD, SMD, SPD, Classifier, Disagreement, MaskArea, Max
 from experiments.detection.speed.measure import classifier_passes, flops, parameters
 from experiments.detection.speed.protocol import speed
 from experiments.detection.speed.records import ALONE
-from experiments.detection.speed.systems import System, _AloneSystem, _BesideSystem, _JointSystem
+from experiments.detection.speed.systems import Pass, System
 from experiments.detection.timing import device_name, timed
 from experiments.results.result import write_result
 from experiments.study.contenders import Contender
@@ -59,14 +59,14 @@ SHAPE = (1, 12, 12)
 
 def test_the_classifier_alone_is_counted_by_hand(classifier, images):
     work, count = by_hand(SHAPE, 4, 4)
-    alone = system(_AloneSystem(classifier))
+    alone = system(Pass(classifier))
     assert flops(alone, images) == work
     assert parameters(alone, images) == count
     assert classifier_passes(alone, images) == 1
 
 
 def test_id_adds_its_own_network(classifier, images):
-    run = system(_JointSystem(ID(classifier)))
+    run = system(Pass(classifier, ID(classifier)))
     work, count = by_hand(SHAPE, 4, 4)
     own, parameters_of = by_hand(SHAPE, 4, 1)
     assert flops(run, images) == work + own
@@ -74,7 +74,7 @@ def test_id_adds_its_own_network(classifier, images):
 
 
 def test_jsd_counts_a_backward_pass(classifier, images):
-    run = system(_JointSystem(JSD(classifier)))
+    run = system(Pass(classifier, JSD(classifier)))
     forward, count = by_hand(SHAPE, 4, 4)
     network, own = by_hand((2, 12, 12), 4, 1)
     passes = classifier_passes(run, images)
@@ -87,27 +87,27 @@ def test_smd_and_spd_need_the_saliency_model_but_not_its_black_box(classifier, s
     network, own = by_hand(SHAPE, 4, 1)
     head = sum(each.numel() for each in list(saliency.selector.encoder.modules())[-1].parameters())
     learnt = sum(each.numel() for part in (saliency.selector, saliency.decoder) for each in part.parameters())
-    counts = {kind: parameters(system(_JointSystem(kind(classifier, saliency))), images) for kind in (SMD, SPD)}
+    counts = {kind: parameters(system(Pass(classifier, kind(classifier, saliency))), images) for kind in (SMD, SPD)}
     assert counts[SMD] == counts[SPD] == count + own + learnt - head
-    alone = flops(system(_BesideSystem(classifier, MaskArea(classifier, saliency))), images)
-    assert flops(system(_JointSystem(SPD(classifier, saliency))), images) == alone + network
+    alone = flops(system(Pass(classifier, MaskArea(classifier, saliency))), images)
+    assert flops(system(Pass(classifier, SPD(classifier, saliency))), images) == alone + network
 
 
 def test_a_training_free_detector_shares_the_classifiers_pass(classifier, saliency, images):
     work, count = by_hand(SHAPE, 4, 4)
     for detector in (MaxSoftmax(classifier), MaskArea(classifier, saliency), Disagreement(classifier, saliency)):
-        run = system(_BesideSystem(classifier, detector))
+        run = system(Pass(classifier, detector))
         assert classifier_passes(run, images) == 1
         torch.testing.assert_close(run.run(images)[1], detector(images))
         torch.testing.assert_close(run.run(images)[0], classifier(images))
-    run = system(_BesideSystem(classifier, MaxSoftmax(classifier)))
+    run = system(Pass(classifier, MaxSoftmax(classifier)))
     assert flops(run, images) == work
     assert parameters(run, images) == count
 
 
 def test_a_detector_with_another_classifier_shares_nothing(classifier, images):
     other = Classifier(SHAPE, 4, widths=(4,)).eval()
-    run = system(_BesideSystem(classifier, MaxSoftmax(other)))
+    run = system(Pass(classifier, MaxSoftmax(other)))
     work, count = by_hand(SHAPE, 4, 4)
     assert flops(run, images) == 2 * work
     assert parameters(run, images) == 2 * count
@@ -117,7 +117,7 @@ def test_a_detector_with_another_classifier_shares_nothing(classifier, images):
 def test_counting_leaves_the_system_as_it_was(classifier, saliency, images):
     detector = SPD(classifier, saliency).eval()
     before = {name: (each.clone(), each.requires_grad) for name, each in detector.named_parameters()}
-    run = system(_JointSystem(detector))
+    run = system(Pass(classifier, detector))
     parameters(run, images)
     flops(run, images)
     for name, each in detector.named_parameters():
