@@ -1,4 +1,4 @@
-"""Pairs of clean and adversarial images: made on the device that trains, on the fly, or read from a store."""
+"""Pairs of clean and adversarial images: made while training, on its device, or read from a store."""
 
 import logging
 import time
@@ -34,8 +34,8 @@ class AdversarialData(PairData):
         attack: The attack of the training and validation pairs.
         test_attacks: Attacks of the test loaders by name; None: the training attack alone, by its class.
         store: Folder of adversarial sets; what a stage needs is made there once, with the maps or Jacobians of the
-            detector, and read in every epoch. None: pairs are made on the fly. Attacks that need the detector are
-            never stored.
+            detector, and read in every epoch. None: pairs are made anew in every epoch. Pairs under attacks that need
+            the detector are never stored.
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
@@ -50,24 +50,16 @@ class AdversarialData(PairData):
         test_attacks: Mapping[str, Attack] | None = None,
         store: str | None = None,
     ) -> None:
-        tested = {type(attack).__name__.lower(): attack} if test_attacks is None else dict(test_attacks)
-        super().__init__(images, classifier, [attack, *tested.values()])
-        self.attack = attack
-        self.test_attacks = tested
+        super().__init__(images, classifier, attack, test_attacks)
         self.store = store
         self._stored: dict[tuple[str, int], StoredPairs] = {}
 
-    @property
-    def test_names(self) -> list[str]:
-        """The names of the test loaders, in their order."""
-        return list(self.test_attacks)
-
     def setup(self, stage: str | None = None) -> None:
-        """Read and split once; make what the stage needs and the store lacks.
+        """Read and split once; make the sets that the stage needs and the store lacks.
 
         Raises:
             OSError: If the store cannot be written.
-            TypeError: If it cannot be told what an attack's result depends on.
+            TypeError: If an attack has a hyper-parameter that cannot be hashed.
             ValueError: If a file of the store is damaged or belongs elsewhere.
         """
         super().setup(stage)
@@ -104,34 +96,33 @@ class AdversarialData(PairData):
     def _complete(self, store: Store, stage: str | None) -> None:
         """Make the sets of a stage that are missing."""
         train, validation = self.images.train_split, f"{self.images.train_split}_validation"
-        wanted = {
+        needed = {
             "validate": [(validation, self.attack)],
             "test": [("test", attack) for attack in self.test_attacks.values()],
             "predict": [("test", self.attack)],
         }.get(stage or "", [(train, self.attack), (validation, self.attack)])
         trainer = self.trainer
-        wanted = [] if _partial(trainer) else [each for each in wanted if not each[1].needs_detector]
+        stored = [] if _partial(trainer) else [(split, attack) for split, attack in needed if not attack.needs_detector]
         device = torch.device("cpu") if trainer is None else trainer.strategy.root_device
         first = trainer is None or trainer.is_global_zero
         show = first and trainer is not None and trainer.progress_bar_callback is not None
         start = time.perf_counter()
         with Progress(transient=True, disable=not show) as progress:
             sets = AdversarialSets(store, self.images, self.classifier, device, progress)
-            for split, attack in wanted:
+            for split, attack in stored:
                 self._stored[split, id(attack)] = sets.pairs(split, attack, self._explanation())
-        if first and wanted:
+        if first and stored:
             _log.info("%s: %s (%.1f s)", shown(str(store.folder)), sets.tally, time.perf_counter() - start)
 
     def _explanation(self) -> Explanation | None:
-        """Return what the detector at hand sees beside the image."""
+        """Return the explanation that the Trainer's detector takes; None if it takes none."""
         module = None if self.trainer is None else self.trainer.lightning_module
         return module.explanation if isinstance(module, ExplainingDetector) and module.takes_explanation else None
 
 
 def _partial(trainer: lightning.Trainer | None) -> bool:
-    """Tell whether a stage sees some batches only: then no whole set is made for it."""
+    """Whether a stage uses a part of its batches: no whole set is made for it."""
     if trainer is None:
         return False
-    limits = (trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches)
-    given = (*limits, trainer.limit_predict_batches)
-    return bool(trainer.fast_dev_run) or any(limit not in {None, 0, 1.0} for limit in given)  # type: ignore[attr-defined]
+    limits = (getattr(trainer, f"limit_{stage}_batches") for stage in ("train", "val", "test", "predict"))
+    return bool(trainer.fast_dev_run) or any(limit not in {None, 0, 1.0} for limit in limits)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What the data loaders give: named tuples, whose first two fields any step can unpack."""
+"""Batches, as named tuples whose first two fields any step can unpack, and the data set that gives them."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -22,17 +22,16 @@ class Images(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """A batch of clean images and their adversarial twins: the first half is clean, twin i is row N + i.
+    """A batch of N clean images and their adversarial images: those of image i are rows i and N + i.
 
     Attributes:
         images: (2N, C, H, W) float32 in [0, 1].
         is_adversarial: (2N,) bool.
         labels: (2N,) int64, the true classes.
-        successful: (2N,) bool, for both of a pair: classified right before the attack and wrong after it.
-        failed: (2N,) bool, for both of a pair: classified right before and after.
+        successful: (2N,) bool, for both of a pair: classified correctly before the attack and wrongly after it.
+        failed: (2N,) bool, for both of a pair: classified correctly before and after.
         positions: (2N,) int64, the position of the clean image in its data set.
-        explanation: (2N, c, H, W), what a detector's frozen networks say about the images; c is 0 where nothing was
-            stored.
+        explanation: (2N, c, H, W), the stored maps or Jacobians of the images; c is 0 where none are stored.
     """
 
     images: Tensor
@@ -45,17 +44,17 @@ class Pairs(NamedTuple):
 
 
 class Pixels(Protocol):
-    """Images as bytes: a tensor in memory, one mapped from a file, or something that decodes when it is asked."""
+    """Images as bytes: a tensor in memory, one mapped from a file, or files that are decoded on reading."""
 
     def __getitem__(self, positions: Tensor, /) -> Tensor:
         """Return the images (n, C, H, W) uint8 at positions (n,) int64."""
 
 
 class ImageSet(Dataset[Images]):
-    """A split of a data set's images; whole batches are read and scaled at once, pixels are never copied per split.
+    """A split of a data set. Whole batches are read and scaled at once; splits share the pixels.
 
     Args:
-        pixels: All images (C, H, W) uint8 of the data set, shared by its splits.
+        pixels: All images (C, H, W) uint8 of the data set.
         labels: (M,) int64, of the split.
         positions: (M,) int64, of the split's images in `pixels`.
     """
@@ -81,5 +80,5 @@ class ImageSet(Dataset[Images]):
 
 
 def as_it_is(batch: Any) -> Any:
-    """Collate: `ImageSet` gives whole batches already."""
+    """Collate nothing: `ImageSet` gives whole batches already."""
     return batch

@@ -1,4 +1,4 @@
-"""The base of all image data modules: four disjoint splits, loaders whose order depends on (seed, epoch) alone."""
+"""The base of all image data modules: four disjoint splits, and loaders whose order depends on (seed, epoch) alone."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Literal, get_args
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from attacks.checks import at_least
 from data.batches import Images, ImageSet, Pixels, as_it_is
 from data.decoding.decoded_cache import MappedPixels
 from data.decoding.decoding import cores
@@ -26,20 +27,20 @@ class ImageData(lightning.LightningDataModule, ABC):
 
     The splits are classifier_train (classifier, saliency model), detector_train, calibration (clean images for the
     thresholds) and test. A tenth of each training split is held out for validation. They depend on `split_seed`
-    alone, so that every seed of training sees the same ones. A subclass has `shape`, `classes` and `read`.
+    alone: every seed of training sees the same ones. A subclass has `shape`, `classes` and `read`.
 
-    Copies of an image are kept in one split by data sets of files (`FileData`). Sets that come as arrays, as those of
-    torchvision and the digits, are divided as they are: they are standard sets, and their test images are fixed.
+    Data sets of files keep the copies of an image in one split (`FileData`). Arrays, as those of torchvision and the
+    digits, are divided as they are.
 
     Args:
         root: Folder that data sets lie in, or are downloaded to.
         batch_size: Images per batch and process.
-        workers: Processes that load. None: none for sets in memory or mapped from a file, where they only cost; for
-            images that are decoded anew in each epoch one per core, at most 8.
-        splits: disjoint, or paper: the detectors train on the classifier's images, as in Schut & Gal (2020).
-        train_limit: Use only so many training images (before they are split), drawn at random; None: all.
+        workers: Processes that load. None: none for images in memory or mapped from a file, which is fastest; one per
+            core, at most 8, for images that are decoded anew in each epoch.
+        splits: disjoint; or paper: the detectors train on the classifier's images, as in Schut & Gal (2020).
+        train_limit: Use only so many training images, drawn at random before they are split; None: all.
         test_limit: Use only so many test images; None: all.
-        split_seed: Decides which image falls into which split.
+        split_seed: Decides which images are in which split.
 
     Raises:
         ValueError: If a number is out of its range, or splits is another word.
@@ -65,10 +66,8 @@ class ImageData(lightning.LightningDataModule, ABC):
         if workers is not None and workers < 0:
             msg = f"workers must be at least 0, or null for what suits the data set; got {workers}"
             raise ValueError(msg)
-        for name, value in {"batch_size": batch_size, "train_limit": train_limit, "test_limit": test_limit}.items():
-            if value is not None and value < 1:
-                msg = f"{name} must be at least 1, got {value}"
-                raise ValueError(msg)
+        numbers = {"batch_size": batch_size, "train_limit": train_limit, "test_limit": test_limit}
+        at_least(1, **{name: number for name, number in numbers.items() if number is not None})
         self.root = expanded(root)
         self.batch_size = batch_size
         self.workers = workers
@@ -83,12 +82,10 @@ class ImageData(lightning.LightningDataModule, ABC):
 
     @abstractmethod
     def read(self) -> tuple[Pixels, Tensor, Tensor | None]:
-        """Return M images (C, H, W) uint8, labels (M,) int64, and (M,) bool marking the set's own test images.
+        """Return M images (C, H, W) uint8, labels (M,) int64, and (M,) bool that marks the set's own test images.
 
-        Without test images of its own (None), a fifth of the images becomes the test split.
-
-        Raises:
-            FileNotFoundError: If the files are not there and cannot be downloaded; says where it looked.
+        Without test images of its own (None), a fifth of the images becomes the test split. Missing files that cannot
+        be downloaded are a FileNotFoundError that names the folders it looked in.
         """
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - Lightning's signature
@@ -108,11 +105,7 @@ class ImageData(lightning.LightningDataModule, ABC):
         return self._fingerprint
 
     def split(self, name: str) -> ImageSet:
-        """Return a split: classifier_train, detector_train, either with _validation, calibration or test.
-
-        Raises:
-            KeyError: If there is none of that name.
-        """
+        """Return a split: classifier_train, detector_train (both also with _validation), calibration or test."""
         self.setup()
         return self._sets[name]
 
@@ -143,9 +136,9 @@ class ImageData(lightning.LightningDataModule, ABC):
 
         Args:
             split: Name of the split.
-            shuffle: Whether to shuffle, anew each epoch; the order depends on the fit's seed and the epoch alone.
-            shard: Whether each of several processes gets its share; otherwise each gets everything.
-            pairs: What to load in place of the images: one item for each, in the split's order.
+            shuffle: Whether to shuffle in each epoch; the order depends on the fit's seed and the epoch alone.
+            shard: Whether each process gets a share; otherwise each gets all batches.
+            pairs: Loaded in place of the images: one item for each, in the split's order.
         """
         data = self.split(split) if pairs is None else pairs
         trainer = self.trainer

@@ -1,6 +1,6 @@
-"""Pairs of clean images and their adversarial twins, and the data module that gives them."""
+"""Pairs of clean and adversarial images, and the data module that gives them."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import lightning
 import torch
@@ -16,14 +16,7 @@ from saliency.checkpoints import part
 
 
 def refuse_targeted(attack: Attack) -> None:
-    """Refuse an attack that needs targets: pairs have none.
-
-    Args:
-        attack: Of pairs to be made.
-
-    Raises:
-        ValueError: If it is targeted.
-    """
+    """Raise ValueError if an attack is targeted: pairs have no targets."""
     if attack.targeted:
         msg = f"pairs are made by untargeted attacks, for there are no targets: leave out targeted of {attack}"
         raise ValueError(msg)
@@ -36,14 +29,14 @@ def make_pairs(
     detector: nn.Module | None = None,
     generator: Generator | None = None,
 ) -> Pairs:
-    """Return the batch with its adversarial twins, and which of them fooled the classifier.
+    """Return the batch with its adversarial images, and which of them fooled the classifier.
 
     Args:
         classifier: On the batch's device.
-        attack: Called without labels: it leaves the classifier's own predictions.
+        attack: Untargeted; it leads away from the classifier's own predictions.
         batch: Clean images.
         detector: For an attack that needs one: gives scores (N,), above 0 means rejected.
-        generator: Seeds what is random about the attack; None: a fixed seed.
+        generator: Gives the attack's random numbers; None: a fixed seed.
     """
     adversarial = attack(classifier, batch.images, detector=detector, generator=generator)
     return paired(batch, adversarial, predict(classifier, batch.images), predict(classifier, adversarial))
@@ -52,14 +45,14 @@ def make_pairs(
 def paired(
     batch: Images, adversarial: Tensor, before: Tensor, after: Tensor, explanation: Tensor | None = None
 ) -> Pairs:
-    """Return clean images and their twins as one batch.
+    """Return clean and adversarial images as one batch.
 
     Args:
         batch: The clean images.
-        adversarial: (N, C, H, W), their twins.
+        adversarial: (N, C, H, W).
         before: (N,), the classes that the classifier predicts for the clean images.
-        after: (N,), those that it predicts for the twins.
-        explanation: (2N, c, H, W); None: there is none.
+        after: (N,), those that it predicts for the adversarial images.
+        explanation: (2N, c, H, W) of both; None: there is none.
     """
     right_before, right_after = before == batch.labels, after == batch.labels
     clean = torch.zeros_like(right_before)
@@ -84,27 +77,30 @@ def predict(classifier: nn.Module, images: Tensor) -> Tensor:
 
 
 class PairData(lightning.LightningDataModule):
-    """Wraps an image data module, whose detector_train it trains on and whose held-out tenth it validates with.
-
-    Args:
-        images: The images.
-        classifier: The attacked classifier, or the path of its checkpoint.
-        attacks: All attacks of the pairs.
+    """The base of the data modules that wrap an image data module; see `AdversarialData` for the arguments.
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
         ValueError: If the classifier was made for other images, or an attack is targeted.
     """
 
-    def __init__(self, images: ImageData, classifier: str | Classifier, attacks: Iterable[Attack]) -> None:
+    def __init__(
+        self,
+        images: ImageData,
+        classifier: str | Classifier,
+        attack: Attack,
+        test_attacks: Mapping[str, Attack] | None = None,
+    ) -> None:
         super().__init__()
+        self.attack = attack
+        self.test_attacks = {type(attack).__name__.lower(): attack} if test_attacks is None else dict(test_attacks)
         self.images = images
         self.classifier = part(classifier, Classifier)
         self.shape = images.shape
         self.classes = images.classes
         images.train_split = "detector_train"
-        for attack in attacks:
-            refuse_targeted(attack)
+        for each in (attack, *self.test_attacks.values()):
+            refuse_targeted(each)
         if (tuple(self.classifier.shape), self.classifier.classes) != (tuple(self.shape), self.classes):
             msg = (
                 f"the classifier was made for images {tuple(self.classifier.shape)} of {self.classifier.classes} "
@@ -112,6 +108,11 @@ class PairData(lightning.LightningDataModule):
                 "of a classifier of this data set"
             )
             raise ValueError(msg)
+
+    @property
+    def test_names(self) -> list[str]:
+        """The names of the test loaders, in their order."""
+        return list(self.test_attacks)
 
     def prepare_data(self) -> None:
         """Download what is missing."""

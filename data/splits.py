@@ -64,7 +64,7 @@ def with_copies_together(order: Tensor, originals: Tensor) -> Tensor:
 
     Args:
         order: (M,) positions.
-        originals: By position, the position of the image that it is a copy of, or its own.
+        originals: See `divide`.
     """
     first: dict[int, int] = {}
     places = [first.setdefault(original, place) for place, original in enumerate(originals[order].tolist())]

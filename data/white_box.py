@@ -9,6 +9,7 @@ from torch import Generator
 from torch.utils.data import DataLoader
 
 from attacks import Attack
+from attacks.checks import at_least
 from attacks.guard import evaluation_mode
 from data.batches import Images, Pairs
 from data.images import ImageData
@@ -21,19 +22,19 @@ from saliency.training import seeded
 class WhiteBoxData(PairData):
     """Wraps an image data module: batches become pairs [x, x_adv] under an attack on the live detector.
 
-    The attack sees the detector that the Trainer trains, validates or tests, as it is at that moment, at its threshold
-    of probability .5; so nothing is ever stored. An epoch is a round: each of its mini-batches is attacked once and
-    trained on `repeats` times before the next one is attacked. With 10 repeats of 40 mini-batches of 150 images and
-    10 epochs this is the retraining of Schut & Gal (2020); with 1 repeat of all mini-batches and
-    `attacks.Joint(weights=None)` the dynamic adversary of Metzen et al., arXiv 1702.04267.
+    The attack sees the detector that the Trainer trains, validates or tests as it is at that moment, at its threshold
+    of probability .5; nothing is stored. An epoch is a round: each of its mini-batches is attacked once and trained on
+    `repeats` times before the next one is attacked. With 10 repeats of 40 mini-batches of 150 images and 10 epochs this
+    is the retraining of Schut & Gal (2020); with 1 repeat of all mini-batches and `attacks.Joint(weights=None)` the
+    dynamic adversary of Metzen et al., arXiv 1702.04267.
 
-    What is random about an attack in training derives from (seed, round, image). The attack takes the classifier's own
-    predictions as labels. Failed attacks stay in; `Pairs` marks them.
+    The attack's random numbers in training derive from (seed, round, image). It takes the classifier's own predictions
+    as labels. Failed attacks stay in; `Pairs` marks them.
 
     Args:
         images: The images; detector_train is used for training, its held-out tenth for validation.
-        classifier: The attacked classifier, or the path of its checkpoint: the one that the detector looks through.
-        attack: The attack of all pairs; one that does not need a detector gives pairs on the fly.
+        classifier: The attacked classifier, or the path of its checkpoint: the same as the detector's.
+        attack: The attack of all pairs; it may ignore the detector.
         repeats: How often each attacked mini-batch is trained on, at least 1.
         batches: Mini-batches of a round and process, at least 1; None, or more than there are: the whole split.
 
@@ -51,23 +52,14 @@ class WhiteBoxData(PairData):
         repeats: int = 1,
         batches: int | None = None,
     ) -> None:
-        super().__init__(images, classifier, [attack])
-        for name, value in {"repeats": repeats, "batches": batches}.items():
-            if value is not None and value < 1:
-                msg = f"{name} must be at least 1, got {value}"
-                raise ValueError(msg)
-        self.attack = attack
+        super().__init__(images, classifier, attack)
+        at_least(1, repeats=repeats, batches=1 if batches is None else batches)
         self.repeats = repeats
         self.batches = batches
         self._attacked: tuple[Any, Pairs | None] = (None, None)
 
-    @property
-    def test_names(self) -> list[str]:
-        """The name of the test loader: the attack's class."""
-        return [type(self.attack).__name__.lower()]
-
     def setup(self, stage: str | None = None) -> None:
-        """Read and split once; refuse a detector that looks through another classifier.
+        """Read and split once; refuse a detector of another classifier.
 
         Raises:
             ValueError: If the detector's classifier has other weights.
@@ -99,7 +91,7 @@ class WhiteBoxData(PairData):
         return self.test_dataloader()
 
     def on_before_batch_transfer(self, batch: Images, dataloader_idx: int) -> Images | Pairs:  # noqa: ARG002
-        """Return the pairs that a training batch became if it comes again."""
+        """Return a repeated training batch as the pairs that it became the first time."""
         if self.trainer is None or not self.trainer.training:
             return batch
         known, pairs = self._attacked
@@ -109,7 +101,7 @@ class WhiteBoxData(PairData):
         return batch
 
     def on_after_batch_transfer(self, batch: Images | Pairs, dataloader_idx: int) -> Pairs:  # noqa: ARG002
-        """Attack a batch on the device it is on, unless it came before.
+        """Attack a batch on its device, unless it is a repeated one.
 
         Raises:
             ValueError: If no Trainer has a detector.
@@ -135,7 +127,7 @@ class WhiteBoxData(PairData):
 
     @torch.no_grad()
     def _explained(self, pairs: Pairs) -> Pairs:
-        """Return pairs that are trained on repeatedly with what the detector's frozen networks say about them."""
+        """Return pairs with the detector's explanation of them, where they are trained on repeatedly."""
         live = self.trainer.lightning_module  # type: ignore[union-attr]
         if self.repeats == 1 or not (isinstance(live, ExplainingDetector) and live.takes_explanation):
             return pairs
@@ -145,14 +137,9 @@ class WhiteBoxData(PairData):
 
 
 class Repeated:
-    """A round of a data loader: its first batches, each repeated, the same object.
+    """A round of a data loader: its first batches (None: all), each repeated as the same object.
 
-    It is no `DataLoader`: Lightning leaves it as it is, and finds in `sampler` what to tell the epoch.
-
-    Args:
-        loader: Gives batches.
-        repeats: How often each is given.
-        batches: How many; None: all.
+    It is no `DataLoader`, so that Lightning leaves it as it is; Lightning tells `sampler` the epoch.
     """
 
     def __init__(self, loader: DataLoader[Images], repeats: int, batches: int | None) -> None:
@@ -173,6 +160,6 @@ class Repeated:
 
 
 def _same(first: Classifier, second: Classifier) -> bool:
-    """Tell whether two classifiers have equal weights."""
+    """Whether two classifiers have equal weights."""
     one, other = first.state_dict(), second.state_dict()
     return one.keys() == other.keys() and all(torch.equal(one[name].cpu(), other[name].cpu()) for name in one)

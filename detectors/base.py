@@ -1,4 +1,4 @@
-"""What the four detectors share: a binary network over a representation of the image."""
+"""The base of the trained detectors: a binary network over a representation of the image."""
 
 import inspect
 from abc import abstractmethod
@@ -23,7 +23,7 @@ from saliency.training import Schedule, Trainable, frozen
 class Detector(Trainable):
     """Tells adversarial images from clean ones, by a network over `represent(images)`.
 
-    A detector of one's own is a subclass with its own `represent`, that tells `channels` to this constructor.
+    A detector of your own is a subclass with `represent`, which passes `channels` to this constructor.
 
     Args:
         classifier: The attacked classifier, or the path of its checkpoint; frozen.
@@ -70,30 +70,21 @@ class Detector(Trainable):
 
     @abstractmethod
     def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:
-        """Return what the network sees, differentiable in the images.
+        """Return what the network sees, (N, channels, H, W), differentiable in the images (N, C, H, W) in [0, 1].
 
-        Args:
-            images: (N, C, H, W) in [0, 1].
-            logits: The classifier's (N, K) on these images where they are known; else asked for if needed.
-
-        Returns:
-            (N, channels, H, W).
+        The classifier's logits (N, K) on these images are passed where they are known.
         """
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores (N,), higher = more adversarial, 0 = probability .5, of images (N, C, H, W) in [0, 1]."""
-        scores: Tensor = self.network(self._seen(images, self.represent(images)))
-        return scores.squeeze(1)
+        return self._scored(images, self.represent(images))
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
-        """Return scores (N,) as `forward` does, of images that are checked first, in eval mode, without a graph.
-
-        Args:
-            images: (N, C, H, W) in [0, 1], float32, on the detector's device.
+        """Return scores (N,) as `forward` does, in eval mode, without a graph.
 
         Raises:
-            ValueError: If they are of another shape or type, not finite, or not in [0, 1].
+            ValueError: If the images are not (N, C, H, W) float32 in [0, 1] on the detector's device.
         """
         check_images(images)
         if images.shape[1:] != torch.Size(self.shape):
@@ -113,16 +104,15 @@ class Detector(Trainable):
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the classifier's logits (N, K) and the scores (N,), from one pass through the classifier.
 
-        A subclass with its own way to the scores, or whose `represent` takes no logits, has the classifier asked apart.
+        It takes two passes if a subclass has its own `forward`, or a `represent` without logits.
         """
         logits = self.classifier(images)
         if type(self).forward is not Detector.forward or "logits" not in inspect.signature(self.represent).parameters:
             return logits, self(images)
-        scores: Tensor = self.network(self._seen(images, self.represent(images, logits)))
-        return logits, scores.squeeze(1)
+        return logits, self._scored(images, self.represent(images, logits))
 
-    def _seen(self, images: Tensor, representation: Tensor) -> Tensor:
-        """Return what `represent` returned, if it is what the network was built for."""
+    def _scored(self, images: Tensor, representation: Tensor) -> Tensor:
+        """Return the network's scores (N,) of a representation, if the network was built for its shape."""
         expected = (len(images), self.channels, *images.shape[2:])
         if not isinstance(representation, Tensor) or representation.shape != expected:
             shape = getattr(representation, "shape", None)
@@ -132,24 +122,19 @@ class Detector(Trainable):
                 f"{tuple(images.shape)}, with the channels that its constructor tells; it returned {got}"
             )
             raise ValueError(msg)
-        return representation
+        scores: Tensor = self.network(representation)
+        return scores.squeeze(1)
 
     def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Return what `joint` returns, and scores of the parts that the score leans on: what an attack lowers as well.
+        """Return what `joint` returns, and by name the scores (N,) of parts that an attack should lower as well.
 
-        A part of a detector may fool the attack rather than resist it: a piecewise constant Jacobian, a map that
-        is empty far from where it is not. Such a detector names a differentiable score for it.
-
-        Args:
-            images: (N, C, H, W) in [0, 1].
-
-        Returns:
-            (N, K) logits, (N,) scores, and by name (N,) scores, higher = more adversarial; here there are none.
+        A part of a detector may mislead the gradient of an attack: a piecewise constant Jacobian, a map that is empty.
+        Such a detector offers a differentiable score for it, higher = more adversarial; here there is none.
         """
         return (*self.joint(images), {})
 
     def representation_step(self, images: Tensor, step_size: float) -> Tensor:
-        """Return how pixels change in the authors' step against the detector (Schut & Gal, equation 4, appendix C).
+        """Return the authors' step against the detector, to be added to the images (Schut & Gal, eq. 4, appendix C).
 
         One signed step of the representation that lowers the score, with the explanation in it held constant.
 
@@ -158,11 +143,10 @@ class Detector(Trainable):
             step_size: L-inf length of the step.
 
         Returns:
-            (N, C, H, W) or (N, 1, H, W), to be added to the images, detached.
+            (N, C, H, W) or (N, 1, H, W), detached.
 
         Raises:
-            NotImplementedError: If the detector does not say what a change of its representation means for pixels, or
-                has its own way to the scores.
+            NotImplementedError: If the detector has no `on_pixels`, or has its own `forward`.
         """
         if not self.has_representation_step:
             msg = (
@@ -182,19 +166,11 @@ class Detector(Trainable):
         return own.on_pixels is not Detector.on_pixels and own.forward is Detector.forward
 
     def on_pixels(self, change: Tensor) -> Tensor:
-        """Return the change of the pixels that a change (N, channels, H, W) of the representation asks for.
-
-        Raises:
-            NotImplementedError: If the subclass does not say.
-        """
+        """Return the change of the pixels for a change (N, channels, H, W) of the representation, if it is known."""
         raise NotImplementedError
 
     def calibrate(self, scores: Tensor) -> None:
-        """Keep the scores of clean calibration images, from which every threshold is read.
-
-        Args:
-            scores: (n,), in any order.
-        """
+        """Keep the scores (n,) of clean calibration images: every threshold is read from them."""
         self.calibration = scores.detach().flatten().sort().values.to(self.calibration)
 
     def threshold(self, false_positive_rate: float) -> float | None:
@@ -203,23 +179,25 @@ class Detector(Trainable):
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
         """Return the mean binary cross entropy of (images, is_adversarial, ...)."""
-        scores, is_adversarial = self.judge(batch), batch[1]
-        loss = functional.binary_cross_entropy_with_logits(scores, is_adversarial.to(scores.dtype))
+        scores, is_adversarial, loss = self._judged(batch)
         self.log("train/loss", loss, prog_bar=True)
         self.log("train/accuracy", ((scores > 0) == is_adversarial).float().mean())
         return loss
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Log loss, accuracy, AUROC and average precision; return the scores, for callbacks."""
-        scores, is_adversarial = self.judge(batch), batch[1]
-        loss = functional.binary_cross_entropy_with_logits(scores, is_adversarial.to(scores.dtype))
+        scores, is_adversarial, loss = self._judged(batch)
         self.validation_metrics.update(probabilities(scores), is_adversarial.long())
         self.log("validation/loss", loss, sync_dist=True)
         self.log_dict(self.validation_metrics)
         return scores
 
+    def _judged(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        scores, is_adversarial = self.judge(batch), batch[1]
+        return scores, is_adversarial, functional.binary_cross_entropy_with_logits(scores, is_adversarial.to(scores))
+
     def on_test_start(self) -> None:
-        """Make one set of metrics for each named test loader: a shared one would pool the attacks."""
+        """Make metrics for each test loader: shared ones would pool the attacks."""
         data = getattr(self.trainer, "datamodule", None)
         plain = [f"loader_{number}" for number in range(len(self.trainer.num_test_batches))]
         self.test_names = list(getattr(data, "test_names", plain))
@@ -234,9 +212,8 @@ class Detector(Trainable):
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Return scores, and whether each image is adversarial where the batch says so."""
-        _, *rest = batch
-        named = {"is_adversarial": rest[0]} if rest and rest[0].dtype == torch.bool else {}
-        return {"scores": self.judge(batch), **named}
+        known = len(batch) > 1 and batch[1].dtype == torch.bool
+        return {"scores": self.judge(batch)} | ({"is_adversarial": batch[1]} if known else {})
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         saved = state_dict.get(f"{prefix}calibration")
@@ -248,27 +225,22 @@ class Detector(Trainable):
 class ExplainingDetector(Detector):
     """A detector whose representation combines the image with an explanation by frozen networks.
 
-    The explanation is a function of the image alone: where pairs come from a store, it is read from there. A subclass
-    has `explanation` and `combine` in place of `represent`.
+    The explanation depends on the image alone: pairs from a store carry it. A subclass has `explanation` and `combine`
+    in place of `represent`.
     """
 
     @property
     @abstractmethod
     def explanation(self) -> Explanation:
-        """What the frozen networks say: a new module around networks that this detector holds."""
+        """The explanation, as a new module around frozen networks of this detector."""
 
     @abstractmethod
     def combine(self, images: Tensor, explanation: Tensor) -> Tensor:
-        """Return the representation (N, channels, H, W), differentiable in both.
-
-        Args:
-            images: (N, C, H, W) in [0, 1].
-            explanation: (N, c, H, W), of these images.
-        """
+        """Return the representation (N, channels, H, W) of images and their explanation, differentiable in both."""
 
     @property
     def takes_explanation(self) -> bool:
-        """Whether a stored explanation may stand for one's own: not where a subclass has its own way to the scores."""
+        """Whether a stored explanation can be used: not if a subclass has its own `represent` or `forward`."""
         own = type(self)
         return own.represent is ExplainingDetector.represent and own.forward is Detector.forward
 
@@ -285,5 +257,4 @@ class ExplainingDetector(Detector):
 
     def score(self, images: Tensor, explanation: Tensor) -> Tensor:
         """Return the scores (N,) of images whose explanation is known."""
-        scores: Tensor = self.network(self.combine(images, explanation))
-        return scores.squeeze(1)
+        return self._scored(images, self.combine(images, explanation))

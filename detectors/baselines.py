@@ -1,10 +1,10 @@
-"""Training-free detectors: what a learnt one must beat. Scores (N,), higher = more adversarial."""
+"""Training-free detectors, which a trained one must beat. Scores (N,), higher = more adversarial."""
 
 import torch
 from torch import Tensor, nn
 
 from detectors.classifier import Classifier
-from saliency.model import SaliencyModel
+from saliency import SaliencyModel
 
 
 class MaxSoftmax(nn.Module):
@@ -13,9 +13,10 @@ class MaxSoftmax(nn.Module):
     Args:
         classifier: The attacked classifier.
 
+    The odds keep the order of the probability, which is exactly 1 in float32 on many images.
+
     Reference:
-        Hendrycks & Gimpel, arXiv 1610.02136. The odds keep the order of the probability, which is exactly 1 in
-        float32 on many images.
+        Hendrycks & Gimpel, arXiv 1610.02136.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -28,8 +29,8 @@ class MaxSoftmax(nn.Module):
         return odds_against(logits, logits.argmax(1))
 
 
-class MaskArea(nn.Module):
-    """Minus the area of the map of the predicted class: maps go empty under attack.
+class _SaliencyBaseline(nn.Module):
+    """Compares the classifier with a saliency model.
 
     Args:
         classifier: The attacked classifier.
@@ -40,6 +41,10 @@ class MaskArea(nn.Module):
         super().__init__()
         self.classifier = classifier
         self.saliency = saliency
+
+
+class MaskArea(_SaliencyBaseline):
+    """Minus the area of the map of the predicted class: maps go empty under attack."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores (N,) in [-1, 0] of images (N, C, H, W) in [0, 1]."""
@@ -47,20 +52,8 @@ class MaskArea(nn.Module):
         return -maps.mean((1, 2, 3))
 
 
-class Disagreement(nn.Module):
-    """How unlikely the saliency model's own encoder finds the class that the classifier predicts.
-
-    One minus the encoder's softmax probability of that class, as log-odds against it, which keep the order.
-
-    Args:
-        classifier: The attacked classifier.
-        saliency: The learnt saliency model.
-    """
-
-    def __init__(self, classifier: Classifier, saliency: SaliencyModel) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self.saliency = saliency
+class Disagreement(_SaliencyBaseline):
+    """The saliency model's own encoder against the classifier: log-odds against the predicted class."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores (N,) of images (N, C, H, W) in [0, 1]."""
@@ -68,11 +61,11 @@ class Disagreement(nn.Module):
 
 
 class SecondOpinion(nn.Module):
-    """How unlikely a second classifier of the same family finds the class that the attacked one predicts.
+    """A second classifier of the same family against the attacked one: log-odds against the predicted class.
 
     Args:
         classifier: The attacked classifier.
-        second: Trained alike, from another seed.
+        second: A classifier trained alike from another seed.
     """
 
     def __init__(self, classifier: Classifier, second: Classifier) -> None:
@@ -86,14 +79,6 @@ class SecondOpinion(nn.Module):
 
 
 def odds_against(logits: Tensor, classes: Tensor) -> Tensor:
-    r"""Return :math:`\log((1 - p_c) / p_c)` without underflow.
-
-    Args:
-        logits: (N, K).
-        classes: (N,), the class c of each row.
-
-    Returns:
-        (N,); falls strictly with the softmax probability of c.
-    """
-    own = logits.gather(1, classes[:, None]).squeeze(1)
-    return logits.scatter(1, classes[:, None], -torch.inf).logsumexp(1) - own
+    r"""Return :math:`\log((1 - p_c) / p_c)`, (N,), of logits (N, K) and classes c (N,), without underflow."""
+    of_class = logits.gather(1, classes[:, None]).squeeze(1)
+    return logits.scatter(1, classes[:, None], -torch.inf).logsumexp(1) - of_class

@@ -17,7 +17,7 @@ def threshold(calibration: Tensor, false_positive_rate: float) -> float | None:
         false_positive_rate: a, in (0, 1).
 
     Returns:
-        The threshold; None where n is too small for that rate, since no finite score then keeps the promise.
+        The threshold; None if n is too small for that rate.
 
     Raises:
         ValueError: If the rate is not in (0, 1).
@@ -30,17 +30,17 @@ def threshold(calibration: Tensor, false_positive_rate: float) -> float | None:
 
 
 def rate_interval(count: int, false_positive_rate: float, level: float = 0.95) -> tuple[float, float] | None:
-    """Return between which false-positive rates the threshold lies, given that the calibration images were drawn.
+    """Return the interval of the threshold's true false-positive rate over draws of the calibration images.
 
     The rate of the k-th of n order statistics is distributed as Beta(n + 1 - k, k), whatever the scores.
 
     Args:
-        count: Calibration images, n.
-        false_positive_rate: The rate asked for, in (0, 1).
-        level: Of the central interval.
+        count: Number of calibration images, n.
+        false_positive_rate: The nominal rate, in (0, 1).
+        level: Probability of the central interval.
 
     Returns:
-        Its two ends; None where n is too small for a threshold.
+        Its two ends; None if n is too small for a threshold.
     """
     rank = _rank(count, false_positive_rate)
     if rank > count:

@@ -12,7 +12,7 @@ from saliency.training import ImageClassifier, Schedule
 
 
 class Classifier(ImageClassifier):
-    """The attacked classifier: the paper's network, or one's own.
+    """The attacked classifier: the paper's network, or another one.
 
     Args:
         shape: (C, H, W) of the images.
@@ -57,11 +57,7 @@ class Classifier(ImageClassifier):
 
 
 def _check(network: nn.Module, shape: Sequence[int], classes: int) -> bool:
-    """Refuse a network that does not give logits of such images, before anything is trained.
-
-    Returns:
-        Whether it writes on the images.
-    """
+    """Refuse a network that does not give logits of such images; return whether it writes on the images."""
     name, images = type(network).__name__, f"images {tuple(shape)}"
     try:
         logits, writes = _probe(network, shape)
@@ -84,10 +80,7 @@ def _check(network: nn.Module, shape: Sequence[int], classes: int) -> bool:
 
 @torch.no_grad()
 def _probe(network: nn.Module, shape: Sequence[int]) -> tuple[Tensor, bool]:
-    """Return the output of one image of zeros in eval mode, and whether the image was written on.
-
-    The mode of every module is as before afterwards.
-    """
+    """Return the output of one image of zeros in eval mode, and whether the image was written on; restore the mode."""
     like = next(chain(network.parameters(), network.buffers()), torch.empty(0))
     before = {module: module.training for module in network.modules()}
     with torch.inference_mode(mode=False):

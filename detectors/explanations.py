@@ -1,27 +1,22 @@
-"""What frozen networks say about an image, beside which a detector sees the image or nothing else."""
+"""Explanations of an image by frozen networks: maps and Jacobians, which detectors see."""
 
 from torch import Tensor
 
 from detectors.classifier import Classifier
+from saliency import SaliencyModel, jacobian
 from saliency.checkpoints import Portable
-from saliency.jacobian import Readout, jacobian
-from saliency.model import SaliencyModel
+from saliency.jacobian import Readout
 
 
 class Explanation(Portable):
-    """A function of the image alone: `forward(images, logits=None)`, (N, c, H, W), with networks that do not train.
+    """A function of the image alone: `forward(images, logits=None)` returns (N, c, H, W).
 
-    The logits are the classifier's (N, K) on these images where they are known; else they are asked for.
+    The classifier's logits (N, K) on these images are passed where they are known, and computed otherwise.
     """
 
 
 class PredictedMap(Explanation):
-    """The learnt map of the predicted class; never of the true one, which would leak the label.
-
-    Args:
-        classifier: Its prediction selects the map.
-        saliency: The learnt saliency model.
-    """
+    """The learnt map of the class that the classifier predicts; the true class would leak the label."""
 
     def __init__(self, classifier: Classifier, saliency: SaliencyModel) -> None:
         super().__init__()
@@ -35,12 +30,7 @@ class PredictedMap(Explanation):
 
 
 class LogitGradient(Explanation):
-    """The gradient of a readout of the classifier's logits; see `saliency.jacobian`.
-
-    Args:
-        classifier: Gives the logits.
-        readout: sum, predicted or margin.
-    """
+    """The gradient of a readout (sum, predicted or margin) of the classifier's logits; see `saliency.jacobian`."""
 
     def __init__(self, classifier: Classifier, readout: Readout) -> None:
         super().__init__()

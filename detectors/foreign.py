@@ -1,4 +1,4 @@
-"""Networks of other people behind this project's conventions: images in [0, 1], weights from their files."""
+"""Networks from elsewhere, adapted to images in [0, 1], with weights from files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,27 +12,26 @@ from saliency.checkpoints import Portable, read_tensors, refuse_named
 from saliency.files import expanded
 
 _NESTED = ("state_dict", "model")
-"""Keys under which a file may keep the weights beside other things."""
+"""Keys under which a file may keep the weights."""
 
 _PREFIXES = ("", "model.", "network.", "module.")
-"""What a LightningModule or DataParallel puts before the names of the weights."""
+"""What LightningModule and DataParallel put before the names of weights."""
 
 
 class ForeignNetwork(Portable):
-    """A network of somebody else: normalisation first, then a resize if asked for, then the network.
+    """Normalisation, an optional resize, then a network from elsewhere.
 
-    A subclass calls this constructor with the network that it built. Its checkpoints carry the weights: the file that
-    they came from is read only once.
+    A subclass builds the network and calls this constructor. Checkpoints hold the weights; their file is read once.
 
     Args:
-        model: Logits (N, K) of normalised images.
+        model: Returns logits (N, K) of normalised images.
         mean: Subtracted from the images by the first layer: one number, or one per channel.
         std: Divided by, after that.
-        size: Side in pixels that the images are brought to; None: as they are.
+        size: Side in pixels that the images are scaled to; None: as they are.
         weights: Where the weights came from.
 
     Attributes:
-        untrained: What has to be trained although weights were given: a sentence; None: nothing.
+        untrained: A sentence that names the layer without loaded weights, which must be trained; None: there is none.
 
     Raises:
         ValueError: If the size is below 1.
@@ -68,14 +67,10 @@ class ForeignNetwork(Portable):
 
 
 def read_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
-    """Return the weights that a file holds, under the model's names.
+    """Return the weights in a file under the names of a model.
 
-    The file is a state_dict, or a dict that has it under `state_dict` or `model`, as Lightning's checkpoints. Names may
-    begin with `model.`, `network.` or `module.`; what else such a file holds is left out.
-
-    Args:
-        path: The file.
-        model: Whose names the weights shall have.
+    The file is a state_dict, or a dict that has it under `state_dict` or `model`, as Lightning's checkpoints. Where
+    names begin with `model.`, `network.` or `module.`, other entries are left out.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -88,25 +83,17 @@ def read_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
         raise FileNotFoundError(msg)
     advice = "write it with torch.save(model.state_dict(), path)"
     contents = read_tensors(path, f"{path} is damaged, or holds more than tensors and plain values: {advice}")
-    found = next((contents[key] for key in _NESTED if _is_nested(contents, key)), contents)
-    if not isinstance(found, dict) or not any(isinstance(value, Tensor) for value in found.values()):
+    weights = next((contents[key] for key in _NESTED if _is_nested(contents, key)), contents)
+    if not isinstance(weights, dict) or not any(isinstance(value, Tensor) for value in weights.values()):
         msg = f"{path} holds no state_dict, neither itself nor under {' or '.join(_NESTED)}: {advice}"
         raise ValueError(msg)
     names = model.state_dict().keys()
-    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name in found for name in names))
-    if not prefix:
-        return found
-    return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name in weights for name in names))
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def fill(model: nn.Module, weights: dict[str, Any], source: str | Path, spare: str | None = None) -> None:
-    """Load weights of another origin into a model.
-
-    Args:
-        model: A model that is built already.
-        weights: Its state_dict.
-        source: Where they came from, for an error.
-        spare: Name of a layer that they need not have.
+    """Load a state_dict from a source, which the error names, into a model; the layer `spare` may be missing there.
 
     Raises:
         ValueError: If they do not fit; names the first difference.

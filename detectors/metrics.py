@@ -1,4 +1,4 @@
-"""How well scores tell adversarial images from clean ones."""
+"""Metrics of detection: how well scores separate adversarial from clean images."""
 
 from typing import Any
 
@@ -25,12 +25,8 @@ def probabilities(scores: Tensor) -> Tensor:
 def auroc(clean: Tensor, adversarial: Tensor) -> float | None:
     """Return the chance that an adversarial image scores higher than a clean one, ties counted half.
 
-    Args:
-        clean: (n,) scores of clean images.
-        adversarial: (m,) scores of adversarial images.
-
-    Returns:
-        In [0, 1]; None if either has no scores, or a score is NaN. So do the other functions here.
+    This and the functions below take scores (n,) of clean and (m,) of adversarial images, and return None if there are
+    none of either kind, or if a score is NaN.
     """
     joined = _joined(clean, adversarial)
     return None if joined is None else binary_auroc(*joined).item()
@@ -49,13 +45,13 @@ def roc(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor] | None:
 
 
 def fpr_at_tpr(clean: Tensor, adversarial: Tensor, tpr: float = 0.95) -> float | None:
-    """Return the smallest false-positive rate at which at least `tpr` of the adversarial images are found."""
+    """Return the smallest false-positive rate at which at least `tpr` of the adversarial images are rejected."""
     rates = roc(clean, adversarial)
     return None if rates is None else rates[0][rates[1] >= tpr - 1e-9].min().item()
 
 
 def balanced_accuracy(clean: Tensor, adversarial: Tensor, threshold: float = 0.0) -> float | None:
-    """Return the mean of the shares told right of both kinds; score 0 is probability .5, the paper's threshold."""
+    """Return the mean of the accuracies on both kinds; score 0 is probability .5, the paper's threshold."""
     false, true = rate_above(clean, threshold), rate_above(adversarial, threshold)
     return None if false is None or true is None else (true + 1 - false) / 2
 
@@ -66,9 +62,9 @@ def rate_above(scores: Tensor, threshold: float) -> float | None:
 
 
 def training_metrics() -> torchmetrics.MetricCollection:
-    """Return what a detector logs while it trains and under `train.py test`; takes probabilities and 0/1 targets.
+    """Return what a detector logs in `train.py fit` and `test`; takes probabilities and 0/1 targets.
 
-    An area of images of one kind, or of a score that is NaN, is NaN.
+    An area is NaN if the images are of one kind, or a score is NaN.
     """
     return torchmetrics.MetricCollection(
         {
@@ -81,13 +77,11 @@ def training_metrics() -> torchmetrics.MetricCollection:
 
 class _AUROC(torchmetrics.classification.BinaryAUROC):
     def compute(self) -> Tensor:  # type: ignore[override]
-        """Return the area, or NaN."""
         return _of_both_kinds(self, super().compute())
 
 
 class _AveragePrecision(torchmetrics.classification.BinaryAveragePrecision):
     def compute(self) -> Tensor:  # type: ignore[override]
-        """Return the area, or NaN."""
         return _of_both_kinds(self, super().compute())
 
 

@@ -1,4 +1,4 @@
-"""The paper's family of convolutional networks. Pure torch, portable."""
+"""The paper's family of convolutional networks."""
 
 from collections.abc import Sequence
 

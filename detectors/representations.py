@@ -1,4 +1,4 @@
-"""The four detectors of Schut & Gal (2020): what their network sees is all that differs."""
+"""The four detectors of Schut & Gal (2020), which differ in what their network sees."""
 
 import math
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from detectors.base import Detector, ExplainingDetector
 from detectors.baselines import odds_against
 from detectors.classifier import Classifier
 from detectors.explanations import LogitGradient, PredictedMap
+from saliency import SaliencyModel, jacobian
 from saliency.checkpoints import part
-from saliency.jacobian import Readout, jacobian, softplus_twin
-from saliency.model import SaliencyModel
+from saliency.jacobian import Readout, softplus_twin
 from saliency.training import Schedule, frozen
 
 Scale = Literal["map", "log-odds"]
 
 _SMALLEST_ODDS = 1e-4
-"""Added to a map's values and to what they lack of 1, so that their log-odds are finite everywhere."""
+"""Added to a map's values m and to 1 - m, so that their log-odds are finite."""
 
 _SMALLEST_AREA = 1e-4
-"""Added to a map's area, so that the logarithm of an empty one is finite and still says which way is up."""
+"""Added to a map's area, so that the logarithm of an empty map is finite and has a gradient."""
 
 
 class ID(Detector):
@@ -95,15 +95,15 @@ class JSD(ExplainingDetector):
         return torch.cat([images, explanation], 1)
 
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (N, K) and scores (N,); with attention whose Jacobian can be differentiated."""
+        """Return logits (N, K) and scores (N,), with attention whose Jacobian can be differentiated."""
         with sdpa_kernel(SDPBackend.MATH):
             return super().joint(images)
 
     def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return logits, scores, and as `softplus` the score with the Jacobian of a softplus classifier.
 
-        The Jacobian of ReLU and max pooling is piecewise constant: no gradient passes through it (PROTOCOL E24). There
-        is no surrogate where the classifier has no `nn.ReLU` modules.
+        The Jacobian of ReLU and max pooling is piecewise constant: no gradient passes through it. There is no surrogate
+        if the classifier has no `nn.ReLU` modules.
         """
         logits, scores = self.joint(images)
         smooth = softplus_twin(self.classifier.network)
@@ -146,7 +146,7 @@ class _SaliencyDetector(ExplainingDetector):
         return PredictedMap(self.classifier, self.saliency)
 
     def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Return logits, scores, and two parts that the map follows.
+        """Return logits, scores, and the scores of two parts.
 
         `disagreement`: log-odds of the saliency model's own encoder against the predicted class; `area`: minus the
         logarithm of the map's mean.
@@ -169,8 +169,8 @@ class SMD(_SaliencyDetector):
     Args:
         classifier: The attacked classifier, or the path of its checkpoint; its predicted class selects the map.
         saliency: The learnt saliency model, or the path of its checkpoint.
-        scale: What the network sees of a map's value m: m itself (the paper), or its log-odds, scaled to [-1, 1]. Most
-            values lie next to 0 or 1: their log-odds show what little an attack that fails leaves there, and noise.
+        scale: map: the network sees the map's values (the paper); log-odds: their log-odds, scaled to [-1, 1]. Most
+            values are close to 0 or 1, where log-odds enlarge small differences and noise.
         widths: Channels of the blocks of the network; None: as the classifier's.
         learning_rate: Of Adam.
         schedule: constant or one-cycle.
@@ -240,6 +240,6 @@ class SPD(_SaliencyDetector):
 
 
 def _log_odds(maps: Tensor) -> Tensor:
-    """Return log-odds of values in [0, 1], scaled to [-1, 1]; nowhere flat."""
+    """Return log-odds of values in [0, 1], scaled to [-1, 1]."""
     odds = (maps + _SMALLEST_ODDS) / (1 - maps + _SMALLEST_ODDS)
     return odds.log() / math.log1p(1 / _SMALLEST_ODDS)

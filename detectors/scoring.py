@@ -21,14 +21,14 @@ def scores(
     """Return the scores (M,) of images (M, C, H, W), on the CPU.
 
     Args:
-        detector: Any module that gives scores (N,) of images; in eval mode afterwards.
+        detector: Returns scores (N,) of images; on the device, in eval mode afterwards.
         images: In [0, 1], on any device.
-        device: Where to compute; the detector is there.
+        device: Where to compute.
         batch_size: Images at a time.
-        explanation: (M, c, H, W) of the images, where the detector takes one and it is known.
+        explanation: (M, c, H, W) of the images, if the detector takes one and it is known.
 
     Raises:
-        ValueError: If the detector gives something else than one finite score per image.
+        ValueError: If the detector does not return one finite score per image.
     """
     detector.eval()
     parts = []
@@ -50,14 +50,7 @@ def scores(
 
 @torch.no_grad()
 def explain(explanation: Explanation, images: Tensor, device: torch.device, batch_size: int = 64) -> Tensor:
-    """Return what an explanation says about images, (M, c, H, W), on the CPU.
-
-    Args:
-        explanation: Of a detector.
-        images: (M, C, H, W) in [0, 1], on any device.
-        device: Where to compute.
-        batch_size: Images at a time.
-    """
+    """Return the explanation (M, c, H, W) of images (M, C, H, W) in [0, 1], on the CPU."""
     explanation.to(device).eval()
     parts = [explanation(images[at : at + batch_size].to(device)).cpu() for at in range(0, len(images), batch_size)]
     return torch.cat(parts)

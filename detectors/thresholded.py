@@ -1,4 +1,4 @@
-"""A detector aimed at a threshold, as attacks want it: a score above 0 means rejected."""
+"""A detector at a threshold, as attacks need it: a score above 0 means rejected."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from detectors.calibration import threshold as at_rate
 
 
 class Thresholded(nn.Module):
-    """A detector whose scores are minus a threshold; what it offers to attacks, it offers still.
+    """A detector with its threshold subtracted; forwards joint, surrogates and representation_step.
 
     Args:
-        detector: Gives scores (N,), higher = more adversarial.
+        detector: Returns scores (N,), higher = more adversarial.
         threshold: The score above which it rejects.
     """
 
@@ -22,24 +22,24 @@ class Thresholded(nn.Module):
 
     @classmethod
     def at_rate(cls, detector: nn.Module, calibration: Tensor, false_positive_rate: float) -> "Thresholded":
-        """Return the detector with the threshold that rejects that share of clean images.
+        """Return the detector at the threshold that rejects a share of clean images.
 
         Args:
-            detector: Gives scores (N,).
-            calibration: (n,) its sorted scores of clean images.
-            false_positive_rate: In (0, 1).
+            detector: Returns scores (N,).
+            calibration: (n,), its sorted scores of clean images.
+            false_positive_rate: The share, in (0, 1).
 
         Raises:
             ValueError: If the images are too few for that rate.
         """
-        found = at_rate(calibration, false_positive_rate)
-        if found is None:
+        threshold = at_rate(calibration, false_positive_rate)
+        if threshold is None:
             msg = (
                 f"{len(calibration)} calibration images are too few for a threshold at a false-positive rate of "
                 f"{false_positive_rate:g}: at least {round(1 / false_positive_rate) - 1} are needed"
             )
             raise ValueError(msg)
-        return cls(detector, found)
+        return cls(detector, threshold)
 
     @property
     def classifier(self) -> nn.Module | None:
@@ -66,11 +66,7 @@ class Thresholded(nn.Module):
         return logits, scores - self.threshold, parts
 
     def representation_step(self, images: Tensor, step_size: float) -> Tensor:
-        """Return the detector's own; see `Detector.representation_step`.
-
-        Raises:
-            AttributeError: If it has none.
-        """
+        """Return the detector's step; see `Detector.representation_step`."""
         change: Tensor = self.detector.representation_step(images, step_size)  # type: ignore[operator]
         return change
 

@@ -10,32 +10,32 @@ from typing import Any, Final
 from torch import Tensor, nn
 from torchvision import models
 
+from attacks.checks import at_least
 from detectors.foreign import ForeignNetwork, fill, read_weights
 from saliency.checkpoints import refuse_named
 from saliency.files import expanded
 
 _WITHOUT_AUXILIARY: Final = {"aux_logits": False, "transform_input": False, "init_weights": True}
 _AUXILIARY: Final = {"inception_v3": ("AuxLogits.",), "googlenet": ("aux1.", "aux2.")}
-"""Names of the weights of the heads that only training in the papers' way uses."""
+"""The beginnings of the names of weights of auxiliary heads."""
 
 _HALF: Final = (0.5, 0.5, 0.5)
-"""What networks ported from TensorFlow subtract and divide by: torchvision's `transform_input` turns ImageNet's
-normalisation into it."""
+"""Mean and standard deviation of networks ported from TensorFlow, which `transform_input` converts to."""
 
 
 class TorchvisionNetwork(ForeignNetwork):
     """A classification network of torchvision by its name; grey images are repeated in three channels.
 
-    Auxiliary heads are off. The weights are those of torchvision by name, which are downloaded once, or those of a
-    file. All but the last layer must fit; the last layer is taken if it has as many outputs. Otherwise it keeps its
-    initial weights and has to be trained: a warning says so, and a fit of no epochs is refused.
+    Auxiliary heads are off. Weights are torchvision's by name, downloaded once, or those of a file. All layers but the
+    last must fit. The last layer keeps its initial weights if the number of outputs differs: a warning says so, and a
+    fit of no epochs is refused.
 
     Args:
         name: For example alexnet, vgg16, inception_v3 or resnet18.
         outputs: Number of outputs.
         weights: Name of torchvision's weights, as IMAGENET1K_V1 or DEFAULT; or the path of a state_dict; None: not
             trained.
-        size: Side in pixels that the images are brought to first; None: as they are. Networks were made for 224
+        size: Side in pixels that the images are scaled to first; None: as they are. Networks were made for 224
             pixels, Inception for 299; AlexNet needs at least 63, VGG 32, Inception 75.
         mean: Subtracted from the images by the first layer, one number or three; None: what the network's published
             weights expect.
@@ -92,23 +92,17 @@ def _check(name: str, outputs: int) -> None:
         meant = f"did you mean {' or '.join(close)}" if close else f"known are {', '.join(known)}"
         msg = f"torchvision has no classification network {name!r}: {meant}"
         raise ValueError(msg)
-    if outputs < 1:
-        msg = f"outputs must be at least 1, got {outputs}"
-        raise ValueError(msg)
+    at_least(1, outputs=outputs)
 
 
 def _published(name: str) -> dict[str, Any]:
-    """Return torchvision's weights of a network by their names; not those for features alone."""
+    """Return torchvision's weights of a network by name, without those for features alone."""
     members = models.get_model_weights(name).__members__
     return {key: value for key, value in members.items() if value.meta["categories"]}
 
 
 def _load(model: nn.Module, name: str, source: str) -> str | None:
-    """Load weights by name or from a file, without auxiliary heads and without a head of other outputs.
-
-    Returns:
-        Which layer keeps its initial weights, and why; None: all were loaded.
-    """
+    """Load weights by name or from a file; return which layer keeps its initial weights, and why, if one does."""
     weights = _read(model, name, source)
     for key in list(weights):
         if key.startswith(_AUXILIARY.get(name, ())):

@@ -11,23 +11,22 @@ from detectors.foreign import ForeignNetwork, fill, read_weights
 from saliency.checkpoints import pack
 
 _METRICS: Final = "torchmetrics"
-"""The package that is imported here and has modules which read, or download, what their arguments name."""
+"""A package with modules that read or download what their arguments name."""
 
 
 class WrappedNetwork(ForeignNetwork):
-    """A network of one's own, of any class derived from `torch.nn.Module`.
+    """A network of any class derived from `torch.nn.Module`.
 
-    A config names the class by its path, and parsing the config imports it. A checkpoint keeps the path as well, but
-    never imports anything: the module that defines the class must be imported before `load`.
+    A config names the class by its path, and parsing the config imports it. A checkpoint names the class too, but
+    imports nothing: import the module that defines the class before `load`.
 
     Args:
         network: The class, at the top level of its module; its `forward` returns logits (N, K) of images (N, C, H, W).
         options: Arguments of its constructor by name, plain values.
         weights: A file with its weights: a state_dict, or a checkpoint that has one under `state_dict` or `model`, as
             Lightning's; None: those that the constructor gives.
-        size: Side in pixels that the images are brought to first; None: as they are.
-        mean: Subtracted from the images by the first layer, one number or one per channel; by default nothing is
-            changed: the network normalises itself, or was trained on images in [0, 1].
+        size: Side in pixels that the images are scaled to first; None: as they are.
+        mean: Subtracted from the images by the first layer, one number or one per channel; the default changes nothing.
         std: Divided by, after that.
 
     Raises:
@@ -99,6 +98,6 @@ def _is_network(kind: Any) -> TypeGuard[type[nn.Module]]:
 
 
 def _found(path: str) -> Any:
-    """Return what is at the path in a module that is imported; a module's own `__getattr__` is not asked."""
+    """Return what an imported module has at the path; its own `__getattr__` is not called."""
     module, _, name = path.rpartition(".")
     return getattr(sys.modules.get(module), "__dict__", {}).get(name)

@@ -24,18 +24,13 @@ from data.store.identity import content_digest
 from saliency.files import UnwrittenError, leftovers, replacing, write_text
 
 FORMAT: Final = 2
-"""Goes up when files are decoded or described otherwise, so that older decoded files are not used."""
+"""Version of decoding and of the files' layout; files of older versions are not used."""
 
 _AT_ONCE: Final = 256
 
 
 class MappedPixels:
-    """Images of a file of bytes that is mapped into memory.
-
-    Args:
-        path: Of the file.
-        shape: (M, C, H, W).
-    """
+    """Images (M, C, H, W) of a file of bytes that is mapped into memory."""
 
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.path = path
@@ -52,14 +47,7 @@ class MappedPixels:
 
 
 class Decoded(NamedTuple):
-    """What a decoded file holds.
-
-    Attributes:
-        pixels: (M, C, H, W) uint8.
-        files: The M files that could be decoded.
-        digest: `content_digest` of pixels and labels.
-        copies: `Files.copies` of these.
-    """
+    """Decoded images (M, C, H, W) uint8, their M files, the `content_digest` of both, and the files' copies."""
 
     pixels: MappedPixels
     files: Files
@@ -68,15 +56,15 @@ class Decoded(NamedTuple):
 
 
 class DecodedFile:
-    """One decoded set of image files: `<key>.pixels`, the bytes, and `<key>.json`, which says what they are.
+    """The decoded images of a set of files: `<key>.pixels`, the bytes, and `<key>.json`, which describes them.
 
-    The key is a digest of the files' folder, names, sizes and times, and of the shape: other files have another key.
-    The JSON file is written last; where it is, the set is complete.
+    The key is a digest of the files' folder, names, sizes and times, and of the shape. The JSON file is written last: a
+    set that has it is complete.
 
     Args:
-        files: To be decoded.
+        files: The files to decode.
         shape: (C, H, W) of the decoded images.
-        folder: That decoded sets are kept in.
+        folder: Keeps the decoded sets.
     """
 
     def __init__(self, files: Files, shape: tuple[int, int, int], folder: Path) -> None:
@@ -92,11 +80,11 @@ class DecodedFile:
         return len(self.files.names) * math.prod(self.shape)
 
     def is_complete(self) -> bool:
-        """Tell whether the images were decoded before."""
+        """Whether the images were decoded before."""
         return self.about.exists() and self.pixels.exists()
 
     def fits(self) -> bool:
-        """Tell whether they were, or the disk has room for them."""
+        """Whether the images were decoded before, or the disk has room for them."""
         folder = self.folder.resolve()
         there = next(each for each in (folder, *folder.parents) if each.exists())
         try:
@@ -106,14 +94,14 @@ class DecodedFile:
         return self.is_complete() or self.needed <= shutil.disk_usage(there).free + written
 
     def open(self) -> Decoded:
-        """Return the decoded images; decode them first, where no process did, and wait for one that does.
+        """Return the decoded images; decode them where no process did, and wait for one that does.
 
         Raises:
             ValueError: If the decoded file is damaged, or a class has no file that can be decoded.
             OSError: If the folder cannot be written, or a file cannot be read.
         """
         if not self.is_complete():
-            with _told(self.folder):
+            with _advice(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with FileLock(self.lock):
                     if not self.is_complete():
@@ -152,7 +140,7 @@ class DecodedFile:
             raise ValueError(msg) from error
 
     def _images(self) -> Iterator[tuple[str, Any]]:
-        """Yield each file's name and image, or why there is none, under a progress bar."""
+        """Yield each file's name and image or error, under a progress bar."""
         names, paths = self.files.names, self.files.paths
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -173,10 +161,10 @@ class DecodedFile:
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(self.about, f"it is not what was written: {error}", self.pixels) from error
         shape = (len(files.names), *self.shape)
-        found, expected = self.pixels.stat().st_size, math.prod(shape)
-        if found != expected:
-            raise _damaged(self.pixels, f"it has {found} bytes instead of {expected}", self.about)
-        if _digest(self.pixels, self.pixels.stat().st_mtime_ns, shape, files.labels) != digest:
+        status, expected = self.pixels.stat(), math.prod(shape)
+        if status.st_size != expected:
+            raise _damaged(self.pixels, f"it has {status.st_size} bytes instead of {expected}", self.about)
+        if _digest(self.pixels, status.st_mtime_ns, shape, files.labels) != digest:
             raise _damaged(self.pixels, "its bytes are not those that were written", self.about)
         return Decoded(MappedPixels(self.pixels, shape), files, digest, copies)
 
@@ -192,13 +180,13 @@ def _damaged(path: Path, how: str, other: Path) -> ValueError:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Say what to do where the system refuses to write into the folder."""
+def _advice(folder: Path) -> Iterator[None]:
+    """Add what to do to the system's error if it refuses to write into the folder."""
     try:
         yield
     except OSError as error:
         reason = error.reason if isinstance(error, UnwrittenError) else error.strerror
-        if reason is None:  # what to do is said already
+        if reason is None:  # the error says what to do
             raise
         msg = shown(
             f"decoded images cannot be kept in {folder.resolve()} ({reason}): give a folder that can be "

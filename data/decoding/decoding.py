@@ -21,36 +21,33 @@ Channels = Literal[1, 3]
 Bytes = NDArray[np.uint8]
 
 _SIXTEEN_BITS: Final = frozenset({"PNG", "PPM"})
-"""Formats whose 16 bits PIL gives as 32."""
+"""Formats whose 16-bit pixels PIL opens as 32-bit ones."""
 
 _SIGNED: Final = 2
 """The sample format of signed integers in a TIFF."""
 
 _STEPS: Final = {"L;2": 85, "L;4": 17}
-"""What PIL multiplies the grey of 2 and 4 bits with."""
+"""PIL's factors from grey of 2 and 4 bits to 8."""
 
 _ON_THE_WAY: Final = {"La": "LA", "LAB": "RGB"}
-"""Modes that PIL converts to some others only."""
+"""Modes that PIL converts to few others, and the one to go through."""
 
 
 class UndecodableError(ValueError):
-    """A file that is no image, is cut off, or is of a kind that has no bytes."""
+    """A file that is no image, is cut off, or has pixels of unknown range."""
 
 
 def decode(path: str, shape: tuple[int, int, int]) -> Bytes:
     """Return an image, turned upright, its short side scaled to fit, cut to its centre.
 
-    Scaling is bilinear with antialiasing; a large JPEG is decoded at a fraction of its size, never below twice what is
-    needed. Palettes, CMYK, YCbCr, LAB and 16 bits are converted, transparent parts lie on white. Of several frames the
-    first is taken. Floating-point, 32-bit and signed numbers are refused, for the file does not tell their range: an
-    image in [0, 1] would be taken for a black one in [0, 255], or the reverse.
+    Scaling is bilinear with antialiasing; a large JPEG is decoded at a fraction of its size, at least twice the needed
+    one. Palettes, CMYK, YCbCr, LAB and 16 bits are converted, transparent parts become white. Of several frames the
+    first is taken. Floating-point, 32-bit and signed numbers are refused, because their range is unknown: an image in
+    [0, 1] would pass for a black one in [0, 255].
 
     Args:
-        path: Of the file; its content decides what it is.
+        path: The file; its content decides its format.
         shape: (C, H, W) of the result, C 1 (grey) or 3 (RGB).
-
-    Returns:
-        (C, H, W) uint8.
 
     Raises:
         UndecodableError: If it cannot be decoded; names the file.
@@ -123,19 +120,15 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
 
 def _tiff(image: Image.Image, tag: ExifTags.Base) -> tuple[int, ...]:
     """Return the values of a TIFF's tag; none if the file is no TIFF, or lacks the tag."""
-    found = getattr(image, "tag_v2", {}).get(tag, ())
-    return found if isinstance(found, tuple) else (found,)
+    values = getattr(image, "tag_v2", {}).get(tag, ())
+    return values if isinstance(values, tuple) else (values,)
 
 
 def decode_all(paths: Sequence[str], shape: tuple[int, int, int]) -> list[Bytes | UndecodableError]:
-    """Return each file's image, or why there is none.
+    """Return each file's image (C, H, W), or the error.
 
-    Files are decoded in parallel threads, one per core, but in a loader's worker one after the other: there the
-    workers are what is parallel.
-
-    Args:
-        paths: Of the files.
-        shape: (C, H, W) of the results.
+    Files are decoded in parallel threads, one per core; in a loader's worker one after the other, for the workers are
+    parallel already.
 
     Raises:
         OSError: If a file cannot be read.
@@ -156,12 +149,7 @@ def decode_all(paths: Sequence[str], shape: tuple[int, int, int]) -> list[Bytes 
 
 
 class LazyPixels:
-    """Images of a folder that are decoded when they are asked for.
-
-    Args:
-        paths: Of the files.
-        shape: (C, H, W) of the images.
-    """
+    """Images (C, H, W) in files that are decoded whenever they are read."""
 
     def __init__(self, paths: Sequence[str], shape: tuple[int, int, int]) -> None:
         self.paths = paths

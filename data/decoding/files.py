@@ -1,4 +1,4 @@
-"""Which image files a data set has, before any is decoded."""
+"""The image files of a data set, before any is decoded."""
 
 import hashlib
 import json
@@ -26,13 +26,13 @@ _OF_SYSTEMS: Final = frozenset(
         *("lost+found", "__pycache__"),
     }
 )
-"""Names in lower case of what systems put into a user's folders; others of theirs begin with a dot."""
+"""Names, in lower case, of files and folders that systems add to a user's; other such names begin with a dot."""
 
 _UNPRINTABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Categories of Unicode: control characters, surrogates, separators of lines and paragraphs."""
 
 _BLOCK: Final = 4096
-"""Bytes that are read of files of the same size before one is read as a whole."""
+"""Bytes that are compared of files of the same size before they are read as a whole."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,12 @@ class Files:
 
     @property
     def paths(self) -> list[str]:
-        """The paths of the files; strings, for a `Path` costs more than asking the system about the file."""
+        """The paths of the files; strings, because a `Path` costs more than a look at the file."""
         start = _start(self.root)
         return [start + name for name in self.names]
 
     def without(self, names: Collection[str]) -> "Files":
-        """Return the other files.
-
-        Raises:
-            ValueError: If a class has none.
-        """
+        """Return the files without those of these names; ValueError if a class has none left."""
         kept = [name not in names for name in self.names]
         return replace(
             self,
@@ -87,22 +83,22 @@ class Files:
         )
 
     def empty(self) -> set[str]:
-        """Return the names of files of no bytes."""
+        """Return the names of the empty files."""
         return {name for name, path in zip(self.names, self.paths, strict=True) if _size(path) == 0}
 
     def copies(self) -> dict[str, str]:
-        """Return the name of each file that has the bytes of an earlier one, with the name of the first of them.
+        """Return the name of each file with the bytes of an earlier one, and the name of the first such file.
 
         Raises:
             OSError: If a file cannot be read.
         """
         groups = [list(zip(self.names, self.paths, strict=True))]
-        for content in (_size, _start_of, _digest):  # the cheapest first: few files are read as a whole
+        for content in (_size, _start_of, _digest):  # the cheapest first
             groups = [alike for group in groups for alike in _alike(group, content)]
         return {name: group[0][0] for group in groups for name, _ in group[1:]}
 
     def digest(self, *about: Any) -> str:
-        """Return a hex digest of names, labels, sizes and times of modification, and of what else is given."""
+        """Return a hex digest of names, labels, sizes, times of modification, and of other plain values."""
         digest = hashlib.blake2b(json.dumps(about).encode(), digest_size=16)
         for name, label, path in zip(self.names, self.labels, self.paths, strict=True):
             status = os.stat(path)  # noqa: PTH116 - a `Path` costs more
@@ -111,52 +107,46 @@ class Files:
 
 
 def shown(text: str) -> str:
-    """Return a name, or a sentence with one, as it can be printed and written anywhere: one line of valid Unicode.
-
-    Control characters, and bytes of names that are no UTF-8, become escapes.
-    """
+    """Return a text as one line of valid Unicode: control characters, and bytes that are no UTF-8, become escapes."""
     return "".join(
         each.encode("unicode_escape").decode() if unicodedata.category(each) in _UNPRINTABLE else each for each in text
     )
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of that name is hidden, or a system's own: no image or class of a data set.
+    """Whether a file or folder of that name is hidden, or a system's own.
 
-    Thumbnails, checkpoints of notebooks and resource forks are copies of images, which must not get into other splits.
+    Thumbnails and resource forks are copies of images, which must not get into other splits.
     """
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:
-    """Return the files and folders in a folder, sorted by name, without what is hidden.
+    """Return the files and folders in a folder, sorted by name, without hidden ones.
 
-    What is neither, a link that leads nowhere or a pipe, is left out, and told.
+    Broken links and pipes are left out, with a warning.
 
     Raises:
         OSError: If the folder cannot be read.
     """
     with _reading(folder), os.scandir(folder) as entries:
-        found = sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
-    usable = [entry for entry in found if _is_usable(entry)]
-    if len(usable) < len(found):
-        lost = next(entry.path for entry in found if entry not in usable)
-        _tell(f"{folder} has links that lead nowhere, or entries that are no files", len(found) - len(usable), lost)
+        listed = sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+    usable = [entry for entry in listed if _is_usable(entry)]
+    if len(usable) < len(listed):
+        lost = next(entry.path for entry in listed if entry not in usable)
+        _warn(f"{folder} has links that lead nowhere, or entries that are no files", len(listed) - len(usable), lost)
     return usable
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Return the sorted names of the sub-folders that can be classes; empty if there is no such folder.
-
-    Hidden ones and those of systems are none; see `is_hidden`.
-    """
+    """Return the sorted names of the sub-folders that are not hidden; empty if there is no such folder."""
     return [entry.name for entry in visible(folder) if entry.is_dir()] if folder.is_dir() else []
 
 
 def images_below(folder: str | Path) -> Iterator[tuple[str, str]]:
-    """Yield path and real path of every image file in a folder, also in folders below it, in a fixed order.
+    """Yield path and real path of every image file in a folder and below it, in a fixed order.
 
-    Links are followed, but not to folders above; a folder that several of them lead to is read once.
+    Links are followed, but not to folders above; a folder is read once, however many links lead to it.
 
     Raises:
         OSError: If a folder cannot be read.
@@ -176,10 +166,10 @@ def images_below(folder: str | Path) -> Iterator[tuple[str, str]]:
 
 
 def image_files(folder: Path, labels: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return path and label of every image file in the class folders, also in folders below them, in a fixed order.
+    """Return path and label of every image file in the class folders and below them, in a fixed order.
 
     A file that links lead to counts once for each class. One that lies in a class folder counts for that class alone:
-    links to it from other classes are left out, and told.
+    links to it from other classes are left out, with a warning.
 
     Args:
         folder: Holds the class folders.
@@ -202,7 +192,7 @@ def image_files(folder: Path, labels: Mapping[str, int]) -> list[tuple[str, int]
         else:
             once.setdefault((real, name), (path, labels[name]))
     if astray:
-        _tell(f"{folder} has links that lead to images of another class", len(astray), astray[0])
+        _warn(f"{folder} has links that lead to images of another class", len(astray), astray[0])
     return list(once.values())
 
 
@@ -212,9 +202,9 @@ def collect(
     """Return training files, and test files where the set has its own, as one listing.
 
     Args:
-        root: A folder above all of them, as the paths begin.
-        train: Path and label of each.
-        test: The same; None: there are no test files.
+        root: A folder above all of them: each path begins with it.
+        train: Path and label of each training file.
+        test: Path and label of each test file; None: the set has none.
         class_names: The classes by label.
 
     Raises:
@@ -237,7 +227,7 @@ def is_image(name: str) -> bool:
 
 @contextmanager
 def _reading(path: str | Path) -> Iterator[None]:
-    """Say what to do where the system refuses to read."""
+    """Add what to do to the system's error if it refuses to read."""
     try:
         yield
     except OSError as error:
@@ -246,7 +236,7 @@ def _reading(path: str | Path) -> Iterator[None]:
 
 
 def _alike(files: Sequence[tuple[str, str]], content: Callable[[str], int | bytes]) -> Iterator[list[tuple[str, str]]]:
-    """Yield those of the files (name, path) whose content is the same, at least two each."""
+    """Yield the groups of two or more files (name, path) of the same content."""
     groups = defaultdict(list)
     for name, path in files:
         groups[content(path)].append((name, path))
@@ -273,7 +263,7 @@ def _is_usable(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir() or entry.is_file()
 
 
-def _tell(what: str, count: int, first: str) -> None:
+def _warn(what: str, count: int, first: str) -> None:
     warnings.warn(shown(f"{what}: {count} left out, the first is {first}"), stacklevel=3)
 
 

@@ -13,10 +13,10 @@ Labelled = list[tuple[str, int]]
 class ASSIRA(FileData):
     """Photographs of cats (0) and dogs (1), 112x112 RGB: short side scaled, cut to the centre.
 
-    Understood are Microsoft's archive (`PetImages/{Cat,Dog}`), Kaggle's "Dogs vs. Cats" (`cat.0.jpg`, `dog.0.jpg`, ...
-    directly or in `train/`; its unlabelled test images are not read), and `{train,test}/{cat,dog}`; in the root, or in
+    Accepted are Microsoft's archive (`PetImages/{Cat,Dog}`), Kaggle's "Dogs vs. Cats" (`cat.0.jpg`, `dog.0.jpg`, ...
+    directly or in `train/`, without its unlabelled test images), and `{train,test}/{cat,dog}`; in the root, or in
     `assira/` or `ASSIRA/` below it. Without test images of its own a fifth becomes the test split, as in Schut & Gal
-    (2020). How files are decoded and kept: see `FileData`.
+    (2020). `FileData` describes how files are decoded and kept.
 
     Reference:
         Elson, Douceur, Howell, Saul, "Asirra: a CAPTCHA that exploits interest-aligned manual image categorization",
@@ -52,7 +52,7 @@ class ASSIRA(FileData):
 
 
 def _pets(folder: Path) -> Labelled:
-    """Return path and label of each image in class folders, or else of those that are named as Kaggle's."""
+    """Return path and label of each image in class folders, or else of each that is named as Kaggle's."""
     labels = {
         name: ASSIRA.class_names.index(name.lower())
         for name in class_folders(folder)

@@ -20,19 +20,17 @@ from saliency.files import expanded
 class FileData(ImageData):
     """Images in files of any size. A subclass has `shape`, `classes` and `find`.
 
-    Files are decoded once, in parallel threads, into a file of bytes in `cache` that is mapped into memory: of
-    several processes one decodes and the others wait. Those that cannot be decoded are left out, and told. Without a
-    cache, or where the disk has no room for it, the loader's workers decode anew in each epoch, and a file that cannot
-    be decoded is an error. Hidden files and folders, and those of systems, are not read
-    (`data.decoding.files.is_hidden`).
+    Files are decoded once, in parallel threads, into a file of bytes in `cache` that is mapped into memory; of several
+    processes one decodes and the others wait. Undecodable files are left out, with a warning. Without a cache, or
+    without room for it, the loader's workers decode in each epoch, and an undecodable file is an error. Hidden files
+    are not read (`data.decoding.files.is_hidden`).
 
-    Copies, files of the same bytes, stay in one split; a warning counts them. Test images of the set itself
-    stay as they are, so that results can be compared with those of others: training images that are also test images
-    are left out.
+    Copies, files of the same bytes, stay in one split; a warning counts them. The set's own test images stay as they
+    are, so that results can be compared: training images that are also test images are left out.
 
     Args:
-        root: Folder that the images lie in.
-        cache: Folder that decoded images are kept in, C * H * W bytes each; None: they are not kept.
+        root: Folder of the images.
+        cache: Folder that keeps decoded images, C * H * W bytes each; None: they are not kept.
         kwargs: See `ImageData`.
     """
 
@@ -50,12 +48,12 @@ class FileData(ImageData):
         """Return the image files.
 
         Raises:
-            FileNotFoundError: If there are none; says where it looked.
+            FileNotFoundError: If there are none; names the folders it looked in.
             ValueError: If they are not laid out as a data set, or a class has none.
         """
 
     def prepare_data(self) -> None:
-        """Decode the files, where that was not done before.
+        """Decode the files, unless that was done before.
 
         Raises:
             FileNotFoundError: If there are none.
@@ -75,7 +73,7 @@ class FileData(ImageData):
         if decoded is not None and decoded.fits():
             pixels, files, self._fingerprint, copies = decoded.open()
         else:
-            files = self._told(files, decoded)
+            files = self._usable(files, decoded)
             pixels, self._fingerprint = LazyPixels(files.paths, self.shape), files.digest(self.shape)
             copies = files.copies()
         if copies:
@@ -86,27 +84,27 @@ class FileData(ImageData):
     def _decoded(self, files: Files) -> DecodedFile | None:
         return None if self.cache is None else DecodedFile(files, self.shape, Path(self.cache))
 
-    def _told(self, files: Files, decoded: DecodedFile | None) -> Files:
-        """Return the files that are not empty; say what is left out, and that nothing is kept though it should be."""
+    def _usable(self, files: Files, decoded: DecodedFile | None) -> Files:
+        """Return the files that are not empty; warn of empty ones, and of a disk without room for the cache."""
         empty = files.empty()
-        told = []
+        reasons = []
         if decoded is not None:
-            told.append(
+            reasons.append(
                 f"{decoded.folder} has no room for {decoded.needed} bytes of decoded images, so that they are decoded "
                 "anew in every epoch"
             )
         if empty:
-            told.append(
+            reasons.append(
                 f"{len(empty)} of {len(files.names)} image files in {files.root} are empty and left out, the first is "
                 f"{min(empty)}"
             )
-        if told:
-            warnings.warn(shown("; ".join(told)), stacklevel=2)
+        if reasons:
+            warnings.warn(shown("; ".join(reasons)), stacklevel=2)
         return files.without(empty)
 
 
 def _originals(files: Files, copies: Mapping[str, str]) -> Tensor:
-    """Return (M,), by position, the position of the file that it is a copy of, or its own; tell of the copies."""
+    """Return by position (M,) the position of the file that it is a copy of, or its own; warn of the copies."""
     places = {name: place for place, name in enumerate(files.names)}
     originals = [places[copies.get(name, name)] for name in files.names]
     others = sum(files.labels[place] != files.labels[original] for place, original in enumerate(originals))

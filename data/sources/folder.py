@@ -13,21 +13,20 @@ _TESTS = ("test", "testing", "val", "valid", "validation")
 
 
 class ImageFolder(FileData):
-    """Images in a sub-folder per class, at any depth below it, of any size and kind.
+    """Images in a sub-folder per class, at any depth below it, of any size and format.
 
     The class folders lie directly in the root, or in `train/` (or `training/`) and `test/` (or `testing/`, `val/`,
-    `valid/`, `validation/`: the first of these that has class folders is the test split, others are not read), in
-    upper or lower case. Labels follow the order of the
-    names. How files are decoded and kept: see `FileData`.
+    `valid/`, `validation/`: the first of these that has class folders is the test split), in upper or lower case.
+    Labels follow the order of the names. `FileData` describes how files are decoded and kept.
 
     Args:
         root: Folder that holds the class folders, or `train/`.
-        size: Height and width of the images; one number: of squares. The short side is scaled to fit, the rest cut off.
-        channels: 3 for RGB, 1 for grey; what is otherwise is converted.
+        size: Height and width of the images; one number for squares. The short side is scaled to fit, the rest cut off.
+        channels: 3 for RGB, 1 for grey; other images are converted.
         kwargs: See `FileData`.
 
     Raises:
-        ValueError: If size or channels is none of these.
+        ValueError: If size or channels is out of its range.
     """
 
     def __init__(
@@ -56,12 +55,7 @@ class ImageFolder(FileData):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the class folders, by label, as they can be printed.
-
-        Raises:
-            FileNotFoundError: If there is no such folder, or it holds no class folders.
-            ValueError: If there is one class only, or the test images have others.
-        """
+        """The names of the class folders by label, in printable form."""
         return tuple(shown(name) for name in self._folders)
 
     def find(self) -> Files:
@@ -73,7 +67,7 @@ class ImageFolder(FileData):
 
     @cached_property
     def _folders(self) -> list[str]:
-        """The class folders, by label."""
+        """The class folders by label."""
         train, test = self._parts()
         names = class_folders(train)
         if not names:
@@ -102,7 +96,7 @@ class ImageFolder(FileData):
         return names
 
     def _parts(self) -> tuple[Path, Path | None]:
-        """Return the folder of the training classes, and that of the test classes if there is one."""
+        """Return the folder of the training classes, and that of the test classes or None."""
         root = Path(self.root).resolve()
         if not root.is_dir():
             msg = shown(

@@ -39,27 +39,21 @@ class TorchvisionData(ImageData):
     """A set of torchvision with one class per image, in memory; downloaded where it is missing.
 
     A subclass has `name`, `shape` and `classes`.
+
+    Raises:
+        FileNotFoundError: While reading, if files are missing and cannot be downloaded.
+        ValueError: While reading, if options are refused, or images have another shape, other classes, or no class.
     """
 
     name: str
     options: Mapping[str, Any] = MappingProxyType({})
 
     def prepare_data(self) -> None:
-        """Download the files that are missing.
-
-        Raises:
-            FileNotFoundError: If they are missing and cannot be downloaded.
-            ValueError: If the set does not accept the options.
-        """
+        """Download the files that are missing."""
         self._parts()
 
     def read(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return all images; the set's own test images are marked.
-
-        Raises:
-            FileNotFoundError: If the files are missing and cannot be downloaded.
-            ValueError: If the images are not those of `shape` and `classes`, or have no class each.
-        """
+        """Return all images; the set's own test images are marked."""
         contents = [self._contents(part) for part in self._parts()]
         pixels, labels = (torch.cat(tensors) for tensors in zip(*contents, strict=True))
         in_range = labels.min() >= 0 and labels.max() < self.classes
@@ -147,10 +141,10 @@ class TorchvisionData(ImageData):
 class Torchvision(TorchvisionData):
     """Any set of torchvision for classification, by the name of its class, in memory.
 
-    SVHN is `--data data.Torchvision --data.name SVHN`. A set is asked for its test images by `train=False`, or by
-    `split=test` (`val` where there is no such split); of sets without either, as EuroSAT, a fifth becomes the test
-    split. Images that lie in files of any size are scaled to `shape` as those of `ImageFolder`; they are decoded anew
-    in each run. For a large set of files, `ImageFolder` on its folder is faster.
+    SVHN is `--data.class_path data.Torchvision --data.name SVHN`. Test images are those of `train=False`, or of
+    `split=test` (`val` if there is no such split); if a set has neither argument, as EuroSAT, a fifth becomes the test
+    split. Images in files are scaled to `shape` as `ImageFolder` does, and decoded in each run: for large sets,
+    `ImageFolder` on the folder is faster.
 
     Args:
         name: Of the class in torchvision.datasets, for example SVHN, KMNIST, CIFAR100, Flowers102.

@@ -108,7 +108,7 @@ def _plain(value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [field.name for field in dataclasses.fields(value)]
         kept = {field: _plain(getattr(value, field), f"{name}.{field}") for field in fields}
-        return {"class": f"{type(value).__module__}.{type(value).__qualname__}", "fields": kept}
+        return {"class": type(value).__qualname__, "fields": kept}
     return _leaf(value, name)
 
 

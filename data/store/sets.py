@@ -1,4 +1,4 @@
-"""Adversarial sets: which images, attacked how, explained by what; made through the store, read as pairs."""
+"""Adversarial images and their explanations, made through the store and read as pairs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,18 +21,12 @@ from detectors import Classifier
 from detectors.explanations import Explanation
 
 Compute = Callable[[Images, Tensor], dict[str, Tensor]]
-"""Takes clean images on the device, and their rows in the split."""
+"""Takes clean images on the device and their rows in the split; returns tensors to keep, by name."""
 
 
 @dataclass
 class Tally:
-    """What was asked of a store.
-
-    Attributes:
-        sets: Different sets.
-        shards: Their files.
-        made: Files that were not there and were made by this process.
-    """
+    """How many different sets were asked for, how many files (shards) they have, and how many this process made."""
 
     sets: int = 0
     shards: int = 0
@@ -48,7 +42,6 @@ class Tally:
             self.made += made
 
     def __str__(self) -> str:
-        """Return it in words."""
         return f"{self.sets} sets, {self.shards} shards: {self.shards - self.made} found, {self.made} made"
 
 
@@ -57,8 +50,8 @@ class StoredPairs(Dataset[Pairs]):
 
     Args:
         images: The clean images.
-        adversarial: images, before and after of each; see `AdversarialSets.attacked`.
-        explanations: Of the clean images and of the adversarial ones; None: pairs carry none.
+        adversarial: As `AdversarialSets.attacked` returns it.
+        explanations: Those of the clean and of the adversarial images; None: pairs carry none.
     """
 
     def __init__(
@@ -75,11 +68,11 @@ class StoredPairs(Dataset[Pairs]):
     def __getitems__(self, rows: list[int]) -> Pairs:
         """Return a batch; the data loader calls this with the rows of one."""
         chosen = torch.as_tensor(rows)
-        twins, before, after = (self.adversarial.read(name, chosen) for name in ("images", "before", "after"))
+        adversarial, before, after = (self.adversarial.read(name, chosen) for name in ("images", "before", "after"))
         explanation = None
         if self.explanations is not None:
             explanation = torch.cat([each.read("values", chosen) for each in self.explanations])
-        return paired(self.images.__getitems__(rows), twins, before, after, explanation)
+        return paired(self.images.__getitems__(rows), adversarial, before, after, explanation)
 
     def __getitem__(self, row: int) -> Pairs:
         """Return one pair as a batch."""
@@ -94,10 +87,10 @@ class AdversarialSets:
         images: The data module, set up.
         classifier: The attacked classifier.
         device: Where to compute.
-        progress: Where to show what is made.
+        progress: Shows the progress of each set that is made.
 
     Attributes:
-        tally: What was found and made so far.
+        tally: Counts the files that were found and made.
     """
 
     def __init__(
@@ -111,16 +104,11 @@ class AdversarialSets:
         self.tally = Tally()
 
     def pairs(self, split: str, attack: Attack, explanation: Explanation | None = None) -> StoredPairs:
-        """Return the pairs of a split, with what the explanation says about both halves.
-
-        Args:
-            split: Of the data module.
-            attack: Untargeted.
-            explanation: Of a detector; None for one that sees images alone.
+        """Return the pairs of a split under an untargeted attack, with the explanation of both halves, if any.
 
         Raises:
             OSError: If the store cannot be written.
-            TypeError: If it cannot be told what the attack's result depends on.
+            TypeError: If the attack has a hyper-parameter that cannot be hashed.
             ValueError: If a file of the store is damaged or belongs elsewhere.
         """
         adversarial = self.attacked(split, attack)
@@ -130,41 +118,37 @@ class AdversarialSets:
         return StoredPairs(self.images.split(split), adversarial, both)
 
     def attacked(self, split: str, attack: Attack) -> StoredSet:
-        """Return the adversarial twins of a split.
-
-        Returns:
-            A set of images (n, C, H, W), and of the classes that the classifier predicts before and after, (n,) each.
-        """
+        """Return the adversarial images (n, C, H, W) of a split, and the classes (n,) predicted before and after."""
         classifier = self.classifier.to(self.device)
 
         def compute(batch: Images, _: Tensor) -> dict[str, Tensor]:
-            twins = attack(classifier, batch.images)
-            return {
-                "images": twins,
-                "before": predict(classifier, batch.images),
-                "after": predict(classifier, twins),
-            }
+            adversarial = attack(classifier, batch.images)
+            before, after = (predict(classifier, images) for images in (batch.images, adversarial))
+            return {"images": adversarial, "before": before, "after": after}
 
-        return self._complete(self._attacked(split, attack), split, compute)
+        about = {
+            "kind": "adversarial",
+            "attack": repr(attack),
+            "parameters": of_attack(attack),
+            "classifier": of_module(self.classifier),
+            "code": of_code(attack, self.classifier),
+        }
+        return self._complete(about, split, compute)
 
     def explained(self, split: str, explanation: Explanation, attack: Attack | None = None) -> StoredSet:
-        """Return what an explanation says about the images of a split, or about their twins under an attack.
-
-        Returns:
-            A set of values (n, c, H, W).
-        """
-        twins = None if attack is None else self.attacked(split, attack)
+        """Return the explanation's values (n, c, H, W) for the images of a split; adversarial ones if attacked."""
+        adversarial = None if attack is None else self.attacked(split, attack)
         explanation.to(self.device)
 
         @torch.no_grad()
         def compute(batch: Images, rows: Tensor) -> dict[str, Tensor]:
-            seen = batch.images if twins is None else twins.read("images", rows).to(self.device)
+            images = batch.images if adversarial is None else adversarial.read("images", rows).to(self.device)
             with evaluation_mode(explanation):
-                return {"values": explanation(seen)}
+                return {"values": explanation(images)}
 
-        about = self._split(split) | {
+        about = {
             "kind": type(explanation).__name__.lower(),
-            "twins": None if twins is None else twins.key,
+            "adversarial": None if adversarial is None else adversarial.key,
             "attack": "none" if attack is None else repr(attack),
             "explanation": of_module(explanation),
             "code": of_code(explanation),
@@ -173,6 +157,13 @@ class AdversarialSets:
 
     def _complete(self, about: dict[str, Any], split: str, compute: Compute) -> StoredSet:
         images = self.images.split(split)
+        about |= {
+            "data": type(self.images).__name__,
+            "fingerprint": self.images.fingerprint(),
+            "split": split,
+            "positions": of_tensor(images.positions),
+            "versions": versions(),
+        }
 
         def make(rows: slice) -> Mapping[str, Tensor]:
             cuts = list(range(self.images.batch_size, rows.stop - rows.start, self.images.batch_size))
@@ -187,21 +178,3 @@ class AdversarialSets:
         self.progress.remove_task(task)
         self.tally.add(stored, made)
         return stored
-
-    def _split(self, split: str) -> dict[str, Any]:
-        return {
-            "data": type(self.images).__name__,
-            "fingerprint": self.images.fingerprint(),
-            "split": split,
-            "positions": of_tensor(self.images.split(split).positions),
-            "versions": versions(),
-        }
-
-    def _attacked(self, split: str, attack: Attack) -> dict[str, Any]:
-        return self._split(split) | {
-            "kind": "adversarial",
-            "attack": repr(attack),
-            "parameters": of_attack(attack),
-            "classifier": of_module(self.classifier),
-            "code": of_code(attack, self.classifier),
-        }

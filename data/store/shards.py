@@ -15,20 +15,20 @@ FORMAT: Final = 1
 """Version of the file's layout; a higher one is refused."""
 
 _SEAL: Final = 72
-"""Bytes at the end of a file: a word, and the digest of everything before."""
+"""Bytes at the end of a file: a word, and the digest of all bytes before it."""
 
 _verified: set[tuple[str, int, int]] = set()
-"""Files, with size and time of change, whose checksums this process has compared."""
+"""Path, size and time of change of the files whose checksums this process has compared."""
 
 
 def write_shard(path: Path, key: str, number: int, tensors: Mapping[str, Tensor]) -> None:
-    """Write a shard under another name, and rename it when all of it is on disk.
+    """Write a shard atomically, its tensors to the bit.
 
     Args:
-        path: The file; its folder exists.
-        key: Of the set.
-        number: Of the shard within the set.
-        tensors: By name; kept to the bit.
+        path: The file.
+        key: The key of the set.
+        number: The number of the shard within the set.
+        tensors: The tensors by name, one row per image.
 
     Raises:
         OSError: If it cannot be written, for example on a full disk; names the file. Nothing is left behind.
@@ -45,9 +45,9 @@ def read_shard(path: Path, key: str, number: int, length: int) -> dict[str, Tens
 
     Args:
         path: The file.
-        key: Of the set that it must belong to.
-        number: That it must have within the set.
-        length: Number of images that it must hold.
+        key: The key of the set that it must belong to.
+        number: The number that it must have within the set.
+        length: The number of images that it must hold.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -82,8 +82,7 @@ def _contents(path: Path) -> dict[str, Any]:
     return contents
 
 
-def _is_readable(tensor: Any) -> bool:
-    """Whether it is a tensor whose rows numpy can copy."""
+def _is_readable(tensor: Any) -> bool:  # numpy can copy its rows
     return type(tensor) is Tensor and tensor.ndim > 0 and tensor.layout is torch.strided
 
 
@@ -92,26 +91,26 @@ def _no_shard(path: Path) -> ValueError:
 
 
 def _verify(path: Path) -> None:
-    """Compare the digest, once per process."""
+    """Compare the checksum, once per process."""
     status = path.stat()
     identity = (str(path.resolve()), status.st_size, status.st_mtime_ns)
     if identity in _verified:
         return
-    found = hashlib.blake2b(digest_size=32)
+    digest = hashlib.blake2b(digest_size=32)
     if not path.is_file():
         msg = f"{path} is no file: move it away, and its images will be made anew"
         raise ValueError(msg)
     with path.open("rb") as file:
         left = status.st_size - _SEAL
         while left > 0 and (part := file.read(min(left, 1 << 20))):
-            found.update(part)
+            digest.update(part)
             left -= len(part)
-        sealed = file.read() == _seal(found)
+        sealed = file.read() == _seal(digest)
     if not sealed:
         msg = f"{path} is damaged, or no shard: restore it from a copy, or delete it to have its images made anew"
         raise ValueError(msg)
     _verified.add(identity)
 
 
-def _seal(found: "hashlib.blake2b") -> bytes:
-    return b"blake2b " + found.hexdigest().encode()
+def _seal(digest: "hashlib.blake2b") -> bytes:
+    return b"blake2b " + digest.hexdigest().encode()

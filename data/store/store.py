@@ -1,4 +1,4 @@
-"""The store: what is computed once per image of a split, and shared by detectors, epochs, seeds and processes."""
+"""The store: tensors that are computed once per image of a split, for all detectors, epochs, seeds and processes."""
 
 import contextlib
 import json
@@ -21,15 +21,15 @@ from data.store.shards import FORMAT, read_shard, write_shard
 from saliency.files import expanded, leftovers, write_text
 
 SHARD_SIZE: Final = 256
-"""Images per file; what a killed process loses at most."""
+"""Images per file: a killed process loses at most these."""
 
 ABOUT: Final = "about.json"
 
 _DIGITS: Final = 12
-"""Of the key, in the name of a set's folder."""
+"""Digits of the key in the name of a set's folder."""
 
 _NAME: Final = re.compile(rf"[a-z0-9_]+-[0-9a-f]{{{_DIGITS}}}")
-"""Of a set's folder; others are not this store's, and are left alone."""
+"""The name of a set's folder; other folders are left alone."""
 
 _OWN: Final = ("shard_*.pt", "shard_*.lock", "shard_*.tmp", f"{ABOUT}*")
 """Files of a set."""
@@ -44,8 +44,8 @@ class StoredSet:
     """Tensors of the images of a split, memory-mapped, by row.
 
     Args:
-        folder: Of the set, complete.
-        key: Of the set.
+        folder: The complete set.
+        key: The digest of what the set depends on.
         count: Number of images.
 
     Raises:
@@ -81,14 +81,7 @@ class StoredSet:
         return len(self._shards)
 
     def read(self, name: str, rows: Tensor) -> Tensor:
-        """Return a copy of some rows of a tensor.
-
-        Args:
-            name: Of the tensor.
-            rows: (n,) int64, in [0, count).
-
-        Returns:
-            (n, ...).
+        """Return a copy (n, ...) of the rows (n,) of a tensor.
 
         Raises:
             ValueError: If there is no tensor of that name.
@@ -111,16 +104,16 @@ class StoredSet:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A set as the store's folder shows it.
+class SetFolder:
+    """The folder of a set, complete or not.
 
     Attributes:
-        folder: Of the set.
-        about: What it depends on, and the number of images, None if `about.json` cannot be read.
+        folder: Its path.
+        about: What the set depends on, and the number of images; None if `about.json` cannot be read.
         shards: Files that are there.
         wanted: Files of the complete set; 0 if unknown.
         size: Bytes.
-        used: When it was last used, in seconds since the epoch.
+        used: When the set was last used, in seconds since the epoch.
     """
 
     folder: Path
@@ -129,6 +122,21 @@ class Entry:
     wanted: int
     size: int
     used: float
+
+    @classmethod
+    def at(cls, folder: Path) -> "SetFolder":
+        """Return what lies in a folder."""
+        about = _read_about(folder / ABOUT)
+        files = list(folder.glob("shard_*.pt"))
+        images, depends = about.get("images"), about.get("depends_on")
+        return cls(
+            folder=folder,
+            about=(depends if isinstance(depends, dict) else {}) | {"images": images},
+            shards=len(files),
+            wanted=-(-images // SHARD_SIZE) if isinstance(images, int) else 0,
+            size=sum(file.stat().st_size for file in files),
+            used=(folder / ABOUT).stat().st_mtime,
+        )
 
     @property
     def name(self) -> str:
@@ -141,10 +149,7 @@ class Store:
 
     A set is a folder `<kind>-<first digits of its key>` of shards; the key is a digest of what the set depends on, and
     stands in each shard. Several processes may work on a set at once: each shard is made by the one that has its lock,
-    and a lock ends with its process.
-
-    Args:
-        folder: Made when something is stored.
+    and a lock ends with its process. The folder is made when something is stored.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -153,13 +158,13 @@ class Store:
     def complete(
         self, about: Mapping[str, Any], count: int, make: Make, tell: Callable[[int], None] = lambda _: None
     ) -> tuple[StoredSet, int]:
-        """Make the shards of a set that are missing; return the set, and how many this process made.
+        """Make the shards of a set that are missing; return the set, and how many shards this process made.
 
         Args:
             about: What the set depends on, as plain values; has `kind`, a word.
             count: Number of images.
-            make: Computes the tensors of some rows, as many rows each; what it returns must depend on `about` alone.
-            tell: Called with the number of images after each shard that is there or was made.
+            make: Computes the tensors of some rows, as many rows each, from what `about` names alone.
+            tell: Called with the number of images of each shard that is there or was made.
 
         Raises:
             OSError: If the folder or a shard cannot be written.
@@ -186,7 +191,7 @@ class Store:
             os.utime(folder / ABOUT)
         return StoredSet(folder, key, count), made
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[SetFolder]:
         """Return all sets, those used last first.
 
         Raises:
@@ -196,11 +201,11 @@ class Store:
             msg = f"there is no store {self.folder}: `train.py pipeline` makes one in its run folder, under adversarial"
             raise FileNotFoundError(msg)
         folders = [about.parent for about in self.folder.glob(f"*/{ABOUT}")]
-        found = [_entry(folder) for folder in folders if _NAME.fullmatch(folder.name) and not folder.is_symlink()]
-        return sorted(found, key=lambda entry: -entry.used)
+        sets = [SetFolder.at(folder) for folder in folders if _NAME.fullmatch(folder.name) and not folder.is_symlink()]
+        return sorted(sets, key=lambda entry: -entry.used)
 
-    def find(self, name: str) -> Entry:
-        """Return the set of that name, or whose key begins so.
+    def find(self, name: str) -> SetFolder:
+        """Return the set of that name, or whose key begins with it.
 
         Raises:
             FileNotFoundError: If there is no store.
@@ -213,8 +218,8 @@ class Store:
             raise ValueError(msg)
         return named[0]
 
-    def remove(self, entry: Entry) -> None:
-        """Delete a set; processes that read it go on, for its files are mapped. Files of others stay.
+    def remove(self, entry: SetFolder) -> None:
+        """Delete a set; processes that read it go on, for its files are mapped. Other files stay.
 
         Raises:
             OSError: If the set cannot be deleted, or its folder holds something else.
@@ -248,7 +253,7 @@ class Store:
 
 
 def _make_if_free(folder: Path, key: str, number: int, rows: slice, make: Make) -> bool:
-    """Make a shard unless it is there, or another process is at it; return whether it was made here."""
+    """Make a shard unless it is there or another process makes it; return whether it was made here."""
     path = _shard(folder, number)
     if path.exists():
         return False
@@ -293,18 +298,3 @@ def _read_about(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return about if isinstance(about, dict) else {}
-
-
-def _entry(folder: Path) -> Entry:
-    about = _read_about(folder / ABOUT)
-    files = list(folder.glob("shard_*.pt"))
-    images = about.get("images")
-    depends = about.get("depends_on")
-    return Entry(
-        folder=folder,
-        about=(depends if isinstance(depends, dict) else {}) | {"images": images},
-        shards=len(files),
-        wanted=-(-images // SHARD_SIZE) if isinstance(images, int) else 0,
-        size=sum(file.stat().st_size for file in files),
-        used=(folder / ABOUT).stat().st_mtime,
-    )

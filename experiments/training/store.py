@@ -7,7 +7,7 @@ from functools import partial
 from rich.console import Console
 
 from data.decoding.files import shown
-from data.store.store import Entry, Store
+from data.store.store import SetFolder, Store
 from experiments.errors import UsageError
 from experiments.parser import Parser
 
@@ -49,7 +49,7 @@ def run_store(arguments: list[str]) -> None:
     show(shown(f"{store.folder}: {len(entries)} sets, {_size(sum(entry.size for entry in entries))}"))
 
 
-def _lines(entry: Entry) -> str:
+def _lines(entry: SetFolder) -> str:
     """Return two lines: the name and the size, and what it is."""
     about = {key: str(entry.about.get(key) or "?") for key in ("data", "split", "attack", "images")}
     complete = "" if entry.shards == entry.wanted else f" ({entry.shards} of {entry.wanted or '?'} shards are there)"
