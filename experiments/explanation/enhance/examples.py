@@ -1,6 +1,6 @@
 """Images to show with their maps: clean and attacked (Figure 3), of attacks that fail and that succeed (Figure 5)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -44,16 +44,23 @@ def versions(setting: Setting) -> Examples:
 
 def _with_softmax(every: Explained, images: Tensor, labels: Tensor, about: str) -> ExampleImages:
     most, predictions = every.predict(images).softmax(1).max(1)
-    captions = [
-        f"{every.classes[number]} ({share:.2f})"
-        for number, share in zip(predictions.tolist(), most.tolist(), strict=True)
-    ]
-    maps = _maps(every, every.methods, images, predictions, about)
+    numbers = [f" ({share:.2f})" for share in most.tolist()]
+    return _shown(every, images, predictions, labels, numbers, every.methods, about)
+
+
+def _shown(
+    every: Explained,
+    images: Tensor,
+    predictions: Tensor,
+    labels: Tensor,
+    numbers: Sequence[str],
+    methods: Iterable[str],
+    about: str,
+) -> ExampleImages:
+    """Return images with their predicted classes, numbers behind these, and the maps of some methods."""
+    captions = [every.classes[label] + number for label, number in zip(predictions.tolist(), numbers, strict=True)]
+    maps = {name: relative(every.maps(name, images, predictions, f"{about}, examples").abs()) for name in methods}
     return ExampleImages(images, captions, (predictions != labels).tolist(), [True] * len(images), maps)
-
-
-def _maps(every: Explained, methods: Iterable[str], images: Tensor, classes: Tensor, about: str) -> dict[str, Tensor]:
-    return {name: relative(every.maps(name, images, classes, f"{about}, examples").abs()) for name in methods}
 
 
 class _Outcome(NamedTuple):
@@ -90,12 +97,9 @@ def outcomes(setting: Setting) -> Examples:
 
 def _with_budget(every: Explained, outcome: _Outcome, rows: Tensor, labels: Tensor) -> ExampleImages:
     images, predictions, epsilons = (values[rows] for values in outcome)
-    captions = [
-        every.classes[number] + (f", {epsilon:.2g}" if epsilon > 0 else "")
-        for number, epsilon in zip(predictions.tolist(), epsilons.tolist(), strict=True)
-    ]
-    maps = _maps(every, (names.PLAIN, names.ENHANCED), images, predictions, "outcomes")
-    return ExampleImages(images, captions, (predictions != labels[rows]).tolist(), (~epsilons.isnan()).tolist(), maps)
+    numbers = [f", {epsilon:.2g}" if epsilon > 0 else "" for epsilon in epsilons.tolist()]
+    shown = _shown(every, images, predictions, labels[rows], numbers, (names.PLAIN, names.ENHANCED), "outcomes")
+    return replace(shown, there=(~epsilons.isnan()).tolist())
 
 
 def _largest(every: Explained, attack: FGSM | BIM, clean: Tensor, labels: Tensor) -> dict[bool, _Outcome]:

@@ -1,4 +1,4 @@
-"""The paper's findings, each with the verdict that its numbers give, and the answer in words."""
+"""The paper's findings with the verdicts that their numbers give, the answer in words, and the flags."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.records import ClassPairs, EnhanceRecords, MapRecord
 from experiments.results.bootstrap import Statistic
+from experiments.results.result import Flag
 from experiments.results.verdicts import FEWEST, Claim, Verdict, all_above, if_enough
 
 ALIKE: Final = 0.9
@@ -223,4 +224,49 @@ def _on_classes(records: EnhanceRecords) -> str:
     return (
         f"Guided backprop's maps of two classes of one image agree in {means[names.RATIO].interval} of the values at "
         f"s > 0 and differ in their averages by {means[names.DIFFERENCE].interval} ({records.pairs.images} images)."
+    )
+
+
+SUCCESS: Final = 0.9
+"""Share of the images right before that the attack must fool, so that those that count are no odd choice."""
+
+
+def flags_of(records: EnhanceRecords) -> list[Flag]:
+    """Return the checks."""
+    best = records.ranked[0]
+    chance, enhanced = (records.maps[name].recovered.area.interval for name in (names.RANDOM, names.ENHANCED))
+    shared = sum(ablation.overlapping for ablation in records.ablations)
+    equal = f"differ for {', '.join(records.moved)}" if records.moved else "are the same for every method"
+    return [
+        Flag(
+            "The attack succeeds",
+            records.success.value < SUCCESS,
+            f"{records.attack} fools {records.images} of {records.right} images that are classified right, "
+            f"{records.success}; at least {SUCCESS} is wanted.",
+        ),
+        Flag(
+            "Enhanced maps of a class and its rival share no value",
+            shared > 0,
+            f"Over all methods and normalisations {shared} values of the adversarial images' maps are above 0 in both.",
+        ),
+        Flag("Maps are deterministic", bool(records.moved), f"Maps of {records.repeated} images made twice {equal}."),
+        Flag(
+            "Random is not best",
+            best.name == names.RANDOM,
+            f"Random pixels recover {chance} on average over the shares, the best map ({best.name}) "
+            f"{best.recovered.area.interval}, enhanced guided backprop {enhanced}.",
+        ),
+        _recognised(records),
+    ]
+
+
+def _recognised(records: EnhanceRecords) -> Flag:
+    pairs, name = records.pairs, "The classifier knows the images with several classes"
+    if pairs is None:
+        return Flag(name, None, f"{NO_PAIRS}.")
+    return Flag(
+        name,
+        None if pairs.chance >= 1 else all_above([pairs.recognised.interval], pairs.chance) != "holds",
+        f"It names one of an image's classes on {pairs.recognised.interval} of {pairs.images} ({pairs.source}); "
+        f"guessing gives {pairs.chance:.3f}.",
     )

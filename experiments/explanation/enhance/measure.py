@@ -6,16 +6,20 @@ from typing import Final, get_args
 
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import functional as transforms
 
 from experiments.explanation.enhance import names
-from experiments.explanation.enhance.pixels import filling, perturbed, ranks
 from experiments.explanation.enhance.records import AblationRecord, ClassPairs, EnhanceRecords, MapRecord, RecoveryCurve
 from experiments.explanation.enhance.setting import BASES, PredictedImages, Setting
 from experiments.results.bootstrap import Resampling, Statistic, mean_of
 from saliency.maps import enhance
 from saliency.maps.enhanced import Normalisation
 from saliency.maps.reduction import reduce
+from saliency.recovery import descending
 from saliency.similarity import spearman
+
+BLUR: Final = 1 / 16
+"""Standard deviation of the blur as a share of the shorter side: the attack's detail goes, the object stays."""
 
 _OWN_BASE: Final = "base of the enhanced"
 """Name of the method that the studied enhanced method is made of."""
@@ -121,6 +125,49 @@ def _record(setting: Setting, adversarial: Tensor, clean: Tensor, name: str, *, 
         clean=_curve(setting, setting.clean, clean, fill, f"{name}, clean"),
         positive=mean_of((adversarial > 0).double().mean((1, 2, 3)), setting.facts.resampling),
     )
+
+
+def ranks(maps: Tensor) -> Tensor:
+    """Return the rank (N, H, W) of each pixel, 0 for the largest value; ties are broken by chance, seeded by the row.
+
+    Args:
+        maps: (N, 1, H, W).
+    """
+    generators = [torch.Generator().manual_seed(row) for row in range(len(maps))]
+    return descending(maps.flatten(1), generators).argsort(1).view(len(maps), *maps.shape[2:])
+
+
+def filling(images: Tensor, fill: names.Fill) -> Tensor:
+    """Return what is put in place of pixels, (N, C, H, W) in [0, 1].
+
+    Args:
+        images: (N, C, H, W) in [0, 1].
+        fill: mean: the image's mean colour; noise: uniform, seeded by the row; blur: a Gaussian blur of the image.
+    """
+    if fill == "mean":
+        return images.mean((2, 3), keepdim=True).expand_as(images)
+    if fill == "noise":
+        drawn = [
+            torch.rand(image.shape, generator=torch.Generator().manual_seed(row)) for row, image in enumerate(images)
+        ]
+        return torch.stack(drawn) if drawn else images.clone()
+    sigma = BLUR * min(images.shape[2:])
+    reach = min(int(3 * sigma + 0.5), min(images.shape[2:]) - 1)
+    blurred: Tensor = transforms.gaussian_blur(images, [2 * reach + 1] * 2, [sigma] * 2)
+    return blurred
+
+
+def perturbed(images: Tensor, places: Tensor, share: float, fillings: Tensor) -> Tensor:
+    """Return images (N, C, H, W) whose first pixels are replaced, all channels of a pixel together.
+
+    Args:
+        images: (N, C, H, W).
+        places: (N, H, W), ranks of the pixels.
+        share: Share of the pixels to replace, in [0, 1]; their number is rounded.
+        fillings: (N, C, H, W), what is put in their place.
+    """
+    count = round(share * places[0].numel()) if len(places) else 0
+    return torch.where((places < count)[:, None], fillings, images)
 
 
 def _curve(setting: Setting, images: PredictedImages, maps: Tensor, fill: names.Fill, about: str) -> RecoveryCurve:

@@ -5,8 +5,7 @@ from typing import Final
 
 from experiments.explanation.enhance import charts, examples, grids, names
 from experiments.explanation.enhance.classes import class_pairs
-from experiments.explanation.enhance.findings import answer, judge
-from experiments.explanation.enhance.flags import flags_of
+from experiments.explanation.enhance.findings import answer, flags_of, judge
 from experiments.explanation.enhance.measure import measure
 from experiments.explanation.enhance.multi_label import several_classes
 from experiments.explanation.enhance.setting import checked, chosen_attack, prepare, ready

@@ -11,31 +11,21 @@ import saliency
 from attacks import BIM, FGSM, Attack, CarliniWagnerL2, WarmCarliniWagnerL2
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.records import FooledImages
-from experiments.explanation.subject import Explained
+from experiments.explanation.subject import METHODS, Explained
 from experiments.results.bootstrap import Resampling, interval
 from experiments.results.verdicts import FEWEST
 from experiments.study.images import norm_matched_noise
 from experiments.study.study import Study
 from saliency.maps import runner_up
 
-ALWAYS: Final[Mapping[str, saliency.SaliencyMethod]] = {
-    names.GRADIENT: saliency.Gradient(),
-    names.PLAIN: saliency.GuidedBackprop(),
-    names.ENHANCED: saliency.Enhanced(),
-    names.RANDOM: saliency.Random(),
-}
+ALWAYS: Final = {name: METHODS[name] for name in (names.GRADIENT, names.PLAIN, names.ENHANCED, names.RANDOM)}
 """What the paper's figures need, whatever methods are given."""
 
-BASES: Final[Mapping[str, saliency.SaliencyMethod]] = {
-    names.PLAIN: saliency.GuidedBackprop(),
-    names.GRADIENT: saliency.Gradient(),
-    "smoothgrad": saliency.SmoothGrad(),
-    "integrated_gradients": saliency.IntegratedGradients(),
-}
+BASES: Final = {name: METHODS[name] for name in (names.PLAIN, names.GRADIENT, "smoothgrad", "integrated_gradients")}
 """Methods that are enhanced, unless another method is given under the name."""
 
 _SAMPLES: Final = 150
-"""Of saliency.LIME, in place of its authors' 1000: a map takes a second or more."""
+"""Of LIME, in place of its authors' 1000: a map takes a second or more."""
 
 AnyAttack = TypeVar("AnyAttack", bound=Attack)
 
@@ -201,7 +191,7 @@ def ready(every: Explained, *, quick: bool) -> Explained:
 
     Args:
         every: What the study is about.
-        quick: Whether saliency.LIME gets fewer samples.
+        quick: Whether LIME gets fewer samples.
 
     Raises:
         ValueError: If a method is not what its name says, or not defined for the classifier, or no image is classified
@@ -211,8 +201,7 @@ def ready(every: Explained, *, quick: bool) -> Explained:
         name: replace(method, samples=_SAMPLES) if isinstance(method, saliency.LIME) and quick else method
         for name, method in every.methods.items()
     }
-    missing = {name: method for name, method in ALWAYS.items() if name not in methods}
-    every = replace(every, methods=methods | missing)
+    every = replace(every, methods=methods | {name: ALWAYS[name] for name in ALWAYS if name not in methods})
     _check_names(every.methods)
     _check_defined(every)
     if not (every.predictions == every.labels).any():

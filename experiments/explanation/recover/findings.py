@@ -1,10 +1,20 @@
-"""The findings of the recovery study: the paper's R1 and R2, and this project's own questions A to C."""
+"""The findings of the recovery study (the paper's R1 and R2, own questions A to C), and what it says about itself."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-from experiments.explanation.recover.records import LEARNT, LIME_NAME, THREE, Attempts, RecoverRecords
+from experiments.explanation.recover.records import (
+    LEARNT,
+    LIME_NAME,
+    PERTURBATION,
+    THREE,
+    UNIONS,
+    Attempts,
+    RecoverRecords,
+)
 from experiments.results.bootstrap import Interval
-from experiments.results.verdicts import Claim, all_above, any_above, if_enough
+from experiments.results.result import Flag
+from experiments.results.verdicts import FEWEST, Claim, all_above, any_above, if_enough
 
 
 def judge(records: RecoverRecords) -> list[Claim]:
@@ -80,3 +90,49 @@ def answer(attempts: Attempts, findings: Sequence[Claim]) -> str:
     """Return the answer in words: the attacks, then each finding with its verdict and numbers."""
     sentences = [f"{claim.number}, {claim.text}: {claim.verdict} ({claim.statistic})." for claim in findings]
     return " ".join([attempts_in_words(attempts), *sentences])
+
+
+FAR: Final = 0.25
+"""Jaccard index at the region's size by which the positive control must be ahead of random."""
+
+SUPERPIXELS: Final = 2 * UNIONS
+"""Below these, the union of the best 20 is more than half of an image."""
+
+HALF: Final = 0.5
+
+
+def flags(records: RecoverRecords) -> list[Flag]:
+    """Return the checks."""
+    attempts, counts = records.attempts, records.superpixels
+    ahead = records.difference(PERTURBATION, measure="level")
+    few = int((counts < SUPERPIXELS).sum())
+    return [
+        Flag(
+            "The positive control beats random by far",
+            ahead.low <= FAR,
+            f"At the region's size the change itself has a Jaccard index {ahead} above random's; it must be ahead by "
+            f"{FAR}.",
+        ),
+        Flag(
+            "The unions have superpixels enough",
+            few > 0,
+            f"LIME has {int(counts.min())} superpixels or more; {few} of {len(counts)} images have fewer than "
+            f"{SUPERPIXELS}, below which the best {UNIONS} are more than half of them.",
+        ),
+        Flag(
+            "Attacks succeed",
+            records.explanations < HALF * len(attempts.image),
+            f"{attempts_in_words(attempts)} Their regions have {attempts.regions.double().mean().item():.1%} of an "
+            f"image on average, all that were tried {attempts.region.double().mean().item():.1%}.",
+        ),
+        Flag(
+            "Attacks stay in their region",
+            attempts.escaped > 0,
+            f"{attempts.escaped} of {len(attempts.image)} attacks changed a pixel outside of it.",
+        ),
+        Flag(
+            "There are photographs enough",
+            records.photographs < FEWEST,
+            f"{records.photographs} photographs have a successful attack; {FEWEST} are needed for a verdict.",
+        ),
+    ]

@@ -7,8 +7,7 @@ from attacks import LocalizedBIM
 from attacks.checks import at_least
 from experiments.explanation.recover.attempts import attempted
 from experiments.explanation.recover.figures import EXAMPLES, figures
-from experiments.explanation.recover.findings import answer, judge
-from experiments.explanation.recover.flags import flags
+from experiments.explanation.recover.findings import answer, flags, judge
 from experiments.explanation.recover.measure import examples_of, lime_of, measure
 from experiments.explanation.recover.records import LIME_NAME, RANDOM
 from experiments.explanation.recover.tables import rows_of, tables

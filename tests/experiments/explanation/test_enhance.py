@@ -21,9 +21,8 @@ from experiments.explanation.enhance import measure as measuring
 from experiments.explanation.enhance import setting as enhance_setting
 from experiments.explanation.enhance.charts import styles_of
 from experiments.explanation.enhance.classes import class_pairs
-from experiments.explanation.enhance.findings import answer, judge, said
-from experiments.explanation.enhance.flags import flags_of
-from experiments.explanation.enhance.measure import base_maps, curve_of, map_records
+from experiments.explanation.enhance.findings import answer, flags_of, judge, said
+from experiments.explanation.enhance.measure import base_maps, curve_of, filling, map_records, perturbed, ranks
 from experiments.explanation.enhance.multi_label import MultiLabel, several_classes
 from experiments.explanation.enhance.names import (
     ENHANCED,
@@ -35,7 +34,6 @@ from experiments.explanation.enhance.names import (
     RANDOM,
     SAME,
 )
-from experiments.explanation.enhance.pixels import filling, perturbed, ranks
 from experiments.explanation.enhance.protocol import enhance
 from experiments.explanation.enhance.setting import ALWAYS, chosen_attack, of_kind, prepare, ready
 from experiments.explanation.enhance.tables import rows_of as rows_from

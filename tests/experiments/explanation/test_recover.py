@@ -18,8 +18,7 @@ from detectors import Classifier, TorchvisionNetwork
 from experiments.evaluation import command
 from experiments.evaluation.protocols import PROTOCOLS, Protocol
 from experiments.explanation.recover.attempts import attempted, targets_of
-from experiments.explanation.recover.findings import judge
-from experiments.explanation.recover.flags import flags
+from experiments.explanation.recover.findings import flags, judge
 from experiments.explanation.recover.measure import examples_of, measure
 from experiments.explanation.recover.protocol import recover
 from experiments.explanation.recover.records import PERTURBATION, RANDOM, UNIONS, Attempts
