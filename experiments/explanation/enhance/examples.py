@@ -63,7 +63,7 @@ def _shown(
     return ExampleImages(images, captions, (predictions != labels).tolist(), [True] * len(images), maps)
 
 
-class _Outcome(NamedTuple):
+class _AttackOutcome(NamedTuple):
     """Images (n, C, H, W), their predictions (n,), and the budget (n,) of their attack: 0: none, NaN: none found."""
 
     images: Tensor
@@ -79,10 +79,10 @@ def outcomes(setting: Setting) -> Examples:
     clean, of_any_size = setting.clean.images[:count], torch.zeros(count, dtype=torch.float64)
     tried = {name: _largest(every, attack, clean, labels) for name, attack in fgsm_and_bim(every.study)}
     shown = {
-        "clean": _Outcome(clean, labels, of_any_size),
+        "clean": _AttackOutcome(clean, labels, of_any_size),
         **{f"{name}, failed": of_name[False] for name, of_name in tried.items()},
         **{f"{name}, successful": of_name[True] for name, of_name in tried.items()},
-        f"{setting.facts.attack} of this study, successful": _Outcome(
+        f"{setting.facts.attack} of this study, successful": _AttackOutcome(
             setting.adversarial.images[:count], setting.adversarial.predictions[:count], of_any_size
         ),
     }
@@ -95,24 +95,24 @@ def outcomes(setting: Setting) -> Examples:
     )
 
 
-def _with_budget(every: Explained, outcome: _Outcome, rows: Tensor, labels: Tensor) -> ExampleImages:
+def _with_budget(every: Explained, outcome: _AttackOutcome, rows: Tensor, labels: Tensor) -> ExampleImages:
     images, predictions, epsilons = (values[rows] for values in outcome)
     numbers = [f", {epsilon:.2g}" if epsilon > 0 else "" for epsilon in epsilons.tolist()]
     shown = _shown(every, images, predictions, labels[rows], numbers, (names.PLAIN, names.ENHANCED), "outcomes")
     return replace(shown, there=(~epsilons.isnan()).tolist())
 
 
-def _largest(every: Explained, attack: FGSM | BIM, clean: Tensor, labels: Tensor) -> dict[bool, _Outcome]:
+def _largest(every: Explained, attack: FGSM | BIM, clean: Tensor, labels: Tensor) -> dict[bool, _AttackOutcome]:
     """Return for each image its largest attack that fails, under False, and its largest that succeeds, under True."""
     nowhere = torch.full((len(labels),), torch.nan, dtype=torch.float64)
-    largest = dict.fromkeys((False, True), _Outcome(clean, labels, nowhere))
+    largest = dict.fromkeys((False, True), _AttackOutcome(clean, labels, nowhere))
     for halving in range(_HALVINGS):
         smaller = _scaled(attack, 0.5**halving)
         images = every.attacked(smaller, clean, labels, about=f"epsilon {smaller.epsilon:g}")
         predictions = every.predict(images).argmax(1)
         for succeeds, before in largest.items():
             new = ((predictions != labels) == succeeds) & before.epsilons.isnan()
-            largest[succeeds] = _Outcome(
+            largest[succeeds] = _AttackOutcome(
                 torch.where(new[:, None, None, None], images, before.images),
                 torch.where(new, predictions, before.predictions),
                 before.epsilons.masked_fill(new, smaller.epsilon),
