@@ -67,7 +67,7 @@ class ImageData(lightning.LightningDataModule, ABC):
             msg = f"workers must be at least 0, or null for what suits the data set; got {workers}"
             raise ValueError(msg)
         numbers = {"batch_size": batch_size, "train_limit": train_limit, "test_limit": test_limit}
-        at_least(1, **{name: number for name, number in numbers.items() if number is not None})
+        at_least(1, whole=True, **{name: number for name, number in numbers.items() if number is not None})
         self.root = expanded(root)
         self.batch_size = batch_size
         self.workers = workers

@@ -69,7 +69,7 @@ def run_evaluation(arguments: list[str]) -> None:
             if config.protocol == SCORED:
                 write_scores(study)
         _show(found, console)
-    report = write_report(run)
+    report = write_report(run, list(PROTOCOLS))
     logs = shlex.quote(str(run.folder if run.apart is None else run.apart))
     told = f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir {logs}"
     console.print(told, highlight=False, markup=False, soft_wrap=True)

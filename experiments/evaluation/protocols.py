@@ -36,9 +36,6 @@ class Protocol:
 
 LONG: Final = "it takes long"
 
-ABOUT_MAPS: Final = ("enhance", "similarity", "recover")
-"""Protocols of the papers about saliency methods, which need no detector and decide none of the main paper's claims."""
-
 PROTOCOLS: Mapping[str, Protocol] = {
     "transfer": Protocol(transfer, "detectors x trained on x tested on"),
     "strength": Protocol(strength, "success and norms of each attack"),

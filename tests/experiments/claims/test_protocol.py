@@ -8,6 +8,7 @@ import statistics
 import pytest
 
 import evaluate
+from experiments.evaluation.protocols import PROTOCOLS
 from experiments.evaluation.report import write_report
 from experiments.training.run_folder import Run
 from tests.experiments.claims.conftest import AHEAD, change
@@ -57,7 +58,7 @@ def test_verdicts_of_all_pipelines_that_are_not_up_to_date_are_left_out(three):
     assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
     other = {"n": 9, "share": 0.5, "low": 0.2, "high": 1, "share_logit": 0}
     change(three[1], lambda contents: contents["meta"].update(underflow=other))
-    write_report(Run(three[0]))
+    write_report(Run(three[0]), list(PROTOCOLS))
     for name in ("report.html", "report.md"):
         text = (three[0] / "report" / name).read_text()
         assert "over pipelines</th>" not in text
@@ -115,7 +116,7 @@ def test_other_options_of_the_evaluation_are_flagged(three, capsys):
 def test_a_file_of_an_older_version_is_named(told):
     change(told.parent, lambda contents: contents["meta"].pop("claims"), "pipelines")
     with pytest.raises(ValueError, match=r"pipelines\.json is of an older version: delete it"):
-        write_report(Run(told.parent))
+        write_report(Run(told.parent), list(PROTOCOLS))
 
 
 def test_pipelines_that_contradict_each_other_are_flagged(three, capsys):

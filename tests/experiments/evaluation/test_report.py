@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import tomllib
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -83,9 +84,9 @@ def test_the_text_has_the_same(evaluated):
 def test_a_report_about_maps_alone_does_not_list_the_claims_about_detectors(tmp_path):
     run = SimpleNamespace(report=tmp_path, folder=tmp_path, named="--run x")
     write_result(replace(RESULT, protocol="recover-photographs", figures={}), tmp_path)
-    assert "claim" not in write_report(run).read_text()
+    assert "claim" not in write_report(run, list(PROTOCOLS)).read_text()
     write_result(replace(RESULT, protocol="strength", figures={}), tmp_path)
-    assert "The paper&#x27;s claims (Schut &amp; Gal)" in write_report(run).read_text()
+    assert "The paper&#39;s claims (Schut &amp; Gal)" in write_report(run, list(PROTOCOLS)).read_text()
 
 
 RESULT = Result(
@@ -186,16 +187,26 @@ def test_no_text_of_a_run_becomes_a_tag_of_the_page(tmp_path):
     path.write_text(json.dumps(contents))
     path.rename(path.with_name(f"recover-{HOSTILE.replace('/', '')}.json"))
     page = Page()
-    page.feed(write_report(run).read_text())
+    page.feed(write_report(run, list(PROTOCOLS)).read_text())
     assert page.open == []
     assert "script" not in page.tags
     assert "".join(page.text).count("<script>") > 8
 
 
-def test_a_verdict_of_a_run_becomes_no_tag_of_the_page():
+def test_a_claim_of_a_run_becomes_no_tag_of_the_page(tmp_path):
     page = Page()
-    page.feed(report._verdict(HOSTILE))
-    assert page.tags == ["td"]
+    header, claims = ["", "claim", "verdict", "statistic"], [[HOSTILE] * 4]
+    page.feed(report._as_html(tmp_path, name=HOSTILE, missing="", claim_header=header, claims=claims, results={}))
+    assert page.open == []
+    assert "script" not in page.tags
+    assert page.tags.count("td") == 4
+
+
+def test_a_wheel_holds_the_template_and_the_style_of_the_page():
+    folder, root = Path(report.__file__).parent, Path(report.__file__).parents[2]
+    packaged = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    files = {path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"}
+    assert set(packaged["experiments.evaluation"]) == files
 
 
 def test_a_run_that_cannot_be_written_is_evaluated_into_another_folder(finished, tmp_path, monkeypatch, capsys):
