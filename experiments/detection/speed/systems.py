@@ -68,8 +68,7 @@ class _Remembered(nn.Module):
 
 def systems_of(study: Study) -> list[System]:
     """Return the classifier alone, and with the first contender of each name."""
-    first: dict[str, Contender] = {}
-    for contender in study.contenders:
-        first.setdefault(contender.name, contender)
-    detectors = [System(name, each, Pass(study.classifier, each.module).eval()) for name, each in first.items()]
+    first = {contender.name: contender for contender in reversed(study.contenders)}
+    names = dict.fromkeys(contender.name for contender in study.contenders)
+    detectors = [System(name, first[name], Pass(study.classifier, first[name].module).eval()) for name in names]
     return [System(ALONE, None, Pass(study.classifier).eval()), *detectors]

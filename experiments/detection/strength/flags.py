@@ -1,7 +1,7 @@
 """What the evaluation of attacks says about itself (PROTOCOL D18, D20, D21)."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import product
 from typing import Final
 
@@ -20,19 +20,18 @@ _DIFFERING: Final = 0.01
 """Share of images on the boundary that rounding may put on its other side."""
 
 
-def strength_flags(attacks: Iterable[StrengthRecords], stuck: Tensor) -> list[Flag]:
+def strength_flags(attacks: Sequence[StrengthRecords], stuck: Tensor) -> list[Flag]:
     """Return what was checked; stuck, (M,) bool, are the images of `stuck_images`."""
-    every = list(attacks)
     return [
-        _iterative(every),
-        _carlini_wagner(every),
+        _iterative(attacks),
+        _carlini_wagner(attacks),
         listing_flag(
             "Box or budget violated",
-            [f"{each.name} ({count} images)" for each in every if (count := _violations(each))],
+            [f"{records.name} ({count} images)" for records in attacks if (count := _violations(records))],
             "Outside [0, 1] or the attack's epsilon: {}.",
             "Every stored image lies in [0, 1], and within epsilon where its attack has one.",
         ),
-        idle_flag(each.name for each in every if not each.fooled.any()),
+        idle_flag(records.name for records in attacks if not records.fooled.any()),
         Flag(
             "Zero or non-finite gradients",
             bool(stuck.any()),
@@ -41,20 +40,20 @@ def strength_flags(attacks: Iterable[StrengthRecords], stuck: Tensor) -> list[Fl
         ),
         listing_flag(
             "Non-determinism",
-            [each.name for each in every if not each.cost.repeatable],
+            [records.name for records in attacks if not records.cost.repeatable],
             "Two attacks on the same images gave different ones: {}.",
             f"Each attack, run twice on the same {TWICE} images or fewer, gave the same ones to the bit.",
         ),
-        _recomputed(every),
+        _recomputed(attacks),
     ]
 
 
-def _iterative(every: list[StrengthRecords]) -> Flag:
+def _iterative(attacks: Sequence[StrengthRecords]) -> Flag:
     """An attack of many steps against one of a single step in the same ball (D18)."""
-    singles = [each for each in every if isinstance(each.attack, FGSM)]
+    singles = [records for records in attacks if isinstance(records.attack, FGSM)]
     pairs = [
         (many, single)
-        for many, single in product(every, singles)
+        for many, single in product(attacks, singles)
         if _in_ball(many.attack) and many.attack.epsilon == single.attack.epsilon  # type: ignore[attr-defined]
     ]
     compared = [(lost, many, single) for many, single in pairs if (lost := _loses(many, single)) is not None]
@@ -80,19 +79,19 @@ def _loses(many: StrengthRecords, single: StrengthRecords) -> bool | None:
     return weaker(many.success_rate, count, single.success_rate, count)
 
 
-def _carlini_wagner(every: list[StrengthRecords]) -> Flag:
+def _carlini_wagner(attacks: Sequence[StrengthRecords]) -> Flag:
     """C&W's changes against DeepFool's, on the images that both fooled (D21)."""
-    theirs = [each for each in every if isinstance(each.attack, DeepFool)]
+    theirs = [records for records in attacks if isinstance(records.attack, DeepFool)]
     ours = [
-        each
-        for each in every
-        if isinstance(each.attack, CarliniWagnerL2 | WarmCarliniWagnerL2) and each.attack.confidence == 0
+        records
+        for records in attacks
+        if isinstance(records.attack, CarliniWagnerL2 | WarmCarliniWagnerL2) and records.attack.confidence == 0
     ]
     longer, medians = [], []
     for pair in product(ours, theirs):
         both = pair[0].fooled & pair[1].fooled
         if both.any():
-            first, second = (each.sizes["l2"][both].double().quantile(0.5).item() for each in pair)
+            first, second = (records.sizes["l2"][both].double().quantile(0.5).item() for records in pair)
             longer.append(first > second)
             medians.append(f"{pair[0].name} {first:.4f}, {pair[1].name} {second:.4f}")
     return Flag(
@@ -113,9 +112,9 @@ def _violations(records: StrengthRecords) -> int:
     return int(outside.sum())
 
 
-def _recomputed(every: list[StrengthRecords]) -> Flag:
+def _recomputed(attacks: Sequence[StrengthRecords]) -> Flag:
     """Predictions made now against those made with the images (D21)."""
-    shares = {each.name: each.changed / len(each.right) for each in every}
+    shares = {records.name: records.changed / len(records.right) for records in attacks}
     return listing_flag(
         "Success recomputed",
         [f"{name} {share:.3f}" for name, share in shares.items() if share > _DIFFERING],

@@ -26,10 +26,10 @@ SIZES: Final[Mapping[str, Callable[[Tensor], Tensor]]] = {
 }
 
 
-def measure_strength(study: Study) -> dict[str, StrengthRecords]:
-    """Return the records of each attack of the run, by name."""
+def measure_strength(study: Study) -> list[StrengthRecords]:
+    """Return the records of each attack of the run."""
     attacks = study.progress.track(study.attacks, description="norms, passes and time of each attack")
-    return {name: measure_attack(study, study.under(name)) for name in attacks}
+    return [measure_attack(study, study.under(name)) for name in attacks]
 
 
 def measure_attack(study: Study, under: AttackedSet) -> StrengthRecords:

@@ -18,13 +18,13 @@ def strength(study: Study) -> Result:
     Raises:
         FileNotFoundError: If there is no trained classifier; says which command makes it.
     """
-    records = measure_strength(study)
-    rows = [row for each in records.values() for row in each.rows()]
+    attacks = measure_strength(study)
+    rows = [row for records in attacks for row in records.rows()]
     meta = study.meta() | {
         "fields": _FIELDS,
         "classifier_accuracy": study.under(study.attacks[0]).clean_accuracy,
-        "seconds_per_image": {name: each.cost.seconds for name, each in records.items()},
-        "sample_images": next(iter(records.values())).cost.images,
+        "seconds_per_image": {records.name: records.cost.seconds for records in attacks},
+        "sample_images": attacks[0].cost.images,
     }
     return Result(
         protocol="strength",
@@ -34,9 +34,9 @@ def strength(study: Study) -> Result:
         finding=finding(rows),
         meta=meta,
         rows=rows,
-        tables=tables_of(records.values(), rows, meta),
+        tables=tables_of(attacks, rows, meta),
         figures={"": chart(rows, meta)},
-        flags=strength_flags(records.values(), stuck_images(study)),
+        flags=strength_flags(attacks, stuck_images(study)),
     )
 
 

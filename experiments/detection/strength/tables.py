@@ -17,7 +17,7 @@ def tables_of(attacks: Iterable[StrengthRecords], rows: Rows, meta: Mapping[str,
     """Return all tables; the first has success and mean sizes."""
     costs = table_of(
         "Cost per image",
-        [vars(each.cost) | {"attack": each.name} for each in attacks],
+        [vars(records.cost) | {"attack": records.name} for records in attacks],
         {
             "attack": "attack",
             "forward passes": "forward_passes",

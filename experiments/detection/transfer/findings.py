@@ -32,9 +32,9 @@ def finding(rows: Rows, contrasts: Sequence[Contrast]) -> str:
     )
     ranked = [name for _, name in sorted(((value, name) for name, value in means.items()), reverse=True)]
     ending = ", unseen attacks"
-    beside = {each["name"].removesuffix(ending): each for each in contrasts if each["name"].endswith(ending)}
-    won = [name.replace(" - ", " ahead of ") for name, each in beside.items() if each["low"] > 0]
-    lost = [name.replace(" - ", " behind ") for name, each in beside.items() if each["high"] < 0]
+    beside = {row["name"].removesuffix(ending): row for row in contrasts if row["name"].endswith(ending)}
+    won = [name.replace(" - ", " ahead of ") for name, row in beside.items() if row["low"] > 0]
+    lost = [name.replace(" - ", " behind ") for name, row in beside.items() if row["high"] < 0]
     return (
         "Mean AUROC on attacks that a detector was not trained on: "
         f"{', '.join(f'{name} {means[name]:.3f}' for name in ranked)}. Against noise of the same norms instead of "
