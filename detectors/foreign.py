@@ -89,6 +89,8 @@ def read_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
         raise ValueError(msg)
     names = model.state_dict().keys()
     prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name in weights for name in names))
+    if not prefix:
+        return weights  # with the versions of its layers, an attribute of the dict
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
