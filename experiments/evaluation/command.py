@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table as ConsoleTable
 
-from experiments.evaluation.protocols import PROTOCOLS, Protocol
+from experiments.evaluation.protocols import PROTOCOLS
 from experiments.evaluation.report import write_report
 from experiments.evaluation.tensorboard import write_pictures, write_scores
 from experiments.parser import Parser
@@ -56,35 +56,54 @@ def run_evaluation(arguments: list[str]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _FILE_WIDTH)
-    command = ["python", "evaluate.py", *arguments]
-    if config.protocol == ALL:
-        _all(run, device, command, console)
-    else:
-        with Progress(transient=True, console=console) as progress:
-            study = Study(run, device, progress, command)
+    with Progress(transient=True, console=console) as progress:
+        study = Study(run, device, progress, ["python", "evaluate.py", *arguments])
+        if config.protocol == ALL:
+            _all(study, console)
+        else:
             given = {name: value for name, value in options.items() if name not in _OF_EVERY}
-            found = _run(PROTOCOLS[config.protocol], study, given)
-            write_result(found, run.report)
-            write_pictures(run.report, found)
-            if config.protocol == SCORED:
-                write_scores(study)
-        _show(found, console)
+            result = _run(config.protocol, study, given)
+    if config.protocol != ALL:
+        _show(result, console)
     report = write_report(run, list(PROTOCOLS))
     logs = shlex.quote(str(run.folder if run.apart is None else run.apart))
-    told = f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir {logs}"
-    console.print(told, highlight=False, markup=False, soft_wrap=True)
+    paths = f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir {logs}"
+    console.print(paths, highlight=False, markup=False, soft_wrap=True)
 
 
 _OF_EVERY: Final = ("run", "report", "imports", "trust", "device", "config")
 """Options that every subcommand has."""
 
 
-def _run(protocol: Protocol, study: Study, given: Mapping[str, Any]) -> Result:
-    """Return what a protocol finds with some options, which its meta data name."""
-    found = protocol.run(study, **given)
-    options = {name: each.default for name, each in list(signature(protocol.run).parameters.items())[1:]}
-    options.update(given)
-    return replace(found, meta={**found.meta, "options": {name: plain(value) for name, value in options.items()}})
+def _run(name: str, study: Study, given: Mapping[str, Any]) -> Result:
+    """Run a protocol, write its files, and return its result, whose meta data name the options."""
+    protocol = PROTOCOLS[name]
+    defaults = {option: about.default for option, about in list(signature(protocol.run).parameters.items())[1:]}
+    options = {option: plain(value) for option, value in {**defaults, **given}.items()}
+    result = protocol.run(study, **given)
+    result = replace(result, meta={**result.meta, "options": options})
+    write_result(result, study.run.report)
+    write_pictures(study.run.report, result)
+    if name == SCORED:
+        write_scores(study)
+    return result
+
+
+def _all(study: Study, console: Console) -> None:
+    """Run every protocol that can run, of one study, so that nothing is computed twice; say why others cannot."""
+    left_out = {}
+    for name, protocol in PROTOCOLS.items():
+        if protocol.apart:
+            left_out[name] = f"{protocol.apart}: `python evaluate.py {name} {study.run.named}`"
+            continue
+        try:
+            finding = _run(name, study, {}).finding
+        except FileNotFoundError as error:
+            left_out[name] = str(error)
+        else:
+            console.print(f"[bold]{name}[/bold]: {escape(finding)}", highlight=False, soft_wrap=True)
+    for name, reason in left_out.items():
+        console.print(f"[bold]{name}[/bold] was left out: {escape(reason)}", highlight=False, soft_wrap=True)
 
 
 def _parser() -> Parser:
@@ -130,32 +149,9 @@ def _of_run(description: str) -> Parser:
     return parser
 
 
-def _all(run: Run, device: torch.device, command: list[str], console: Console) -> None:
-    """Run every protocol that can run; one study, so that nothing is computed twice."""
-    missing: dict[str, str] = {}
-    with Progress(transient=True, console=console) as progress:
-        study = Study(run, device, progress, command)
-        for name, protocol in PROTOCOLS.items():
-            if protocol.apart:
-                missing[name] = f"{protocol.apart}: `python evaluate.py {name} {run.named}`"
-                continue
-            try:
-                found = _run(protocol, study, {})
-            except FileNotFoundError as error:
-                missing[name] = str(error)
-                continue
-            write_result(found, run.report)
-            write_pictures(run.report, found)
-            console.print(f"[bold]{name}[/bold]: {escape(found.finding)}", highlight=False, soft_wrap=True)
-        if SCORED not in missing:
-            write_scores(study)
-    for name, reason in missing.items():
-        console.print(f"[bold]{name}[/bold] was left out: {escape(reason)}", highlight=False, soft_wrap=True)
-
-
-def _show(found: Result, console: Console) -> None:
+def _show(result: Result, console: Console) -> None:
     """Print the first table, the finding, and what was flagged."""
-    table = found.tables[0]
+    table = result.tables[0]
     shown = ConsoleTable(title=escape(table.title), caption=escape(table.note) or None)
     for number, name in enumerate(table.header):
         words = number == 0 or any(isinstance(row[number], str) and row[number][:1].isalpha() for row in table.rows)
@@ -163,8 +159,8 @@ def _show(found: Result, console: Console) -> None:
     for row in table.rows:
         shown.add_row(*(escape(cell(value)) for value in row))
     console.print(shown)
-    console.print(escape(found.finding), highlight=False, soft_wrap=True)
-    for flag in found.flags:
+    console.print(escape(result.finding), highlight=False, soft_wrap=True)
+    for flag in result.flags:
         if flag.raised:
             console.print(f"[bold red]flag[/bold red] {escape(f'{flag.name}. {flag.sentence}')}", soft_wrap=True)
 

@@ -20,23 +20,23 @@ def overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
         UsageError: If a value is missing or no YAML, or an argument belongs to no callback.
     """
     rest: list[str] = []
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     remaining = iter(arguments)
     for argument in remaining:
-        name, equals, value = argument.partition("=")
+        name, equals, text = argument.partition("=")
         if not name.startswith(tuple(f"--{section}." for section in UNTYPED)):
             rest.append(argument)
             continue
-        nested = _value(name, value if equals else next(remaining, None))
+        value = _value(name, text if equals else next(remaining, None))
         place = re.sub(r"\bcallbacks\+$", "callbacks", name.removeprefix("--")).split(".")
         if "callbacks" in place:
             end = place.index("callbacks") + 1
-            nested = _added(_at(found, place[:end]), place[end:], nested)
-            place = place[:end]
-        for key in reversed(place):
-            nested = {key: nested}
-        found = merge(found, nested)
-    return rest, found
+            before: Any = values
+            for key in place[:end]:
+                before = before.get(key) if isinstance(before, Mapping) else None
+            value, place = _added(before, place[end:], value), place[:end]
+        values = merge(values, _nested(place, value))
+    return rest, values
 
 
 def _value(name: str, text: str | None) -> Any:
@@ -50,23 +50,10 @@ def _value(name: str, text: str | None) -> Any:
         raise UsageError(msg) from error
 
 
-def _at(section: Any, place: list[str]) -> Any:
-    """Return what stands at a place of nested dicts; None where there is nothing."""
-    for key in place:
-        section = section.get(key) if isinstance(section, Mapping) else None
-    return section
-
-
 def _added(callbacks: list[Any] | None, argument: list[str], value: Any) -> list[Any] | None:
     """Return the callbacks of a command line with one more, or with an argument of the last one.
 
-    Args:
-        callbacks: Those before.
-        argument: The part of the option after `callbacks`: nothing or class_path for another callback.
-        value: Of the option.
-
-    Raises:
-        UsageError: If there is no callback whose argument it could be.
+    The argument is the part of the option after `callbacks`: nothing or class_path for another callback.
     """
     inner = [part for part in argument if part != "init_args"]
     if inner in ([], ["class_path"]):
@@ -74,9 +61,14 @@ def _added(callbacks: list[Any] | None, argument: list[str], value: Any) -> list
     if not callbacks:
         msg = f"callbacks.{'.'.join(argument)} belongs to no callback: name its class before, +=CLASS"
         raise UsageError(msg)
-    for key in reversed(inner):
+    return [*callbacks[:-1], merge(callbacks[-1], {"init_args": _nested(inner, value)})]
+
+
+def _nested(place: list[str], value: Any) -> Any:
+    """Return the value in dicts within dicts, at its place."""
+    for key in reversed(place):
         value = {key: value}
-    return [*callbacks[:-1], merge(callbacks[-1], {"init_args": value})]
+    return value
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
