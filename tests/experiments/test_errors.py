@@ -51,6 +51,14 @@ def test_many_accepted_names_are_listed_only_where_none_is_near():
     assert unknown("key", "xyz", names).endswith(", option_18, option_19")
 
 
+def test_arguments_that_a_class_passes_on_to_its_base_are_accepted_there():
+    config = {"data": {"class_path": "data.ImageFolder", "init_args": {"batchsize": 3}}}
+    assert one_sentence("Option 'batchsize' is not accepted", [config]).startswith(
+        "the key 'batchsize' is not accepted: here root, size, channels, cache, batch_size, workers, splits, "
+        "train_limit, test_limit, split_seed are; did you mean 'batch_size'"
+    )
+
+
 STOPPING = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "validation/loss"}}
 OPTIMISED = {"class_path": "attacks.OneOf", "init_args": {"attacks": [{"class_path": "attacks.BIM", "init_args": {}}]}}
 FIT = {
