@@ -31,7 +31,7 @@ def refusal(error: BaseException | None) -> str | None:
         return None
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    owner, place = _frames(error)[-1]
+    owner, place = [("", ""), *_frames(error)][-1]
     return _one_line(str(error)) + (f" ({place})" if owner == "user" and type(error) is ValueError else "")
 
 
@@ -51,7 +51,7 @@ def _refuses(error: BaseException) -> bool:
     owners = [owner for owner, _ in _frames(error)]
     if owners[-1:] == ["lightning"] and isinstance(error, ValueError | RuntimeError | ImportError):
         return not {"user", *PACKAGES[:-1]} & set(owners[owners.index("lightning") :])
-    return isinstance(error, ValueError | OSError) and owners[-1] not in {"library", "lightning"}
+    return isinstance(error, ValueError | OSError) and owners[-1:] not in ([], ["library"], ["lightning"])
 
 
 def _frames(error: BaseException) -> list[tuple[str, str]]:

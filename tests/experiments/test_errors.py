@@ -231,6 +231,16 @@ def test_a_wrong_call_within_the_packages_keeps_its_traceback():
         guarded(lambda _: unknown("key"), [])
 
 
+def test_an_error_that_was_never_raised_itself_is_no_reason(capsys):
+    def command(_arguments):
+        raise TypeError from ValueError("a cause without a traceback")
+
+    with pytest.raises(TypeError):
+        guarded(command, [])
+    assert guarded(raising(UsageError("wrong")), []) == 2
+    assert capsys.readouterr().err == "error: wrong\n"
+
+
 def test_errors_of_the_packages_own_classes_are_told(capsys):
     assert guarded(lambda _: at_least(1, steps="x"), []) == 1
     assert capsys.readouterr().err == "error: steps must be a number, got 'x'\n"
