@@ -128,7 +128,7 @@ def files_of(monkeypatch, *things):
 def test_code_that_is_imported_counts_too(monkeypatch, classifier):
     assert "jacobian.py" in files_of(monkeypatch, LogitGradient(classifier, "sum"))
     classifier.network = TorchvisionNetwork("resnet18", CLASSES, size=32)
-    assert {"foreign.py", "torchvision_networks.py", "classification.py"} <= files_of(monkeypatch, classifier)
+    assert {"foreign.py", "torchvision_networks.py", "training.py"} <= files_of(monkeypatch, classifier)
     assert {"fgsm.py", "gradient.py"} & files_of(monkeypatch, FGSM(epsilon=0.1))
     assert {"guard.py", "problem.py", "base.py"} <= files_of(monkeypatch, FGSM(epsilon=0.1))
 

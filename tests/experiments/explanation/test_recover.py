@@ -239,7 +239,7 @@ def test_a_lime_is_needed(finished):
         ({"regions": 0}, "regions must be at least 1, got 0"),
         ({"target": 10}, "target must be a class from 0 to 9"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
-        ({"probability": 1.0}, "probability must be above 0 and below 1, got 1.0"),
+        ({"probability": 1.0}, "probability must be below 1, got 1.0"),
     ],
 )
 def test_bad_options_are_refused_before_any_attack(finished, options, told, monkeypatch):

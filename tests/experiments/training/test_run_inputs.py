@@ -180,7 +180,7 @@ def path(tmp_path_factory):
 
 def test_a_second_classifier_with_the_same_weights_is_left_out(path, capsys):
     assert evaluate.main(["transfer", "--run", str(path.parent / "run"), "--device", "cpu"]) == 0
-    assert "the second classifier is the attacked one once more" in " ".join(capsys.readouterr().out.split())
+    assert "the second classifier has the same weights as the attacked one" in " ".join(capsys.readouterr().out.split())
     rows = json.loads((path.parent / "run/report/transfer.json").read_text())["rows"]
     assert {row["detector"] for row in rows} == {"id", "max_softmax"}
 

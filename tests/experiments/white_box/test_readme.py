@@ -31,7 +31,7 @@ def own_module(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("own_module")
 def test_the_detector_of_ones_own(finished, tmp_path):
     (command,) = re.findall(r"evaluate\.py (white-box --run \S+ --detector .*)", README)
-    words = command.replace("runs/digits", str(copy_of(finished, tmp_path))).replace("50", "4").replace("20", "2")
+    words = command.replace("50", "4").replace("20", "2").replace("runs/digits", str(copy_of(finished, tmp_path)))
     assert evaluate.main([*words.split(), "--curve_images", "0", "--resamples", "10"]) == 0
     contents = json.loads((tmp_path / "copy/report/white-box-smoothness.json").read_text())
     assert {row["detector"] for row in contents["rows"]} == {"smoothness"}
