@@ -29,7 +29,7 @@ import attacks
 from benchmarks.subjects import prepare
 
 ROOT: Final = Path(__file__).parents[1]
-COMPARED: Final = {"budgets": ("fgsm", "bim", "mim", "pgd"), "least changes": ("deepfool", "cw", "jsma")}
+COMPARED: Final = {"budgets": ("fgsm", "bim", "mim", "pgd"), "minimal-norm": ("deepfool", "cw", "jsma")}
 WAITED_FOR: Final = (
     attacks.FGSM(epsilon=0.3),
     attacks.BIM(epsilon=0.3, step_size=0.05, steps=10),
@@ -106,7 +106,7 @@ def _steps(options: argparse.Namespace, work: Path) -> tuple[list[Step], list[St
         ],
         [
             ("transfer", f"evaluate.py transfer --run {kept}/run --device {device}", 120.0),
-            ("white-box", white_box, 120.0),
+            ("white-box", white_box, 200.0),
         ],
     )
 
