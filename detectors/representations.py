@@ -14,7 +14,7 @@ from detectors.classifier import Classifier
 from detectors.explanations import LogitGradient, PredictedMap
 from saliency import SaliencyModel, jacobian
 from saliency.checkpoints import part
-from saliency.jacobian import Readout, softplus_twin
+from saliency.jacobian import Readout, softplus_copy
 from saliency.training import Schedule, frozen
 
 Scale = Literal["map", "log-odds"]
@@ -106,7 +106,7 @@ class JSD(ExplainingDetector):
         if the classifier has no `nn.ReLU` modules.
         """
         logits, scores = self.joint(images)
-        smooth = softplus_twin(self.classifier.network)
+        smooth = softplus_copy(self.classifier.network)
         if smooth is None or not self.takes_explanation:
             return logits, scores, {}
         gradient = jacobian(smooth, images, self.readout)

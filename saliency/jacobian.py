@@ -57,22 +57,22 @@ def _read(logits: Tensor, readout: Readout) -> Tensor:
 
 
 BETA = 10.0
-"""Sharpness of the softplus; as it grows the twin becomes the network itself."""
+"""Sharpness of the softplus; as it grows, the copy becomes the network itself."""
 
 
-def softplus_twin(model: nn.Module, beta: float = BETA) -> nn.Module | None:
+def softplus_copy(model: nn.Module, beta: float = BETA) -> nn.Module | None:
     r"""Return the model with every `nn.ReLU` replaced by :math:`\log(1 + e^{\beta x}) / \beta`.
 
-    The gradient of a network of ReLU and max pooling is piecewise constant, its derivative exactly zero; the twin's is
+    The gradient of a network of ReLU and max pooling is piecewise constant, its derivative exactly zero; the copy's is
     not. Parameters and buffers are the model's own, not copies. None if the model has no `nn.ReLU` module (functional
     ones cannot be replaced).
     """
     shared = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     if not any(type(part) is nn.ReLU for part in model.modules()):
         return None
-    twin = copy.deepcopy(model, shared)
-    for part in list(twin.modules()):
+    smooth = copy.deepcopy(model, shared)
+    for part in list(smooth.modules()):
         for name, child in part._modules.items():  # noqa: SLF001 - named_children passes over a module's second use
             if type(child) is nn.ReLU:
                 part._modules[name] = nn.Softplus(beta)  # noqa: SLF001
-    return twin
+    return smooth

@@ -296,7 +296,7 @@ _CLAIMS: Final[Sequence[tuple[str, tuple[str, ...], _Rule, str]]] = (
         "1",
         ("shift",),
         _shift,
-        "Maps of a natural image and of its adversarial twin differ as much as those of different images",
+        "Maps of a natural image and of its adversarial image differ as much as those of different images",
     ),
     ("2a", _TRANSFER, _best, "SPD detects attacks that it was not trained on better than SMD, ID and JSD"),
     ("2b", _TRANSFER, _weak_to_strong, "Trained on the weak FGSM, SPD detects other attacks; ID and JSD do not"),

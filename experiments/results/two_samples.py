@@ -25,12 +25,12 @@ class Draw:
     """Test images dealt out so that no image is in both samples, nor in two pairs.
 
     Attributes:
-        twins: (n,) rows whose image is compared with a changed version of itself.
+        same: (n,) rows whose image is compared with a changed version of itself.
         first: (m,) rows of one half of the pairs of different images.
         second: (m,) rows of the other half.
     """
 
-    twins: Tensor
+    same: Tensor
     first: Tensor
     second: Tensor
 
@@ -50,8 +50,8 @@ def draw(images: int, limit: int | None = None, seed: int = 0) -> Draw:
         at_least(1, pairs=limit)
     order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
     quarter = images // 4
-    first, second, twins = order[:quarter], order[quarter : 2 * quarter], order[2 * quarter :]
-    return Draw(twins[:limit].sort().values, first[:limit], second[:limit])
+    first, second, same = order[:quarter], order[quarter : 2 * quarter], order[2 * quarter :]
+    return Draw(same[:limit].sort().values, first[:limit], second[:limit])
 
 
 def same_class(classes: Tensor) -> tuple[Tensor, Tensor]:

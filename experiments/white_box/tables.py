@@ -83,7 +83,7 @@ def _headline(rows: Rows, meta: Mapping[str, Any]) -> Table:
         "SR@5, SR@50, robust accuracy: the worst case, an image is lost if any of the suite's attacks wins it, at "
         "thresholds for 5 and 50 % false positives. Robust: right or rejected; rejecting everything would win it, so "
         "beside it stand the shares of clean images that are kept (right and accepted) and rejected (FPR). Gradients "
-        "go through the image, the map and every network; through JSD's Jacobian only as a softplus twin (*_parts). "
+        "go through the image, the map and every network; through JSD's Jacobian only as a softplus copy (*_parts). "
         f"{meta['attacked_images']} test images; {_seeds(meta)}.",
         bold=bold,
     )

@@ -78,7 +78,7 @@ def _likeness(study: Study, maps: Maps, dealt: Draw, resamples: int) -> Iterator
     def seen(images: Tensor, rows: Tensor, about: str) -> Tensor:
         return maps.seen(over(study, maps, images[rows], None, about))
 
-    clean, rows = study.images.clean, dealt.twins
+    clean, rows = study.images.clean, dealt.same
     natural = seen(clean, rows, "natural images")
     first, second = (seen(clean, half, "different images") for half in (dealt.first, dealt.second))
     apart = cosine(first, second), structure(first, second)

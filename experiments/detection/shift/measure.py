@@ -20,7 +20,7 @@ def measure_shift(study: Study, pairs: int | None) -> list[ShiftRecords]:
 
 
 def _measure(study: Study, maps: Maps, dealt: Draw) -> ShiftRecords:
-    clean, rows = study.images.clean, dealt.twins
+    clean, rows = study.images.clean, dealt.same
     unders = {name: study.under(name) for name in study.attacks}
 
     def made(images: Tensor, rows: Tensor, classes: Tensor | None, about: str) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from attacks import Alternating, Joint, JointDDN, JointLoss, OrthogonalPGD, Quantised, SelectivePGD, Square
 from detectors import ID, JSD, Classifier, Thresholded
-from saliency.jacobian import jacobian, softplus_twin
+from saliency.jacobian import jacobian, softplus_copy
 from tests.detectors.helpers import TRAINED, build, world
 
 STEPS = 3
@@ -66,25 +66,25 @@ def test_gradient_of_the_score_is_that_of_finite_differences(detector, grey):
 def test_second_derivative_through_the_jacobian_is_zero_for_relu_and_not_for_softplus(grey):
     network = grey.classifier.network
     weights = torch.randn(grey.images.shape, generator=torch.Generator().manual_seed(2))
-    smooth = softplus_twin(network)
+    smooth = softplus_copy(network)
     assert not gradient(lambda images: jacobian(network, images) * weights, grey.images).any()
     through = gradient(lambda images: jacobian(smooth, images) * weights, grey.images)
     assert through.flatten(1).any(1).all()
 
 
-def test_softplus_twin_shares_the_weights_and_tends_to_the_network(grey):
+def test_softplus_copy_shares_the_weights_and_tends_to_the_network(grey):
     network = grey.classifier.network
-    twin = softplus_twin(network)
+    twin = softplus_copy(network)
     assert [id(each) for each in twin.parameters()] == [id(each) for each in network.parameters()]
     assert [id(each) for each in twin.buffers()] == [id(each) for each in network.buffers()]
     assert not any(isinstance(part, nn.ReLU) for part in twin.modules())
     assert any(isinstance(part, nn.ReLU) for part in network.modules())  # the network keeps its own
     with torch.no_grad():
         logits = network(grey.images)
-        errors = [(softplus_twin(network, beta)(grey.images) - logits).abs().max() for beta in (1e1, 1e2, 1e3, 1e4)]
+        errors = [(softplus_copy(network, beta)(grey.images) - logits).abs().max() for beta in (1e1, 1e2, 1e3, 1e4)]
     assert all(after < before / 2 for before, after in pairwise(errors))
     assert errors[-1] < 1e-2 * logits.abs().max()
-    assert softplus_twin(nn.Linear(2, 2)) is None
+    assert softplus_copy(nn.Linear(2, 2)) is None
 
 
 @pytest.mark.parametrize("aimed", [False, True])
@@ -243,9 +243,9 @@ def test_subclass_with_its_own_forward_has_no_step_of_the_representation(grey):
         Alternating(through_saliency=False)(grey.classifier, grey.images, detector=detector)
 
 
-def test_softplus_twin_replaces_an_activation_that_is_used_twice():
+def test_softplus_copy_replaces_an_activation_that_is_used_twice():
     shared = nn.ReLU()
-    twin = softplus_twin(nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared))
+    twin = softplus_copy(nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared))
     assert [type(layer) for layer in twin] == [nn.Linear, nn.Softplus] * 2
 
 

@@ -38,12 +38,12 @@ def rows_of(found, **wanted):
 @pytest.mark.parametrize("images", [0, 3, 4, 41, 200])
 def test_no_image_is_dealt_out_twice(images, limit):
     dealt = draw(images, limit)
-    every = torch.cat([dealt.twins, dealt.first, dealt.second])
+    every = torch.cat([dealt.same, dealt.first, dealt.second])
     assert len(every.unique()) == len(every)
     assert ((every >= 0) & (every < images)).all()
     assert len(dealt.first) == len(dealt.second) == min(images // 4, limit or images)
-    assert len(dealt.twins) == min(images - 2 * (images // 4), limit or images)
-    assert torch.equal(draw(images, limit).twins, dealt.twins)
+    assert len(dealt.same) == min(images - 2 * (images // 4), limit or images)
+    assert torch.equal(draw(images, limit).same, dealt.same)
 
 
 def test_pairs_of_one_class_are_disjoint_and_of_one_class():
@@ -155,8 +155,8 @@ def test_an_attack_that_does_nothing_moves_no_map_and_has_no_successful_pairs(fo
 
 def test_rows_are_the_distances_of_the_images_dealt_out(study, found):
     dealt, under, maps = draw(len(study.images.clean)), study.under("fgsm"), maps_of(study)[0]
-    rows = dealt.twins[under.subsets["successful"][dealt.twins]]
-    assert 0 < len(rows) < len(dealt.twins)
+    rows = dealt.same[under.subsets["successful"][dealt.same]]
+    assert 0 < len(rows) < len(dealt.same)
     natural = maps.of(study.images.clean[rows], under.before[rows])
     for sample, images, classes in (
         (FULL, under.adversarial, under.after),
