@@ -316,6 +316,6 @@ _CLAIMS: Final[Sequence[tuple[str, tuple[str, ...], _Rule, str]]] = (
         "B",
         _TRANSFER,
         _selector,
-        "SPD and SMD live from the predicted class as selector: with the true label they detect less",
+        "SPD and SMD depend on the predicted class as selector: with the true label they detect less",
     ),
 )

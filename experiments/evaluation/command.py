@@ -114,9 +114,7 @@ def _parser() -> Parser:
         sub.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
         sub.add_function_arguments(protocol.run, as_group=False, skip={"study"})
         protocols.add_subcommand(name, sub, help=protocol.help)
-    every = _of_run(
-        "Every protocol about this run for which it has what it needs, but for long ones; says what is left out."
-    )
+    every = _of_run("Run every protocol that needs no other run and does not take long; name those that are left out.")
     protocols.add_subcommand(ALL, every, help="every protocol for which the run has what it needs")
     return parser
 

@@ -101,11 +101,6 @@ def strongest(maps: Tensor) -> Tensor:
     return maps.abs().amax(1, keepdim=True)
 
 
-def capital(words: str) -> str:
-    """Return the words with a capital first letter, the others as they are."""
-    return words[0].upper() + words[1:]
-
-
 def _learnt(study: Study, saliency: SaliencyModel) -> Maps:
     @torch.no_grad()
     def of(images: Tensor, classes: Tensor | None) -> Tensor:

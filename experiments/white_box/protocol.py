@@ -40,15 +40,15 @@ def white_box(
         study: Of a run whose detectors are trained.
         images: Test images attacked.
         steps: Steps of each walk.
-        restarts: Walks from the image (first) and from random points, for all but the paper's.
+        restarts: Walks, the first from the image, the others from random points; the paper's attacks start once.
         epsilon: L-inf budget; null: that of the attack trained on.
         trained_on: Attack that the detectors were trained on; null: where retraining starts, else the first.
         detectors: Names of the detectors attacked; null: all, training-free too.
         seeds: Seeds of the detectors attacked; null: all of the run.
-        suite_seeds: How many of them meet the whole suite, the others the paper's only.
+        suite_seeds: Seeds that meet the whole suite; the others meet the paper's attacks only. null: all.
         curve_images: Images of the curves and of the price of detection; 0: neither.
         detector: A detector of your own: class path or .ckpt, in place of the run's.
-        classifier: With it a classifier of your own; null: the run's.
+        classifier: A classifier of your own, to use with --detector; null: the run's.
         resamples: Bootstrap resamples of the intervals.
 
     Raises:

@@ -15,7 +15,7 @@ def gallery(study: Study, *, images: int = 6, pairs: int | None = None, resample
     Args:
         study: Of a run whose parts are trained.
         images: Test images shown.
-        pairs: At most so many pairs per sample; null: all test images.
+        pairs: Largest number of pairs per sample; null: all test images.
         resamples: Bootstrap resamples of the intervals.
 
     Raises:

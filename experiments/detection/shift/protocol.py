@@ -12,7 +12,7 @@ def shift(study: Study, *, pairs: int | None = None, resamples: int = 1000) -> R
 
     Args:
         study: Of a run whose classifier and, if it has one, saliency model are trained.
-        pairs: At most so many pairs per sample; null: all test images.
+        pairs: Largest number of pairs per sample; null: all test images.
         resamples: Bootstrap resamples of the intervals.
 
     Raises:

@@ -10,7 +10,7 @@ from experiments.study.metrics import DETECTED, Metric, shown_in
 
 SUBSETS: Final = ("all", "successful")
 
-FEWEST: Final = 10
+FEWEST_PAIRS: Final = 10
 """Pairs below which a point is not looked at for the size at which detection fails."""
 
 FRAGILE: Final = ("id", "jsd")
@@ -107,7 +107,7 @@ def crossings_of(rows: Rows) -> list[dict[str, Any]]:
     """Return where each curve falls under the level, by measure; epsilon 0 is not a perturbation and left out."""
     crossings = []
     for (attack, detector, trained_on, subset), points in curves_of(rows).items():
-        sizes = [size for size, records in points.items() if size > 0 and records[0]["n"] >= FEWEST]
+        sizes = [size for size, records in points.items() if size > 0 and records[0]["n"] >= FEWEST_PAIRS]
         lengths = [mean_known(values_of(points[size], "median_l2")) for size in sizes]
         for metric in crossing_metrics():
             where = crossing(sizes, [mean_known(values_of(points[size], metric.key)) for size in sizes])

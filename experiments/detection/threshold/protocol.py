@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from experiments.detection.threshold.crossings import FEWEST, crossings_of
+from experiments.detection.threshold.crossings import FEWEST_PAIRS, crossings_of
 from experiments.detection.threshold.flags import flags
 from experiments.detection.threshold.measure import measure_threshold, swept_attacks
 from experiments.detection.threshold.tables import chart, finding, tables_of
@@ -39,7 +39,7 @@ def threshold(study: Study, *, epsilons: list[float] = EPSILONS) -> Result:
             "turns wrong",
         },
         "level": DETECTED,
-        "fewest_pairs": FEWEST,
+        "fewest_pairs": FEWEST_PAIRS,
         "crossings": crossings,
         "smallest": min(size for size in sizes if size > 0),
     }

@@ -7,7 +7,7 @@ from typing import Any
 from attacks import Attack
 from experiments.detection.tables import Record, mean_known, spread
 from experiments.detection.threshold.crossings import (
-    FEWEST,
+    FEWEST_PAIRS,
     SUBSETS,
     Curves,
     Points,
@@ -57,8 +57,9 @@ def _crossings(crossings: Rows) -> Table:
         header=["attack", "detector", *(f"{metric.name}, {subset} pairs" for metric, subset in columns)],
         rows=[[*line[:2], *(cells.get((m.key, subset)) for m, subset in columns)] for line, cells in lines.items()],
         note="From the epsilon at which the mean over seeds is highest, towards smaller ones; linear interpolation "
-        f"between neighbours. Epsilon 0, where every detector is at .5, and points of fewer than {FEWEST} pairs are "
-        "left out: `none down to` names the smallest that remains. never reached: under the level at every epsilon.",
+        f"between neighbours. Epsilon 0, where every detector is at .5, and points of fewer than {FEWEST_PAIRS} pairs "
+        "are left out: `none down to` names the smallest that remains. "
+        "never reached: under the level at every epsilon.",
     )
 
 
@@ -112,7 +113,7 @@ def chart(rows: Rows, swept: Mapping[str, Attack], meta: Mapping[str, Any]) -> b
     }
     kinds = {"L-inf" if is_linf(attack) else "L2" for attack in swept.values()}
     axis = f"epsilon ({' or '.join(sorted(kinds))} budget, images in [0, 1])"
-    title = f"Detection against the size of the perturbation, {meta['data']} (points of at least {FEWEST} pairs)"
+    title = f"Detection against the size of the perturbation, {meta['data']} (points of at least {FEWEST_PAIRS} pairs)"
     return curves(title, panels, axis, "attack success rate", DETECTED)
 
 
@@ -125,7 +126,7 @@ def _panel(title: str, lines: Curves, mark: float) -> CurveChart:
 
 
 def _curve(points: Points, *, dashed: bool) -> Curve:
-    sizes = [size for size, records in points.items() if size > 0 and records[0]["n"] >= FEWEST]
+    sizes = [size for size, records in points.items() if size > 0 and records[0]["n"] >= FEWEST_PAIRS]
     values = [values_of(points[size], "auroc") for size in sizes]
     spreads = [statistics.stdev(seeds) if len(seeds) > 1 else None for seeds in values]
     several = any(half is not None for half in spreads)

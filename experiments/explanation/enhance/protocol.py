@@ -42,9 +42,9 @@ def enhance(
 
     Args:
         study: Of a run whose classifier is trained.
-        images: At most so many images.
+        images: Largest number of images.
         methods: Saliency methods by name, as classes with their arguments; null: all.
-        classifier: A classifier of your own: class path, .ckpt, or class with arguments.
+        classifier: Your own: class path, .ckpt, or class with arguments; null: the run's.
         photographs: A folder of images of any kind in place of the test images.
         size: Side in pixels that images are brought to before they are attacked and explained; null: as they are,
             photographs 224.
@@ -52,7 +52,7 @@ def enhance(
         attack: Name of one of the run's attacks; null: its first of Carlini and Wagner, else a warm one.
         shares: Shares of the pixels to perturb, ascending, in [0, 1].
         fill: What perturbed pixels become: the image's mean colour, noise, or its blur.
-        voc: Root of torchvision's VOCDetection for images of several classes; null: side by side.
+        voc: Root of torchvision's VOCDetection, images of several classes; null: two test images side by side.
 
     Raises:
         FileNotFoundError: If a stage is missing, or Pascal VOC is not there.

@@ -48,9 +48,9 @@ def recover(
 
     Args:
         study: Of a run whose classifier is trained.
-        images: At most so many images.
+        images: Largest number of images.
         methods: Saliency methods by name, as classes with their arguments; null: all.
-        classifier: A classifier of your own: class path, .ckpt, or class with arguments.
+        classifier: Your own: class path, .ckpt, or class with arguments; null: the run's.
         photographs: A folder of images of any kind in place of the test images.
         size: Side in pixels that images are brought to before they are attacked and explained; null: as they are,
             photographs 224.
@@ -59,7 +59,7 @@ def recover(
         target: Class that all attacks aim at; null: each image's runner-up, as always with two classes.
         steps: Most steps of an attack, after which it is discarded.
         step_size: L-inf length of a step.
-        probability: Of the target, at which an attack has succeeded; in (0, 1).
+        probability: Of the target class, from which an attack counts as successful; in (0, 1).
 
     Raises:
         FileNotFoundError: If a stage is missing, or there are no photographs.

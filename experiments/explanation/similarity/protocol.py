@@ -46,16 +46,16 @@ def similarity(
 
     Args:
         study: Of a run whose classifier is trained.
-        images: At most so many images.
+        images: Largest number of images.
         methods: Saliency methods by name, as classes with their arguments; null: all.
-        classifier: A classifier of your own: class path, .ckpt, or class with arguments.
+        classifier: Your own: class path, .ckpt, or class with arguments; null: the run's.
         photographs: A folder of images of any kind in place of the test images.
         size: Side in pixels that images are brought to before they are attacked and explained; null: as they are,
             photographs 224.
         resamples: Bootstrap resamples of the intervals.
-        epsilons: Of untargeted FGSM and of the noise, in (0, 1].
-        targeted_epsilon: Of targeted FGSM.
-        targets: Classes that it aims at; null: all, or ten of more than twenty.
+        epsilons: Budgets of untargeted FGSM and of the noise, in (0, 1].
+        targeted_epsilon: Budget of targeted FGSM.
+        targets: Target classes of targeted FGSM; null: all, or ten if there are more than twenty.
         reduction: How maps of several channels become one before they are compared.
 
     Raises:

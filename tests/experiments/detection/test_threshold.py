@@ -7,7 +7,7 @@ import pytest
 
 from attacks import BIM, FGSM, PGD
 from detectors import metrics
-from experiments.detection.threshold.crossings import FEWEST, claim, crossing, interpolated
+from experiments.detection.threshold.crossings import FEWEST_PAIRS, claim, crossing, interpolated
 from experiments.detection.threshold.flags import _growth, _largest, _noise, _zero
 from experiments.detection.threshold.measure import resized
 from experiments.detection.threshold.protocol import EPSILONS, threshold
@@ -149,7 +149,7 @@ def test_crossings_are_those_of_the_means(found):
         if (each["detector"], each["subset"], each["measure"]) == ("id", "all", "auroc")
     ]
     assert one["epsilon"] == crossing([0.05, 0.3], [each["auroc"] for each in rows]).below
-    assert all(each["n"] >= FEWEST for each in rows)
+    assert all(each["n"] >= FEWEST_PAIRS for each in rows)
 
 
 def test_a_training_free_detector_has_no_accuracy(found):
