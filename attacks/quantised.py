@@ -140,7 +140,7 @@ class _Rounding:
         return self._move(rows, gradient, _BEYOND * missing + _STABLE)
 
     def _look(self, rows: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what is to be raised, what it lacks, and who needs no repair, (n,) each; keep what is better."""
+        """Return the value to raise, what it lacks, and which images need no repair, (n,) each; keep better points."""
         part = self.problem[rows]
         logits, scores = self._asked(part, points)
         hit = fooled(logits.detach(), part.labels, targeted=self._targeted)
@@ -166,7 +166,7 @@ class _Rounding:
         return rounded if part.region is None else torch.where(part.region, rounded, part.images)
 
     def _move(self, rows: Tensor, gradient: Tensor, needed: Tensor) -> Tensor:
-        """Move by one level the values of largest gain, until it is what is needed (n,); return of whom (n,) any."""
+        """Move the values of largest gain by one level until the gain is `needed` (n,); return which images changed."""
         images, levels = self.problem.images[rows], self._levels[rows]
         low, high = self._bounds(images)
         sign = self.problem[rows].within_region(gradient).sign()

@@ -20,7 +20,7 @@ PACKAGES: Final = ("attacks", "saliency", "detectors", "data", "experiments")
 
 
 def refusal(error: BaseException | None) -> str | None:
-    """Return the sentence of bad input, which may have raised other errors on its way; None if a bug raised the error.
+    """Return the message if an error, or one that it came from, is about bad input; None if it is a bug.
 
     Args:
         error: What ended a command.
@@ -92,7 +92,7 @@ _LISTED: Final = 12
 
 
 def unknown_key(key: str, accepted: Iterable[str]) -> str:
-    """Return what to say of a dotted key: which part of it is wrong, in which section, and what is accepted there."""
+    """Return which part of a dotted key is unknown, in which section, and what is accepted there."""
     names, above, rest = list(accepted), "", key
     while True:
         part, _, rest = rest.partition(".")
@@ -164,7 +164,7 @@ def explained(message: str, accepted: Iterable[str] = ()) -> str:
 
 
 def _below(key: str, message: str) -> str:
-    """Return what is wrong below a key, which is named after those further in."""
+    """Return the sentence of an error below a key; inner keys come first."""
     sentence = explained(message)
     inner = sentence.partition(": ")[0]
     if inner == sentence or " " in inner.replace(" in ", ""):
@@ -173,7 +173,7 @@ def _below(key: str, message: str) -> str:
 
 
 def _of_union(types: str, errors: str, value: str) -> str:
-    """Return what the one type says that took the outside of the value; else all that are accepted."""
+    """Return the error of the union's type that matches the value's outer form; else list all types."""
     for part in textwrap.dedent(f"\n{errors}").split("\n- ")[1:]:
         outside = re.match(r"(?:Expected a (?!dot import)|Not a valid subclass of )(?!.*Got value: )", part)
         abstract = "is abstract" in part and "class_path" not in value  # the accepted type, no given one

@@ -24,10 +24,9 @@ ABOUT_MAPS: Final = ("enhance", "similarity", "recover")
 _PAPER: Final = "The paper's claims (Schut & Gal)"
 
 _RULE: Final = (
-    "A verdict is computed: an interval of 95 % that lies on one side decides; one that does not leaves it undecided; "
-    "a claim whose protocol was not run, or needs another run, is not decided. A verdict is about this one "
-    "classifier and saliency model; over pipelines: what three or more of other seeds all say "
-    "(`evaluate.py pipelines`)."
+    "A verdict is computed. It is decided if its 95 % interval lies on one side. It is not decided if the interval "
+    "crosses, or if a protocol that it needs was not run. It is about this one classifier and saliency model. "
+    "Over pipelines: the verdict on which three or more pipelines of other seeds agree (`evaluate.py pipelines`)."
 )
 
 _TEMPLATES: Final = Environment(

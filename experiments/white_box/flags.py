@@ -150,7 +150,7 @@ def _self_test(checks: Checks) -> Flag:
 
 
 def fresh(outcomes: Sequence[Outcome], training_steps: int | None) -> Flag:
-    """Return whether retrained detectors met no longer attack than the one that they were retrained against."""
+    """Return a flag: no attack on the retrained detectors was longer than the one in retraining."""
     name = "Retrained detectors are attacked afresh with ten times the steps, and by another kind"
     steps = [each.steps or 0 for each in outcomes if each.phase != BEFORE]
     if training_steps is None or not steps:

@@ -96,8 +96,8 @@ def _best(records: EnhanceRecords) -> Table:
         "clean images keep": kept,
     }
     note = (
-        f"{records.images} images. The share is the one at which a map recovers most, in each resample that of the "
-        "resample: the same images choose and judge it, which flatters all alike; none where nothing is recovered."
+        f"{records.images} images. The share is the one at which a map recovers most; each resample chooses its own. "
+        "The same images choose and judge it, so all values are too high. None: nothing is recovered."
     )
     order = sorted(records.everything, key=lambda record: (record.oracle, -record.recovered.best.value))
     return _table("Best over the shares", order, columns, note)
@@ -109,7 +109,8 @@ def _findings(findings: Mapping[str, Claim]) -> Table:
     ]
     note = (
         "A verdict is decided where the 95 % bootstrap interval over images lies on one side. Of several comparisons "
-        f"all must hold; one that surely does not suffices against. Nothing is decided by fewer than {FEWEST} images."
+        f"all must hold; the claim does not hold if one lies on the other side. "
+        f"Nothing is decided by fewer than {FEWEST} images."
     )
     return Table("The paper's findings", ["where", "finding", "verdict", "numbers", "holds if"], lines, note)
 
@@ -167,9 +168,9 @@ def _reaction(records: EnhanceRecords) -> Table:
     }
     note = (
         "Mean Spearman correlation of the clean image's map (for its predicted class) with that of the attacked image, "
-        "and of the image under noise of the same norms, each for its own predicted class. Class alone: with that of "
-        "the clean image itself for the class that the attacked one is mistaken for: where it is as low, the map "
-        "answers to the class it is asked for, not to the attack. n: images on which no map is constant. The noise "
+        "and of the image under noise of the same norms, each for its own predicted class. Class alone: with the "
+        "map of the same clean image for the class that the attacked one is mistaken for. Where that is as low, the "
+        "map answers to the class, not to the attack. n: images on which no map is constant. The noise "
         f"changes the prediction of {records.noise_changes} of {records.images} images. Random draws anew for each "
         f"image, and is compared with nothing; so do the samples of LIME, in part. {built_in(records)}"
     )

@@ -70,8 +70,8 @@ def _pooled(records: RecoverRecords) -> Table:
     header = ["map, averaged over LIME's superpixels", "Jaccard", "minus not averaged", "minus random", "LIME minus it"]
     note = (
         "Regions are contiguous, as superpixels are and the best pixels of a map are not. Here each map gets the mean "
-        "of its values in each of LIME's superpixels, and everything else is as in the first table: what is left of "
-        "LIME's lead is its weights'. random: superpixels in the order of their averaged noise."
+        "of its values in each of LIME's superpixels, and everything else is as in the first table: the lead that "
+        "LIME keeps comes from its weights. random: superpixels in the order of their averaged noise."
     )
     return Table("Maps averaged over superpixels", header, lines, note)
 
@@ -109,9 +109,9 @@ def _paper(records: RecoverRecords) -> Table:
 def _findings(findings: Sequence[Claim]) -> Table:
     lines = [[claim.number, claim.text, claim.verdict, claim.statistic] for claim in findings]
     note = (
-        "R1 and R2 are the paper's, letters ours. A difference is decided when its 95 % interval excludes 0. Where all "
-        "differences must be above 0, the claim holds if all are, and does not hold if one is below; B takes one "
-        "above, shows the largest, and is not corrected for the number of methods."
+        "R1 and R2 are the paper's, A to C are ours. A difference is decided when its 95 % interval excludes 0. A "
+        "claim holds if all its differences are above 0, and does not hold if one is below. B holds if one is above; "
+        "it shows the largest, and is not corrected for the number of methods."
     )
     return Table("The paper's findings", ["", "finding", "verdict", "differences"], lines, note)
 
