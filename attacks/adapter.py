@@ -16,6 +16,7 @@ from torch import Tensor
 
 from attacks.base import Attack, NormFamily
 from attacks.checks import lengths
+from attacks.errors import InputError
 from attacks.guard import frozen_weights
 from attacks.problem import Problem
 
@@ -73,16 +74,16 @@ class Advertorch(Attack):
         object.__setattr__(self, "parameters", deepcopy(self.parameters))  # the caller's dict may change later
         if self.attack in _UNFIT:
             msg = f"advertorch's {self.attack} {_UNFIT[self.attack]}: name one of {', '.join(_known())}"
-            raise ValueError(msg)
+            raise InputError(msg)
         accepted = inspect.signature(self._class()).parameters
         ours = sorted(set(self.parameters) & {"predict", "clip_min", "clip_max", "targeted"})
         if ours:
             msg = f"parameters of {self.attack} must not hold {', '.join(ours)}: this adapter gives them"
-            raise ValueError(msg)
+            raise InputError(msg)
         unknown = sorted(set(self.parameters) - set(accepted))
         if unknown:
             msg = f"advertorch's {self.attack} takes {', '.join(accepted)}; got {', '.join(unknown)}"
-            raise ValueError(msg)
+            raise InputError(msg)
         norm = _norm(self.attack, {name: argument.default for name, argument in accepted.items()} | self.parameters)
         object.__setattr__(self, "norm_family", norm)
         sizes = {name: self.parameters.get(name) for name in ("eps", "eps_iter")}
@@ -91,10 +92,10 @@ class Advertorch(Attack):
         always_targeted = self.attack in _ALWAYS_TARGETED
         if always_targeted and not self.targeted:
             msg = f"advertorch's {self.attack} always takes its labels as targets: set targeted=True and pass targets"
-            raise ValueError(msg)
+            raise InputError(msg)
         if self.targeted and "targeted" not in accepted and not always_targeted:
             msg = f"advertorch's {self.attack} has no targeted form"
-            raise ValueError(msg)
+            raise InputError(msg)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
@@ -113,7 +114,7 @@ class Advertorch(Attack):
         attack = getattr(import_advertorch(), self.attack, None)
         if not inspect.isclass(attack) or not hasattr(attack, "perturb"):
             msg = f"advertorch has no attack {self.attack!r}; it has {', '.join(_known())}"
-            raise ValueError(msg)
+            raise InputError(msg)
         return attack
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attacks import norms
-from attacks.errors import InputTypeError, OutputError
+from attacks.errors import InputError, InputTypeError, OutputError
 from attacks.guard import (
     check_images,
     check_labels,
@@ -172,13 +172,13 @@ class Attack(ABC):
         mask = None if region is None else check_region(region, images)
         if self.needs_detector and detector is None:
             msg = f"{type(self).__name__} attacks a detector as well: pass detector=..."
-            raise ValueError(msg)
+            raise InputError(msg)
         if not isinstance(self.targeted, bool):
             msg = f"targeted must be True or False, got {self.targeted!r}"
             raise InputTypeError(msg)
         if labels is None and self.targeted:
             msg = f"{type(self).__name__}(targeted=True) needs the targets as labels, got None"
-            raise ValueError(msg)
+            raise InputError(msg)
         if labels is not None:
             check_labels(labels, images)
         if len(images) == 0:

@@ -9,7 +9,7 @@ from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
-from attacks.errors import InputTypeError
+from attacks.errors import InputError, InputTypeError
 
 
 def at_least(minimum: float, *, whole: bool | None = None, **values: float) -> None:
@@ -63,14 +63,14 @@ def one_of(accepted: tuple[str, ...], **values: str) -> None:
     for name, value in values.items():
         if value not in accepted:
             msg = f"{name} must be {' or '.join(accepted)}, got {value!r}"
-            raise ValueError(msg)
+            raise InputError(msg)
 
 
 def untargeted(attack: object) -> None:
     """Refuse `targeted` where an attack has no targeted form."""
     if getattr(attack, "targeted", False):
         msg = f"{type(attack).__name__} has no targeted form: leave out targeted=True"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def alike(outer: Any, inner: Any) -> None:
@@ -78,7 +78,7 @@ def alike(outer: Any, inner: Any) -> None:
     if inner.targeted != outer.targeted:
         names = type(outer).__name__, type(inner).__name__
         msg = f"{names[0]} has targeted={outer.targeted} and its {names[1]} targeted={inner.targeted}: set both alike"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _refuse_unless(accepted: Callable[[Any], bool], must: str, values: Mapping[str, float]) -> None:
@@ -86,4 +86,4 @@ def _refuse_unless(accepted: Callable[[Any], bool], must: str, values: Mapping[s
     for name, value in values.items():
         if not accepted(value):
             msg = f"{name} must be {must}, got {value}"
-            raise ValueError(msg)
+            raise InputError(msg)

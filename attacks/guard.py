@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attacks.errors import InputError
 from attacks.outputs import FirstOutputs
 
 _DIMENSIONS = 4
@@ -163,7 +164,7 @@ class Guarded(nn.Module):
     def _scores(self, images: Tensor) -> Any:
         if self.detector is None:
             msg = "there is no detector to ask: only attacks with needs_detector have one"
-            raise ValueError(msg)
+            raise InputError(msg)
         return self.detector(images)
 
     def _safely(self, function: Callable[..., Any], images: Tensor, *rest: Any) -> Any:
@@ -181,9 +182,9 @@ class Guarded(nn.Module):
             raise self._writes()
         return outputs
 
-    def _writes(self) -> ValueError:
+    def _writes(self) -> InputError:
         names = " or ".join(type(module).__name__ for module in (self.model, self.detector) if module is not None)
-        return ValueError(
+        return InputError(
             f"{names} writes on the images that it is given: set inplace=False in its first layers, or let it begin "
             "with images.clone()"
         )
@@ -196,10 +197,10 @@ class Guarded(nn.Module):
                 f"a model must give a tensor of logits (N, K) of {self._classes} classes or more, got {got} from "
                 f"{type(self.model).__name__}: wrap it in a module that does"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         if self._largest_label is not None and self._largest_label >= logits.shape[1]:
             msg = f"labels must be below the model's {logits.shape[1]} classes, got {self._largest_label}"
-            raise ValueError(msg)
+            raise InputError(msg)
         self._largest_label = None
         for values in scores:
             if values.shape != logits.shape[:1]:
@@ -207,7 +208,7 @@ class Guarded(nn.Module):
                     f"a detector must give one score per image, shape ({len(logits)},), got {tuple(values.shape)} from "
                     f"{type(self.detector).__name__}: squeeze what is too much"
                 )
-                raise ValueError(msg)
+                raise InputError(msg)
 
 
 def _fitted(outputs: Tensor, images: Tensor) -> Tensor:
@@ -237,7 +238,7 @@ def check_tensors(**values: object) -> None:
             is_array = isinstance(value, np.ndarray)
             kind, remedy = ("numpy array", "from_numpy") if is_array else (type(value).__name__, "tensor")
             msg = f"{name} must be a tensor, got a {kind}: use torch.{remedy}"
-            raise ValueError(msg)  # noqa: TRY004 - as all that does not fit
+            raise InputError(msg)
 
 
 def check_images(images: Tensor) -> None:
@@ -248,7 +249,7 @@ def check_images(images: Tensor) -> None:
             f"images must be a float32 (or float64) tensor (N, C, H, W), got {images.dtype} of shape "
             f"{tuple(images.shape)}"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     if images.numel() == 0:
         return
     low, high = images.detach().aminmax()
@@ -257,7 +258,7 @@ def check_images(images: Tensor) -> None:
             f"images must be finite and in [0, 1], got values from {low.item():g} to {high.item():g}; "
             "scale them, and make normalisation the model's first layer"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def check_labels(labels: Tensor, images: Tensor) -> None:
@@ -265,10 +266,10 @@ def check_labels(labels: Tensor, images: Tensor) -> None:
     check_tensors(labels=labels)
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         msg = f"labels must be integers of shape ({len(images)},), got {labels.dtype} of shape {tuple(labels.shape)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if labels.numel() and labels.min() < 0:
         msg = f"labels must be classes from 0 on, got {labels.min().item()}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def check_region(region: Tensor, images: Tensor) -> Tensor:
@@ -281,8 +282,8 @@ def check_region(region: Tensor, images: Tensor) -> Tensor:
     count, _, height, width = images.shape
     if region.ndim != _DIMENSIONS or region.shape[1:] != (1, height, width) or region.shape[0] not in {1, count}:
         msg = f"region must have shape ({count}, 1, {height}, {width}), got {tuple(region.shape)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if not torch.all((region == 0) | (region == 1)):
         msg = "region must hold only 0 and 1 (1 marks the pixels that may change)"
-        raise ValueError(msg)
+        raise InputError(msg)
     return region.bool().expand(count, 1, height, width)

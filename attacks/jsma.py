@@ -9,6 +9,7 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import at_least, at_most, number
+from attacks.errors import InputError
 from attacks.loop import Left
 from attacks.margin import ahead, fooled
 from attacks.norms import column
@@ -126,7 +127,7 @@ class JSMA(_FewValues):
         number(theta=self.theta)
         if not 0 < abs(self.theta) <= 1:
             msg = f"theta must be in [-1, 1] and not 0, got {self.theta}"
-            raise ValueError(msg)
+            raise InputError(msg)
 
     def _draws(self, problem: Problem) -> Tensor:
         if self.targeted:

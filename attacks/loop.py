@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from attacks.errors import InputError
 from attacks.norms import column
 from attacks.problem import Problem
 
@@ -109,4 +110,4 @@ def _gradient(loss: Tensor, images: Tensor, *, retain_graph: bool) -> Tensor | N
             f"the detector looks at a gradient of the model that cannot be differentiated again ({error}): attack it "
             "with Square, which needs no gradient, or replace that layer of the model"
         )
-        raise ValueError(msg) from error
+        raise InputError(msg) from error

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import alike
+from attacks.errors import InputError
 from attacks.problem import Problem
 
 
@@ -28,12 +29,12 @@ class OneOf(Attack):
         object.__setattr__(self, "attacks", tuple(self.attacks))  # lists come from configs
         if not self.attacks:
             msg = "attacks is empty: name at least one to draw from"
-            raise ValueError(msg)
+            raise InputError(msg)
         for attack in self.attacks:
             if attack.needs_detector:
                 name = type(attack).__name__
                 msg = f"OneOf draws from attacks on the classifier alone, but {name} goes against a detector as well"
-                raise ValueError(msg)
+                raise InputError(msg)
             alike(self, attack)
         families = {attack.norm_family for attack in self.attacks}
         object.__setattr__(self, "norm_family", families.pop() if len(families) == 1 else None)

@@ -6,6 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from attacks.errors import InputError
+
 _SUM_OF_PROBABILITIES = 1e-3
 """By how much the sum of rounded probabilities may differ from 1."""
 
@@ -56,7 +58,7 @@ class FirstOutputs:
         name = self._names[kind]
         if broken == len(rows) and kind == "logits":
             msg = f"the logits of {name} are NaN for every image: check its weights and its normalisation"
-            raise ValueError(msg)
+            raise InputError(msg)
         if broken:
             counted = "not fooled" if kind == "logits" else "rejected"
             msg = f"the {kind} of {name} are NaN for {broken} of {len(rows)} images: these count as {counted}"
@@ -74,7 +76,7 @@ class FirstOutputs:
             images.register_hook(partial(_note, came))  # type: ignore[no-untyped-call]
         elif kind == "logits":
             msg = f"{gap}: let it pass one, or use a method that needs none, as Square and LIME"
-            raise ValueError(msg)
+            raise InputError(msg)
         else:
             warnings.warn(f"{gap}: gradients only work against the model; Square needs none", stacklevel=2)
         return asked, came

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from attacks.checks import at_least
+from attacks.errors import InputError
 from data.batches import Images, ImageSet, Pixels, as_it_is
 from data.decoding.decoded_cache import MappedPixels
 from data.decoding.decoding import cores
@@ -62,10 +63,10 @@ class ImageData(lightning.LightningDataModule, ABC):
         super().__init__()
         if splits not in get_args(Splits):
             msg = f"splits must be one of {', '.join(get_args(Splits))}, got {splits!r}"
-            raise ValueError(msg)
+            raise InputError(msg)
         if workers is not None and workers < 0:
             msg = f"workers must be at least 0, or null for what suits the data set; got {workers}"
-            raise ValueError(msg)
+            raise InputError(msg)
         numbers = {"batch_size": batch_size, "train_limit": train_limit, "test_limit": test_limit}
         at_least(1, whole=True, **{name: number for name, number in numbers.items() if number is not None})
         self.root = expanded(root)
@@ -179,7 +180,7 @@ class ImageData(lightning.LightningDataModule, ABC):
                 f"{type(self).__name__} has a place for test images of its own, but none that can be used: add some, "
                 "or remove their folder"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         train, test = train[: self.train_limit], test[: self.test_limit]
         if self.splits == "disjoint":
             parts = divide(train, SHARES, originals)

@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader
 
 from attacks import Attack
+from attacks.errors import InputError
 from attacks.guard import evaluation_mode
 from data.batches import Images, Pairs
 from data.images import ImageData
@@ -19,7 +20,7 @@ def refuse_targeted(attack: Attack) -> None:
     """Raise ValueError if an attack is targeted: pairs have no targets."""
     if attack.targeted:
         msg = f"pairs are made by untargeted attacks, for there are no targets: leave out targeted of {attack}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def make_pairs(
@@ -107,7 +108,7 @@ class PairData(lightning.LightningDataModule):
                 f"classes, {type(images).__name__} gives {tuple(self.shape)} of {self.classes}: give the checkpoint "
                 "of a classifier of this data set"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
 
     @property
     def test_names(self) -> list[str]:

@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from attacks.errors import InputError
+
 Splits = Literal["disjoint", "paper"]
 
 SHARES = {"classifier_train": 0.45, "detector_train": 0.40, "calibration": 0.15}
@@ -35,7 +37,7 @@ def divide(positions: Tensor, shares: Mapping[str, float], originals: Tensor | N
     """
     if abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) <= 0:  # noqa: PLR2004 - rounding of the sum
         msg = f"the shares of the splits must be positive and sum to 1, got {dict(shares)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     edges = [0]
     total = 0.0
     for share in shares.values():
@@ -50,7 +52,7 @@ def divide(positions: Tensor, shares: Mapping[str, float], originals: Tensor | N
             f"{len(positions)} images are too few for the splits {', '.join(shares)}: {', '.join(empty)} is empty; add "
             "images, of which copies do not count"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     return parts
 
 

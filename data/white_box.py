@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from attacks import Attack
 from attacks.checks import at_least
+from attacks.errors import InputError
 from attacks.guard import evaluation_mode
 from data.batches import Images, Pairs
 from data.images import ImageData
@@ -71,7 +72,7 @@ class WhiteBoxData(PairData):
                 "the detector looks through another classifier than data.classifier: give both the same checkpoint, "
                 "the one that the detector was trained with"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
 
     def train_dataloader(self) -> "Repeated":
         """Return a round: shuffled clean batches, each repeated, that become pairs on the device."""
@@ -108,7 +109,7 @@ class WhiteBoxData(PairData):
         """
         if self.trainer is None:
             msg = "WhiteBoxData attacks the detector of a Trainer: give it to one as datamodule, got no Trainer"
-            raise ValueError(msg)
+            raise InputError(msg)
         if isinstance(batch, Pairs):
             return batch
         if not self.trainer.training:

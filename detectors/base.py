@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from attacks.errors import InputTypeError
+from attacks.errors import InputError, InputTypeError
 from attacks.guard import check_images, evaluation_mode
 from detectors.calibration import threshold
 from detectors.classifier import Classifier
@@ -91,7 +91,7 @@ class Detector(Trainable):
             msg = (
                 f"{type(self).__name__} needs images (N, {', '.join(map(str, self.shape))}), got {tuple(images.shape)}"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         with evaluation_mode(self):
             scores: Tensor = self(images.clone())  # on which a network may write
         return scores
@@ -121,7 +121,7 @@ class Detector(Trainable):
                 f"{type(self).__name__}.represent must return a tensor of shape {expected} for images of shape "
                 f"{tuple(images.shape)}, with the channels that its constructor tells; it returned {got}"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         scores: Tensor = self.network(representation)
         return scores.squeeze(1)
 

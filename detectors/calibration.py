@@ -5,6 +5,8 @@ import math
 from scipy import stats
 from torch import Tensor
 
+from attacks.errors import InputError
+
 
 def threshold(calibration: Tensor, false_positive_rate: float) -> float | None:
     r"""Return the score above which an image is rejected.
@@ -24,7 +26,7 @@ def threshold(calibration: Tensor, false_positive_rate: float) -> float | None:
     """
     if not 0 < false_positive_rate < 1:
         msg = f"the false-positive rate must lie between 0 and 1, got {false_positive_rate}"
-        raise ValueError(msg)
+        raise InputError(msg)
     rank = _rank(len(calibration), false_positive_rate)
     return calibration[rank - 1].item() if rank <= len(calibration) else None
 

@@ -6,6 +6,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from attacks.errors import InputError
 from detectors.networks import ConvNet
 from saliency.checkpoints import Portable
 from saliency.training import ImageClassifier, Schedule
@@ -64,17 +65,17 @@ def _check(network: nn.Module, shape: Sequence[int], classes: int) -> bool:
     except Exception as error:
         hint = "; if they are too small, set its option size" if getattr(network, "size", 0) is None else ""
         msg = f"{name} does not take {images} ({_first_line(error)}): use a network made for them{hint}"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
     given = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
     if given != f"shape {(1, classes)}":
         msg = (
             f"{name} gives an output of {given} for one of the {images}, but {classes} classes need logits of shape "
             f"{(1, classes)}: use a network with {classes} outputs"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     if not logits.isfinite().all():
         msg = f"{name} gives logits that are not finite for an image of zeros: check its weights and normalisation"
-        raise ValueError(msg)
+        raise InputError(msg)
     return writes
 
 

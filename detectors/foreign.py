@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attacks.errors import InputError
 from detectors.networks import Normalize
 from saliency.checkpoints import Portable, read_tensors, refuse_named
 from saliency.files import expanded
@@ -45,7 +46,7 @@ class ForeignNetwork(Portable):
         super().__init__()
         if size is not None and size < 1:
             msg = f"size must be at least 1, or null for images as they are, got {size}"
-            raise ValueError(msg)
+            raise InputError(msg)
         self.mean = mean
         self.std = std
         self.size = size
@@ -86,7 +87,7 @@ def read_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
     weights = next((contents[key] for key in _NESTED if _is_nested(contents, key)), contents)
     if not isinstance(weights, dict) or not any(isinstance(value, Tensor) for value in weights.values()):
         msg = f"{path} holds no state_dict, neither itself nor under {' or '.join(_NESTED)}: {advice}"
-        raise ValueError(msg)
+        raise InputError(msg)
     names = model.state_dict().keys()
     prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name in weights for name in names))
     if not prefix:
@@ -113,7 +114,7 @@ def fill(model: nn.Module, weights: dict[str, Any], source: str | Path, spare: s
         f"the weights in {source} do not fit this {type(model).__name__} ({difference.strip()}): "
         "build the network as it was when they were saved"
     )
-    raise ValueError(msg)
+    raise InputError(msg)
 
 
 def _is_nested(contents: Any, key: str) -> bool:

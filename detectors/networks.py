@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from attacks.errors import InputError
 from saliency.checkpoints import Portable
 
 
@@ -47,7 +48,7 @@ class ConvNet(Portable):
         channels, height, width = shape
         if min([*shape, *widths], default=0) < 1:
             msg = f"shape and widths must be whole numbers of at least 1, got {tuple(shape)} and {tuple(widths)}"
-            raise ValueError(msg)
+            raise InputError(msg)
         layers: list[nn.Module] = [Normalize(mean, std)]
         for block in widths:
             layers += [
@@ -60,7 +61,7 @@ class ConvNet(Portable):
             channels, height, width = block, (height - 2) // 2, (width - 2) // 2
         if min(height, width) < 1:
             msg = f"images {tuple(shape)} are too small for the {len(widths)} blocks of widths={tuple(widths)}"
-            raise ValueError(msg)
+            raise InputError(msg)
         layers += [nn.Flatten(), nn.Linear(channels * height * width, 128), nn.Linear(128, outputs)]
         self.layers = nn.Sequential(*layers)
         self.layers.apply(_initialise)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from attacks.errors import InputError
 from detectors.base import Detector, ExplainingDetector
 from detectors.baselines import odds_against
 from detectors.classifier import Classifier
@@ -137,7 +138,7 @@ class _SaliencyDetector(ExplainingDetector):
                 f"the saliency model saw images {tuple(self.saliency.shape)} of {self.saliency.classes} classes, the "
                 f"classifier {tuple(self.shape)} of {self.classes}: use checkpoints of one data set"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         frozen(self.saliency)
 
     @property
@@ -193,7 +194,7 @@ class SMD(_SaliencyDetector):
     ) -> None:
         if scale not in get_args(Scale):
             msg = f"scale must be one of {', '.join(get_args(Scale))}, got {scale!r}"
-            raise ValueError(msg)
+            raise InputError(msg)
         super().__init__(classifier, saliency, 1, widths, learning_rate, schedule)
         self.scale = scale
 

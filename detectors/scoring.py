@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attacks.errors import InputError
 from detectors.base import ExplainingDetector
 from detectors.explanations import Explanation
 
@@ -44,7 +45,7 @@ def scores(
             f"{type(detector).__name__} must give one finite score per image, shape ({len(images)},); it gave shape "
             f"{tuple(result.shape)}" + ("" if result.isfinite().all() else " with values that are not finite")
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     return result
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from attacks.errors import InputError
 from detectors.calibration import threshold as at_rate
 
 
@@ -38,7 +39,7 @@ class Thresholded(nn.Module):
                 f"{len(calibration)} calibration images are too few for a threshold at a false-positive rate of "
                 f"{false_positive_rate:g}: at least {round(1 / false_positive_rate) - 1} are needed"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         return cls(detector, threshold)
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from attacks.checks import at_least
+from attacks.errors import InputError
 from detectors.foreign import ForeignNetwork, fill, read_weights
 from saliency.checkpoints import refuse_named
 from saliency.files import expanded
@@ -91,7 +92,7 @@ def _check(name: str, outputs: int) -> None:
         close = difflib.get_close_matches(name.lower(), known, 4)
         meant = f"did you mean {' or '.join(close)}" if close else f"known are {', '.join(known)}"
         msg = f"torchvision has no classification network {name!r}: {meant}"
-        raise ValueError(msg)
+        raise InputError(msg)
     at_least(1, outputs=outputs)
 
 

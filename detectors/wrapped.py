@@ -6,7 +6,7 @@ from typing import Any, Final, TypeGuard
 
 from torch import nn
 
-from attacks.errors import InputTypeError
+from attacks.errors import InputError, InputTypeError
 from detectors.foreign import ForeignNetwork, fill, read_weights
 from saliency.checkpoints import pack
 
@@ -51,7 +51,7 @@ class WrappedNetwork(ForeignNetwork):
             model = kind(**(options or {}))
         except TypeError as error:
             msg = f"{_path(kind)} cannot be built with options={options}: {error}"
-            raise ValueError(msg) from error
+            raise InputError(msg) from error
         if weights is not None:
             fill(model, read_weights(weights, model), weights)
         super().__init__(model, mean, std, size, weights)
@@ -83,13 +83,13 @@ def _imported(path: str) -> type[nn.Module]:
     found = _found(path)
     if getattr(found, "__module__", "").partition(".")[0] == _METRICS:
         msg = f"the network {path} is a metric, which may read or download files: a checkpoint must not name it"
-        raise ValueError(msg)
+        raise InputError(msg)
     if not _is_network(found):
         msg = (
             f"the network {path} is not known here: import the module that defines it first (for `train.py fit`, "
             "validate, test, predict and `evaluate.py` by --imports [MODULE])"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     return found
 
 

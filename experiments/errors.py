@@ -42,16 +42,19 @@ _WRAPPING: Final = (ValueError, TypeError, OSError, RuntimeError, ImportError)
 def _refuses(error: BaseException) -> bool:
     """Tell whether an error is about the input: by its class, else by the code that raised it.
 
-    Classes of this project and of Lightning are, and what the system refuses. A ValueError is where these packages,
-    Python's library or a user's module raised it, not a library. Lightning itself refuses flags of the trainer, a
-    callback's metric and packages that are not installed; what it raises beneath a user's module is a bug there.
+    Classes of this project and of Lightning are, and what the system refuses. A ValueError of
+    Python is where its library or a user's module raised it: on a line of these packages it is a bug. Lightning itself
+    refuses flags of the trainer, a callback's metric and packages that are not installed; what it raises beneath a
+    user's module is a bug there.
     """
     if _top(type(error).__module__) in {*PACKAGES, "lightning"} or (isinstance(error, OSError) and error.errno):
         return True
     owners = [owner for owner, _ in _frames(error)]
     if owners[-1:] == ["lightning"] and isinstance(error, ValueError | RuntimeError | ImportError):
         return not {"user", *PACKAGES[:-1]} & set(owners[owners.index("lightning") :])
-    return isinstance(error, ValueError | OSError) and owners[-1:] not in ([], ["library"], ["lightning"])
+    if isinstance(error, OSError):
+        return owners[-1:] not in ([], ["library"], ["lightning"])
+    return isinstance(error, ValueError) and owners[-1:] in (["python"], ["user"])
 
 
 def _frames(error: BaseException) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
+from attacks.errors import InputError
 from experiments.errors import UsageError, expected, explained, unknown, unknown_key
 from saliency.files import expanded
 
@@ -140,7 +141,7 @@ class Parser(LightningArgumentParser):
             sentence = explained(str(error))
             if sentence == " ".join(str(error).split()):
                 raise
-            raise ValueError(sentence) from error
+            raise InputError(sentence) from error
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the message as a UsageError in one sentence."""
@@ -166,7 +167,7 @@ def folder_of(option: str, text: str | Path) -> Path:
             f"{option} cannot be {str(text)!r}: name a folder that does not begin with '-' or '#' and has no '::', no "
             "URL scheme, no control character, and no bytes that are not UTF-8"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     return Path(expanded(text))
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import lightning
 import torch
 
-from attacks.errors import InputTypeError
+from attacks.errors import InputError, InputTypeError
 from saliency.files import expanded, write_tensors
 from saliency.portable import FORMAT, Portable, describe, pack
 
@@ -64,7 +64,7 @@ def load(path: str | Path, expected: type[_M] | None = None) -> _M:
     module = _build(contents["architecture"], path)
     if expected is not None and not isinstance(module, expected):
         msg = f"{path} holds {type(module).__name__}, but {expected.__name__} is needed"
-        raise ValueError(msg)
+        raise InputError(msg)
     _fill(module, contents["state_dict"], path)
     return module.eval()  # type: ignore[return-value]
 
@@ -83,7 +83,7 @@ def put_weights(module: Portable, contents: dict[str, Any], path: str | Path) ->
     held = contents["architecture"].get("class") if isinstance(contents["architecture"], dict) else None
     if held != type(module).__name__:  # classes that differ in what they compute may have the same weights
         msg = f"{path} holds {held or 'no class'}, but {type(module).__name__} is needed"
-        raise ValueError(msg)
+        raise InputError(msg)
     _fill(module, contents["state_dict"], path)
 
 
@@ -127,7 +127,7 @@ def refuse_named(source: str | Path) -> None:
     """
     if Path(source) in _named.get():
         msg = f"a checkpoint that is being loaded names another file, {source}: it must hold its parts itself"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def read_tensors(path: Path, damaged: str) -> Any:
@@ -143,8 +143,8 @@ def read_tensors(path: Path, damaged: str) -> Any:
                 file.seek(0)
                 return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # arbitrary bytes fail in arbitrary ways
-            raise ValueError(damaged) from error
-    raise ValueError(damaged)
+            raise InputError(damaged) from error
+    raise InputError(damaged)
 
 
 def read(path: str | Path, remedy: str = "train it again") -> dict[str, Any]:
@@ -163,13 +163,13 @@ def read(path: str | Path, remedy: str = "train it again") -> dict[str, Any]:
     contents = read_tensors(path, damaged)
     if not isinstance(contents, dict) or not {"architecture", "state_dict"} <= set(contents):
         msg = f"{path} is not a checkpoint of this project: it names no architecture"
-        raise ValueError(msg)
+        raise InputError(msg)
     written = contents.get("format", FORMAT)
     if not (isinstance(contents["state_dict"], dict) and isinstance(written, int)):
-        raise ValueError(damaged)  # noqa: TRY004 - the file is wrong, not the caller
+        raise InputError(damaged)
     if written > FORMAT:
         msg = f"{path} has format {written}, this version reads up to {FORMAT}: upgrade the project"
-        raise ValueError(msg)
+        raise InputError(msg)
     return contents
 
 
@@ -179,28 +179,28 @@ def _fill(module: Portable, weights: dict[str, Any], path: str | Path) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         msg = f"the weights in {path} do not fit this {type(module).__name__} ({first})"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
 
 
 def _build(architecture: Any, path: Path) -> Portable:
     described = isinstance(architecture, dict) and set(architecture) == {"class", "arguments"}
     if not described or not isinstance(architecture["arguments"], dict):
         msg = f"{path} is not a checkpoint of this project: its architecture names no class and arguments"
-        raise ValueError(msg)
+        raise InputError(msg)
     name, classes = str(architecture["class"]), Portable._known  # noqa: SLF001 - the loader's registry
     if name not in classes:
         msg = (
             f"{path} holds a {name}, which is not known here: import the module that defines it first (for `train.py "
             "fit`, validate, test, predict and `evaluate.py` by --imports [MODULE])"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     arguments = {key: _unpack(value, path) for key, value in architecture["arguments"].items()}
     token = _named.set(frozenset(_texts(arguments)))
     try:
         return classes[name](**arguments)
     except TypeError as error:
         msg = f"{path} was written by another version of {name}: {error}"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
     finally:
         _named.reset(token)
 

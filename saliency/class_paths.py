@@ -3,6 +3,8 @@
 import importlib
 from typing import Any
 
+from attacks.errors import InputError
+
 
 def imported(path: str) -> Any:
     """Return what the class path `package.Name` names, importing its package.
@@ -18,4 +20,4 @@ def imported(path: str) -> Any:
         if not isinstance(error, ImportError | AttributeError):
             reason = f"{type(error).__name__}: {reason}"
         msg = f"class path {path!r} cannot be imported: {reason}"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error

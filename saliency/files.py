@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 import torch
 import yaml
 
+from attacks.errors import InputError
+
 
 def expanded(path: str | Path) -> str:
     """Return a path whose leading ~ is replaced by the user's home; that of an unknown user stays as it is."""
@@ -86,4 +88,4 @@ def read_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         msg = f"{path} is damaged and cannot be read as YAML: restore it, or delete its folder to make it anew"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from attacks.errors import InputError
+
 Readout = Literal["sum", "predicted", "margin"]
 
 
@@ -45,7 +47,7 @@ def jacobian(model: nn.Module, images: Tensor, readout: Readout = "sum", logits:
             (gradient,) = torch.autograd.grad(value, images, create_graph=differentiable, allow_unused=True)
     if gradient is None:
         msg = "no gradient leads from the logits to the images (no_grad, detach in the network?): there is no Jacobian"
-        raise ValueError(msg)
+        raise InputError(msg)
     return gradient
 
 

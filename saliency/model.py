@@ -6,6 +6,7 @@ import torch
 import torchmetrics
 from torch import Generator, Tensor, nn
 
+from attacks.errors import InputError
 from saliency.checkpoints import part
 from saliency.fill import BLUR_SIGMA, Fill, compose
 from saliency.objective import OBJECTIVES, Objective, Terms, Weights
@@ -187,7 +188,7 @@ def _same_images(selector: Selector, classifier: ImageClassifier) -> None:
             f"the selector saw images {tuple(selector.shape)} of {selector.classes} classes, the classifier "
             f"{tuple(classifier.shape)} of {classifier.classes}: use checkpoints of one data set"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def central_disc(masks: Tensor) -> Tensor:

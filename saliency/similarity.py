@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from attacks.errors import InputError
+
 ORIENTATIONS: Final = 9
 """Bins of the directions of a map's edges."""
 
@@ -82,7 +84,7 @@ def ssim(first: Tensor, second: Tensor, data_range: DataRange = "pair") -> Tenso
     _check(first, second)
     if not (data_range == "pair" or (not isinstance(data_range, str) and data_range > 0)):
         msg = f"data_range must be pair or a number above 0, got {data_range!r}"
-        raise ValueError(msg)
+        raise InputError(msg)
     defined = _defined(first, second)
     scale = _range(first, second) if data_range == "pair" else torch.full((len(first), 1, 1, 1), data_range)
     scale = torch.where(defined[:, None, None, None], scale, 1).to(first)
@@ -96,7 +98,7 @@ def windowed(first: Tensor, second: Tensor, data_range: float) -> Tensor:
     if min(first.shape[2:]) < _SMALLEST_SIDE:
         size = " x ".join(str(side) for side in first.shape[2:])
         msg = f"structural similarity needs maps of at least {_SMALLEST_SIDE} pixels a side, got {size}: enlarge them"
-        raise ValueError(msg)
+        raise InputError(msg)
 
     def of(one: Tensor, two: Tensor) -> Tensor:
         values = structural_similarity_index_measure(one.float(), two.float(), reduction="none", data_range=data_range)
@@ -121,7 +123,7 @@ def hog(maps: Tensor, what: Literal["picture", "features"] = "picture") -> Tenso
     cell = max(_SMALLEST_CELL, round(min(maps.shape[2:]) / _CELLS))
     if min(maps.shape[2:]) < cell:
         msg = f"histograms of gradients need maps of at least {cell} pixels a side, got {tuple(maps.shape)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     histograms = _in_batches(lambda part: _histograms(part, cell), maps)
     if what == "features":
         return _block(_block(histograms).clamp_max(_CLIPPED))
@@ -210,4 +212,4 @@ def _check(first: Tensor, second: Tensor, *, images: bool = False) -> None:
     if first.shape != second.shape or unfit:
         kind = " (N, C, H, W)" if images else ""
         msg = f"maps must come in pairs of one shape{kind}, got {tuple(first.shape)} and {tuple(second.shape)}"
-        raise ValueError(msg)
+        raise InputError(msg)

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
+from attacks.errors import InputError
 from saliency.portable import FORMAT, Portable, describe
 
 Schedule = Literal["constant", "one-cycle"]
@@ -46,7 +47,7 @@ class Trainable(Portable, lightning.LightningModule):
             return optimizer
         if math.isinf(steps):
             msg = f"schedule {self.schedule} spans the whole fit, which has no end: give max_epochs or max_steps"
-            raise ValueError(msg)
+            raise InputError(msg)
         scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=self.learning_rate, total_steps=int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -60,7 +61,7 @@ class Trainable(Portable, lightning.LightningModule):
                     f"schedule {self.schedule} spans a fit of {spanned} steps, and now the fit has {steps}: go on with "
                     "the max_epochs, data and number of devices that it began with, or begin a new fit from its weights"
                 )
-                raise ValueError(msg)
+                raise InputError(msg)
 
     def train(self, mode: bool = True) -> "Trainable":  # noqa: FBT001, FBT002 - torch's signature
         """Set train or eval mode; frozen parts stay in eval mode."""
@@ -84,7 +85,7 @@ class Trainable(Portable, lightning.LightningModule):
                 f"{type(data).__name__} gives images {_words(data.shape)} of {data.classes} classes: use a "
                 "checkpoint and networks made for this data set"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the architecture to Lightning's own checkpoint, so that `load` reads it too."""

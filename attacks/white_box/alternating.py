@@ -8,6 +8,7 @@ from torch import Tensor
 
 from attacks.base import Attack
 from attacks.checks import at_least, lengths, one_of
+from attacks.errors import InputError
 from attacks.loop import gradients_of
 from attacks.margin import fooled, log_odds
 from attacks.norms import column, project_linf
@@ -59,7 +60,7 @@ class Alternating(Attack):
         if not self.through_saliency and not _has_step(problem):
             needs = "Alternating(through_saliency=False) needs a detector with representation_step"
             msg = f"{needs}, and {type(problem.detector).__name__} has none: leave out through_saliency"
-            raise ValueError(msg)
+            raise InputError(msg)
         return torch.cat([self._alternate(part) for part in problem.chunks()])
 
     def _alternate(self, problem: Problem) -> Tensor:

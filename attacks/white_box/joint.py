@@ -6,6 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from attacks.checks import above_zero, at_least
+from attacks.errors import InputError
 from attacks.loop import gradients_of
 from attacks.margin import ahead, log_odds
 from attacks.norms import column
@@ -35,7 +36,7 @@ class Joint(Walk):
         super().__post_init__()
         if self.weights is not None and (not self.weights or not all(0 <= weight <= 1 for weight in self.weights)):
             msg = f"weights must lie in [0, 1], at least one, or be null for drawn ones; got {list(self.weights)}"
-            raise ValueError(msg)
+            raise InputError(msg)
 
     def _is_random(self) -> bool:
         return super()._is_random() or self.weights is None

@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from attacks.checks import at_least
+from attacks.errors import InputError
 from attacks.loop import gradients_of
 from attacks.margin import ahead
 from attacks.norms import column, unit
@@ -29,7 +30,7 @@ class _Projected(Walk):
         super().__post_init__()
         if not self.part_weights:
             msg = "part_weights must hold at least one weight; [0] attacks the score alone"
-            raise ValueError(msg)
+            raise InputError(msg)
         for weight in self.part_weights:
             at_least(0, part_weights=weight)
 

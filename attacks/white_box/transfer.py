@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from attacks.base import Attack
 from attacks.checks import alike
+from attacks.errors import InputError
 from attacks.problem import Problem
 
 
@@ -31,7 +32,7 @@ class Transfer(Attack):
         if self.attack.needs_detector and self.detector is None:
             name = type(self.attack).__name__
             msg = f"Transfer of {name} needs the detector to make the images on: pass detector=..."
-            raise ValueError(msg)
+            raise InputError(msg)
         alike(self, self.attack)
         object.__setattr__(self, "norm_family", self.attack.norm_family)
 

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from torch import Tensor
 
+from attacks.errors import InputError
 from data.decoding.decoding import UndecodableError, decode_all
 from data.decoding.files import Files, shown
 from data.store.identity import content_digest
@@ -137,7 +138,7 @@ class DecodedFile:
             return self.files.without(unreadable)
         except ValueError as error:  # a class has no image left
             msg = f"{error}; {next(iter(unreadable.values()))}"
-            raise ValueError(msg) from error
+            raise InputError(msg) from error
 
     def _images(self) -> Iterator[tuple[str, Any]]:
         """Yield each file's name and image or error, under a progress bar."""
@@ -157,7 +158,7 @@ class DecodedFile:
             files = self.files.without(unreadable)
             if not (unreadable <= {*self.files.names} and {*copies, *copies.values()} <= {*files.names}):
                 msg = "it names other files"
-                raise ValueError(msg)  # noqa: TRY301 - one sentence for all
+                raise InputError(msg)
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(self.about, f"it is not what was written: {error}", self.pixels) from error
         shape = (len(files.names), *self.shape)
@@ -174,9 +175,9 @@ def _digest(path: Path, changed: int, shape: tuple[int, ...], labels: tuple[int,
     return content_digest(MappedPixels(path, shape), torch.tensor(labels))
 
 
-def _damaged(path: Path, how: str, other: Path) -> ValueError:
+def _damaged(path: Path, how: str, other: Path) -> InputError:
     msg = f"the decoded images in {path} are damaged ({how}): delete it and {other.name}, and run again"
-    return ValueError(shown(msg))
+    return InputError(shown(msg))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngImageFile
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
+from attacks.errors import InputError
 from data.decoding.files import shown
 
 Channels = Literal[1, 3]
@@ -33,7 +34,7 @@ _ON_THE_WAY: Final = {"La": "LA", "LAB": "RGB"}
 """Modes that PIL converts to few others, and the one to go through."""
 
 
-class UndecodableError(ValueError):
+class UndecodableError(InputError):
     """A file that is no image, is cut off, or has pixels of unknown range."""
 
 
@@ -83,7 +84,7 @@ def _refuse_unknown_range(image: Image.Image) -> None:
     signed = _SIGNED in _tiff(image, ExifTags.Base.SampleFormat)
     if image.mode == "F" or signed or (image.mode == "I" and image.format not in _SIXTEEN_BITS):
         msg = "its pixels are floating-point, 32-bit or signed numbers, of unknown range: convert them to 8 or 16 bits"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _repair_transparency(image: Image.Image) -> None:

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from attacks.errors import InputError
+
 EXTENSIONS: tuple[str, ...] = (*IMG_EXTENSIONS, ".gif")
 
 _OF_SYSTEMS: Final = frozenset(
@@ -64,7 +66,7 @@ class Files:
                 f"{self.root} has no usable image of the class {', '.join(missing)}: add images that can be "
                 f"decoded ({', '.join(EXTENSIONS)}), or take the class away"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
 
     @property
     def paths(self) -> list[str]:

@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from attacks.errors import InputError
 from data.decoding.decoding import Channels
 from data.decoding.files import Files, class_folders, collect, image_files, is_image, shown, visible
 from data.sources.file_data import FileData
@@ -40,10 +41,10 @@ class ImageFolder(FileData):
         sides = [size, size] if isinstance(size, int) else list(size)
         if len(sides) != 2 or min(sides) < 1:  # noqa: PLR2004 - height and width
             msg = f"size must be one number of at least 1, or two as [height, width], got {size}"
-            raise ValueError(msg)
+            raise InputError(msg)
         if channels not in {1, 3}:
             msg = f"channels must be 1 (grey) or 3 (RGB), got {channels}"
-            raise ValueError(msg)
+            raise InputError(msg)
         self.size = size
         self.channels = channels
         self.shape = (channels, sides[0], sides[1])
@@ -79,20 +80,20 @@ class ImageFolder(FileData):
             raise FileNotFoundError(msg)
         if {name.lower() for name in names} <= {*_TRAINS, *_TESTS}:
             msg = f"{train} has {', '.join(names)} without classes in them: one sub-folder per class is needed there"
-            raise ValueError(shown(msg))
+            raise InputError(shown(msg))
         if len(names) == 1:
             msg = shown(
                 f"{train} has one sub-folder, {names[0]}, but a class per sub-folder and at least two are "
                 "needed: give the folder right above the classes, or above train/, as --data.root"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         if test is not None and class_folders(test) != names:
             others = sorted({*names}.symmetric_difference(class_folders(test)))
             msg = shown(
                 f"{train} and {test.name}/ must have the same classes, but {', '.join(others)} "
                 f"{'is' if len(others) == 1 else 'are'} in one of them only: add or remove the folder"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         return names
 
     def _parts(self) -> tuple[Path, Path | None]:

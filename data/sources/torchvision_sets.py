@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from attacks.errors import InputError
 from data.decoding.decoding import Bytes, cores, fitted
 from data.decoding.files import shown
 from data.images import ImageData
@@ -63,7 +64,7 @@ class TorchvisionData(ImageData):
                 f"{' and some without' if labels.min() < 0 else ''}, but shape {tuple(self.shape)}, torch.uint8 and "
                 f"{self.classes} classes were asked for: give its own"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         return pixels, labels, torch.arange(len(labels)) >= len(contents[0][1]) if len(contents) > 1 else None
 
     def _parts(self) -> list[Any]:
@@ -93,7 +94,7 @@ class TorchvisionData(ImageData):
             return self._downloaded(kind, part, error)
         except (TypeError, ValueError) as error:
             msg = f"{self.name} cannot be read with {dict(self.options) | dict(part)}: {_one_line(error)}"
-            raise ValueError(msg) from error
+            raise InputError(msg) from error
 
     def _downloaded(self, kind: Any, part: Mapping[str, Any], missing: Exception) -> Any:
         try:
@@ -126,7 +127,7 @@ class TorchvisionData(ImageData):
             item = part[row]
         except Exception as error:  # decoders fail in arbitrary ways on broken files
             msg = f"image {row} of {self.name} cannot be read ({_one_line(error)}): repair its file or get it again"
-            raise ValueError(shown(msg)) from error
+            raise InputError(shown(msg)) from error
         match item:
             case (Image.Image() as image, int() | np.integer() | Tensor(shape=()) as label):
                 return fitted(image, self.shape), int(label)
@@ -135,7 +136,7 @@ class TorchvisionData(ImageData):
             f"{self.name} gives {kinds} in place of an image and the number of its class: use a set of torchvision for "
             "classification whose training and test images are labelled"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 class Torchvision(TorchvisionData):
@@ -173,14 +174,14 @@ class Torchvision(TorchvisionData):
                 "name must be a set of torchvision.datasets that takes train, split or download, for example "
                 f"{', '.join(KNOWN)}, got {name!r}"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         known_shape, known_classes = KNOWN.get(name, (None, None))
         shape, classes = shape or known_shape, classes or known_classes
         if shape is None or classes is None:
             msg = (
                 f"shape and classes are known for {', '.join(KNOWN)} only: give both for {name}, as [1, 28, 28] and 10"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         self.name = name
         self.shape = shape
         self.classes = classes

@@ -9,6 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from attacks.errors import InputError
 from saliency.files import write_bytes
 
 FORMAT: Final = 1
@@ -60,13 +61,13 @@ def read_shard(path: Path, key: str, number: int, length: int) -> dict[str, Tens
             f"{path} has format {contents['format']}, this version reads up to {FORMAT}: upgrade the project, or give "
             "another store"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     tensors: Any = contents.get("tensors")
     if not isinstance(tensors, dict) or not tensors or not all(map(_is_readable, tensors.values())):
         raise _no_shard(path)
     if (contents.get("key"), contents.get("shard")) != (key, number) or any(len(e) != length for e in tensors.values()):
         msg = f"{path} belongs to another set or place: move it away, and its images will be made anew"
-        raise ValueError(msg)
+        raise InputError(msg)
     return tensors
 
 
@@ -86,8 +87,8 @@ def _is_readable(tensor: Any) -> bool:  # numpy can copy its rows
     return type(tensor) is Tensor and tensor.ndim > 0 and tensor.layout is torch.strided
 
 
-def _no_shard(path: Path) -> ValueError:
-    return ValueError(f"{path} is no shard, though it is sealed as one: move it away, and its images will be made anew")
+def _no_shard(path: Path) -> InputError:
+    return InputError(f"{path} is no shard, though it is sealed as one: move it away, and its images will be made anew")
 
 
 def _verify(path: Path) -> None:
@@ -99,7 +100,7 @@ def _verify(path: Path) -> None:
     digest = hashlib.blake2b(digest_size=32)
     if not path.is_file():
         msg = f"{path} is no file: move it away, and its images will be made anew"
-        raise ValueError(msg)
+        raise InputError(msg)
     with path.open("rb") as file:
         left = status.st_size - _SEAL
         while left > 0 and (part := file.read(min(left, 1 << 20))):
@@ -108,7 +109,7 @@ def _verify(path: Path) -> None:
         sealed = file.read() == _seal(digest)
     if not sealed:
         msg = f"{path} is damaged, or no shard: restore it from a copy, or delete it to have its images made anew"
-        raise ValueError(msg)
+        raise InputError(msg)
     _verified.add(identity)
 
 

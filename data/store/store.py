@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attacks.errors import InputError
 from data.decoding.files import shown
 from data.store.identity import digest
 from data.store.shards import FORMAT, read_shard, write_shard
@@ -68,7 +69,7 @@ class StoredSet:
                     f"{_shard(folder, number)} holds {kinds}, but the set's first shard {first}: delete {folder} to "
                     "have it made anew"
                 )
-                raise ValueError(msg)
+                raise InputError(msg)
         self._arrays: dict[str, list[NDArray[Any]]] = {}
 
     def __len__(self) -> int:
@@ -88,7 +89,7 @@ class StoredSet:
         """
         if name not in self._shards[0]:
             msg = f"{self.folder} holds {', '.join(self._shards[0])}, not {name}: delete it to have it made anew"
-            raise ValueError(msg)
+            raise InputError(msg)
         sample = self._shards[0][name]
         result = torch.empty((len(rows), *sample.shape[1:]), dtype=sample.dtype)
         if name not in self._arrays:  # numpy copies a row in a fraction of the time that torch takes
@@ -215,7 +216,7 @@ class Store:
         named = [e for e in entries if e.name == name or e.name.rpartition("-")[2].startswith(name)]
         if len(named) != 1:
             msg = f"{self.folder} has {len(named)} sets named {name!r}: give the name of one, as the list shows it"
-            raise ValueError(msg)
+            raise InputError(msg)
         return named[0]
 
     def remove(self, entry: SetFolder) -> None:
@@ -239,7 +240,7 @@ class Store:
             msg = shown(
                 f"torch cannot map files in {folder}, whose name is no UTF-8: give another store, or null for none"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -249,7 +250,7 @@ class Store:
             write_text(path, json.dumps({"key": key, **about}, indent=2, sort_keys=True))
         elif _read_about(path).get("key") != key:
             msg = f"{path} is damaged or belongs to another set: restore it, or delete {folder} to have it made anew"
-            raise ValueError(msg)
+            raise InputError(msg)
 
 
 def _make_if_free(folder: Path, key: str, number: int, rows: slice, make: Make) -> bool:

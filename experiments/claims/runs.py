@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
 
+from attacks.errors import InputError
 from data.store.identity import of_file
 from experiments.claims.paper import JUDGED, Reports
 from experiments.results.result import read_result
@@ -113,7 +114,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
 def _check_apart(first: Run, second: Run) -> None:
     if first.folder.resolve() == second.folder.resolve():
         msg = f"{first.folder} was named twice: give each run once"
-        raise ValueError(msg)
+        raise InputError(msg)
     shared = sorted(_networks(first) & _networks(second))
     if shared:
         msg = (
@@ -121,7 +122,7 @@ def _check_apart(first: Run, second: Run) -> None:
             "each other. The first seed of a run is also its classifier's, the one after it the second classifier's: "
             "train one of the runs with --seeds of its own"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _networks(run: Run) -> set[int]:
@@ -137,7 +138,7 @@ def _check_alike(first: Run, second: Run) -> None:
             f"{second.folder} does not repeat {first.folder}: {apart.key} is {apart.second} there, {apart.first} here; "
             "pipelines that are judged together differ in their seeds only"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _compared(run: Run) -> dict[str, Any]:
@@ -168,7 +169,7 @@ def _fingerprint(run: Run) -> str:
     record = read_yaml(path) if path.is_file() else None
     if not isinstance(record, dict) or "fingerprint" not in record:
         msg = f"{path} is missing or damaged: run `python train.py pipeline {run.resumed} --pipelines 1` again"
-        raise ValueError(msg)
+        raise InputError(msg)
     return str(record["fingerprint"])
 
 
@@ -189,7 +190,7 @@ def _read(run: Run) -> dict[str, Any]:
         changed = _changed(run, contents["meta"], digests)
         if changed:
             msg = f"{changed} since `{name}` was run: run `python evaluate.py {name} {run.named}` again"
-            raise ValueError(msg)
+            raise InputError(msg)
     return reports
 
 

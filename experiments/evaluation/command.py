@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table as ConsoleTable
 
+from attacks.errors import InputError
 from experiments.evaluation.protocols import PROTOCOLS
 from experiments.evaluation.report import write_report
 from experiments.evaluation.tensorboard import write_pictures, write_scores
@@ -170,7 +171,7 @@ def _device(name: str) -> torch.device:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         msg = f"device {name!r} cannot be used here ({str(error).splitlines()[0]}): use cpu, or auto"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
     return torch.device(name)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from attacks.errors import InputError
 from experiments.claims.paper import judge
 from experiments.claims.runs import outdated
 from experiments.results.charts import COLOURS
@@ -50,7 +51,7 @@ def write_report(run: Run, protocols: Sequence[str]) -> Path:
     results = {name: read_result(path) for name, path in paths.items() if path.is_file()}
     if TOGETHER in results and not {"runs", "claims"} <= results[TOGETHER]["meta"].keys():
         msg = f"{paths[TOGETHER]} is of an older version: delete it, and evaluate again"
-        raise ValueError(msg)
+        raise InputError(msg)
     parts = {
         "name": run.folder.resolve().name,  # also of `.`
         "missing": _missing(run, protocols, results),

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from attacks.errors import InputError
 from experiments.results.text import as_csv, cell, markdown_table
 from saliency.files import write_bytes, write_text
 
@@ -105,18 +106,18 @@ def read_result(path: Path) -> dict[str, Any]:
         contents = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         msg = f"{path} is damaged: delete it, and evaluate again"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
     report = contents.get("report") if isinstance(contents, dict) else None
     if not isinstance(contents, dict) or not isinstance(report, dict) or not {"meta", "rows"} <= contents.keys():
         msg = f"{path} is of an older version: delete it, and evaluate again"
-        raise ValueError(msg)
+        raise InputError(msg)
     if not _is_whole(report, contents["meta"]):
         msg = f"{path} is damaged, or of another version: delete it, and evaluate again"
-        raise ValueError(msg)
+        raise InputError(msg)
     for figure in report["figures"]:
         if not _beside(path, figure):
             msg = f"{path} names the figure {figure!r}, which is no PNG beside it: delete it, and evaluate again"
-            raise ValueError(msg)
+            raise InputError(msg)
     return contents
 
 

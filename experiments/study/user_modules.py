@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attacks.errors import InputTypeError
+from attacks.errors import InputError, InputTypeError
 from detectors import Classifier, load
 from experiments.training.training_free import PARTS, required
 from saliency.checkpoints import Portable
@@ -54,7 +54,7 @@ def check_classifier(name: str, classifier: nn.Module, image: Tensor, classes: i
         if output.ndim != 2 or len(output) != 1 or classes not in {None, output.shape[1]}:  # noqa: PLR2004 - (N, K)
             needed = (1, "K" if classes is None else classes)
             msg = f"it gives an output of shape {tuple(output.shape)} for one image, but the data need logits {needed}"
-            raise ValueError(msg)
+            raise InputError(msg)
         return output
 
     takes(name, logits, f"images {tuple(image.shape[1:])}")
@@ -77,10 +77,10 @@ def takes(path: str, ask: Callable[[], Tensor], images: str = "the run's images"
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         msg = f"{path} does not take {images} ({reason}): use one made for them"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
 
 
-class MissingPartError(ValueError):
+class MissingPartError(InputError):
     """A detector needs a part that the run lacks."""
 
 
@@ -116,7 +116,7 @@ def built_from(path: str, offers: Offers, kind: type[Portable]) -> nn.Module:
             f"{path} needs {', '.join(lacking)} as well, but is given {', '.join(offers) or 'nothing'} only: give the "
             "others defaults, or name a function that builds it"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     return _built(path, maker, _taken(maker, offers))
 
 
@@ -133,7 +133,7 @@ def _built(path: str, maker: Callable[..., Any], arguments: Mapping[str, Any]) -
             built = maker(**arguments)
     except Exception as error:
         msg = f"{path} cannot be built ({type(error).__name__}: {error}): name a function that builds it"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
     if not isinstance(built, nn.Module):
         msg = f"{path} makes a {type(built).__name__}: it must make a torch.nn.Module"
         raise InputTypeError(msg)

@@ -12,6 +12,7 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.plugins import AsyncCheckpointIO, TorchCheckpointIO
 from lightning.pytorch.trainer.connectors import checkpoint_connector
 
+from attacks.errors import InputError
 from experiments.training.layout import CONFIG
 from experiments.training.run_inputs import changed
 from saliency.files import read_yaml, write_tensors
@@ -87,7 +88,7 @@ class Continuation(lightning.Callback):
                 f"({', '.join(type(optimizer).__name__ for optimizer in trainer.optimizers)}; {differs}): go on with "
                 f"the code that wrote it, {_BEGIN} {path}"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
 
 
 def check_continuation(
@@ -109,7 +110,7 @@ def check_continuation(
         name, most = f"max_{unit}", planned["trainer"][f"max_{unit}"]
         if most is not None and 0 <= most < done:
             msg = f"{path} has {done} {unit} behind it, and {name} is {most}: give at least {done}"
-            raise ValueError(msg)
+            raise InputError(msg)
     started, spans = _started(contents, path), any("total_steps" in state for state in contents["lr_schedulers"])
     free = {"start_from", *(() if spans else _LENGTH)}
     differs = None if started is None else changed(started, planned, with_defaults, free)
@@ -120,7 +121,7 @@ def check_continuation(
             f"{path} was written by a fit with another config ({key} was {was}, now {now}{why}): give what it was, "
             f"{_BEGIN} {path}"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _done(contents: dict[str, Any], path: Path) -> dict[str, int]:
@@ -133,7 +134,7 @@ def _done(contents: dict[str, Any], path: Path) -> dict[str, int]:
     except (KeyError, TypeError, ValueError):
         pass
     msg = f"{path} holds no unfinished fit: a fit goes on from a last.ckpt, {_BEGIN} {path}"
-    raise ValueError(msg)
+    raise InputError(msg)
 
 
 def _started(contents: dict[str, Any], path: Path) -> dict[str, Any] | None:
@@ -149,7 +150,7 @@ def _started(contents: dict[str, Any], path: Path) -> dict[str, Any] | None:
         config = None
     if not isinstance(config, dict):
         msg = f"the config in {path} is damaged: begin a new fit with its weights, --start_from {path}"
-        raise ValueError(msg)  # noqa: TRY004 - the file is wrong, not the caller
+        raise InputError(msg)
     return config
 
 
@@ -169,4 +170,4 @@ def restored(path: str | None) -> Iterator[None]:
             raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         msg = f"{path} does not fit this model and trainer ({reason}): give the checkpoint that they wrote"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error

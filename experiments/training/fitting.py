@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from attacks.checks import at_least
-from attacks.errors import InputTypeError
+from attacks.errors import InputError, InputTypeError
 from data import PairData, WhiteBoxData
 from detectors import Detector
 from detectors.foreign import ForeignNetwork
@@ -101,7 +101,7 @@ class ModelCLI(LightningCLI):
         _check_trainer(config.trainer)
         if config.get("data") is None:
             msg = f"{self.subcommand} needs data: give them by --data, for example --data data.MNIST"
-            raise ValueError(msg)
+            raise InputError(msg)
         import_modules(config.imports)
         for _, text in texts([config.as_dict()[section] for section in ("model", "data")]):
             if text.endswith(".ckpt"):
@@ -130,7 +130,7 @@ class ModelCLI(LightningCLI):
         rate = getattr(self.model, "learning_rate", None)
         if rate is not None and not rate > 0:
             msg = f"learning_rate of {type(self.model).__name__} must be above 0, got {rate}"
-            raise ValueError(msg)
+            raise InputError(msg)
         config = self.config[self.subcommand]
         if config.ckpt_path is None and config.start_from is None:
             self._refuse_untrained()
@@ -208,7 +208,7 @@ class ModelCLI(LightningCLI):
                 f"the fit of {type(self.model).__name__} diverged: its weights are not finite; delete {self.folder} "
                 "and use a lower learning_rate, or mend what gives values that are not finite"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
 
     def _refuse_untrained(self) -> None:
         """Refuse a fit after which a layer would still have random weights although the network was given weights."""
@@ -218,7 +218,7 @@ class ModelCLI(LightningCLI):
             untrained = module.untrained if isinstance(module, ForeignNetwork) else None
             if untrained and (nothing or not any(parameter.requires_grad for parameter in module.parameters())):
                 msg = f"{untrained}; this fit does not train it: give weights that fit, or train the network first"
-                raise ValueError(msg)
+                raise InputError(msg)
 
     def _go_on(self, path: str) -> None:
         """Load the weights of the fit that goes on, if it is the same fit."""
@@ -268,10 +268,10 @@ def _check_trainer(flags: Namespace) -> None:
             f"trainer.precision must be one of {', '.join(_PRECISIONS)}, got {flags.precision}: images, attacks and "
             "saved weights are float32"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     if flags.default_root_dir is None:
         msg = "trainer.default_root_dir must be the folder of the fit's files, got null"
-        raise ValueError(msg)
+        raise InputError(msg)
     folder_of("trainer.default_root_dir", flags.default_root_dir)
     at_least(1, **{"trainer.accumulate_grad_batches": flags.accumulate_grad_batches})
 
@@ -325,7 +325,7 @@ class ConfigCheck(Fit):
                 "trainer.fast_dev_run leaves no model, and later stages need it: to try a pipeline quickly, use "
                 "--trainer.max_epochs 1 --trainer.limit_train_batches 2 and another --run"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
 
     def instantiate_classes(self) -> None:
         """Build nothing."""

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from attacks.errors import InputError
 from experiments.errors import UsageError
 from experiments.training.fitting import Fit, with_defaults
 from experiments.training.folder_access import alone, is_helper
@@ -84,7 +85,7 @@ def _check_stages(stages: list[Stage]) -> list[Stage]:
                 f"{stage.folder} was started with another config ({differs.key} was {differs.first}, now "
                 f"{differs.second}): choose another --run, or delete that folder and those of the stages after it"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         check_weights(stage.folder)
     return finished
 

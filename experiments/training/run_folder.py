@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from attacks import Attack
+from attacks.errors import InputError
 from data import ImageData
 from data.store.store import Store
 from detectors import Classifier, Detector, load
@@ -139,4 +140,4 @@ class Run:
                 f"{self.folder} keeps its adversarial sets outside of it, in {store.folder}: add --trust if this run "
                 "is yours, or --report FOLDER to have the report and these sets made there"
             )
-            raise ValueError(msg)
+            raise InputError(msg)

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from attacks.errors import InputError
 from data import ImageData
 from data.store.identity import of_file, of_tensor
 from experiments.errors import UsageError
@@ -55,7 +56,7 @@ def check_record(folder: Path, data: ImageData) -> bool:
             f"{folder} was made with other data ({was}, now {images}): images of one split would be in another; give "
             f"the data that it was made with, or another --run (delete {path} to go on all the same)"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     return True
 
 
@@ -91,7 +92,7 @@ def check_weights(folder: Path) -> None:
                 f"{folder} was made with other weights ({name} has changed since): choose another --run, or delete "
                 "that folder and those of the stages after it"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
 
 
 class Difference(NamedTuple):

@@ -4,6 +4,8 @@ import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from attacks.errors import InputError
+
 _KNOWN: Final = ("attacks", "data", "detectors", "experiments", "lightning", "saliency", "torch", "torchvision")
 """Packages whose classes need no import of their own."""
 
@@ -19,7 +21,7 @@ def import_modules(names: Iterable[str]) -> None:
             importlib.import_module(name)
         except (ImportError, ValueError) as error:
             msg = f"imports names {name}, which cannot be imported: {error}"
-            raise ValueError(msg) from error
+            raise InputError(msg) from error
 
 
 def texts(section: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from attacks.checks import at_least
+from attacks.errors import InputError
 from experiments.parser import CLASS_KEYS
 from experiments.training.layout import ALL_BUT, SALIENCY_PARTS
 from experiments.training.sections import user_classes
@@ -24,13 +25,13 @@ def check_sections(sections: Mapping[str, Any]) -> None:
     seeds = sections["seeds"]
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         msg = f"seeds must be different whole numbers from 0 on, at least one, got {seeds}"
-        raise ValueError(msg)
+        raise InputError(msg)
     at_least(1, pipelines=sections["pipelines"])
     _check_names(sections)
     _check_keys("saliency", sections["saliency"], SALIENCY_PARTS)
     if sections["saliency"] and set(sections["saliency"]) != set(SALIENCY_PARTS):
         msg = f"saliency needs all of {', '.join(SALIENCY_PARTS)}, got {', '.join(sections['saliency'])}"
-        raise ValueError(msg)
+        raise InputError(msg)
     for name, entry in entries(sections).items():
         _check_entry(name, entry)
     if sections["retrain"] is not None:
@@ -56,7 +57,7 @@ def import_classes(sections: Mapping[str, Any]) -> None:
         path = entry["model"]["class_path"]
         if not inspect.isclass(imported(path)):
             msg = f"class path {path!r} names no class"
-            raise ValueError(msg)
+            raise InputError(msg)
     check_training_free(sections["training_free"])
 
 
@@ -64,18 +65,18 @@ def _check_names(sections: Mapping[str, Any]) -> None:
     attacks = sections["attacks"]
     if not attacks:
         msg = "attacks is empty: name at least one, for example fgsm: {class_path: attacks.FGSM}"
-        raise ValueError(msg)
+        raise InputError(msg)
     for name in [*attacks, *sections["detectors"], *sections["training_free"]]:
         if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
             msg = (
                 f"{name!r} cannot name a folder and a row: use lower-case letters, digits, '_' and '-', within quotes "
                 "where YAML would read a number or null"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
     twice = [name for name in sections["detectors"] if name in sections["training_free"]]
     if twice:
         msg = f"detectors and training_free both name {', '.join(twice)}: give one of them another name"
-        raise ValueError(msg)
+        raise InputError(msg)
     if sections["train_on"] is not None:
         all_but_one = [f"{ALL_BUT}{name}" for name in attacks] if len(attacks) > 1 else []
         hint = f"; where there are several, {ALL_BUT}<attack> is all but that one"
@@ -88,20 +89,20 @@ def _check_entry(name: str, entry: Any) -> None:
     model = entry.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("class_path"), str):
         msg = f"{name} needs a model with a class_path, for example model: {{class_path: detectors.SPD}}"
-        raise ValueError(msg)  # noqa: TRY004 - a value of the user's file
+        raise InputError(msg)
     _check_keys(f"{name}.model", model, CLASS_KEYS)
     parts = {"model.init_args": model.get("init_args"), "data": entry.get("data"), "trainer": entry.get("trainer")}
     for part, section in parts.items():
         if section is not None and not isinstance(section, dict):
             msg = f"{name}.{part} must hold keys with values, got {section!r}"
-            raise ValueError(msg)
+            raise InputError(msg)
 
 
 def _check_retraining(retrain: Mapping[str, Any], sections: Mapping[str, Any]) -> None:
     start, train_on = retrain["start"], sections["train_on"] or list(sections["attacks"])
     if start is not None and start not in train_on:
         msg = f"retrain.start is {start}, but detectors are trained on {', '.join(train_on)} only: name one"
-        raise ValueError(msg)
+        raise InputError(msg)
     detectors = list(sections["detectors"])
     names = detectors if retrain["detectors"] is None else retrain["detectors"]
     _check_choice("retrain.detectors", names, "detectors", detectors)
@@ -114,18 +115,18 @@ def _check_choice(
     """Refuse an option that lists no names, a name twice, or one that neither its section nor `also` has."""
     if not names or len(set(names)) < len(names):
         msg = f"{option} must name different {section}, at least one, or be null for all; got {names}"
-        raise ValueError(msg)
+        raise InputError(msg)
     unknown = sorted(set(names) - {*known, *also})
     if unknown:
         msg = f"{option} names {', '.join(unknown)}, but {section} has only {', '.join(known) or 'none'}{hint}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _check_keys(name: str, section: Any, accepted: tuple[str, ...]) -> None:
     if not isinstance(section, dict):
         msg = f"{name} must hold the keys {', '.join(accepted)}, got {section!r}"
-        raise ValueError(msg)  # noqa: TRY004 - a value of the user's file
+        raise InputError(msg)
     unknown = sorted(set(section) - set(accepted))
     if unknown:
         msg = f"{name} has the key {', '.join(unknown)}; accepted are {', '.join(accepted)}"
-        raise ValueError(msg)
+        raise InputError(msg)

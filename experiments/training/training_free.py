@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from torch import nn
 
+from attacks.errors import InputError
 from saliency.class_paths import imported
 
 PARTS: Final = {"classifier": "classifier", "saliency": "saliency model", "second": "second classifier"}
@@ -31,7 +32,7 @@ def check_training_free(entries: Mapping[str, Any]) -> None:
         reason = _wrong_keys(entry) or _wrong_class(entry["class_path"], entry.get("init_args") or {})
         if reason:
             msg = f"training_free.{name} {reason}"
-            raise ValueError(msg)
+            raise InputError(msg)
 
 
 def _wrong_keys(entry: Any) -> str | None:

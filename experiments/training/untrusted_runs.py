@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from attacks.errors import InputError
 from saliency.files import read_yaml
 
 _PACKAGES: Final = ("attacks", "data", "detectors", "experiments", "saliency")
@@ -73,7 +74,7 @@ def installed_code_only(run: Path) -> Iterator[None]:
             f"{run} names the module {name}, which is neither part of this project nor an installed package, and was "
             f"not run: add --imports [{name}] if it is yours, or --trust if you trust whoever made this run"
         )
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
     finally:
         sys.meta_path.remove(finder)
 
@@ -90,7 +91,7 @@ def refuse_other_settings(path: Path) -> None:
             f"{path} names another file of settings ({settings['config']}), which was not read: remove the key config "
             "if this run is yours, or add --trust if you trust whoever made it"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def refuse_links_out(run: Path) -> None:
@@ -105,7 +106,7 @@ def refuse_links_out(run: Path) -> None:
         for path in (Path(folder) / name for name in (*folders, *files)):
             if path.is_symlink() and not is_within(path, run):
                 msg = f"{path} is a link that leads out of the run folder: add --trust if you trust whoever made it"
-                raise ValueError(msg)
+                raise InputError(msg)
 
 
 def is_within(path: Path, folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from attacks.checks import at_least
+from attacks.errors import InputError
 from experiments.results.bootstrap import Resampling
 from experiments.results.result import Result
 from experiments.study.budgets import is_linf
@@ -159,4 +160,4 @@ def _seeds(study: Study, seeds: list[int] | None) -> list[int]:
 
 def _require(holds: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence
     if not holds:
-        raise ValueError(message)
+        raise InputError(message)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks.checks import one_of
+from attacks.errors import InputError
 from attacks.margin import rivals_of
 from attacks.problem import Problem
 from saliency.maps.base import SaliencyMethod
@@ -68,7 +69,7 @@ class Enhanced(SaliencyMethod):
         one_of(tuple(_SCALES), normalisation=self.normalisation)
         if not self.base.of_class:
             msg = f"{type(self.base).__name__} gives the same map for every class, so there is nothing to enhance"
-            raise ValueError(msg)
+            raise InputError(msg)
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the enhanced attributions; see `SaliencyMethod.attribute`."""
@@ -89,5 +90,5 @@ def runner_up(logits: Tensor, classes: Tensor) -> Tensor:
     """
     if logits.shape[1] < 2:  # noqa: PLR2004 - a class and its rival
         msg = f"a rival class needs at least two classes, got logits of shape {tuple(logits.shape)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     return rivals_of(logits, classes).argmax(1)

@@ -8,6 +8,7 @@ import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
+from attacks.errors import InputError
 from attacks.problem import Problem
 from saliency.maps.base import SaliencyMethod
 
@@ -42,7 +43,7 @@ class GradCAM(SaliencyMethod):
         if name not in layers:
             known = [key for key, layer in layers.items() if isinstance(layer, nn.Conv2d)]
             msg = f"there is no layer {name!r} in the network: its convolutions are {', '.join(known) or 'none'}"
-            raise ValueError(msg)
+            raise InputError(msg)
         explained = LayerGradCam(problem.model, layers[name])
         size = tuple(problem.images.shape[2:])
         try:
@@ -50,14 +51,14 @@ class GradCAM(SaliencyMethod):
         except (AssertionError, RuntimeError) as error:
             if "does not require grad" in str(error):
                 msg = "no gradient leads from the logits to a layer (no_grad in the network?): use LIME, it needs none"
-                raise ValueError(msg) from error
+                raise InputError(msg) from error
             if self.layer is None or "out of memory" in str(error):
                 raise
             msg = f"layer {name!r} gives no maps that the logits depend on: give the name of a convolution"
-            raise ValueError(msg) from error
+            raise InputError(msg) from error
         if maps.ndim != _MAPS:
             msg = f"layer {name!r} gives no maps (N, C, H, W): give the name of a convolution"
-            raise ValueError(msg)
+            raise InputError(msg)
         enlarged: Tensor = LayerAttribution.interpolate(maps, size, "bilinear")
         return enlarged
 
@@ -95,5 +96,5 @@ def _last(layers: dict[str, nn.Module], problem: Problem) -> str:
             "Grad-CAM needs a layer from a convolution on whose output has a height and a width, and this network has "
             "none that no attention follows: name one as layer"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     return [name for name, place in once if place == once[-1][1]][-1]  # the outermost that gives it as it is in the end

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from attacks.errors import InputError
 from attacks.guard import frozen_weights
 from attacks.problem import Problem
 from saliency.maps.base import SaliencyMethod
@@ -84,7 +85,7 @@ class GuidedBackprop(SaliencyMethod):
             others = " and ".join(sorted(rectifiers.others))
             reason = f"this one uses {others}" if others else "none is seen on the image's way"
             msg = f"guided backpropagation is defined by a network's ReLUs, but {reason}: use another saliency method"
-            raise ValueError(msg)
+            raise InputError(msg)
         (gradient,) = torch.autograd.grad(logits.gather(1, problem.labels[:, None]).sum(), images)
         return gradient
 

@@ -13,6 +13,7 @@ import evaluate
 import train
 from attacks.checks import at_least
 from attacks.errors import OutputError
+from data.decoding.files import Files
 from detectors import Classifier
 from experiments.errors import UsageError, explained, unknown
 from experiments.process import guarded
@@ -35,6 +36,16 @@ def raising(error):
         raise error
 
     return command
+
+
+def test_a_value_error_of_python_on_a_line_of_this_project_is_a_bug_and_keeps_its_traceback(tmp_path):
+    (tmp_path / "a").touch()
+
+    def command(_arguments):
+        Files(tmp_path, names=("a",), labels=(0, 0), is_test=None, class_names=("one",)).digest()
+
+    with pytest.raises(ValueError, match="zip"):
+        guarded(command, [])
 
 
 def test_union_message_becomes_one_line_with_key_expectation_and_value():

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from attacks.errors import InputError
 from experiments.detection.threshold.crossings import FEWEST_PAIRS, crossings_of
 from experiments.detection.threshold.flags import flags
 from experiments.detection.threshold.measure import measure_threshold, swept_attacks
@@ -60,5 +61,5 @@ def threshold(study: Study, *, epsilons: list[float] = EPSILONS) -> Result:
 def _checked(epsilons: Sequence[float]) -> list[float]:
     if not all(0 <= epsilon <= 1 for epsilon in epsilons) or not any(epsilons):  # NaN is refused as well
         msg = f"epsilons must lie in [0, 1] and not all be 0, got {list(epsilons)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     return sorted(set(map(float, epsilons)))

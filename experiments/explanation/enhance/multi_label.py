@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.datasets import VOCDetection
 
+from attacks.errors import InputError
 from data.decoding.decoding import LazyPixels
 
 
@@ -60,7 +61,7 @@ def side_by_side(images: Tensor, labels: Tensor, seed: int = 0) -> MultiLabel:
     width = images.shape[3]
     if width < 2:  # noqa: PLR2004 - two halves
         msg = f"two objects side by side need images at least 2 pixels wide, got {width}"
-        raise ValueError(msg)
+        raise InputError(msg)
     left, right = _pairs(labels, seed)
     halves = [_middle(images[left], width // 2), _middle(images[right], width - width // 2)]
     classes = zip(labels[left].tolist(), labels[right].tolist(), strict=True)
@@ -128,7 +129,7 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
             f"no photograph of Pascal VOC in {root} shows two classes of the classifier, which are "
             f"{', '.join(class_names)}: give a classifier that knows VOC's classes, or leave --voc away"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     images = LazyPixels([path for path, _ in several], shape)[torch.arange(len(several))].float() / 255
     return MultiLabel(images, tuple(classes for _, classes in several), f"Pascal VOC {_YEAR}, validation")
 
@@ -138,7 +139,7 @@ def _read(annotation: str, known: Mapping[str, int], aspect: float) -> tuple[int
         return _classes(ElementTree.parse(annotation).getroot(), known, aspect)  # noqa: S314 - the user's own files
     except (ElementTree.ParseError, ValueError) as error:
         msg = f"the annotation {annotation} is not Pascal VOC's XML ({error}): unpack the data set again"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
 
 
 def _classes(annotation: ElementTree.Element, known: Mapping[str, int], aspect: float) -> tuple[int, ...]:

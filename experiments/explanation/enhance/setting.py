@@ -9,6 +9,7 @@ from torch import Tensor
 
 import saliency
 from attacks import BIM, FGSM, Attack, CarliniWagnerL2, WarmCarliniWagnerL2
+from attacks.errors import InputError
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.records import FooledImages
 from experiments.explanation.subject import METHODS, Explained
@@ -114,7 +115,7 @@ def prepare(
     after = every.predict(attacked)
     fooled = after.argmax(1) != labels
     if not fooled.any():
-        raise ValueError(_none_fooled(f"{name} ({attack!r})", len(labels), len(right)))
+        raise InputError(_none_fooled(f"{name} ({attack!r})", len(labels), len(right)))
     noisy = norm_matched_noise(clean[fooled], attacked[fooled])
     count = int(fooled.sum())
     facts = FooledImages(
@@ -155,7 +156,7 @@ def checked(shares: Sequence[float]) -> Sequence[float]:
     rising = all(first < second for first, second in pairwise(shares))
     if len(shares) < 2 or not rising or shares[0] < 0 or shares[-1] > 1:  # noqa: PLR2004 - a curve has two points
         msg = f"shares must be at least two ascending numbers in [0, 1], got {list(shares)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     return tuple(shares)
 
 
@@ -167,7 +168,7 @@ def chosen_attack(study: Study, name: str | None) -> tuple[str, Attack]:
         return of_kind(study, kinds, "cw", WarmCarliniWagnerL2())
     if name not in attacks:
         msg = f"the run has no attack {name!r}: it has {', '.join(attacks) or 'none'}; null takes Carlini and Wagner's"
-        raise ValueError(msg)
+        raise InputError(msg)
     return name, attacks[name]
 
 
@@ -209,7 +210,7 @@ def ready(every: Explained, *, quick: bool) -> Explained:
             f"none of {len(every.labels)} images is classified right, and only such can be attacked: take more "
             "--images, or train the classifier further"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     return every
 
 
@@ -222,7 +223,7 @@ def _check_names(methods: Mapping[str, saliency.SaliencyMethod]) -> None:
             base = " of saliency.GuidedBackprop" if name == names.ENHANCED else ""
             kind = f"saliency.{type(usual).__name__}{base}"
             msg = f"the name {name} is kept for {kind}, and was given to {method!r}: give that another name"
-            raise ValueError(msg)
+            raise InputError(msg)
 
 
 def _check_defined(every: Explained) -> None:
@@ -237,4 +238,4 @@ def _check_defined(every: Explained) -> None:
                 msg = f"{reason}: give a classifier with ReLUs by --classifier"
             else:
                 msg = f"{name} is not defined for this classifier ({reason}): leave it out of --methods"
-            raise ValueError(msg) from error
+            raise InputError(msg) from error

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from attacks import LocalizedBIM
+from attacks.errors import InputError
 from experiments.explanation.recover.records import Attempts
 from experiments.explanation.subject import Explained
 from saliency.maps import runner_up
@@ -37,7 +38,7 @@ def attempted(subject: Explained, attack: LocalizedBIM, regions: int, target: in
             "target already, and the others have no region of 1 to 50 % of their pixels: give other images, or another "
             "target"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     clean = subject.images[image]
     adversarial = subject.attacked(attack, clean, wanted[image], region[:, None].to(clean.dtype))
     changed = (adversarial != clean).any(1)
@@ -49,7 +50,7 @@ def attempted(subject: Explained, attack: LocalizedBIM, regions: int, target: in
     succeeded[succeeded.clone()] = reached
     if not succeeded.any():
         msg = f"none of {len(image)} attacks succeeds with {attack}: raise steps or step_size, or lower probability"
-        raise ValueError(msg)
+        raise InputError(msg)
     return Attempts(
         images=subject.images,
         labels=subject.labels,
@@ -82,7 +83,7 @@ def targets_of(logits: Tensor, target: int | None) -> Tensor:
     classes = logits.shape[1]
     if target is not None and not 0 <= target < classes:
         msg = f"target must be a class from 0 to {classes - 1}, or null for each image's runner-up; got {target}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if target is None or classes == 2:  # noqa: PLR2004 - there is no third class
         return runner_up(logits, logits.argmax(1))
     return torch.full((len(logits),), target)

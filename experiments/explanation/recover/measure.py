@@ -6,6 +6,7 @@ from typing import Final
 import torch
 from torch import Generator, Tensor
 
+from attacks.errors import InputError
 from experiments.explanation.recover.records import (
     LIME_NAME,
     PERTURBATION,
@@ -36,7 +37,7 @@ def lime_of(subject: Explained) -> LIME:
             f"the methods are {', '.join(subject.methods)}, but the unions of LIME's superpixels set the sizes of all "
             f"explanations: name a saliency.LIME {LIME_NAME!r} among them"
         )
-        raise ValueError(msg)  # noqa: TRY004 - a method of that name is lacking
+        raise InputError(msg)
     return method
 
 

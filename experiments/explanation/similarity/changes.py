@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import torch
 
+from attacks.errors import InputError
 from saliency.maps.reduction import REDUCTIONS, Reduction
 
 Kind = Literal["clean", "untargeted", "targeted", "sign noise", "fresh noise", "another image"]
@@ -119,11 +120,11 @@ def settings_of(
     aims = evenly if targets is None else list(dict.fromkeys(targets))
     if not sizes or not all(0 < epsilon <= 1 for epsilon in [*sizes, targeted_epsilon]):
         msg = f"epsilons and targeted_epsilon must lie in (0, 1], got {sizes} and {targeted_epsilon}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if not aims or not all(0 <= target < classes for target in aims):
         msg = f"targets must be classes from 0 to {classes - 1}, at least one, or null; got {targets}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if reduction not in REDUCTIONS:
         msg = f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}"
-        raise ValueError(msg)
+        raise InputError(msg)
     return SimilaritySettings(sizes, targeted_epsilon, aims, reduction, resamples)
