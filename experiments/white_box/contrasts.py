@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from torch import Tensor
-
-from experiments.results.bootstrap import Resampling, interval
+from experiments.results.bootstrap import Resampling, Statistic, over_seeds
 from experiments.white_box.records import BEFORE, PAPER, Outcome
 
 LONGER: Final = "more iterations"
@@ -35,12 +33,12 @@ def contrasts(outcomes: Sequence[Outcome], resampling: Resampling) -> list[dict[
             both = [[at.get((detector, seed, attack)) for attack in pair] for seed in seeds]
             known = [(a, b) for a, b in both if a is not None and b is not None and a.right_before.any()]
             if known:
-                values = [(a.success(None) or 0.0) - (b.success(None) or 0.0) for a, b in known]
-                replicates = [_replicates(a, resampling) - _replicates(b, resampling) for a, b in known]
-                ends = interval(sum(values) / len(values), resampling.over_seeds(replicates))
+                ends = over_seeds([_won(a, resampling).minus(_won(b, resampling)) for a, b in known]).interval
                 records.append({"name": f"{detector}, {name}", "detector": detector, **asdict(ends)})
     return records
 
 
-def _replicates(outcome: Outcome, resampling: Resampling) -> Tensor:
-    return resampling.ratio(outcome.fooled(None), outcome.right_before)
+def _won(outcome: Outcome, resampling: Resampling) -> Statistic:
+    """Return the share of images, right before, that an attack wins at probability .5."""
+    replicates = resampling.ratio(outcome.fooled(None), outcome.right_before)
+    return Statistic(outcome.success(None) or 0.0, replicates, int(outcome.right_before.sum()))

@@ -6,7 +6,7 @@ from typing import Any, Final
 import torch
 
 from experiments.detection.transfer.records import ORACLE, Areas, Cell, TransferRecords
-from experiments.results.bootstrap import Statistic, interval
+from experiments.results.bootstrap import Statistic, average
 from experiments.study.metrics import DETECTED
 
 OWN: Final = ("spd", "smd")
@@ -89,7 +89,5 @@ def above(areas: Areas, name: str, where: Where, level: float = DETECTED) -> Con
 def _contrast(name: str, first: Sequence[Statistic], second: Sequence[Statistic]) -> Contrast | None:
     if not first or not second:
         return None
-    values = [sum(area.value for area in areas) / len(areas) for areas in (first, second)]
-    replicates = [torch.stack([area.replicates for area in areas]).mean(0) for areas in (first, second)]
-    ends = interval(values[0] - values[1], replicates[0] - replicates[1])
+    ends = average(first).minus(average(second)).interval
     return {"name": name, "value": ends.value, "low": ends.low, "high": ends.high, "cells": len(first)}

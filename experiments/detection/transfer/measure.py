@@ -14,7 +14,7 @@ from detectors.scoring import scores
 from experiments.detection.scores import pair_scores
 from experiments.detection.transfer.controls import control_areas, underflow
 from experiments.detection.transfer.records import ORACLE, UNTRAINED, Areas, Cell, TransferRecords
-from experiments.results.bootstrap import Resampling, Statistic
+from experiments.results.bootstrap import Resampling, Statistic, over_seeds
 from experiments.study.contenders import Contender
 from experiments.study.images import AttackedSet
 from experiments.study.maps import maps_of, over
@@ -44,14 +44,7 @@ class AreasBySeed:
 
     def over_seeds(self) -> Areas:
         """Return the mean over seeds of each cell."""
-        return {
-            cell: Statistic(
-                sum(area.value for area in areas) / len(areas),
-                self._resampling.over_seeds([area.replicates for area in areas]),
-                areas[0].n,
-            )
-            for cell, areas in self._areas.items()
-        }
+        return {cell: over_seeds(areas) for cell, areas in self._areas.items()}
 
 
 def measure_transfer(study: Study, resamples: int) -> TransferRecords:

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from scipy import stats
 
 from detectors import metrics
-from experiments.results.bootstrap import Resampling, interval, mean_of
+from experiments.results.bootstrap import Resampling, Statistic, average, interval, mean_of, over_seeds
 
 
 def test_replicates_are_the_auroc_of_the_images_that_were_drawn():
@@ -34,13 +35,28 @@ def test_the_same_draws_serve_all_detectors():
     assert not torch.equal(Resampling(40, 100, seed=1).weights, first.weights)
 
 
-def test_seeds_are_resampled_alike_for_all_detectors():
-    resampling = Resampling(10, resamples=200)
-    seeds = [torch.full((200,), value) for value in (0.0, 1.0, 2.0)]
-    found = resampling.over_seeds(seeds)
-    assert set(found.mul(3).round().tolist()) == {0, 1, 2, 3, 4, 5, 6}
-    torch.testing.assert_close(resampling.over_seeds([each + 1 for each in seeds]) - found, torch.ones(200))
-    assert torch.equal(resampling.over_seeds(seeds[:1]), torch.zeros(200))
+def statistic(value: float, replicates: torch.Tensor | None = None) -> Statistic:
+    return Statistic(value, torch.full((1000,), value) if replicates is None else replicates, 10)
+
+
+def test_seeds_that_differ_widen_the_interval_by_students_t():
+    mean = over_seeds([statistic(value) for value in (0.6, 0.7, 0.8)])
+    half = stats.t.ppf(0.975, 2) * 0.1 / 3**0.5
+    assert mean.value == pytest.approx(0.7)
+    assert (mean.interval.low, mean.interval.high) == pytest.approx((0.7 - half, 0.7 + half), rel=0.01)
+    one = over_seeds([statistic(0.6)]).interval
+    assert (one.low, one.high) == pytest.approx((0.6, 0.6))
+
+
+def test_a_difference_of_two_detectors_is_taken_seed_by_seed():
+    first = over_seeds([statistic(value) for value in (0.6, 0.7, 0.8)])
+    second = over_seeds([statistic(value) for value in (0.5, 0.6, 0.7)])
+    apart = first.minus(second).interval
+    assert (apart.value, apart.low, apart.high) == pytest.approx((0.1, 0.1, 0.1))
+    alone = first.minus(statistic(0.5))  # of a training-free detector
+    assert list(alone.by_seed) == pytest.approx([0.1, 0.2, 0.3])
+    assert list(average([first, second]).by_seed) == pytest.approx([0.55, 0.65, 0.75])
+    assert list(average([first, statistic(0.5)]).by_seed) == pytest.approx([0.55, 0.6, 0.65])
 
 
 def test_an_interval_holds_the_middle_95_percent():
@@ -59,6 +75,30 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         found = interval(metrics.auroc(clean, adversarial), resampling.auroc(clean, adversarial))
         covered += found.low <= truth <= found.high
     assert 0.88 <= covered / 200 <= 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [20, 100])
+@pytest.mark.parametrize("deviation", [0.0, 0.1, 0.3, 1.0])
+def test_intervals_over_three_seeds_cover_no_difference_between_equal_detectors(images, deviation):
+    """The scores of a seed move by `deviation`, where those of the images have a standard deviation of 1."""
+    generator = torch.Generator().manual_seed(0)
+    resampling, covered = Resampling(images, 500), 0
+    for _ in range(300):
+        clean, attacked = torch.randn(2, images, generator=generator)
+        detectors = []
+        for _ in range(2):
+            shifts = 1 + deviation * torch.randn(3, generator=generator)
+            scores = [
+                (0.7 * clean + own[0], 0.7 * attacked + own[1] + shift)
+                for shift, own in zip(shifts, 0.7 * torch.randn(3, 2, images, generator=generator), strict=True)
+            ]
+            detectors.append(
+                over_seeds([Statistic(metrics.auroc(*pair), resampling.auroc(*pair), images) for pair in scores])
+            )
+        apart = detectors[0].minus(detectors[1]).interval
+        covered += apart.low <= 0 <= apart.high
+    assert covered / 300 >= 0.93
 
 
 @pytest.mark.parametrize("resamples", [0, -1])
