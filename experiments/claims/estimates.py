@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from scipy import stats
-
-from experiments.claims.paper import Reports
+from experiments.claims.evidence import Reports
 from experiments.detection.tables import spread
+from experiments.results.bootstrap import half_width
 from experiments.results.text import cell
 from experiments.study.metrics import shown_in
 
@@ -51,8 +50,7 @@ class Estimate:
         """Ends of the 95 % interval of the mean over pipelines, by Student's t; None below two."""
         if self.mean is None or self.deviation is None:
             return None
-        count = len(self.known)
-        half = float(stats.t.ppf(0.975, count - 1)) * self.deviation / count**0.5
+        half = half_width(self.known)
         return self.mean - half, self.mean + half
 
     def __str__(self) -> str:

@@ -1,20 +1,22 @@
 """`evaluate.py pipelines`: one experiment on several whole pipelines, judged together (PROTOCOL B12)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from experiments.claims.estimates import contrasts, matrix, unseen
-from experiments.claims.paper import JUDGED, Reports, interval_of
+from experiments.claims.estimates import Estimate, contrasts, matrix, unseen
+from experiments.claims.evidence import Reports, interval_of
+from experiments.claims.paper import JUDGED
 from experiments.claims.runs import Repetition, digests_of, repetitions
 from experiments.claims.tables import claims_table, tables
 from experiments.claims.together import PIPELINES, Together, judge_together
 from experiments.results.charts import intervals
 from experiments.results.result import Flag, Result
+from experiments.results.verdicts import counted
 from experiments.study.study import Study, provenance
 
 
 def pipelines(study: Study, *, others: list[str] | None = None) -> Result:
-    """Return what a run and those that repeat it say together; reads their reports, computes nothing anew.
+    """Return the claims and the mean numbers of several runs of one experiment, from their reports.
 
     Args:
         study: Of the first run.
@@ -40,7 +42,7 @@ def pipelines(study: Study, *, others: list[str] | None = None) -> Result:
     return Result(
         protocol="pipelines",
         title=f"{len(repeated)} whole pipelines together",
-        question="What of all this remains when classifier, saliency model and detectors are trained anew with other "
+        question="Do the claims still hold when classifier, saliency model and detectors are trained anew with other "
         "seeds?",
         finding=_finding(judged, reports),
         meta=meta,
@@ -88,18 +90,25 @@ def _rows(reports: Sequence[Reports]) -> list[dict[str, Any]]:
 
 
 def _finding(judged: Sequence[Together], reports: Sequence[Reports]) -> str:
-    """Return which claims all pipelines settle, and the detectors' mean AUROC."""
-    numbers: dict[str, list[str]] = {"holds": [], "does not hold": [], "not decided": []}
-    for each in judged:
-        numbers[each.verdict].append(each.number)
-    settled = "; ".join(f"{verdict}: {', '.join(of_it)}" for verdict, of_it in numbers.items() if of_it)
-    aurocs = unseen(reports)["auroc"]
-    ranked = sorted(aurocs, key=lambda name: -(aurocs[name].mean or 0))
-    means = ", ".join(f"{name} {aurocs[name]}" for name in ranked)
-    return (
-        f"Claims on {len(reports)} pipelines together - {settled}. Mean AUROC on attacks that a detector was not "
-        f"trained on: {means or 'there are none'}."
-    )
+    """Return how many claims all pipelines settle, and which detectors are best and worst."""
+    return " ".join([*_settled(judged, len(reports)), *_best_and_worst(unseen(reports)["auroc"])])
+
+
+def _settled(judged: Sequence[Together], count: int) -> Iterator[str]:
+    if count < PIPELINES:
+        yield f"{counted(count, 'pipelines')} settle no claim, it takes {PIPELINES}."
+        return
+    verdicts = [each.verdict for each in judged]
+    yield f"{count} whole pipelines are judged together, on {len(judged)} claims."
+    holding, failing = verdicts.count("holds"), verdicts.count("does not hold")
+    yield f"Claims that hold on each of them: {holding}; claims that do not hold on any: {failing}."
+
+
+def _best_and_worst(aurocs: Mapping[str, Estimate]) -> Iterator[str]:
+    known = {name: estimate.mean for name, estimate in aurocs.items() if estimate.mean is not None}
+    for word, pick in (("highest", max), ("lowest", min)) if known else ():
+        name = pick(known, key=known.__getitem__)
+        yield f"The mean AUROC on attacks that a detector was not trained on is {word} for {name}, {aurocs[name]}."
 
 
 def _flags(repeated: Sequence[Repetition], judged: Sequence[Together]) -> list[Flag]:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from attacks.errors import InputError
 from data.store.identity import of_file
-from experiments.claims.paper import JUDGED, Reports
+from experiments.claims.evidence import Reports
+from experiments.claims.paper import JUDGED
 from experiments.results.result import read_result
 from experiments.training.layout import SETTINGS
 from experiments.training.run_folder import Run

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from experiments.claims.estimates import VALUES, Cell, Estimate, contrasts, matrix, unseen
-from experiments.claims.paper import Reports
+from experiments.claims.evidence import Reports
 from experiments.claims.runs import Repetition
 from experiments.claims.together import PIPELINES, Together
 from experiments.detection.transfer.records import UNTRAINED

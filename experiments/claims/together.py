@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from experiments.claims.paper import Reports, judge
+from experiments.claims.evidence import Reports
+from experiments.claims.paper import judge
 from experiments.results.verdicts import Claim, Verdict
 
 PIPELINES: Final = 3

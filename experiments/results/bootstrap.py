@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import hypot, sqrt
 from statistics import fmean, stdev
 from typing import Final
 
@@ -124,6 +125,36 @@ def interval(value: float, replicates: Tensor, by_seed: Sequence[float] = ()) ->
         known = known + _errors(len(by_seed), len(known)) * (stdev(by_seed) / len(by_seed) ** 0.5)
     ends = known.quantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64))
     return Interval(value, ends[0].item(), ends[1].item())
+
+
+def wilson(share: float, count: int) -> Interval:
+    """Return a share of `count` images with Wilson's 95 % interval, which has a width at 0 and 1 too.
+
+    It also serves an AUROC of as many pairs: its variance is at most that of such a share (Birnbaum, 1956).
+    """
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    shrink = 1 + z**2 / count
+    centre = (share + z**2 / (2 * count)) / shrink
+    half = z * sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2) / shrink
+    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Return half the width of the 95 % interval of the mean of values (S,), by Student's t; 0 below two."""
+    if len(values) < 2:  # noqa: PLR2004 - a deviation needs two
+        return 0.0
+    return float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
+
+
+def mean_of_seeds(intervals: Sequence[Interval]) -> Interval:
+    """Return the mean over seeds of a statistic, of which only each seed's interval over the same images is known.
+
+    The seeds' errors over images may move together, so that their mean has the mean width. Student's t over seeds is
+    independent of it; half-widths of independent errors are added as squares (Zou & Donner, 2008).
+    """
+    value, low, high = (fmean(ends) for ends in zip(*((e.value, e.low, e.high) for e in intervals), strict=True))
+    seeds = half_width([each.value for each in intervals])
+    return Interval(value, value - hypot(value - low, seeds), value + hypot(high - value, seeds))
 
 
 @lru_cache

@@ -1,7 +1,8 @@
-"""Claims, their verdicts, and the one rule from intervals to a verdict."""
+"""Claims, their verdicts, the one rule from intervals to a verdict, and what a verdict needs at least."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from experiments.results.bootstrap import Interval
@@ -10,6 +11,8 @@ Verdict = Literal["holds", "does not hold", "not decided"]
 
 FEWEST: Final = 20
 """Images below which nothing is decided."""
+
+_PLURAL: Final = re.compile(r"s\b")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,23 @@ class Claim:
     statistic: str
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What the records say of a claim, and how much they rest on.
+
+    Attributes:
+        verdict: By the numbers alone.
+        sentence: The numbers.
+        counts: How many there are of what a claim needs, by its name in the plural: images, pairs, seeds.
+        doubts: Sentences that say why some of the numbers decide nothing, which the verdict knows.
+    """
+
+    verdict: Verdict
+    sentence: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    doubts: Sequence[str] = ()
+
+
 def all_above(intervals: Sequence[Interval | None], level: float = 0.0) -> Verdict:
     """Return the verdict on the claim that every statistic is above a level.
 
@@ -39,10 +59,20 @@ def all_above(intervals: Sequence[Interval | None], level: float = 0.0) -> Verdi
     Returns:
         "holds" if every interval lies above the level, "does not hold" if any lies below it, else "not decided".
     """
-    if any(each is not None and each.high < level for each in intervals):
+    return all_hold([_above(each, level) for each in intervals])
+
+
+def all_hold(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict on the claim that several claims hold; of none it is not decided."""
+    if "does not hold" in verdicts:
         return "does not hold"
-    holds = len(intervals) > 0 and all(each is not None and each.low > level for each in intervals)
-    return "holds" if holds else "not decided"
+    return "holds" if set(verdicts) == {"holds"} else "not decided"
+
+
+def _above(interval: Interval | None, level: float) -> Verdict:
+    if interval is None or interval.low <= level <= interval.high:
+        return "not decided"
+    return "holds" if interval.low > level else "does not hold"
 
 
 def any_above(intervals: Sequence[Interval], level: float = 0.0) -> Verdict:
@@ -57,9 +87,58 @@ def any_above(intervals: Sequence[Interval], level: float = 0.0) -> Verdict:
     return "does not hold" if all(each.high < level for each in intervals) else "not decided"
 
 
+def evidence_above(
+    intervals: Mapping[str, Interval],
+    sentence: str,
+    counts: Mapping[str, int] | None = None,
+    doubts: Mapping[str, str] | None = None,
+) -> Evidence:
+    """Return the evidence for the claim that every statistic is above 0.
+
+    A doubtful statistic counts as undefined. So does one whose interval has no width: its values are all equal, as
+    those of a single pair, of saliency maps that no image changes, or of two detectors that both separate everything.
+
+    Args:
+        intervals: By name of the statistic.
+        sentence: The numbers.
+        counts: See `Evidence`.
+        doubts: Why a statistic decides nothing, by its name.
+    """
+    constant = [name for name, each in intervals.items() if each.low == each.high]
+    doubts = {name: f"{name} does not vary: its interval has no width" for name in constant} | dict(doubts or {})
+    verdict = all_above([None if name in doubts else each for name, each in intervals.items()])
+    return Evidence(verdict, sentence, counts or {}, list(doubts.values()))
+
+
+def settle(claim: Claim, evidence: Evidence, needs: Mapping[str, int]) -> Claim:
+    """Return a claim with the verdict of its evidence; not decided where there is too little of anything.
+
+    The reasons stand in front of the numbers.
+
+    Args:
+        claim: Its number and text are kept.
+        evidence: What the records say.
+        needs: The smallest number of each thing; see `Evidence.counts`.
+    """
+    few = list(_too_few(evidence.counts, needs))
+    verdict = "not decided" if few else evidence.verdict
+    return replace(claim, verdict=verdict, statistic="; ".join([*few, *evidence.doubts, evidence.sentence]))
+
+
 def if_enough(claim: Claim, images: int) -> Claim:
     """Return the claim, not decided where it rests on fewer than `FEWEST` images."""
-    if images >= FEWEST:
-        return claim
-    few = f"{images} images are too few to decide, it takes {FEWEST}; {claim.statistic}"
-    return replace(claim, verdict="not decided", statistic=few)
+    return settle(claim, Evidence(claim.verdict, claim.statistic, {"images": images}), {"images": FEWEST})
+
+
+def _too_few(counts: Mapping[str, int], needs: Mapping[str, int]) -> Iterator[str]:
+    for things, least in needs.items():
+        if things not in counts:
+            yield f"the number of {things} is not recorded"
+        elif counts[things] < least:
+            verb = "is" if counts[things] == 1 else "are"
+            yield f"{counted(counts[things], things)} {verb} too few to decide, it takes {least}"
+
+
+def counted(count: int, things: str) -> str:
+    """Return "1 seed" or "2 seeds", for things named in the plural."""
+    return f"{count} {things}" if count != 1 else f"1 {_PLURAL.sub('', things, count=1)}"

@@ -1,14 +1,14 @@
 """The records of the white-box protocol: what an attack did to a detector, its row, and the worst case of several."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 from detectors import metrics
-from experiments.results.bootstrap import Resampling, interval
+from experiments.results.bootstrap import Interval, Resampling, interval, mean_of_seeds, wilson
 from experiments.study.contenders import Contender
 from experiments.study.metrics import WORKING_RATE, accepted, limit, rate_flagged
 
@@ -32,9 +32,12 @@ FIELDS: Final = {
     "classifier_accuracy": "share of n classified right after the attack (the paper's column)",
     "detector_accuracy": "balanced, at probability .5, of the n clean and the n attacked (the paper's column); null "
     "for training-free detectors",
-    "sr_at_5, sr_at_50": "attacker's success: of n_right, those misclassified and accepted at 5 and 50 % FPR",
+    "sr_at_5, sr_at_50": "attacker's success: of n_right, those that reach the goal and are accepted at 5 and 50 % FPR",
     "sr_at_5_low, sr_at_5_high": "95 % bootstrap interval over images",
-    "fooled_both": "of n_right, those misclassified and accepted at probability .5; null for training-free detectors",
+    "fooled_both": "of n_right, those that reach the goal and are accepted at probability .5; null for training-free "
+    "detectors",
+    "attack_success_rate": "of n_right, those that reach the goal, accepted or not",
+    "the goal": "untargeted: to be misclassified; targeted: to be classified as the target",
     "robust_accuracy": "share of n that is, after the attack, right or rejected at 5 % FPR",
     "clean_right_and_accepted": "share of n that is right and accepted at 5 % FPR without an attack",
     "realised_fpr": "of the 5 % threshold, on the n clean images",
@@ -60,6 +63,7 @@ class Outcome:
         steps: Of one of its walks; None: it has none.
         right_before: (n,) bool, classified right before the attack.
         wrong: (n,) bool, classified wrong after it.
+        reached: (n,) bool, where the attack reached its goal: wrong or, if it is targeted, classified as the target.
         scores: (n,) of the adversarial images.
         clean_scores: (n,) of the clean images.
         linf: (n,), how far the attack moved each image.
@@ -75,6 +79,7 @@ class Outcome:
     steps: int | None
     right_before: Tensor
     wrong: Tensor
+    reached: Tensor
     scores: Tensor
     clean_scores: Tensor
     linf: Tensor
@@ -83,10 +88,10 @@ class Outcome:
     costs: Mapping[str, float]
 
     def fooled(self, false_positive_rate: float | None) -> Tensor:
-        """Return which images (n,), right before, are wrong after and accepted at a rate; None: at probability .5."""
+        """Return which images (n,), right before, reach the goal and are accepted at a rate; None: probability .5."""
         threshold = 0.0 if false_positive_rate is None else limit(self.contender, false_positive_rate)
-        passed = torch.ones_like(self.wrong) if threshold is None else self.scores <= threshold
-        return self.right_before & self.wrong & passed
+        passed = torch.ones_like(self.reached) if threshold is None else self.scores <= threshold
+        return self.right_before & self.reached & passed
 
     def success(self, false_positive_rate: float | None) -> float | None:
         """Return the share of the images right before that `fooled` names; None if there are none."""
@@ -126,15 +131,89 @@ class Checks:
 
 
 @dataclass(frozen=True)
+class Row:
+    """An attack on a detector, or the worst case of several; see `FIELDS`."""
+
+    detector: str
+    phase: str
+    trained_on: str | None
+    seed: int | None
+    attack: str
+    n: int
+    n_right: int
+    sr_at_5: float | None
+    sr_at_5_low: float | None
+    sr_at_5_high: float | None
+    sr_at_50: float | None
+    fooled_both: float | None
+    attack_success_rate: float | None
+    classifier_accuracy: float
+    detector_accuracy: float | None
+    robust_accuracy: float
+    auroc: float | None
+    clean_right_and_accepted: float
+    realised_fpr: float | None
+    linf: float | None
+    forward_passes: float
+    backward_passes: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What a detector's strongest walk wins at a number of steps or a budget.
+
+    Attributes:
+        across: steps or epsilon.
+        at: Which of these.
+        fooled: The share of the images right before that reach the goal, accepted or not.
+    """
+
+    detector: str
+    phase: str
+    seed: int | None
+    attack: str
+    across: str
+    at: float
+    n_right: int
+    sr_at_5: float | None
+    fooled: float | None
+
+
+@dataclass(frozen=True)
+class Price:
+    """How far an attack of minimal norm goes in L2, alone against the classifier and against both networks.
+
+    Attributes:
+        n_right: Images right before.
+        n_both: Those that both attacks win, of which the lengths and their ratio are taken.
+    """
+
+    detector: str
+    phase: str
+    seed: int | None
+    n_right: int
+    n_both: int
+    success_alone: float | None
+    sr_at_5_alone: float | None
+    sr_at_5: float | None
+    median_l2_alone: float | None
+    median_l2: float | None
+    ratio_q25: float | None
+    ratio_median: float | None
+    ratio_q75: float | None
+
+
+@dataclass(frozen=True)
 class WhiteBoxRecords:
     """All that was measured; curves and prices may be empty.
 
     Attributes:
-        rows: Of the protocol.
+        rows: Of the protocol, as `Row` has them.
         outcomes: Of every detector and attack.
         about: What each attack is, by name.
-        curves: SR@5 by steps and by epsilon.
-        prices: Of detection.
+        curves: As `CurvePoint` has them.
+        prices: Of detection, as `Price` has them.
         checks: For the flags.
     """
 
@@ -146,54 +225,53 @@ class WhiteBoxRecords:
     checks: Checks
 
 
-def row(outcome: Outcome, resampling: Resampling) -> dict[str, Any]:
+def row(outcome: Outcome, resampling: Resampling) -> Row:
     """Return the row of an attack on a detector."""
     clean, attacked = outcome.clean_scores, outcome.scores
-    return _row([outcome], outcome.attack, resampling) | {
-        "detector_accuracy": metrics.balanced_accuracy(clean, attacked) if outcome.learnt else None,
-        "auroc": metrics.auroc(clean, attacked),
-        "linf": outcome.linf.amax().item(),
-    }
+    return replace(
+        worst_row([outcome], resampling),
+        attack=outcome.attack,
+        detector_accuracy=metrics.balanced_accuracy(clean, attacked) if outcome.learnt else None,
+        auroc=metrics.auroc(clean, attacked),
+        linf=outcome.linf.amax().item(),
+    )
 
 
-def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> dict[str, Any]:
+def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
     """Return the row of the worst case, image by image, over all attacks on one detector.
 
     Args:
         outcomes: Of one detector on the same images, at least one.
         resampling: Of the images.
     """
-    return _row(outcomes, WORST, resampling)
-
-
-def _row(outcomes: Sequence[Outcome], attack: str, resampling: Resampling) -> dict[str, Any]:
     first = outcomes[0]
     contender, right = first.contender, first.right_before
     fooled = {rate: _any(each.fooled(rate) for each in outcomes) for rate in (WORKING_RATE, LENIENT_RATE, None)}
     value = first.among_right(fooled[WORKING_RATE])
     ends = None if value is None else interval(value, resampling.ratio(fooled[WORKING_RATE], right))
-    return {
-        "detector": contender.name,
-        "phase": first.phase,
-        "trained_on": contender.trained_on,
-        "seed": contender.seed,
-        "attack": attack,
-        "n": len(right),
-        "n_right": int(right.sum()),
-        "sr_at_5": value,
-        "sr_at_5_low": ends and ends.low,
-        "sr_at_5_high": ends and ends.high,
-        "sr_at_50": first.among_right(fooled[LENIENT_RATE]),
-        "fooled_both": first.among_right(fooled[None]) if first.learnt else None,
-        "classifier_accuracy": 1 - _share(_any(each.wrong for each in outcomes)),
-        "detector_accuracy": None,
-        "robust_accuracy": 1 - _share(_any(each.wrong & accepted(contender, each.scores) for each in outcomes)),
-        "auroc": None,
-        "clean_right_and_accepted": _share(right & accepted(contender, first.clean_scores)),
-        "realised_fpr": rate_flagged(contender, first.clean_scores),
-        "linf": None,
+    return Row(
+        detector=contender.name,
+        phase=first.phase,
+        trained_on=contender.trained_on,
+        seed=contender.seed,
+        attack=WORST,
+        n=len(right),
+        n_right=int(right.sum()),
+        sr_at_5=value,
+        sr_at_5_low=None if ends is None else ends.low,
+        sr_at_5_high=None if ends is None else ends.high,
+        sr_at_50=first.among_right(fooled[LENIENT_RATE]),
+        fooled_both=first.among_right(fooled[None]) if first.learnt else None,
+        attack_success_rate=first.among_right(_any(each.reached for each in outcomes)),
+        classifier_accuracy=1 - _share(_any(each.wrong for each in outcomes)),
+        detector_accuracy=None,
+        robust_accuracy=1 - _share(_any(each.wrong & accepted(contender, each.scores) for each in outcomes)),
+        auroc=None,
+        clean_right_and_accepted=_share(right & accepted(contender, first.clean_scores)),
+        realised_fpr=rate_flagged(contender, first.clean_scores),
+        linf=None,
         **{name: sum(each.costs[name] for each in outcomes) for name in COSTS},
-    }
+    )
 
 
 def _any(masks: Iterable[Tensor]) -> Tensor:
@@ -218,3 +296,20 @@ def mean_of(rows: Rows, name: str) -> float | None:
     """Return the mean of a field over rows; None where none has it."""
     values = [row[name] for row in rows if row[name] is not None]
     return sum(values) / len(values) if values else None
+
+
+def rate_over_seeds(rows: Rows) -> Interval | None:
+    """Return the mean SR@5 of rows, one for each seed, with its interval over images and seeds; None without any.
+
+    Where all images are won, or none, resampling them gives no width, and Wilson's interval stands for it.
+    """
+    known = [row for row in rows if row["sr_at_5"] is not None]
+    if not known:
+        return None
+    mean = mean_of_seeds(list(map(_rate_of, known)))
+    return Interval(mean.value, max(0.0, mean.low), min(1.0, mean.high))
+
+
+def _rate_of(row: Mapping[str, Any]) -> Interval:
+    rate = Interval(row["sr_at_5"], row["sr_at_5_low"], row["sr_at_5_high"])
+    return wilson(rate.value, row["n_right"]) if rate.low == rate.high else rate

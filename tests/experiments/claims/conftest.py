@@ -60,7 +60,12 @@ def _reseed(run: Path, seed: int) -> None:
     change(run, lambda contents: contents["meta"].update(seeds=[seed]))
 
 
+UNDERFLOWS = {"n": 90, "share": 0.5, "low": 0.4, "high": 0.6, "share_logit": 0.0}
+NO_UNDERFLOW = {"n": 90, "share": 0.0, "low": 0.0, "high": 0.041, "share_logit": 0.0}
+
+
 def _ahead(contents, by: float) -> None:
+    contents["meta"]["underflow"] = NO_UNDERFLOW
     for row in contents["rows"]:
         if row["auroc"] is not None:
             row["auroc"] += by

@@ -11,7 +11,7 @@ import evaluate
 from experiments.evaluation.protocols import PROTOCOLS
 from experiments.evaluation.report import write_report
 from experiments.training.run_folder import Run
-from tests.experiments.claims.conftest import AHEAD, change
+from tests.experiments.claims.conftest import AHEAD, UNDERFLOWS, change
 
 
 @pytest.fixture
@@ -56,8 +56,7 @@ def test_the_report_has_a_column_of_the_verdicts_of_all_pipelines(told):
 
 def test_verdicts_of_all_pipelines_that_are_not_up_to_date_are_left_out(three):
     assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
-    other = {"n": 9, "share": 0.5, "low": 0.2, "high": 1, "share_logit": 0}
-    change(three[1], lambda contents: contents["meta"].update(underflow=other))
+    change(three[1], lambda contents: contents["meta"].update(underflow=UNDERFLOWS))
     write_report(Run(three[0]), list(PROTOCOLS))
     for name in ("report.html", "report.md"):
         text = (three[0] / "report" / name).read_text()
@@ -67,8 +66,7 @@ def test_verdicts_of_all_pipelines_that_are_not_up_to_date_are_left_out(three):
 
 
 def test_where_pipelines_differ_each_column_has_its_own_verdict(three):
-    other = {"n": 9, "share": 0.5, "low": 0.2, "high": 1, "share_logit": 0}
-    change(three[0], lambda contents: contents["meta"].update(underflow=other))
+    change(three[0], lambda contents: contents["meta"].update(underflow=UNDERFLOWS))
     assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
     text = (three[0] / "report/report.md").read_text()
     assert "that of the logits does not | holds | not decided | the gradient" in text
@@ -97,11 +95,17 @@ def test_tables_have_each_number_in_its_column(told):
     assert line[matrix["header"].index("fgsm")] == f"{fgsm + AHEAD:.3f} ± {AHEAD:.3f}"
 
 
-def test_the_finding_names_the_best_detector_first_and_flags_what_was_not_run(told):
+def test_the_finding_names_the_best_and_the_worst_detector_and_flags_what_was_not_run(told):
     report = json.loads((told / "pipelines.json").read_text())["report"]
-    means = [float(value) for value in re.findall(r" (\d\.\d{3}) ±", report["finding"])]
-    assert len(means) > 2
-    assert means == sorted(means, reverse=True)
+    table = next(table for table in report["tables"] if table["title"] == "Attacks that a detector was not trained on")
+    means = {row[0]: row[1] for row in table["rows"]}
+    sentences = re.split(r"(?<=[a-z0-9])\.\s", report["finding"].removesuffix("."))
+    assert sentences[0] == "3 whole pipelines are judged together, on 16 claims"
+    assert sentences[1] == "Claims that hold on each of them: 0; claims that do not hold on any: 1"
+    best, worst = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
+    assert sentences[2].endswith(f"not trained on is highest for {best}, {means[best]}")
+    assert sentences[3].endswith(f"not trained on is lowest for {worst}, {means[worst]}")
+    assert all(len(re.findall(r"\d[\d.]*", sentence)) <= 2 for sentence in sentences)
     (flag,) = [flag for flag in report["flags"] if flag["name"] == "Protocols that were not run"]
     assert "run_2: strength, shift, threshold, speed, white-box." in flag["sentence"]
     assert "transfer" not in flag["sentence"]
@@ -120,12 +124,7 @@ def test_a_file_of_an_older_version_is_named(told):
 
 
 def test_pipelines_that_contradict_each_other_are_flagged(three, capsys):
-    def underflow(share, low):
-        return lambda c: c["meta"].update(underflow={"n": 9, "share": share, "low": low, "high": 1, "share_logit": 0})
-
-    change(three[0], underflow(0.5, 0.2))
-    for run in three[1:]:
-        change(run, underflow(0, 0))
+    change(three[0], lambda contents: contents["meta"].update(underflow=UNDERFLOWS))
     assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
     assert "On one pipeline it holds and on another it does not: 10." in capsys.readouterr().out.replace("\n", " ")
     claims = json.loads((three[0] / "report/pipelines.json").read_text())["meta"]["claims"]
@@ -137,6 +136,8 @@ def test_pipelines_that_contradict_each_other_are_flagged(three, capsys):
 def test_two_pipelines_decide_nothing_and_are_flagged(three, capsys):
     assert evaluate.main(["pipelines", "--run", str(three[0]), "--others", f"[{three[2]}]"]) == 0
     assert "2 pipelines; a claim needs 3" in capsys.readouterr().out
+    finding = json.loads((three[0] / "report/pipelines.json").read_text())["report"]["finding"]
+    assert finding.startswith("2 pipelines settle no claim, it takes 3. The mean AUROC")
     claims = json.loads((three[0] / "report/pipelines.json").read_text())["meta"]["claims"]
     assert {claim["verdict"] for claim in claims} == {"not decided"}
 

@@ -24,8 +24,13 @@ def test_all_pipelines_must_agree_and_there_must_be_three(verdicts, expected):
 
 def test_pipelines_are_split_where_one_says_the_opposite_of_another():
     def found(share, low):
-        measured = {"n": 9, "share": share, "low": low, "high": 1.0, "share_logit": 0.0}
-        return {"transfer": {"meta": {"contrasts": [], "seeds": [0, 1, 2], "underflow": measured}, "rows": []}}
+        measured = {"n": 90, "share": share, "low": low, "high": 1.0 if share else 0.04, "share_logit": 0.0}
+        return {
+            "transfer": {
+                "meta": {"contrasts": [], "seeds": [0, 1, 2], "test_images": 90, "underflow": measured},
+                "rows": [],
+            }
+        }
 
     split = {claim.number for claim in judge_together([found(0.5, 0.2), found(0.0, 0.0)]) if claim.split}
     assert split == {"10"}

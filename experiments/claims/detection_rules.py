@@ -1,0 +1,237 @@
+"""The rules of the claims about attacks that do not know the detectors, and about maps and time."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from scipy import stats
+
+from experiments.claims.evidence import EQUIVALENT, FOUR, Judged, Reports, beyond, interval_of, numbers_of
+from experiments.results.bootstrap import Interval, mean_of_seeds, wilson
+from experiments.results.two_samples import CHANCE
+from experiments.results.verdicts import FEWEST, Evidence, Verdict, all_above, all_hold, evidence_above
+from experiments.study.metrics import DETECTED
+from experiments.white_box.records import Rows
+
+UNDERFLOWS: Final = 0.05
+"""Share of images, beyond that of the logits, from which on the softmax counts as underflowing."""
+
+REAL_TIME_MS: Final = 1000 / 30
+"""Latency of a camera's frame."""
+
+SIGNIFICANT: Final = 0.05
+
+_NO_SWEEP: Final = "no detector was trained on an attack with an epsilon"
+
+_FRAGILE: Final = ("id", "jsd")
+"""Detectors that fail below a perturbation size, as the paper has it."""
+
+JACOBIAN: Final = "jsd - id, all attacks"
+
+
+def compared(
+    reports: Reports,
+    *,
+    above: Sequence[str] = (),
+    below: Sequence[str] = (),
+    noise: Sequence[str] = (),
+    level: float = 0.0,
+    ending: str = "",
+    doubts: Callable[[Rows], Mapping[str, str]] = lambda _rows: {},
+) -> Judged:
+    """Judge contrasts of the transfer protocol, differences in AUROC.
+
+    Args:
+        reports: Of the protocols.
+        above: Names of those that must lie above the level.
+        below: Names of those that must lie below it.
+        noise: Detectors of which the claim must also hold against noise of the same norms (PROTOCOL A5).
+        level: In AUROC.
+        ending: Of the sentence.
+        doubts: Why a contrast decides nothing, by its name, from the protocol's rows.
+    """
+    transfer = reports["transfer"]
+    known = {record["name"]: record for record in transfer["meta"]["contrasts"]}
+    names = [*above, *below, *(f"{name} against noise, unseen attacks, above {DETECTED}" for name in noise)]
+    absent = [name for name in names if name not in known]
+    if absent:
+        return f"the run does not allow to compute: {', '.join(absent)}"
+    intervals = {name: beyond(interval_of(known[name]), level, above=name not in below) for name in names}
+    sentence = numbers_of([known[name] for name in names]) + ending
+    return evidence_above(intervals, sentence, doubts=doubts(transfer["rows"]))
+
+
+def id_at_ceiling(rows: Rows) -> dict[str, str]:
+    """Return why JSD cannot be better than ID by the margin: ID is at the ceiling."""
+    areas = [row["auroc"] for row in rows if (row["detector"], row["subset"]) == ("id", "all") and row["auroc"]]
+    mean = statistics.fmean(areas) if areas else 0.0
+    reason = f"id has a mean AUROC of {mean:.3f}, so nothing can be ahead of it by {EQUIVALENT}"
+    return {JACOBIAN: reason} if mean > 1 - EQUIVALENT else {}
+
+
+def shift(reports: Reports) -> Judged:
+    """Judge whether the learnt maps of a pair differ as much as those of different images, under every attack."""
+    wanted = ("learnt", "natural - adversarial", "all")
+    rows = [r for r in reports["shift"]["rows"] if (r["map"], r["sample"], r["subset"]) == wanted and r["verdict"]]
+    if not rows:
+        return "the run has no learnt saliency model, or no attack"
+    numbers = (f"{r['attack']} P(X > Y) {r['probability']:.2f} [{r['low']:.2f}, {r['high']:.2f}]" for r in rows)
+    equal = [row["attack"] for row in rows if row["low"] == row["high"] == CHANCE]
+    doubts = [f"all distances are equal under {', '.join(equal)}"] if equal else []
+    verdict = all_hold(["not decided" if row["attack"] in equal else _AS_LARGE[row["verdict"]] for row in rows])
+    counts = {"pairs": min(min(row["n"], row.get("n_different", row["n"])) for row in rows)}
+    return Evidence(verdict, ", ".join(numbers), counts, doubts)
+
+
+_AS_LARGE: Final[Mapping[str, Verdict]] = {
+    "as large": "holds",
+    "larger": "holds",
+    "smaller": "does not hold",
+    "not decided": "not decided",
+}
+
+
+def threshold(reports: Reports) -> Judged:
+    """Judge each detector on its own attack, on successful pairs, at the sizes where there are enough of them.
+
+    What counts is the mean AUROC at one size: for a detector that shall fail the smallest, for the others their worst.
+    """
+    meta, rows = reports["threshold"]["meta"], reports["threshold"]["rows"]
+    own = [row for row in rows if row["trained_on"] == row["attack"] and row["subset"] == "successful"]
+    known = [row for row in own if row["epsilon"] > 0 and row["n"] >= FEWEST and row["auroc"] is not None]
+    keys = [(name, attack) for attack in dict.fromkeys(row["attack"] for row in own) for name in FOUR]
+    curves = {key: _areas_by_size(known, *key) for key in keys}
+    lacking = ", ".join(f"{name} on {attack}" for (name, attack), areas in curves.items() if not areas)
+    if not own or lacking:
+        return f"under {FEWEST} successful pairs at every epsilon: {lacking}" if own else _NO_SWEEP
+    points = [_decisive(*key, areas, meta) for key, areas in curves.items()]
+    numbers = "; ".join(f"{point.name}: {point.area}" for point in points)
+    return evidence_above(
+        {point.name: point.margin for point in points},
+        f"mean AUROC on successful pairs, a detector fails under {meta['level']}: {numbers}",
+        {"pairs": min(row["n"] for row in known)},
+        {
+            point.name: f"{point.name}: smaller ones have under {FEWEST} successful pairs"
+            for point in points
+            if point.open
+        },
+    )
+
+
+class _Decisive(NamedTuple):
+    """The point of a detector's curve that decides.
+
+    Attributes:
+        area: The mean AUROC over seeds.
+        margin: By how much it lies where the claim has it.
+        open: Whether the detector may still fail at smaller sizes, where there are too few pairs.
+    """
+
+    name: str
+    area: Interval
+    margin: Interval
+    open: bool
+
+
+def _decisive(detector: str, attack: str, areas: Mapping[float, Interval], meta: Mapping[str, Any]) -> _Decisive:
+    fragile, level = detector in _FRAGILE, meta["level"]
+    size = min(areas) if fragile else min(areas, key=lambda size: areas[size].low)
+    still_open = fragile and size > meta["smallest"] and areas[size].value >= level
+    name = f"{detector} on {attack} at epsilon {size:g}"
+    return _Decisive(name, areas[size], beyond(areas[size], level, above=not fragile), still_open)
+
+
+def _areas_by_size(rows: Rows, detector: str, attack: str) -> dict[float, Interval]:
+    """Return the mean AUROC of a detector over seeds, with its interval, by epsilon."""
+    areas: dict[float, list[Interval]] = {}
+    for row in rows:
+        if (row["detector"], row["attack"]) == (detector, attack):
+            areas.setdefault(row["epsilon"], []).append(wilson(row["auroc"], row["n"]))
+    return {size: mean_of_seeds(intervals) for size, intervals in areas.items()}
+
+
+def real_time(reports: Reports) -> Judged:
+    """Judge whether nearly all single images are classified and scored within a camera's frame."""
+    speed = reports["speed"]
+    row = next((row for row in speed["rows"] if row["detector"] == "spd"), None)
+    if row is None:
+        return "the run has no detector named spd"
+    sentence = (
+        f"classifier and SPD: 95 % of single images within {row['latency_p95_ms']:.1f} ms, "
+        f"{row['time_ratio']:.1f} times the classifier alone in batches; a camera's frame takes {REAL_TIME_MS:.1f} ms"
+    )
+    counts = {"timed runs": speed["meta"]["repeats"]["latency"]} if "repeats" in speed["meta"] else {}
+    if _is_unsteady(speed):
+        return Evidence("not decided", sentence, counts, ["the times were unsteady: measure on an idle machine"])
+    verdict: Verdict = "holds" if row["latency_p95_ms"] < REAL_TIME_MS else "does not hold"
+    return Evidence(verdict, sentence, counts)
+
+
+def _is_unsteady(speed: Mapping[str, Any]) -> bool:
+    """Return what the protocol says of its times; files made before it said so in `meta` have a flag only."""
+    flags = speed.get("report", {}).get("flags", [])
+    raised = any(flag["raised"] for flag in flags if flag["name"] == "Unsteady times")
+    return bool(speed["meta"].get("unsteady", raised))
+
+
+def underflow(reports: Reports) -> Judged:
+    """Judge whether the gradient of the softmax vanishes on more images than that of the logits, by a margin."""
+    share = reports["transfer"]["meta"]["underflow"]
+    sentence = (
+        f"the gradient of the largest softmax probability is exactly zero on {share['share']:.3f} "
+        f"[{share['low']:.3f}, {share['high']:.3f}] of {share['n']} clean images, that of the logit on "
+        f"{share['share_logit']:.3f}; it underflows from {UNDERFLOWS} more on"
+    )
+    ends = Interval(share["share"], share["low"], share["high"])
+    apart = beyond(ends, share["share_logit"] + UNDERFLOWS, above=True)
+    return Evidence(all_above([apart]), sentence, {"images": share["n"]})
+
+
+def follows_size(reports: Reports) -> Judged:
+    """Judge whether the detectors' mean AUROC rises with the size of the attacks' perturbations."""
+    detection = _mean_aurocs(reports["transfer"]["rows"])
+    correlations = {}
+    for norm in ("l2", "linf"):
+        sizes = {
+            row["attack"]: row["mean"]
+            for row in reports["strength"]["rows"]
+            if (row["norm"], row["subset"]) == (norm, "all") and row["mean"] is not None
+        }
+        attacks = [attack for attack in sizes if attack in detection]
+        if len(attacks) < 2:  # noqa: PLR2004 - one point has no rank
+            return f"{len(attacks)} attacks with a size and an AUROC: there is no rank correlation"
+        rho, p = _spearman([sizes[attack] for attack in attacks], [detection[attack] for attack in attacks])
+        correlations[norm] = rho, p, len(attacks)
+    numbers = (f"{norm}: Spearman {rho:.2f}, p {p:.3f}, {n} attacks" for norm, (rho, p, n) in correlations.items())
+    verdict = all_hold([_rises(rho, p) for rho, p, _ in correlations.values()])
+    return Evidence(verdict, ", ".join(numbers), {"attacks": min(n for *_, n in correlations.values())})
+
+
+def _rises(rho: float, p: float) -> Verdict:
+    """Return whether a rank correlation is above 0."""
+    if not p < SIGNIFICANT:  # NaN where all values are equal
+        return "not decided"
+    return "holds" if rho > 0 else "does not hold"
+
+
+def _mean_aurocs(rows: Rows) -> dict[str, float]:
+    """Return the mean AUROC under each attack over detectors that were trained on one attack."""
+    whole = [row for row in rows if row["subset"] == "all"]
+    attacks = {row["tested_on"] for row in whole}
+    aurocs: dict[str, list[float]] = {}
+    for row in whole:
+        if row["trained_on"] in attacks and row["auroc"] is not None:  # not those trained on all attacks but one
+            aurocs.setdefault(row["tested_on"], []).append(row["auroc"])
+    return {attack: statistics.fmean(values) for attack, values in aurocs.items()}
+
+
+def _spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Return the rank correlation, and its p from all (or many) permutations, for there are few attacks."""
+    tested = stats.permutation_test(
+        (first,),
+        lambda order: stats.spearmanr(order, second).statistic,
+        permutation_type="pairings",
+        n_resamples=10000,
+        rng=0,
+    )
+    return float(tested.statistic), float(tested.pvalue)
