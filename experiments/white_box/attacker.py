@@ -23,6 +23,15 @@ BLOCK: Final = 50
 """Images that are attacked, and kept, at a time: an interrupted evaluation goes on at the next block."""
 
 
+TARGETS: Final = "a random other class for each image, drawn from seed 0"
+
+
+def random_targets(labels: Tensor, classes: int) -> Tensor:
+    """Return `TARGETS`, (n,), for labels (n,) in [0, classes)."""
+    steps = torch.randint(1, classes, labels.shape, generator=torch.Generator().manual_seed(0))
+    return (labels + steps) % classes
+
+
 @dataclass(frozen=True)
 class Subject:
     """A detector under attack.
@@ -82,13 +91,22 @@ class Attacker:
         device: Where to compute.
         progress: Shows what takes long.
         folder: Where blocks are kept; None: nowhere.
+        targets: (M,), the classes that targeted attacks are to reach; None: attacks are untargeted.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, device: torch.device, progress: Progress, folder: Path | None = None
+        self,
+        images: Tensor,
+        labels: Tensor,
+        device: torch.device,
+        progress: Progress,
+        folder: Path | None = None,
+        targets: Tensor | None = None,
     ) -> None:
         self.images = images
         self.labels = labels
+        self.targeted = targets is not None
+        self._goals = labels if targets is None else targets
         self.device = device
         self.progress = progress
         self._folder = folder
@@ -107,14 +125,15 @@ class Attacker:
             aim: The detector with the threshold that the attack aims at.
             count: How many of the images; None: all.
         """
-        images, labels = self.images[:count], self.labels[:count]
+        images, labels, goals = self.images[:count], self.labels[:count], self._goals[:count]
         starts = range(0, len(images), BLOCK)
         parts = [
-            self._block(subject, name, attack, aim, images[at : at + BLOCK], labels[at : at + BLOCK]) for at in starts
+            self._block(subject, name, attack, aim, images[at : at + BLOCK], goals[at : at + BLOCK]) for at in starts
         ]
         whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
         right, clean = self._before(subject)
         adversarial, change = whole["images"], whole["images"] - images
+        predicted = predictions(subject.model, adversarial, self.device)
         return Outcome(
             contender=subject.contender,
             phase=subject.phase,
@@ -122,7 +141,8 @@ class Attacker:
             attack=name,
             steps=getattr(attack, "steps", None),
             right_before=right[: len(images)],
-            wrong=predictions(subject.model, adversarial, self.device) != labels,
+            wrong=predicted != labels,
+            reached=(predicted == goals) == self.targeted,
             scores=scores(subject.contender.module, adversarial, self.device),
             clean_scores=clean[: len(images)],
             linf=norms.linf(change),
@@ -132,14 +152,14 @@ class Attacker:
         )
 
     def _block(
-        self, subject: Subject, name: str, attack: Attack, aim: Thresholded, images: Tensor, labels: Tensor
+        self, subject: Subject, name: str, attack: Attack, aim: Thresholded, images: Tensor, goals: Tensor
     ) -> dict[str, Tensor]:
         """Return adversarial images of a block, and what each took; from the disk where they were made before."""
 
         def made() -> dict[str, Tensor]:
             task = self.progress.add_task(f"{name} on {subject.name} ({subject.phase} retraining)", total=None)
             start = time.perf_counter()
-            report = attack.report(subject.model, images.to(self.device), labels.to(self.device), detector=aim)
+            report = attack.report(subject.model, images.to(self.device), goals.to(self.device), detector=aim)
             seconds = torch.full_like(report.forward_passes, (time.perf_counter() - start) / len(images))
             self.progress.remove_task(task)
             costs = {"forward": report.forward_passes, "backward": report.backward_passes, "seconds": seconds}
@@ -147,7 +167,7 @@ class Attacker:
 
         if self._folder is None:
             return made()
-        key = digest([self._identity(subject, attack), aim.threshold, of_tensor(images), of_tensor(labels)])
+        key = digest([self._identity(subject, attack), aim.threshold, of_tensor(images), of_tensor(goals)])
         return kept(self._folder, key, len(images), made)
 
     def _identity(self, subject: Subject, attack: Attack) -> str:

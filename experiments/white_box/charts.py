@@ -6,11 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-from experiments.results.charts import COLOURS, MARKERS, png
+from experiments.results.charts import COLOURS, png, style
 from experiments.white_box.records import BEFORE, WORST, Rows, detectors_of, mean_of, of
 from experiments.white_box.tables import named
 
-SUCCESS: Final = "SR@5: misclassified and accepted at 5 % FPR"
+SUCCESS: Final = "SR@5: the attacker's success at 5 % FPR"
 
 
 def story(title: str, rows: Rows, curves: Rows) -> bytes:
@@ -44,22 +44,18 @@ def _attacks(axis: Axes, rows: Rows) -> None:
     attacks = list(dict.fromkeys(row["attack"] for row in rows if row["attack"] != WORST))
     for place, (detector, phase) in enumerate(lines):
         worst = mean_of(of(rows, detector, phase, WORST), "sr_at_5") or 0.0
-        colour = "#f2c14e" if phase == BEFORE else "#8fb8de"
-        axis.barh(place, worst, color=colour, height=0.72, label=f"worst case, {phase} retraining")
+        colour = COLOURS[1] if phase == BEFORE else COLOURS[4]
+        axis.barh(place, worst, color=colour, alpha=0.5, height=0.72, label=f"worst case, {phase} retraining")
         axis.annotate(f"{worst:.2f}", (worst, place), (5, 0), textcoords="offset points", va="center", fontsize="small")
         for number, name in enumerate(attacks):
             value = mean_of(of(rows, detector, phase, name), "sr_at_5")
             if value is not None:
-                marker, colour = _style(number)
-                axis.plot([value], [place], marker, color=colour, markersize=5, label=name, alpha=0.9, clip_on=False)
+                look = style(number) | {"linestyle": "", "markersize": 5, "alpha": 0.9}
+                axis.plot([value], [place], label=name, clip_on=False, **look)
     axis.set_yticks(range(len(lines)), [named(*line) for line in lines])
     axis.set_ylim(max(len(lines), 4) - 0.5, -0.5)
     axis.set_xlim(0, 1.08)
     axis.set_xlabel(SUCCESS)
-
-
-def _style(number: int) -> tuple[str, str]:
-    return MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
 
 
 def _curves(axis: Axes, curves: Rows, across: str) -> None:
@@ -68,13 +64,8 @@ def _curves(axis: Axes, curves: Rows, across: str) -> None:
         points = [
             (each["at"], each["sr_at_5"]) for each in curves if (each["detector"], each["phase"]) == (name, phase)
         ]
-        number = detectors.index(name)
-        marker, colour = _style(number)
-        colour = colour if number < len(COLOURS) else "0.3"
-        style = "-" if phase == BEFORE else "--"
-        axis.plot(
-            *zip(*points, strict=True), style, marker=marker, markersize=4, color=colour, label=named(name, phase)
-        )
+        look = style(detectors.index(name)) | {"linestyle": "-" if phase == BEFORE else "--", "markersize": 4}
+        axis.plot(*zip(*points, strict=True), label=named(name, phase), **look)
     if across == "steps":
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from attacks import DDN, JointDDN
 from attacks.white_box.walk import Walk
 from experiments.results.two_samples import spread_of
 from experiments.study.metrics import WORKING_RATE
 from experiments.white_box.attacker import Attacker, Subject
-from experiments.white_box.records import Outcome
+from experiments.white_box.records import CurvePoint, Outcome, Price
 from experiments.white_box.suite import SuiteAttack
 
 STEPS: Final = (1, 3, 10, 30)
@@ -31,8 +31,8 @@ def strongest(outcomes: Sequence[tuple[SuiteAttack, Outcome]]) -> SuiteAttack:
 
 def curve_rows(
     attacker: Attacker, wanted: Sequence[tuple[Subject, SuiteAttack]], epsilon: float, steps: int, count: int
-) -> Iterator[dict[str, Any]]:
-    """Yield records of `across` (steps or epsilon), `at`, and what each detector's walk reaches there.
+) -> Iterator[CurvePoint]:
+    """Yield what each detector's walk wins at some numbers of steps, and at some budgets.
 
     Args:
         attacker: Holds the images.
@@ -49,37 +49,45 @@ def curve_rows(
         for across, at in ((across, at) for across, values in places.items() for at in values):
             attack = replace(walk.attack, **{across: at})  # type: ignore[arg-type]
             outcome = attacker.outcome(subject, f"{across} {at:g}", attack, subject.aimed(), count)
-            yield {
+            yield CurvePoint(
                 **_of(subject),
-                "attack": walk.name,
-                "across": across,
-                "at": at,
-                "n_right": int(outcome.right_before.sum()),
-                "sr_at_5": outcome.success(WORKING_RATE),
-                "fooled": outcome.among_right(outcome.wrong),
-            }
+                attack=walk.name,
+                across=across,
+                at=at,
+                n_right=int(outcome.right_before.sum()),
+                sr_at_5=outcome.success(WORKING_RATE),
+                fooled=outcome.among_right(outcome.reached),
+            )
 
 
-def price_rows(attacker: Attacker, subjects: Sequence[Subject], steps: int, count: int) -> Iterator[dict[str, Any]]:
-    """Yield a record for each detector: L2 of DDN against the classifier alone, and against both."""
+def price_rows(attacker: Attacker, subjects: Sequence[Subject], steps: int, count: int) -> Iterator[Price]:
+    """Yield for each detector the L2 of DDN against the classifier alone, and against both."""
     for subject in subjects:
-        aim = subject.aimed()
-        alone = attacker.outcome(subject, "ddn", DDN(steps=steps), aim, count)
-        both = attacker.outcome(subject, "joint_ddn", JointDDN(steps=steps), aim, count)
-        paid = alone.right_before & alone.wrong & both.fooled(WORKING_RATE)
+        aim, targeted = subject.aimed(), attacker.targeted
+        alone = attacker.outcome(subject, "ddn", DDN(steps=steps, targeted=targeted), aim, count)
+        both = attacker.outcome(subject, "joint_ddn", JointDDN(steps=steps, targeted=targeted), aim, count)
+        paid = alone.right_before & alone.reached & both.fooled(WORKING_RATE)
         ratios = spread_of((both.l2 / alone.l2)[paid])
-        yield {
+        yield Price(
             **_of(subject),
-            "n_right": int(alone.right_before.sum()),
-            "n_both": int(paid.sum()),
-            "success_alone": alone.among_right(alone.wrong),
-            "sr_at_5_alone": alone.success(WORKING_RATE),
-            "sr_at_5": both.success(WORKING_RATE),
-            "median_l2_alone": spread_of(alone.l2[paid])["median"],
-            "median_l2": spread_of(both.l2[paid])["median"],
-            **{f"ratio_{name}": ratios[name] for name in ("q25", "median", "q75")},
-        }
+            n_right=int(alone.right_before.sum()),
+            n_both=int(paid.sum()),
+            success_alone=alone.among_right(alone.reached),
+            sr_at_5_alone=alone.success(WORKING_RATE),
+            sr_at_5=both.success(WORKING_RATE),
+            median_l2_alone=spread_of(alone.l2[paid])["median"],
+            median_l2=spread_of(both.l2[paid])["median"],
+            ratio_q25=ratios["q25"],
+            ratio_median=ratios["median"],
+            ratio_q75=ratios["q75"],
+        )
 
 
-def _of(subject: Subject) -> dict[str, Any]:
+class _Of(TypedDict):
+    detector: str
+    phase: str
+    seed: int | None
+
+
+def _of(subject: Subject) -> _Of:
     return {"detector": subject.name, "phase": subject.phase, "seed": subject.contender.seed}

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Final
 
 from experiments.results.result import Flag
+from experiments.results.verdicts import FEWEST, counted
 from experiments.white_box.records import (
     BEFORE,
     Checks,
@@ -33,6 +34,7 @@ def flags(records: WhiteBoxRecords, epsilon: float, training_steps: int | None) 
         training_steps: Of the attack that detectors were retrained against; None: there is no such attack.
     """
     return [
+        few_images(records.rows),
         budget(records.outcomes, epsilon),
         gradients_vanish(records.checks.gradients),
         determined(records.checks.undetermined),
@@ -41,6 +43,13 @@ def flags(records: WhiteBoxRecords, epsilon: float, training_steps: int | None) 
         _self_test(records.checks),
         fresh(records.outcomes, training_steps),
     ]
+
+
+def few_images(rows: Rows) -> Flag:
+    """Return whether rates rest on too few images."""
+    fewest = min(row["n_right"] for row in rows)
+    sentence = f"Rates rest on {counted(fewest, 'images')} right before the attack; below {FEWEST} they decide nothing."
+    return Flag("Few images", fewest < FEWEST, sentence)
 
 
 def budget(outcomes: Sequence[Outcome], epsilon: float) -> Flag:

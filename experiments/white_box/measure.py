@@ -1,7 +1,7 @@
 """The suite on every detector, its worst case, curves, prices, and what the flags need."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -75,9 +75,10 @@ def measure(
         pairs = [(attack, _outcome(attacker, subject, attack)) for attack in attacks]
         about |= {attack.name: attack.about for attack, _ in pairs}
         outcomes += [outcome for _, outcome in pairs]
-        rows += [row(outcome, resampling) for _, outcome in pairs]
+        rows += [asdict(row(outcome, resampling)) for _, outcome in pairs]
         if whole:
-            rows.append(worst_row([outcome for attack, outcome in pairs if attack.kind != "control"], resampling))
+            strong = [outcome for attack, outcome in pairs if attack.kind != "control"]
+            rows.append(asdict(worst_row(strong, resampling)))
         if options.curve_images and seed in {None, *options.seeds[:1]}:
             walks.append((subject, strongest(pairs)))
     count, steps = options.curve_images, options.steps
@@ -85,8 +86,8 @@ def measure(
         rows=rows,
         outcomes=outcomes,
         about=about,
-        curves=list(curve_rows(attacker, walks, options.epsilon, steps, count)),
-        prices=list(price_rows(attacker, [subject for subject, _ in walks], steps, count)),
+        curves=list(map(asdict, curve_rows(attacker, walks, options.epsilon, steps, count))),
+        prices=list(map(asdict, price_rows(attacker, [subject for subject, _ in walks], steps, count))),
         checks=measure_checks(attacker, subjects, broken, options.epsilon),
     )
 
@@ -97,14 +98,16 @@ def _suite(
     """Yield the attacks on a detector: the whole suite, or the paper's."""
     epsilon, steps = options.epsilon, options.steps
     parts = bool(subject.parts(attacker.images[:1].to(attacker.device)))
-    every = suite(epsilon, steps, parts=parts, held=subject.has_representation_step, restarts=options.restarts)
+    goal = {"targeted": attacker.targeted}
+    every = suite(epsilon, steps, parts=parts, held=subject.has_representation_step, restarts=options.restarts, **goal)
     yield from (attack for attack in every if whole or attack.kind == "paper")
     if not whole:
         return
     other = alike(subject)
     if other is not None:
-        yield transferred(epsilon, steps, other.model, other.aimed(), parts=parts)
-    yield noise(epsilon)
+        yield transferred(epsilon, steps, other.model, other.aimed(), parts=parts, **goal)
+    if not attacker.targeted:
+        yield noise(epsilon)
 
 
 def _outcome(attacker: Attacker, subject: Subject, attack: SuiteAttack) -> Outcome:
@@ -156,7 +159,7 @@ def _is_determined(attacker: Attacker, subject: Subject) -> bool:
 
 def _self_test(attacker: Attacker, broken: Subject, epsilon: float) -> tuple[int, float]:
     """Return how many images fool the classifier beside a broken detector, and which share of them it accepts."""
-    attack = SelectivePGD(epsilon=max(epsilon, 0.1), steps=50)
+    attack = SelectivePGD(epsilon=max(epsilon, 0.1), steps=50, targeted=attacker.targeted)
     outcome = attacker.outcome(broken, "self-test", attack, broken.aimed(), min(50, len(attacker.images)))
-    fooled = int((outcome.right_before & outcome.wrong).sum())
+    fooled = int((outcome.right_before & outcome.reached).sum())
     return fooled, int(outcome.fooled(WORKING_RATE).sum()) / max(1, fooled)

@@ -9,13 +9,14 @@ from experiments.results.result import Result
 from experiments.study.budgets import is_linf
 from experiments.study.study import Study
 from experiments.study.user_modules import name_of
-from experiments.white_box.attacker import Attacker
+from experiments.white_box.attacker import TARGETS, Attacker, random_targets
 from experiments.white_box.charts import story
 from experiments.white_box.contrasts import contrasts
 from experiments.white_box.flags import flags
 from experiments.white_box.measure import SuiteOptions, measure
 from experiments.white_box.records import FIELDS, WhiteBoxRecords
 from experiments.white_box.subjects import broken_subject, over_second_classifier, own_subject, start_of, subjects
+from experiments.white_box.suite import NOISE
 from experiments.white_box.tables import finding, white_box_tables
 
 
@@ -33,6 +34,7 @@ def white_box(
     curve_images: int = 50,
     detector: str | None = None,
     classifier: str | None = None,
+    targeted: bool = False,
     resamples: int = 1000,
 ) -> Result:
     """Return what a suite of attacks that know the detectors makes of them, before and after retraining.
@@ -50,6 +52,7 @@ def white_box(
         curve_images: Images of the curves and of the price of detection; 0: neither.
         detector: A detector of your own: class path or .ckpt, in place of the run's.
         classifier: A classifier of your own, to use with --detector; null: the run's.
+        targeted: Whether the attacks are to reach a target: a random other class for each image.
         resamples: Bootstrap resamples of the intervals.
 
     Raises:
@@ -67,6 +70,7 @@ def white_box(
     attacked = own or subjects(study, trained_on, seeds, detectors)
     split = study.data.split("test")
     sample = split.__getitems__(list(range(min(images, len(split)))))
+    targets = random_targets(sample.labels, study.data.classes) if targeted else None
     folder = None if study.run.store() is None else study.run.report / "white_box"
     resampling = Resampling(len(sample.images), resamples)
     options = SuiteOptions(
@@ -79,21 +83,29 @@ def white_box(
         trained_on=trained_on,
     )
     records = measure(
-        Attacker(sample.images, sample.labels, study.device, study.progress, folder),
+        Attacker(sample.images, sample.labels, study.device, study.progress, folder, targets),
         attacked,
         broken_subject(study, attacked[0].model),
         lambda subject: None if own else over_second_classifier(study, subject),
         options,
         resampling,
     )
-    name = "white-box" if detector is None else f"white-box-{name_of(detector)}"
-    return _result(study, name, records, options, resampling)
+    name = "-".join(["white-box", *([name_of(detector)] if detector else []), *(["targeted"] if targeted else [])])
+    return _result(study, name, records, options, resampling, targeted=targeted)
 
 
-def _result(study: Study, name: str, records: WhiteBoxRecords, options: SuiteOptions, resampling: Resampling) -> Result:
+def _result(
+    study: Study,
+    name: str,
+    records: WhiteBoxRecords,
+    options: SuiteOptions,
+    resampling: Resampling,
+    *,
+    targeted: bool,
+) -> Result:
     count = len(records.outcomes[0].wrong)
     meta = study.meta() | {
-        "knowledge": _KNOWLEDGE,
+        "knowledge": _KNOWLEDGE.format(f"targeted: {TARGETS}" if targeted else "untargeted"),
         "fields": FIELDS,
         "epsilon": options.epsilon,
         "steps": options.steps,
@@ -102,6 +114,9 @@ def _result(study: Study, name: str, records: WhiteBoxRecords, options: SuiteOpt
         "attacked_seeds": options.seeds,
         "suite_seeds": options.whole,
         "attacked_images": count,
+        "targeted": targeted,
+        "targets": TARGETS if targeted else None,
+        "left_out": [NOISE] if targeted else [],
         "curve_images": options.curve_images,
         "suite": records.about,
         "contrasts": contrasts(records.outcomes, resampling),
@@ -109,10 +124,11 @@ def _result(study: Study, name: str, records: WhiteBoxRecords, options: SuiteOpt
         "prices": records.prices,
     }
     retrain = study.run.settings.retrain
-    title = f"White-box attacks, {meta['data']}, L-inf {options.epsilon:g}, {count} images"
+    attacks = "Targeted white-box attacks" if targeted else "White-box attacks"
+    title = f"{attacks}, {meta['data']}, L-inf {options.epsilon:g}, {count} images"
     return Result(
         protocol=name,
-        title="White-box attacks on the detectors",
+        title=f"{attacks} on the detectors",
         question="Does a detector still find attacks that know it, and does retraining against them help?",
         finding=finding(records.rows, meta),
         meta=meta,
@@ -123,7 +139,7 @@ def _result(study: Study, name: str, records: WhiteBoxRecords, options: SuiteOpt
     )
 
 
-_KNOWLEDGE: Final = "attacks know classifier and detector with all their weights; untargeted, labels are the true ones"
+_KNOWLEDGE: Final = "attacks know classifier and detector with all their weights; {}, labels are the true ones"
 
 
 def _check_own(detector: str | None, classifier: str | None, **of_the_run: Any) -> None:

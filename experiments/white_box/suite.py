@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks import Alternating, Attack, Joint, JointLoss, OrthogonalPGD, SelectivePGD, Square, Transfer
+from attacks.checks import untargeted
 from attacks.problem import Problem
 from experiments.white_box.records import PAPER
 
@@ -37,8 +38,10 @@ class SuiteAttack:
     about: str
 
 
-def suite(epsilon: float, steps: int, *, parts: bool, held: bool, restarts: int = 1) -> Iterator[SuiteAttack]:
-    """Yield the attacks that know everything.
+def suite(
+    epsilon: float, steps: int, *, parts: bool, held: bool, restarts: int = 1, targeted: bool = False
+) -> Iterator[SuiteAttack]:
+    """Yield the attacks that know everything; all of them have a targeted form.
 
     Args:
         epsilon: L-inf budget of each.
@@ -46,7 +49,13 @@ def suite(epsilon: float, steps: int, *, parts: bool, held: bool, restarts: int 
         parts: Whether the detector names parts (`surrogates`).
         held: Whether it has the authors' step of the representation, which holds the map constant.
         restarts: Of each walk that is aimed at the false-positive rate.
+        targeted: Whether each is to reach a target class.
     """
+    for each in _untargeted(epsilon, steps, parts=parts, held=held, restarts=restarts):
+        yield replace(each, attack=replace(each.attack, targeted=targeted))
+
+
+def _untargeted(epsilon: float, steps: int, *, parts: bool, held: bool, restarts: int) -> Iterator[SuiteAttack]:
     yield from _paper(epsilon, steps, held=held)
     walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "restarts": restarts}
     aimed = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
@@ -91,7 +100,9 @@ def _paper(epsilon: float, steps: int, *, held: bool) -> Iterator[SuiteAttack]:
             yield SuiteAttack(name, attack, "paper", about)
 
 
-def transferred(epsilon: float, steps: int, classifier: nn.Module, detector: nn.Module, *, parts: bool) -> SuiteAttack:
+def transferred(
+    epsilon: float, steps: int, classifier: nn.Module, detector: nn.Module, *, parts: bool, targeted: bool = False
+) -> SuiteAttack:
     """Return the attack made on another classifier and a detector that looks through it.
 
     Args:
@@ -100,18 +111,25 @@ def transferred(epsilon: float, steps: int, classifier: nn.Module, detector: nn.
         classifier: Of the same family, from another seed.
         detector: Of the same kind, aimed at the same false-positive rate.
         parts: Whether it names parts.
+        targeted: Whether it is to reach a target class.
     """
-    inner = OrthogonalPGD(epsilon=epsilon, steps=steps, part_weights=PART_WEIGHTS if parts else (0.0,))
+    weights = PART_WEIGHTS if parts else (0.0,)
+    inner = OrthogonalPGD(epsilon=epsilon, steps=steps, part_weights=weights, targeted=targeted)
     about = (
         "Orthogonal PGD on the second classifier and a detector of the same kind that looks through it (a trained one "
         "of another seed), with the run's saliency model"
     )
-    return SuiteAttack("transfer", Transfer(attack=inner, model=classifier, detector=detector), "transfer", about)
+    attack = Transfer(attack=inner, model=classifier, detector=detector, targeted=targeted)
+    return SuiteAttack("transfer", attack, "transfer", about)
+
+
+NOISE: Final = "noise"
+"""Name of the control, which has no targeted form."""
 
 
 def noise(epsilon: float) -> SuiteAttack:
     """Return the control: signs drawn at random, at the full budget."""
-    return SuiteAttack("noise", SignNoise(epsilon=epsilon), "control", "random signs of the full budget: a control")
+    return SuiteAttack(NOISE, SignNoise(epsilon=epsilon), "control", "random signs of the full budget: a control")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +141,9 @@ class SignNoise(Attack):
     """
 
     epsilon: float
+
+    def __post_init__(self) -> None:
+        untargeted(self)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return noisy images; see `Attack.perturb`."""

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from experiments.results.result import Table
+from experiments.results.verdicts import FEWEST, counted
+from experiments.study.metrics import SEEDS
 from experiments.white_box.records import (
     AFTER,
     BEFORE,
@@ -17,6 +19,7 @@ from experiments.white_box.records import (
     detectors_of,
     mean_of,
     of,
+    rate_over_seeds,
 )
 
 
@@ -32,18 +35,34 @@ def white_box_tables(records: WhiteBoxRecords, meta: Mapping[str, Any]) -> list[
 
 
 def finding(rows: Rows, meta: Mapping[str, Any]) -> str:
-    """Return who falls, who does not, and what retraining changed."""
-    parts = []
-    for phase, when in ((BEFORE, "Before retraining"), (AFTER, "After it")):
-        worst = {name: mean_of(of(rows, name, phase, WORST), "sr_at_5") for name, _ in detectors_of(rows)}
-        known = {name: value for name, value in worst.items() if value is not None}
-        if known:
-            values = ", ".join(f"{name} {value:.3f}" for name, value in known.items())
-            fallen = [name for name, value in known.items() if value >= FALLEN] or ["none"]
-            parts.append(f"{when}, worst case of SR@5: {values}; at {FALLEN:g} or above: {', '.join(fallen)}.")
-    if not parts:
+    """Return who falls, who does not, and what retraining changed; sentences of two numbers at most."""
+    phases = ((BEFORE, "Before retraining"), (AFTER, "After it"))
+    sentences = [sentence for phase, when in phases for sentence in _of_phase(rows, phase, when)]
+    if not sentences:
         return "The classifier gets no image right, so there is nothing to win."
-    return f"L-inf budget {meta['epsilon']:g}, {meta['attacked_images']} images. {' '.join(parts)}"
+    budget = f"L-inf budget {meta['epsilon']:g}, {meta['attacked_images']} images."
+    return " ".join([budget, *sentences, *_too_little(rows, meta)])
+
+
+def _of_phase(rows: Rows, phase: str, when: str) -> Iterator[str]:
+    worst = {name: mean_of(of(rows, name, phase, WORST), "sr_at_5") for name, _ in detectors_of(rows)}
+    known = {name: value for name, value in worst.items() if value is not None}
+    if not known:
+        return
+    low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    rest = "" if low == high else f", the most on {high}, {known[high]:.3f}"
+    yield f"{when} the attacks win the least on {low}, SR@5 {known[low]:.3f} in the worst case{rest}."
+    fallen = [name for name, value in known.items() if value >= FALLEN]
+    yield f"Fallen, at {FALLEN:g} or above: {', '.join(fallen) or 'none'}."
+
+
+def _too_little(rows: Rows, meta: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why the numbers decide nothing."""
+    right, seeds = min(row["n_right"] for row in rows), len(meta["suite_seeds"])
+    if right < FEWEST:
+        yield f"{counted(right, 'images')} right before the attack, under {FEWEST}: this decides nothing."
+    if 0 < seeds < SEEDS:
+        yield f"That is {counted(seeds, 'seeds')} of detector training; a claim needs {SEEDS}."
 
 
 def named(detector: str, phase: str) -> str:
@@ -60,8 +79,9 @@ def _spread(rows: Rows, name: str) -> float | str | None:
 
 
 _PAPER: Final = {"classifier_accuracy": "classifier accuracy", "detector_accuracy": "detector accuracy"}
-_WORST: Final = {"sr_at_5": "SR@5", "sr_at_50": "SR@50", "robust_accuracy": "robust accuracy"}
+_WORST: Final = {"sr_at_50": "SR@50", "robust_accuracy": "robust accuracy"}
 _CLEAN: Final = {"clean_right_and_accepted": "clean kept", "realised_fpr": "FPR"}
+_ALONE: Final = {"attack_success_rate": "classifier fooled"}
 
 
 def _headline(rows: Rows, meta: Mapping[str, Any]) -> Table:
@@ -69,24 +89,51 @@ def _headline(rows: Rows, meta: Mapping[str, Any]) -> Table:
     bold: list[tuple[int, int]] = []
     for detector, phase in detectors_of(rows):
         paper, worst = of(rows, detector, phase, PAPER), of(rows, detector, phase, WORST)
-        if (mean_of(worst, "sr_at_5") or 0.0) >= FALLEN:
-            bold.append((len(lines), 1 + len(_PAPER)))
-        scored = [*(_spread(paper, name) for name in _PAPER), *(_spread(worst, name) for name in _WORST)]
-        lines.append([named(detector, phase), *scored, *(mean_of(worst, name) for name in _CLEAN)])
+        rate = rate_over_seeds(worst)
+        if rate is not None and rate.value >= FALLEN:
+            bold.append((len(lines), 2 + len(_PAPER)))
+        count = min((row["n_right"] for row in worst), default=None)
+        before = [named(detector, phase), *(_spread(paper, name) for name in _PAPER), count, rate and str(rate)]
+        lossy = [_spread(worst, name) for name in _WORST]
+        lines.append([*before, *lossy, *(mean_of(worst, name) for name in _CLEAN), _spread(worst, *_ALONE)])
     return Table(
-        title="White-box attacks before and after retraining",
-        header=["detector", *_PAPER.values(), *_WORST.values(), *_CLEAN.values()],
+        title=f"{_attacks(meta)} before and after retraining",
+        header=["detector", *_PAPER.values(), "n", "SR@5", *_WORST.values(), *_CLEAN.values(), *_ALONE.values()],
         rows=lines,
-        note=f"L-inf budget {meta['epsilon']:g}, untargeted, attacks know classifier and detector. Classifier and "
-        "detector accuracy: the paper's two columns (Table 3) under its alternation through the map, aimed at "
-        "probability .5. "
-        "SR@5, SR@50, robust accuracy: the worst case, an image is lost if any of the suite's attacks wins it, at "
-        "thresholds for 5 and 50 % false positives. Robust: right or rejected; rejecting everything would win it, so "
-        "beside it stand the shares of clean images that are kept (right and accepted) and rejected (FPR). Gradients "
-        "go through the image, the map and every network; through JSD's Jacobian only as a softplus copy (*_parts). "
-        f"{meta['attacked_images']} test images; {_seeds(meta)}.",
+        note=f"L-inf budget {meta['epsilon']:g}, attacks know classifier and detector; {_goal(meta)}. "
+        f"{_definition(meta)} "
+        "Classifier and detector accuracy: the paper's two columns (Table 3) under its alternation through the map, "
+        "aimed at probability .5. The other columns are about the worst case: an image is lost if any of the suite's "
+        "attacks wins it. The interval of SR@5 is over images and, where there are several, seeds. SR@50: at the "
+        "threshold for 50 % false positives. Robust: right or rejected; rejecting everything would win it, so beside "
+        "it stand the shares of clean images that are kept (right and accepted) and rejected (FPR). Classifier fooled: "
+        "of n, those on which some attack succeeds, accepted or not. Gradients go through the image, the map and every "
+        f"network; through JSD's Jacobian only as a softplus copy (*_parts). {meta['attacked_images']} test images; "
+        f"{_seeds(meta)}.",
         bold=bold,
     )
+
+
+def _attacks(meta: Mapping[str, Any]) -> str:
+    return "Targeted white-box attacks" if meta["targeted"] else "White-box attacks"
+
+
+def _goal(meta: Mapping[str, Any]) -> str:
+    left = f"; without {', '.join(meta['left_out'])}, which has no targeted form" if meta["left_out"] else ""
+    return f"targeted: {meta['targets']}{left}" if meta["targeted"] else "untargeted"
+
+
+def _definition(meta: Mapping[str, Any]) -> str:
+    """Return what SR@5 is, and how it differs from that of the paper that named it."""
+    same = "as here" if meta["targeted"] else "not any misclassified one; `--targeted` does so too"
+    return (
+        f"SR@5: of the images right before the attack (n), those {_WON[meta['targeted']]} and accepted after it, at "
+        "the threshold for 5 % false positives on clean calibration images. Bryniarski et al. (2021) count targeted "
+        f"attacks, that is, images classified as a chosen class, {same}."
+    )
+
+
+_WON: Final = {False: "misclassified", True: "classified as the target"}
 
 
 def _seeds(meta: Mapping[str, Any]) -> str:
@@ -97,9 +144,10 @@ def _seeds(meta: Mapping[str, Any]) -> str:
 
 
 _TITLES: Final = {
-    "sr_at_5": "SR@5: of the images right before, those misclassified and accepted at 5 % false positives",
+    "sr_at_5": "SR@5: of the images right before, those {} and accepted at 5 % false positives",
     "sr_at_50": "SR@50: the same at 50 % false positives",
-    "fooled_both": "Misclassified and accepted at probability .5, what the paper's alternation aims at",
+    "fooled_both": "Those {} and accepted at probability .5, what the paper's alternation aims at",
+    "attack_success_rate": "Success on the classifier alone: of the images right before, those {}, accepted or not",
     "classifier_accuracy": "Classifier accuracy under attack",
     "detector_accuracy": "Detector accuracy under attack, balanced, at probability .5",
     "robust_accuracy": "Robust accuracy with rejection at 5 % false positives",
@@ -117,7 +165,8 @@ def _by_attack(rows: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
         ]
         lines = [line for line in lines if any(value is not None for value in line[2:])]
         if lines:
-            yield Table(title, ["detector", "retraining", *attacks], lines, suite if name == "sr_at_5" else "")
+            header, note = ["detector", "retraining", *attacks], suite if name == "sr_at_5" else ""
+            yield Table(title.format(_WON[meta["targeted"]]), header, lines, note)
 
 
 _PRICES: Final = {

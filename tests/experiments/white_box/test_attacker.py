@@ -1,9 +1,11 @@
 """What is counted of an attack, by hand; flags, curves and prices on detectors whose answers are known."""
 
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from attacks import FGSM
@@ -11,13 +13,22 @@ from detectors import Thresholded
 from experiments.results.bootstrap import Resampling, interval
 from experiments.study.contenders import Contender
 from experiments.white_box import flags as module
-from experiments.white_box.attacker import Attacker, Subject
+from experiments.white_box.attacker import Attacker, Subject, random_targets
 from experiments.white_box.charts import story
 from experiments.white_box.curves import curve_rows, price_rows, strongest
 from experiments.white_box.measure import gradient_checks, measure_checks
-from experiments.white_box.records import AFTER, BEFORE, WORST, Outcome, WhiteBoxRecords, row, worst_row
+from experiments.white_box.records import (
+    AFTER,
+    BEFORE,
+    WORST,
+    Outcome,
+    WhiteBoxRecords,
+    rate_over_seeds,
+    row,
+    worst_row,
+)
 from experiments.white_box.subjects import broken_subject, shared
-from experiments.white_box.suite import SignNoise, suite
+from experiments.white_box.suite import SignNoise, suite, transferred
 from tests.experiments.stand_ins import stand_in
 
 
@@ -33,7 +44,7 @@ def subject(phase=BEFORE, name="mean", module=None, calibration=None, model=None
     return Subject(Contender(name, None, None, module or Mean(), calibration), phase, model or nn.Identity())
 
 
-def outcome(wrong, scores, right=(True, True, True, False), **changes):
+def outcome(wrong, scores, right=(True, True, True, False), reached=None, **changes):
     given = {"contender": subject().contender, "phase": BEFORE} | changes
     return Outcome(
         **given,
@@ -45,6 +56,7 @@ def outcome(wrong, scores, right=(True, True, True, False), **changes):
         l2=torch.zeros(4),
         span=(0.5, 0.5),
         wrong=torch.tensor(wrong),
+        reached=torch.tensor(wrong if reached is None else reached),
         scores=torch.tensor(scores),
         clean_scores=torch.tensor([0.1, 0.2, 0.3, 0.99]),
         costs={"forward_passes": 3.0, "backward_passes": 2.0, "seconds": 0.5},
@@ -61,7 +73,8 @@ def test_an_image_is_won_if_it_was_right_and_is_wrong_and_accepted():
 
 
 def test_robust_accuracy_counts_right_or_rejected_of_all_images():
-    record = row(outcome([True, True, False, True], [0.2, 0.99, 0.1, 0.1]), Resampling(4, 20))
+    record = asdict(row(outcome([True, True, False, True], [0.2, 0.99, 0.1, 0.1]), Resampling(4, 20)))
+    assert record["attack_success_rate"] == pytest.approx(2 / 3)  # one of these is rejected
     assert record["robust_accuracy"] == 0.5  # the second is rejected, the third right; the last was wrong all along
     assert record["classifier_accuracy"] == 0.25
     assert (record["n"], record["n_right"]) == (4, 3)
@@ -74,7 +87,7 @@ def test_robust_accuracy_counts_right_or_rejected_of_all_images():
 def test_the_worst_case_is_taken_image_by_image():
     first = outcome([True, False, False, False], [0.1, 0.1, 0.1, 0.1])
     second = outcome([False, True, False, False], [0.1, 0.1, 0.1, 0.1])
-    record = worst_row([first, second], Resampling(4, 20))
+    record = asdict(worst_row([first, second], Resampling(4, 20)))
     assert record["attack"] == WORST
     assert record["sr_at_5"] == pytest.approx(2 / 3)
     assert record["classifier_accuracy"] == 0.5
@@ -84,8 +97,31 @@ def test_the_worst_case_is_taken_image_by_image():
 def test_without_any_image_right_there_is_no_rate():
     found = outcome([True] * 4, [0.1] * 4, right=[False] * 4)
     record = row(found, Resampling(4, 20))
-    assert (record["sr_at_5"], record["sr_at_5_low"], record["sr_at_50"]) == (None, None, None)
-    assert worst_row([found], Resampling(4, 20))["sr_at_5"] is None
+    assert (record.sr_at_5, record.sr_at_5_low, record.sr_at_50, record.attack_success_rate) == (None,) * 4
+    assert worst_row([found], Resampling(4, 20)).sr_at_5 is None
+    assert rate_over_seeds([asdict(record)]) is None
+
+
+def test_a_targeted_attack_wins_what_is_classified_as_the_target():
+    found = outcome([True, True, True, True], [0.2, 0.2, 0.99, 0.2], reached=[True, False, True, True])
+    record = row(found, Resampling(4, 20))
+    assert found.fooled(0.05).tolist() == [True, False, False, False]  # the third is rejected, the last was wrong
+    assert (record.sr_at_5, record.attack_success_rate) == pytest.approx((1 / 3, 2 / 3))
+    assert (record.classifier_accuracy, record.robust_accuracy) == (0, 0.25)  # any wrong class is wrong
+
+
+def test_a_rate_over_seeds_has_the_error_of_images_and_of_seeds():
+    rows = [{"sr_at_5": value, "sr_at_5_low": value - 0.1, "sr_at_5_high": value + 0.1} for value in (0.4, 0.5, 0.6)]
+    found, alone = rate_over_seeds(rows), rate_over_seeds(rows[:1])
+    seeds = stats.t.ppf(0.975, 2) * 0.1 / 3**0.5
+    assert (found.value, found.high) == pytest.approx((0.5, 0.5 + (0.1**2 + seeds**2) ** 0.5))
+    assert (alone.low, alone.high) == pytest.approx((0.3, 0.5))
+
+
+def test_a_rate_of_all_images_has_a_width():
+    found = rate_over_seeds([{"sr_at_5": 1.0, "sr_at_5_low": 1.0, "sr_at_5_high": 1.0, "n_right": 10}])
+    expected = stats.binomtest(10, 10).proportion_ci(method="wilson")
+    assert (found.value, found.low, found.high) == pytest.approx((1, expected.low, 1))
 
 
 def test_resampled_shares_lie_around_the_share_and_pass_over_draws_without_any():
@@ -113,6 +149,24 @@ def test_the_suite_keeps_one_budget():
     assert len(names) == len(set(names))
     for each in suite(0.2, 7, parts=True, held=True):
         assert each.attack.epsilon == 0.2
+
+
+def test_every_attack_of_the_suite_has_a_targeted_form_but_noise():
+    attacks = [each.attack for each in suite(0.2, 7, parts=True, held=True, targeted=True)]
+    assert all(attack.targeted for attack in attacks)
+    assert transferred(0.2, 7, nn.Identity(), nn.Identity(), parts=True, targeted=True).attack.attack.targeted
+    with pytest.raises(ValueError, match="SignNoise has no targeted form"):
+        SignNoise(epsilon=0.1, targeted=True)
+
+
+def test_targets_are_other_classes_each_as_often_and_always_the_same():
+    labels = torch.arange(4).repeat(500)
+    targets = random_targets(labels, 4)
+    assert (targets != labels).all()
+    assert torch.equal(targets, random_targets(labels, 4))
+    counts = torch.bincount((targets - labels) % 4, minlength=4)
+    assert (counts[1:] - 2000 / 3).abs().max() < 80
+    assert random_targets(torch.tensor([0, 1, 1]), 2).tolist() == [1, 0, 0]
 
 
 def test_the_strongest_walk_is_the_one_that_won_most():
@@ -152,24 +206,27 @@ def easy(study, attacker):
 def test_curves_grow_and_the_price_of_nothing_is_one(attacker, easy):
     entry = next(entry for entry in suite(0.1, 10, parts=False, held=False) if entry.name == "orthogonal")
     curves = list(curve_rows(attacker, [(easy, entry)], 0.1, 10, 12))
-    line = [each["sr_at_5"] for each in curves if each["across"] == "epsilon"]
+    line = [each.sr_at_5 for each in curves if each.across == "epsilon"]
     assert line[0] == 0
     assert line[-1] == 1
     assert line == sorted(line)
     (price,) = price_rows(attacker, [easy], 30, 12)
-    assert price["sr_at_5"] == price["success_alone"] == 1
-    assert price["ratio_median"] == pytest.approx(1)
+    assert price.sr_at_5 == price.success_alone == 1
+    assert price.ratio_median == pytest.approx(1)
 
 
 def test_flags_of_a_sound_run_are_not_raised(study, attacker, easy):
     entries = list(suite(0.3, 20, parts=False, held=False))
     outcomes = [attacker.outcome(easy, e.name, e.attack, easy.aimed()) for e in entries]
     resampling = Resampling(12, 20)
-    rows = [row(each, resampling) for each in outcomes]
-    curves = curve_rows(attacker, [(easy, strongest(list(zip(entries, outcomes, strict=True))))], 0.3, 20, 12)
+    rows = [asdict(row(each, resampling)) for each in outcomes]
+    curves = map(
+        asdict, curve_rows(attacker, [(easy, strongest(list(zip(entries, outcomes, strict=True))))], 0.3, 20, 12)
+    )
     checks = measure_checks(attacker, [easy], broken_subject(study, easy.model), 0.3)
     found = module.flags(WhiteBoxRecords(rows, outcomes, {}, list(curves), [], checks), 0.3, None)
-    assert [flag.name for flag in found if flag.raised] == []
+    assert [flag.name for flag in found if flag.raised] == ["Few images"]
+    assert not module.few_images([{"n_right": 20}]).raised
 
 
 def named(found, start):

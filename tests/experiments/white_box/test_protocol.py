@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 import torch
@@ -111,6 +112,45 @@ def test_records_agree_with_each_other(found):
         assert row["linf"] is None or row["linf"] <= 0.1 + 1e-6
         assert (row["detector_accuracy"] is None) == (row["trained_on"] is None or row["attack"] == WORST)
         assert row["robust_accuracy"] >= row["classifier_accuracy"]
+        assert row["attack_success_rate"] >= row["sr_at_5"]
+
+
+def test_the_headline_has_n_and_an_interval_beside_sr_at_5_and_success_on_the_classifier_in_the_margin(found):
+    table = found.tables[0]
+    assert table.header[3:5] == ["n", "SR@5"]
+    assert table.header[-1] == "classifier fooled"
+    for line in table.rows:
+        worst = only(found, detector=line[0], attack=WORST)
+        value, low, high = map(float, re.findall(r"\d\.\d{3}", line[4]))
+        assert (line[3], value) == (worst["n_right"], pytest.approx(worst["sr_at_5"], abs=5e-4))
+        assert low < high
+        assert line[-1] == worst["attack_success_rate"]
+    assert "Bryniarski et al. (2021) count targeted attacks" in table.note
+
+
+def test_eight_images_are_flagged_and_the_finding_says_that_they_decide_nothing(found):
+    (few,) = [flag for flag in found.flags if flag.name == "Few images"]
+    assert few.raised
+    assert "under 20: this decides nothing. That is 1 seed of detector training; a claim needs 3." in found.finding
+    for sentence in re.split(r"(?<=[a-z0-9])\.\s", found.finding):
+        assert len(re.findall(r"(?<![@\w])\d[\d.]*", sentence)) <= 2
+
+
+def test_targeted_attacks_win_what_is_classified_as_another_random_class(finished, tmp_path):
+    copy = copy_of(finished, tmp_path)
+    found = run(copy, targeted=True, epsilon=0.5, steps=10, curve_images=4, detectors=["spd"])
+    untargeted = run(copy, epsilon=0.5, steps=10, curve_images=0, detectors=["spd"])
+    assert (found.protocol, untargeted.protocol) == ("white-box-targeted", "white-box")
+    assert found.title == "Targeted white-box attacks on the detectors"
+    assert "targeted: a random other class for each image" in found.meta["knowledge"]
+    assert "untargeted" in untargeted.meta["knowledge"]
+    assert "without noise, which has no targeted form" in found.tables[0].note
+    names = [[row["attack"] for row in each.rows] for each in (found, untargeted)]
+    assert names[0] == [name for name in names[1] if name != "noise"]
+    for row in found.rows:
+        assert row["attack_success_rate"] * row["n_right"] <= (1 - row["classifier_accuracy"]) * row["n"] + 1e-9
+    worst = only(found, attack=WORST)
+    assert 0 < worst["attack_success_rate"] <= only(untargeted, attack=WORST)["attack_success_rate"]
 
 
 def test_the_worst_case_is_at_least_as_bad_as_every_attack(found):
