@@ -3,7 +3,16 @@
 import pytest
 
 from experiments.results.bootstrap import Interval
-from experiments.results.verdicts import FEWEST, Claim, all_above, any_above, if_enough
+from experiments.results.verdicts import (
+    FEWEST,
+    Claim,
+    Evidence,
+    all_above,
+    any_above,
+    evidence_above,
+    if_enough,
+    settle,
+)
 
 ABOVE, BELOW, AROUND = Interval(1, 0.5, 2), Interval(-1, -2, -0.5), Interval(0, -1, 1)
 
@@ -42,3 +51,20 @@ def test_few_images_decide_nothing():
         "not decided",
         f"{FEWEST - 1} images are too few to decide, it takes {FEWEST}; numbers",
     )
+
+
+def test_reasons_stand_in_front_of_the_numbers():
+    evidence = Evidence("holds", "numbers", {"pairs": 1, "seeds": 3}, ["a doubt"])
+    found = settle(Claim("1", "text", "holds", ""), evidence, {"images": 20, "pairs": 20, "seeds": 3})
+    assert found.verdict == "not decided"
+    assert found.statistic == (
+        "the number of images is not recorded; 1 pair is too few to decide, it takes 20; a doubt; numbers"
+    )
+
+
+def test_what_has_no_width_or_is_doubted_cannot_hold():
+    assert evidence_above({"a": ABOVE, "b": ABOVE}, "").verdict == "holds"
+    assert evidence_above({"a": ABOVE, "b": Interval(1, 1, 1)}, "").verdict == "not decided"
+    doubted = evidence_above({"a": ABOVE, "b": ABOVE}, "", doubts={"b": "why"})
+    assert (doubted.verdict, list(doubted.doubts)) == ("not decided", ["why"])
+    assert evidence_above({"a": BELOW, "b": ABOVE}, "", doubts={"b": "why"}).verdict == "does not hold"
