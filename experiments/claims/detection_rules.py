@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from scipy import stats
@@ -200,7 +201,7 @@ def follows_size(reports: Reports) -> Judged:
         attacks = [attack for attack in sizes if attack in detection]
         if len(attacks) < 2:  # noqa: PLR2004 - one point has no rank
             return f"{len(attacks)} attacks with a size and an AUROC: there is no rank correlation"
-        rho, p = _spearman([sizes[attack] for attack in attacks], [detection[attack] for attack in attacks])
+        rho, p = _spearman(tuple(sizes[attack] for attack in attacks), tuple(detection[attack] for attack in attacks))
         correlations[norm] = rho, p, len(attacks)
     numbers = (f"{norm}: Spearman {rho:.2f}, p {p:.3f}, {n} attacks" for norm, (rho, p, n) in correlations.items())
     verdict = all_hold([_rises(rho, p) for rho, p, _ in correlations.values()])
@@ -225,7 +226,8 @@ def _mean_aurocs(rows: Rows) -> dict[str, float]:
     return {attack: statistics.fmean(values) for attack, values in aurocs.items()}
 
 
-def _spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+@lru_cache  # with seven attacks it takes seconds, and a report is written after every protocol
+def _spearman(first: tuple[float, ...], second: tuple[float, ...]) -> tuple[float, float]:
     """Return the rank correlation, and its p from all (or many) permutations, for there are few attacks."""
     tested = stats.permutation_test(
         (first,),

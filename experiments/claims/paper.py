@@ -153,3 +153,6 @@ _CLAIMS: Final = (
         "SPD and SMD depend on the predicted class as selector: with the true label they detect less",
     ),
 )
+
+NEEDS: Final = {claim.number: claim.protocols for claim in _CLAIMS}
+"""The protocols that each claim is judged from, by its number."""

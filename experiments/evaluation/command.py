@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -16,8 +17,9 @@ from rich.table import Table as ConsoleTable
 
 from attacks.errors import InputError
 from experiments.evaluation.protocols import PROTOCOLS
-from experiments.evaluation.report import write_report
-from experiments.evaluation.tensorboard import write_pictures, write_scores
+from experiments.evaluation.report import columns_of_words, read_results, write_report
+from experiments.evaluation.summary import summarise
+from experiments.evaluation.tensorboard import write_charts, write_scores
 from experiments.parser import Parser
 from experiments.results.result import Result, write_result
 from experiments.results.text import cell
@@ -67,6 +69,8 @@ def run_evaluation(arguments: list[str]) -> None:
     if config.protocol != ALL:
         _show(result, console)
     report = write_report(run, list(PROTOCOLS))
+    if config.protocol == ALL:
+        _show_summary(run, console)
     logs = shlex.quote(str(run.folder if run.apart is None else run.apart))
     paths = f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir {logs}"
     console.print(paths, highlight=False, markup=False, soft_wrap=True)
@@ -84,7 +88,7 @@ def _run(name: str, study: Study, given: Mapping[str, Any]) -> Result:
     result = protocol.run(study, **given)
     result = replace(result, meta={**result.meta, "options": options})
     write_result(result, study.run.report)
-    write_pictures(study.run.report, result)
+    write_charts(study.run.report, result)
     if name == SCORED:
         write_scores(study)
     return result
@@ -103,6 +107,8 @@ def _all(study: Study, console: Console) -> None:
             left_out[name] = str(error)
         else:
             console.print(f"[bold]{name}[/bold]: {escape(finding)}", highlight=False, soft_wrap=True)
+            with suppress(InputError):  # a damaged file of an earlier evaluation may yet be replaced
+                write_report(study.run, list(PROTOCOLS))
     for name, reason in left_out.items():
         console.print(f"[bold]{name}[/bold] was left out: {escape(reason)}", highlight=False, soft_wrap=True)
 
@@ -148,12 +154,20 @@ def _of_run(description: str) -> Parser:
     return parser
 
 
+def _show_summary(run: Run, console: Console) -> None:
+    """Print the sentences on top of the report."""
+    for heading, statements in summarise(read_results(run, list(PROTOCOLS)), run.named).items():
+        console.print(f"\n[bold]{heading}[/bold]")
+        for statement in statements:
+            console.print(f"- {escape(statement.text)}", highlight=False, soft_wrap=True)
+    console.print()
+
+
 def _show(result: Result, console: Console) -> None:
     """Print the first table, the finding, and what was flagged."""
     table = result.tables[0]
     shown = ConsoleTable(title=escape(table.title), caption=escape(table.note) or None)
-    for number, name in enumerate(table.header):
-        words = number == 0 or any(isinstance(row[number], str) and row[number][:1].isalpha() for row in table.rows)
+    for name, words in zip(table.header, columns_of_words(vars(table)), strict=True):
         shown.add_column(escape(name), justify="left" if words else "right", overflow="fold")
     for row in table.rows:
         shown.add_row(*(escape(cell(value)) for value in row))

@@ -1,4 +1,4 @@
-"""What an evaluation shows in TensorBoard: ROC curves, histograms of scores, pictures of maps."""
+"""What an evaluation shows in TensorBoard: ROC curves, histograms of scores, and every chart and grid."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from detectors import metrics
-from experiments.results.charts import png
+from experiments.results.charts import png, style
 from experiments.results.result import Result
 from experiments.study.contenders import Contender
 from experiments.study.study import Study
@@ -31,7 +31,7 @@ Curve = tuple[Tensor, Tensor]
 
 
 def write_scores(study: Study) -> Path:
-    """Write ROC curves (a picture per attack, all pairs) and histograms of scores (of clean and attacked images).
+    """Write ROC curves (a chart per attack, all pairs) and histograms of scores (of clean and attacked images).
 
     Args:
         study: Gives the scores.
@@ -54,25 +54,25 @@ def write_scores(study: Study) -> Path:
                 attacked[_name(each)] = study.images.scores(each.module, under)
                 _histogram(writer, each, attack, attacked[_name(each)])
             curves = {name: metrics.roc(clean[name], scores) for name, scores in attacked.items()}
-            _picture(writer, f"roc/{attack}", roc_curves(f"ROC curves, tested on {attack}", study.contenders, curves))
+            _chart(writer, f"roc/{attack}", roc_curves(f"ROC curves, tested on {attack}", study.contenders, curves))
     return folder
 
 
-def write_pictures(report: Path, found: Result) -> Path | None:
-    """Write the figures of a protocol.
+def write_charts(report: Path, result: Result) -> Path | None:
+    """Write the charts and grids of a protocol.
 
     Args:
         report: The run's report folder.
-        found: The protocol's result.
+        result: The protocol's result.
 
     Returns:
-        The folder of the event file, RUN/report/tensorboard/<protocol>; None if there are no figures.
+        The folder of the event file, RUN/report/tensorboard/<protocol>; None if there are none.
     """
-    if not found.figures:
+    if not result.figures:
         return None
-    with _replacing(report / FOLDER / found.protocol) as (folder, writer):
-        for name, picture in found.figures.items():
-            _picture(writer, f"{found.protocol}/{name or 'overview'}", picture)
+    with _replacing(report / FOLDER / result.protocol) as (folder, writer):
+        for name, chart in result.figures.items():
+            _chart(writer, f"{result.protocol}/{name or 'overview'}", chart)
     return folder
 
 
@@ -95,7 +95,7 @@ def _histogram(writer: SummaryWriter, contender: Contender, images: str, scores:
     writer.add_histogram(f"scores_{_name(contender)}/{images}", scores, 0)
 
 
-def _picture(writer: SummaryWriter, tag: str, contents: bytes) -> None:
+def _chart(writer: SummaryWriter, tag: str, contents: bytes) -> None:
     pixels = np.asarray(Image.open(io.BytesIO(contents)).convert("RGB"))
     writer.add_image(tag, pixels, 0, dataformats="HWC")
 
@@ -140,9 +140,8 @@ def _draw(axis: Axes, members: Sequence[Contender], curves: Mapping[str, Curve |
         false, true = curve
         shown = "_" if label in drawn else label  # matplotlib leaves such a label out of the legend
         drawn.add(label)
-        axis.step(
-            false.numpy(), true.numpy(), where="post", color=f"C{labels.index(label)}", linewidth=1.2, label=shown
-        )
+        colour = style(labels.index(label))["color"]
+        axis.step(false.numpy(), true.numpy(), where="post", color=colour, linewidth=1.2, label=shown)
     axis.plot([0, 1], [0, 1], color="gray", linestyle=":", linewidth=0.8)
     axis.set_aspect("equal")
     axis.legend(fontsize="x-small", loc="lower right", title=title, title_fontsize="x-small")

@@ -166,6 +166,7 @@ class Study:
             "attacks": {name: repr(attack) for name, attack in run.attacks().items()},
             "knowledge": "attacks know the classifier, not the detectors; untargeted, labels are the classifier's own",
             "data": type(self.data).__name__,
+            "classes": self.data.classes,
             "splits": self.data.splits,
             "test_images": len(self.data.split("test")),
             "calibration_images": len(self.data.split("calibration")),

@@ -15,9 +15,10 @@ from torch import nn
 
 import evaluate
 from experiments.detection.transfer.controls import underflow
-from experiments.evaluation import report
+from experiments.evaluation import command, report
 from experiments.evaluation.protocols import PROTOCOLS
 from experiments.evaluation.report import write_report
+from experiments.evaluation.summary import Statement
 from experiments.results.result import Flag, Result, Table, read_result, write_result
 from tests.experiments.studies import copy_of
 
@@ -27,7 +28,7 @@ class Page(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.tags, self.sources, self.text = [], [], [], []
+        self.open, self.tags, self.sources, self.text, self.scripts = [], [], [], [], []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
@@ -39,7 +40,10 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text.append(data)
+        (self.scripts if self.open and self.open[-1] == "script" else self.text).append(data)
+
+
+SCRIPT = Path(report.__file__).with_name("report.js").read_text().strip()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,7 @@ def test_the_page_is_whole_and_needs_no_other_file(page):
     assert page.open == []
     assert all(re.match(r"data:image/png;base64,|#", source) for source in page.sources)
     assert page.tags.count("img") == 2
-    assert "script" not in page.tags
+    assert [script.strip() for script in page.scripts] == [SCRIPT]
 
 
 def test_the_page_says_question_finding_claims_and_what_is_missing(page, evaluated):
@@ -81,12 +85,54 @@ def test_the_text_has_the_same(evaluated):
     assert "| A | The learnt detectors SPD and SMD beat" in text
 
 
-def test_a_report_about_maps_alone_does_not_list_the_claims_about_detectors(tmp_path):
+def test_a_claim_is_judged_where_its_protocols_were_run(evaluated, tmp_path):
+    told = (evaluated / "report/report.md").read_text()
+    for number in ("2a", "2b", "3", "4", "10", "12", "A", "B"):  # judged from transfer alone
+        assert f"\n| {number} |" in told
+    for number in ("1", "5", "6a", "6b", "7", "8", "9", "11"):
+        assert f"\n| {number} |" not in told
+    assert "Not judged without `white-box`: 6a, 6b, 8, 9. " in told
+    assert "Not judged without `strength`: 11. " in told
     run = SimpleNamespace(report=tmp_path, folder=tmp_path, named="--run x")
     write_result(replace(RESULT, protocol="recover-photographs", figures={}), tmp_path)
-    assert "claim" not in write_report(run, list(PROTOCOLS)).read_text()
-    write_result(replace(RESULT, protocol="strength", figures={}), tmp_path)
-    assert "The paper&#39;s claims (Schut &amp; Gal)" in write_report(run, list(PROTOCOLS)).read_text()
+    assert 'id="claims"' not in write_report(run, list(PROTOCOLS)).read_text()
+
+
+def test_the_summary_comes_first_on_the_page_and_in_the_text(evaluated, page):
+    text, told = "".join(page.text), (evaluated / "report/report.md").read_text()
+    for place in (text, told):
+        said = [
+            place.index(words)
+            for words in ("Digits: 40 test images of 10 classes.", "What to distrust", "The paper's claims")
+        ]
+        assert said == sorted(said)
+    assert "#transfer" in page.sources
+
+
+def test_an_interrupted_evaluation_of_everything_leaves_a_whole_page(finished, tmp_path, monkeypatch, capsys):
+    def interrupted(study):  # noqa: ARG001 - by this name it is called
+        raise KeyboardInterrupt
+
+    protocols = {"strength": PROTOCOLS["strength"], "shift": replace(PROTOCOLS["shift"], run=interrupted)}
+    monkeypatch.setattr(command, "PROTOCOLS", protocols)
+    run = copy_of(finished, tmp_path)
+    assert evaluate.main(["all", "--run", str(run), "--device", "cpu"]) == 130
+    page = Page()
+    page.feed((run / "report/report.html").read_text())
+    assert page.open == []
+    assert "Strength of the attacks" in "".join(page.text)
+    assert "Strength of the attacks" in (run / "report/report.md").read_text()
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_damaged_file_of_an_earlier_evaluation_stops_none_that_replaces_it(finished, tmp_path, monkeypatch):
+    protocols = {name: PROTOCOLS[name] for name in ("strength", "gallery")}
+    monkeypatch.setattr(command, "PROTOCOLS", protocols)
+    run = copy_of(finished, tmp_path)
+    (run / "report").mkdir()
+    (run / "report/gallery.json").write_text("{")
+    assert evaluate.main(["all", "--run", str(run), "--device", "cpu"]) == 0
+    assert 'id="gallery"' in (run / "report/report.html").read_text()
 
 
 RESULT = Result(
@@ -154,7 +200,7 @@ def test_a_report_that_lacks_something_is_named(tmp_path, damage):
 
 
 @pytest.mark.parametrize("figure", ["../secret.png", "/secret.png", "notes.txt", "link.png", 7])
-def test_a_figure_that_is_no_picture_beside_its_report_is_refused(tmp_path, figure):
+def test_a_figure_that_is_no_png_beside_its_report_is_refused(tmp_path, figure):
     write_result(RESULT, tmp_path)
     (tmp_path / "link.png").symlink_to(tmp_path.parent / "secret.png")
     contents = json.loads((tmp_path / "sizes.json").read_text())
@@ -189,20 +235,22 @@ def test_no_text_of_a_run_becomes_a_tag_of_the_page(tmp_path):
     page = Page()
     page.feed(write_report(run, list(PROTOCOLS)).read_text())
     assert page.open == []
-    assert "script" not in page.tags
+    assert [script.strip() for script in page.scripts] == [SCRIPT]
     assert "".join(page.text).count("<script>") > 8
 
 
 def test_a_claim_of_a_run_becomes_no_tag_of_the_page(tmp_path):
     page = Page()
     header, claims = ["", "claim", "verdict", "statistic"], [[HOSTILE] * 4]
-    page.feed(report._as_html(tmp_path, name=HOSTILE, missing="", claim_header=header, claims=claims, results={}))
+    claimed = {"claim_header": header, "claims": claims, "unjudged": HOSTILE}
+    summary = {"Summary": [Statement(HOSTILE, HOSTILE)]}
+    page.feed(report._as_html(tmp_path, name=HOSTILE, summary=summary, missing="", results={}, **claimed))
     assert page.open == []
-    assert "script" not in page.tags
+    assert [script.strip() for script in page.scripts] == [SCRIPT]
     assert page.tags.count("td") == 4
 
 
-def test_a_wheel_holds_the_template_and_the_style_of_the_page():
+def test_a_wheel_holds_the_template_the_style_and_the_script_of_the_page():
     folder, root = Path(report.__file__).parent, Path(report.__file__).parents[2]
     packaged = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     files = {path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"}
@@ -244,6 +292,8 @@ def test_all_runs_what_it_can_and_says_what_is_missing(finished, tmp_path, capsy
     assert "strength" in {path.stem for path in (copy / "report").glob("*.json")}
     assert not (copy / "report/transfer.json").exists()
     assert (copy / "report/report.html").exists()
+    assert "What to distrust - " in told
+    assert "Not measured. Run `python evaluate.py white-box" in told
 
 
 def test_underflow_counts_images_whose_gradient_is_exactly_zero():

@@ -11,13 +11,13 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from detectors import metrics
-from experiments.evaluation.tensorboard import roc_curves, write_pictures, write_scores
+from experiments.evaluation.tensorboard import roc_curves, write_charts, write_scores
 from experiments.results.grids import Panel, grid
 from experiments.results.result import Result
 from experiments.study.contenders import Contender
 from tests.experiments.stand_ins import stand_in
 
-PICTURE = grid("title", ["a"], [("row", [Panel(torch.rand(1, 4, 4))])])
+CHART = grid("title", ["a"], [("row", [Panel(torch.rand(1, 4, 4))])])
 
 
 @pytest.fixture
@@ -42,18 +42,18 @@ def test_curves_and_histograms_are_shown(shown, tmp_path):
 
 
 def test_figures_of_a_protocol_are_shown_beside_the_scores(shown, tmp_path):
-    folder = write_pictures(tmp_path / "report", result(**{"": PICTURE, "fgsm": PICTURE}))
+    folder = write_charts(tmp_path / "report", result(**{"": CHART, "fgsm": CHART}))
     assert folder == tmp_path / "report" / "tensorboard" / "gallery"
     events = EventAccumulator(str(folder)).Reload()
     assert set(events.Tags()["images"]) == {"gallery/overview", "gallery/fgsm"}
-    (picture,) = events.Images("gallery/fgsm")
-    pixels = [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in (picture.encoded_image_string, PICTURE)]
+    (chart,) = events.Images("gallery/fgsm")
+    pixels = [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in (chart.encoded_image_string, CHART)]
     assert np.array_equal(*pixels)
     assert any(shown[0].iterdir())
 
 
 def test_a_protocol_without_figures_shows_none(tmp_path):
-    assert write_pictures(tmp_path, result()) is None
+    assert write_charts(tmp_path, result()) is None
     assert not any(tmp_path.iterdir())
 
 

@@ -1,0 +1,209 @@
+"""The top of the report: the data, the best detector, what a white-box attacker leaves of it, and what to distrust."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Final
+
+from experiments.claims.paper import Reports
+from experiments.evaluation.standings import FIELDS, Row, Standing, rate, standings
+from experiments.results.bootstrap import Interval
+from experiments.results.verdicts import FEWEST
+from experiments.study.metrics import DETECTED, NOISY, SEEDS, mistakes_noise
+
+TRANSFER: Final = "transfer"
+WHITE_BOX: Final = "white-box"
+
+NOTE: Final = (
+    "Brackets hold 95 % intervals over images, and over seeds where there are several. Every mean is over the same "
+    "pairs of an attack trained on and another one tested on, for all detectors."
+)
+
+_MOSTLY: Final = 0.5
+"""Success rate below which an attack mostly fails."""
+
+_ATTACKED: Final = ("detector", "phase", "attack", "n_right", "sr_at_5", "sr_at_5_low", "sr_at_5_high")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence of the summary.
+
+    Attributes:
+        text: The sentence; code stands between backticks.
+        section: The protocol whose section of the report says more; empty: none does.
+    """
+
+    text: str
+    section: str = ""
+
+
+def summarise(reports: Reports, named: str) -> dict[str, list[Statement]]:
+    """Return the sentences of the summary under their headings; they say what was not measured.
+
+    Args:
+        reports: The contents of each protocol's JSON, by its name.
+        named: The options that name the run on the command line.
+    """
+    rows = [row for row in _rows(reports, TRANSFER, FIELDS) if row["subset"] == "all" and row["n"]]
+    ranked = standings(rows)
+    meta = reports[TRANSFER]["meta"] if TRANSFER in reports else {}
+    return {
+        "The data and the classifier": [*_data(reports), *_classifier(meta, rows, named)],
+        "The best detector of attacks that it was not trained on": _best(ranked, meta, named),
+        "What a white-box attacker leaves of it": _white_box(reports, ranked, named),
+        "What to distrust": [*_doubts(reports, rows, ranked), *_flags(reports)],
+    }
+
+
+def _rows(reports: Reports, protocol: str, fields: Iterable[str]) -> list[Row]:
+    """Return a protocol's rows with all fields; an older version wrote others."""
+    return [row for row in reports[protocol]["rows"] if {*fields} <= row.keys()] if protocol in reports else []
+
+
+def _data(reports: Reports) -> list[Statement]:
+    meta = next((each["meta"] for each in reports.values() if {"data", "test_images"} <= each["meta"].keys()), None)
+    if meta is None:
+        return []
+    classes = f" of {meta['classes']} classes" if "classes" in meta else ""
+    return [Statement(f"{meta['data']}: {meta['test_images']} test images{classes}.")]
+
+
+def _classifier(meta: Mapping[str, Any], rows: Sequence[Row], named: str) -> list[Statement]:
+    accuracy, images = meta.get("classifier_accuracy"), meta.get("test_images")
+    if accuracy is None or not images:
+        return [Statement(f"The classifier's accuracy is not known. {_run(TRANSFER, named)}")]
+    right = f"The classifier gets {_percent(rate(accuracy, images))} of them right."
+    return [Statement(right, TRANSFER), *_attacks(_success_rates(rows))]
+
+
+def _attacks(rates: Mapping[str, Interval]) -> list[Statement]:
+    """Say what the attacks do to the classifier alone."""
+    if not rates:
+        return []
+    low, high = (end(rates, key=lambda name: rates[name].value) for end in (min, max))
+    ends = " and ".join(f"{_percent(rates[name])} ({name})" for name in dict.fromkeys([low, high]))
+    fooled = f"{'They turn between' if low != high else 'It turns'} {ends} of these wrong."
+    known = f"Attacks that know the classifier, not the detectors: {', '.join(rates)}."
+    return [Statement(f"{known} {fooled}", TRANSFER)]
+
+
+def _success_rates(rows: Sequence[Row]) -> dict[str, Interval]:
+    known = {row["tested_on"]: row for row in rows if row["attack_success_rate"] is not None}
+    return {attack: rate(row["attack_success_rate"], row["n"]) for attack, row in known.items()}
+
+
+def _best(ranked: Sequence[Standing], meta: Mapping[str, Any], named: str) -> list[Statement]:
+    if not meta:
+        return [Statement(f"Not measured. {_run(TRANSFER, named)}")]
+    if not ranked:
+        return [Statement("Not known: it takes two attacks, and a detector that was trained on one of them.", TRANSFER)]
+    best, others = ranked[0], ranked[1:]
+    said = [f"{best.detector}: mean AUROC {best.auroc}, {best.images} images under each attack."]
+    if best.auroc.value < DETECTED:
+        said.append(f"That is poor: below {DETECTED}, an attack does not count as detected.")
+    said += [_at_threshold(best, meta), *_noise(best), *(_behind(best, other, meta) for other in others[:1])]
+    return [Statement(sentence, TRANSFER) for sentence in said]
+
+
+def _at_threshold(best: Standing, meta: Mapping[str, Any]) -> str:
+    threshold = (
+        f"threshold at 5 % false positives, from {meta.get('calibration_images', 'the')} clean calibration images"
+    )
+    if best.found is None or best.flagged is None:
+        return f"There is no {threshold}: they are too few."
+    found, flagged = _percent(best.found), _percent(best.flagged)
+    return f"Its {threshold}, finds {found} of the adversarial images and flags {flagged} of {best.images} clean ones."
+
+
+def _noise(best: Standing) -> list[str]:
+    if best.against_noise is None:
+        return []
+    said = "noise, not attacks" if best.against_noise < NOISY else "attacks, not any noise"
+    doubtful = NOISY <= best.against_noise < DETECTED
+    ending = "it mistakes some noise for attacks" if doubtful else f"it finds {said}"
+    return [f"Against noise of the same norms its mean AUROC is {best.against_noise:.3f}: {ending}."]
+
+
+def _behind(best: Standing, second: Standing, meta: Mapping[str, Any]) -> str:
+    names = {
+        f"{best.detector} - {second.detector}, unseen attacks",
+        f"{second.detector} - {best.detector}, unseen attacks",
+    }
+    contrast = next((each for each in meta.get("contrasts", []) if each["name"] in names), None)
+    if contrast is None:
+        compared = "were not compared"
+    else:
+        compared = "cannot be told apart" if contrast["low"] <= 0 <= contrast["high"] else "differ by more than chance"
+    return f"Second is {second.detector}, {second.auroc}; the two {compared}."
+
+
+def _white_box(reports: Reports, ranked: Sequence[Standing], named: str) -> list[Statement]:
+    protocol = next((name for name in reports if name.startswith(WHITE_BOX)), WHITE_BOX)  # also of one's own detector
+    rows = [row for row in _rows(reports, protocol, _ATTACKED) if row["attack"] == "worst case"]
+    said = []
+    for phase, when in (("before", ""), ("after", "Retrained against it: ")):
+        lost = _lost([row for row in rows if row["phase"] == phase and row["sr_at_5"] is not None])
+        least = min(lost, key=lambda name, of=lost: of[name].value, default="")  # type: ignore[misc]
+        for name in dict.fromkeys(
+            [*(each.detector for each in ranked[:1] if each.detector in lost), *filter(None, [least])]
+        ):
+            fewest = ", fewest of all" if name == least and len(lost) > 1 else ""
+            said.append(f"{when}it wins {_percent(lost[name])} of {rows[0]['n_right']} images against {name}{fewest}.")
+    if not said:
+        return [Statement(f"Not measured. {_run(WHITE_BOX, named)} It takes long.")]
+    won = "An attacker who knows the detector wins an image that turns wrong and passes the 5 % threshold."
+    return [Statement(sentence, protocol) for sentence in [won, *(f"{each[0].upper()}{each[1:]}" for each in said)]]
+
+
+def _lost(rows: Sequence[Row]) -> dict[str, Interval]:
+    """Return SR@5 by detector: the mean over seeds, the lowest and the highest end of a seed's interval."""
+    by_detector: dict[str, list[Row]] = {}
+    for row in rows:
+        by_detector.setdefault(row["detector"], []).append(row)
+    return {
+        name: Interval(
+            fmean(row["sr_at_5"] for row in mine),
+            min(row["sr_at_5_low"] for row in mine),
+            max(row["sr_at_5_high"] for row in mine),
+        )
+        for name, mine in by_detector.items()
+    }
+
+
+def _doubts(reports: Reports, rows: Sequence[Row], ranked: Sequence[Standing]) -> list[Statement]:
+    said = []
+    seeds = len(reports[TRANSFER]["meta"].get("seeds", ())) if TRANSFER in reports else SEEDS
+    if seeds < SEEDS:
+        said.append(Statement(f"Seeds of detector training: {seeds}. It takes {SEEDS} to compare detectors.", TRANSFER))
+    for name, contents in reports.items():
+        images = contents["meta"].get("attacked_images", contents["meta"].get("test_images", FEWEST))
+        if images < FEWEST:
+            said.append(Statement(f"{name} has {images} images: fewer than {FEWEST} decide nothing.", name))
+    failing = [attack for attack, share in _success_rates(rows).items() if share.value < _MOSTLY]
+    if failing:
+        said.append(Statement(f"Attacks that mostly fail, on images that stay right: {', '.join(failing)}.", TRANSFER))
+    noisy = [each.detector for each in ranked if mistakes_noise(each.auroc.value, each.against_noise)]
+    if noisy:
+        said.append(Statement(f"Detectors of noise rather than of attacks: {', '.join(noisy)}.", TRANSFER))
+    return said
+
+
+def _flags(reports: Reports) -> list[Statement]:
+    """Name the flags that are raised."""
+    raised = {
+        name: [flag["name"] for flag in each["report"]["flags"] if flag["raised"]] for name, each in reports.items()
+    }
+    said = [Statement(f"Flagged by {name}: {'; '.join(flags)}.", name) for name, flags in raised.items() if flags]
+    return said or [Statement("No flag is raised.")]
+
+
+def _run(protocol: str, named: str) -> str:
+    return f"Run `python evaluate.py {protocol} {named}`."
+
+
+def _percent(share: Interval) -> str:
+    """Return a share as `81 % [77, 85]`, with a decimal where the interval is that narrow."""
+    digits = 1 if share.high - share.low < 0.01 else 0  # noqa: PLR2004 - a percentage point
+    value, low, high = (f"{100 * end:.{digits}f}" for end in (share.value, share.low, share.high))
+    return f"{value} % [{low}, {high}]"
