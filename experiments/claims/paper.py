@@ -154,5 +154,5 @@ _CLAIMS: Final = (
     ),
 )
 
-NEEDS: Final = {claim.number: claim.protocols for claim in _CLAIMS}
+JUDGED_FROM: Final = {claim.number: claim.protocols for claim in _CLAIMS}
 """The protocols that each claim is judged from, by its number."""

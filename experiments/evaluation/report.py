@@ -8,7 +8,8 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from attacks.errors import InputError
-from experiments.claims.paper import NEEDS, Reports, judge
+from experiments.claims.evidence import Reports
+from experiments.claims.paper import JUDGED_FROM, judge
 from experiments.claims.runs import outdated
 from experiments.evaluation.summary import NOTE, Statement, summarise
 from experiments.results.charts import COLOURS
@@ -84,7 +85,7 @@ def read_results(run: Run, protocols: Sequence[str]) -> dict[str, dict[str, Any]
 
 def _claims(run: Run, results: Reports) -> dict[str, Any]:
     """Return the header and the rows of the table of claims, and a line on those that lack a protocol."""
-    judged = [claim for claim in judge(results) if set(NEEDS[claim.number]) <= results.keys()]
+    judged = [claim for claim in judge(results) if set(JUDGED_FROM[claim.number]) <= results.keys()]
     header, over = ["", "claim", "verdict", "statistic"], _verdicts_together(run, results)
     rows = [[claim.number, claim.text, claim.verdict, claim.statistic] for claim in judged]
     if over:
@@ -96,7 +97,7 @@ def _claims(run: Run, results: Reports) -> dict[str, Any]:
 def _unjudged(results: Reports) -> str:
     """Name the claims that are not judged, by the protocols that they lack."""
     lacking: dict[str, list[str]] = {}
-    for number, protocols in NEEDS.items():
+    for number, protocols in JUDGED_FROM.items():
         absent = " and ".join(f"`{name}`" for name in protocols if name not in results)
         lacking.setdefault(absent, []).append(number)
     lacking.pop("", None)

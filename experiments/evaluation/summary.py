@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final
 
-from experiments.claims.paper import Reports
+from experiments.claims.evidence import Reports
 from experiments.evaluation.standings import FIELDS, Row, Standing, rate, standings
 from experiments.results.bootstrap import Interval
 from experiments.results.verdicts import FEWEST
