@@ -2,7 +2,6 @@
 
 import sys
 
-from experiments.errors import UsageError, unknown
 from experiments.process import guarded
 
 COMMANDS = ("fit", "validate", "test", "predict", "pipeline", "store")
@@ -21,6 +20,9 @@ def _dispatch(arguments: list[str]) -> None:
     """Import the command, which takes seconds, and run it."""
     command = arguments[0] if arguments else None
     if command not in COMMANDS and not (command or "").startswith("-"):
+        from attacks.errors import unknown  # noqa: PLC0415
+        from experiments.errors import UsageError  # noqa: PLC0415
+
         known = f"a command is needed: {', '.join(COMMANDS)}; see --help"
         raise UsageError(unknown("command", command, COMMANDS) if command else known)
     if command == "pipeline":

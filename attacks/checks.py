@@ -4,12 +4,12 @@ Values come by the names of their hyper-parameters. A TypeError or ValueError sa
 what it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
-from attacks.errors import InputError, InputTypeError
+from attacks.errors import InputError, InputTypeError, unknown
 
 
 def at_least(minimum: float, *, whole: bool | None = None, **values: float) -> None:
@@ -58,12 +58,11 @@ def lengths(norm: str, **values: float) -> None:
     _refuse_unless(lambda value: norm != "linf" or value <= 1, hint, values)
 
 
-def one_of(accepted: tuple[str, ...], **values: str) -> None:
+def one_of(accepted: Collection[str], **values: str) -> None:
     """Refuse words that are not accepted."""
     for name, value in values.items():
         if value not in accepted:
-            msg = f"{name} must be {' or '.join(accepted)}, got {value!r}"
-            raise InputError(msg)
+            raise InputError(unknown(name, value, accepted))
 
 
 def untargeted(attack: object) -> None:

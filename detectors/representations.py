@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from attacks.checks import one_of
 from attacks.errors import InputError
 from detectors.base import Detector, ExplainingDetector
 from detectors.baselines import odds_against
@@ -82,6 +83,7 @@ class JSD(ExplainingDetector):
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
     ) -> None:
+        one_of(get_args(Readout), readout=readout)
         loaded = part(classifier, Classifier)
         super().__init__(loaded, 2 * loaded.shape[0], widths, learning_rate, schedule)
         self.readout = readout
@@ -192,9 +194,7 @@ class SMD(_SaliencyDetector):
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
     ) -> None:
-        if scale not in get_args(Scale):
-            msg = f"scale must be one of {', '.join(get_args(Scale))}, got {scale!r}"
-            raise InputError(msg)
+        one_of(get_args(Scale), scale=scale)
         super().__init__(classifier, saliency, 1, widths, learning_rate, schedule)
         self.scale = scale
 

@@ -1,6 +1,5 @@
 """Bad input: its exception class, what counts as it, and its one sentence."""
 
-import difflib
 import importlib.util
 import re
 import sys
@@ -10,13 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from attacks.errors import nearest, unknown
+from saliency.class_paths import CLASS_KEYS, OWN, similar
+
 
 class UsageError(Exception):
     """The command line or a config is not what the parser accepts."""
-
-
-PACKAGES: Final = ("attacks", "saliency", "detectors", "data", "experiments")
-"""Those of this project."""
 
 
 def refusal(error: BaseException | None) -> str | None:
@@ -47,11 +45,11 @@ def _refuses(error: BaseException) -> bool:
     refuses flags of the trainer, a callback's metric and packages that are not installed; what it raises beneath a
     user's module is a bug there.
     """
-    if _top(type(error).__module__) in {*PACKAGES, "lightning"} or (isinstance(error, OSError) and error.errno):
+    if _top(type(error).__module__) in {*OWN, "lightning"} or (isinstance(error, OSError) and error.errno):
         return True
     owners = [owner for owner, _ in _frames(error)]
     if owners[-1:] == ["lightning"] and isinstance(error, ValueError | RuntimeError | ImportError):
-        return not {"user", *PACKAGES[:-1]} & set(owners[owners.index("lightning") :])
+        return not {"user", *OWN[:-1]} & set(owners[owners.index("lightning") :])
     if isinstance(error, OSError):
         return owners[-1:] not in ([], ["library"], ["lightning"])
     return isinstance(error, ValueError) and owners[-1:] in (["python"], ["user"])
@@ -62,7 +60,7 @@ def _frames(error: BaseException) -> list[tuple[str, str]]:
     frames = []
     for frame, line in traceback.walk_tb(error.__traceback__):
         package, file = _top(frame.f_globals.get("__name__", "")), Path(frame.f_code.co_filename)
-        if package in {*PACKAGES, "lightning"}:
+        if package in {*OWN, "lightning"}:
             owner = package
         elif package in sys.stdlib_module_names:
             owner = "python"
@@ -76,24 +74,6 @@ def _top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def unknown(kind: str, name: str, accepted: Iterable[str]) -> str:
-    """Return what to say of a name that is none of those accepted, with the nearest of them.
-
-    Args:
-        kind: What it should be the name of, as "key".
-        name: As the user wrote it.
-        accepted: Those that are; many are listed only where none is near.
-    """
-    names = list(accepted)
-    near = difflib.get_close_matches(name, names, 1)
-    meant = f" Did you mean {near[0]!r}?" if near else ""
-    listed = f" Accepted: {', '.join(names)}" if names and (len(names) <= _LISTED or not near) else ""
-    return f"unknown {kind} {name!r}.{meant}{listed}" if meant or listed else f"unknown {kind} {name!r}"
-
-
-_LISTED: Final = 12
-
-
 def unknown_key(key: str, accepted: Iterable[str]) -> str:
     """Return which part of a dotted key is unknown, in which section, and what is accepted there."""
     names, above, rest = list(accepted), "", key
@@ -101,6 +81,8 @@ def unknown_key(key: str, accepted: Iterable[str]) -> str:
         part, _, rest = rest.partition(".")
         beside = list(dict.fromkeys(name.partition(".")[0] for name in names))
         if part not in beside or not rest:
+            if not beside or (part not in CLASS_KEYS and nearest(part, CLASS_KEYS)):
+                beside += CLASS_KEYS  # the section may name a class
             return (f"{above}: " if above else "") + unknown("key", part, beside)
         above = f"{above}.{part}" if above else part
         names = [name.removeprefix(f"{part}.") for name in names if name.startswith(f"{part}.")]
@@ -117,13 +99,15 @@ def expected(kind: Any, value: Any) -> str:
     plain = text.split("'")[1] if text.startswith("<") else choices
     head = plain.partition("[")[0]
     name = head.rpartition(".")[2]
+    meant = ""
     if choices.startswith("Literal["):
         words = f"one of {choices[len('Literal[') : -1]}"
+        meant = nearest(value, re.findall("'(.*?)'", choices))
     elif " " in head:  # jsonargparse's own words
         words = f"a {plain}".replace("tuple", "list")
     else:
         words = _WORDS.get(name, f"the class_path of a{'n' if name[:1] in 'AEIOU' else ''} {name}")
-    return f"expected {words}" + ("" if value is None else f", got {_short(value)}")
+    return f"expected {words}" + ("" if value is None else f", got {_short(value)}{meant}")
 
 
 _WORDS: Final = {
@@ -197,10 +181,7 @@ def _of_class(path: str, reason: str) -> str:
     if module is None and _exists(package):
         frozen = "; attacks need @dataclass(frozen=True)" if "non-frozen dataclass" in reason else ""
         return f"class_path {path} cannot be imported: {_one_line(reason)}{frozen}"
-    near = difflib.get_close_matches(name, getattr(module, "__all__", dir(module)), 1) if module else []
-    return f"unknown class_path {path!r}" + (
-        f". Did you mean '{package}.{near[0]}'?" if near else f" ({_one_line(reason)})"
-    )
+    return f"unknown class_path {path!r}" + (similar(path) or f" ({_one_line(reason)})")
 
 
 def _exists(module: str) -> bool:

@@ -10,8 +10,9 @@ import yaml
 from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
-from attacks.errors import InputError
-from experiments.errors import UsageError, expected, explained, unknown, unknown_key
+from attacks.errors import InputError, unknown
+from experiments.errors import UsageError, expected, explained, unknown_key
+from saliency.class_paths import CLASS_KEYS
 from saliency.files import expanded
 
 set_parsing_settings(instantiate_subclass_spec_in_any=False)  # else a config could call any function
@@ -21,17 +22,14 @@ yaml.SafeDumper.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
-CLASS_KEYS: Final = ("class_path", "init_args", "dict_kwargs")
-"""Of a section that names a class."""
-
 
 def _check_sections(config: Any, *place: str) -> None:
     """Refuse sections of a class that have a key beside these, or a path that is no text."""
     if isinstance(config, dict):
-        strange = [str(key) for key in config if key not in CLASS_KEYS]
+        strange = [str(key) for key in config if key not in {*CLASS_KEYS, "dict_kwargs"}]
         where = f"{'.'.join(place)}: " if place else ""
         if strange and len(strange) < len(config):
-            raise UsageError(where + unknown("key", strange[0], CLASS_KEYS[:2]))
+            raise UsageError(where + unknown("key", strange[0], CLASS_KEYS))
         if not isinstance(config.get("class_path", ""), str):
             raise UsageError(where + "class_path: " + expected(str, str(config["class_path"])))
         for key, value in config.items():

@@ -4,6 +4,7 @@ A file names a class; only classes that are imported already can be built from i
 resolved from a file, so that loading a stranger's checkpoint runs none of their code.
 """
 
+import inspect
 import zipfile
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 import lightning
 import torch
+from torch import nn
 
 from attacks.errors import InputError, InputTypeError
 from saliency.files import expanded, write_tensors
@@ -197,9 +199,18 @@ def _build(architecture: Any, path: Path) -> Portable:
     arguments = {key: _unpack(value, path) for key, value in architecture["arguments"].items()}
     token = _named.set(frozenset(_texts(arguments)))
     try:
-        return classes[name](**arguments)
+        inspect.signature(classes[name]).bind(**arguments)
     except TypeError as error:
         msg = f"{path} was written by another version of {name}: {error}"
+        raise InputError(msg) from error
+    try:
+        return classes[name](**arguments)
+    except Exception as error:  # wrong values fail in arbitrary ways
+        if isinstance(error, MemoryError):
+            raise
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items() if not isinstance(value, nn.Module))
+        reason = " ".join(f"{error if isinstance(error, InputError) else f'{type(error).__name__}: {error}'}".split())
+        msg = f"{path} holds {name}({given}), which cannot be built: {reason}"
         raise InputError(msg) from error
     finally:
         _named.reset(token)

@@ -1,9 +1,16 @@
 """What a class path names."""
 
 import importlib
-from typing import Any
+import sys
+from typing import Any, Final
 
-from attacks.errors import InputError
+from attacks.errors import InputError, nearest
+
+OWN: Final = ("attacks", "saliency", "detectors", "data", "experiments")
+"""The packages of this project."""
+
+CLASS_KEYS: Final = ("class_path", "init_args")
+"""Keys of a config's section that names a class."""
 
 
 def imported(path: str) -> Any:
@@ -20,4 +27,13 @@ def imported(path: str) -> Any:
         if not isinstance(error, ImportError | AttributeError):
             reason = f"{type(error).__name__}: {reason}"
         msg = f"class path {path!r} cannot be imported: {reason}"
-        raise InputError(msg) from error
+        raise InputError(msg + similar(path)) from error
+
+
+def similar(path: str) -> str:
+    """Return the end of a sentence that asks whether a similar class path was meant; empty if there is none."""
+    package, _, name = path.rpartition(".")
+    module = sys.modules.get(package)
+    if module is None:
+        return nearest(package, OWN, f"{{}}.{name}")
+    return "" if hasattr(module, name) else nearest(name, getattr(module, "__all__", dir(module)), f"{package}.{{}}")

@@ -1,6 +1,8 @@
 """train.py and evaluate.py in process: what they leave, and how they tell what is wrong."""
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from detectors import Classifier, load
 from saliency import Encoder, Selector
 from saliency.checkpoints import save
 
+ROOT = Path(train.__file__).parent
 FAST = ["--trainer.accelerator", "cpu", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
 CLASSIFIER = ["--model", "detectors.Classifier", "--model.shape", "[1,28,28]", "--model.classes", "10"]
 DATA = ["--data", "data.Digits", "--data.train_limit", "300", "--data.test_limit", "30"]
@@ -43,6 +46,12 @@ def told(capsys):
         return lines[0]
 
     return read
+
+
+@pytest.mark.parametrize("script", ["train", "evaluate"])
+def test_importing_a_script_imports_no_torch_so_that_ctrl_c_works_from_its_first_moment(script):
+    code = f"import sys, {script}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0  # noqa: S603
 
 
 def test_fit_leaves_model_config_and_tensorboard_log(fit, tmp_path):

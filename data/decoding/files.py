@@ -18,7 +18,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from attacks.errors import InputError
 
-EXTENSIONS: tuple[str, ...] = (*IMG_EXTENSIONS, ".gif")
+EXTENSIONS: tuple[str, ...] = (*IMG_EXTENSIONS, ".gif", ".jfif", ".avif")
+"""Endings of image files; what PIL cannot decode, as AVIF before its version 11.3, is named and left out."""
 
 _OF_SYSTEMS: Final = frozenset(
     {

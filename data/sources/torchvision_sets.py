@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from attacks.errors import InputError
+from attacks.errors import InputError, nearest
 from data.decoding.decoding import Bytes, cores, fitted
 from data.decoding.files import shown
 from data.images import ImageData
@@ -172,7 +172,7 @@ class Torchvision(TorchvisionData):
         if not inspect.isclass(kind) or not {"train", "split", "download"} & _accepted(kind):
             msg = (
                 "name must be a set of torchvision.datasets that takes train, split or download, for example "
-                f"{', '.join(KNOWN)}, got {name!r}"
+                f"{', '.join(KNOWN)}, got {name!r}{nearest(name, torchvision.datasets.__all__)}"
             )
             raise InputError(msg)
         known_shape, known_classes = KNOWN.get(name, (None, None))

@@ -19,12 +19,10 @@ from attacks import Attack
 from attacks.errors import InputTypeError
 from data.batches import Pixels
 from saliency.checkpoints import Portable, describe
+from saliency.class_paths import OWN
 
 _LIBRARIES: Final = ("torch", "torchvision", "lightning", "torchmetrics")
 """Packages whose version stands for their code."""
-
-_OWN: Final = ("attacks", "saliency", "detectors", "data", "experiments")
-"""This project's packages, whose code counts also where they are installed."""
 
 
 def digest(value: Any) -> str:
@@ -163,7 +161,7 @@ def _file(module: str) -> Path | None:
     if path is None or not path.endswith(".py"):
         return None
     installed = not {"site-packages", "dist-packages"}.isdisjoint(Path(path).parts)
-    return None if installed and module.partition(".")[0] not in _OWN else Path(path)
+    return None if installed and module.partition(".")[0] not in OWN else Path(path)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
 from attacks import Attack
+from attacks.errors import unknown
 from data import ImageData
 from data.pairs import refuse_targeted
 from experiments.errors import UsageError
@@ -148,13 +149,13 @@ def read_settings(arguments: list[str]) -> Settings:
 
 def _print(parser: Parser, config: Namespace, flags: str) -> NoReturn:
     """Print the config with the values given below untyped sections, and exit."""
-    known = {"skip_default": False, "skip_unset": False}
-    chosen = dict.fromkeys(filter(None, flags.split(",")), True)
-    unknown = sorted(chosen.keys() - known)
-    if unknown:
-        msg = f"{_PRINT} takes the flags {', '.join(known)}, got {', '.join(unknown)}"
-        raise UsageError(msg)
-    sys.stdout.write(parser.dump(config, **known | chosen))
+    kept = {"skip_default": False, "skip_unset": False}
+    for flag in filter(None, flags.split(",")):
+        if flag not in kept:
+            msg = f"{_PRINT}: {unknown('flag', flag, kept)}"
+            raise UsageError(msg)
+        kept[flag] = True
+    sys.stdout.write(parser.dump(config, **kept))
     raise SystemExit(0)
 
 

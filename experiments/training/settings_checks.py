@@ -2,16 +2,15 @@
 
 import inspect
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attacks.checks import at_least
-from attacks.errors import InputError
-from experiments.parser import CLASS_KEYS
+from attacks.errors import InputError, unknown
 from experiments.training.layout import ALL_BUT, SALIENCY_PARTS
 from experiments.training.sections import user_classes
 from experiments.training.training_free import check_training_free
-from saliency.class_paths import imported
+from saliency.class_paths import CLASS_KEYS, imported
 
 _ENTRY_KEYS: Final = ("model", "data", "trainer")
 
@@ -79,8 +78,7 @@ def _check_names(sections: Mapping[str, Any]) -> None:
         raise InputError(msg)
     if sections["train_on"] is not None:
         all_but_one = [f"{ALL_BUT}{name}" for name in attacks] if len(attacks) > 1 else []
-        hint = f"; where there are several, {ALL_BUT}<attack> is all but that one"
-        _check_choice("train_on", sections["train_on"], "attacks", attacks, also=all_but_one, hint=hint)
+        _check_choice("train_on", sections["train_on"], "attack", [*attacks, *all_but_one])
 
 
 def _check_entry(name: str, entry: Any) -> None:
@@ -90,7 +88,7 @@ def _check_entry(name: str, entry: Any) -> None:
     if not isinstance(model, dict) or not isinstance(model.get("class_path"), str):
         msg = f"{name} needs a model with a class_path, for example model: {{class_path: detectors.SPD}}"
         raise InputError(msg)
-    _check_keys(f"{name}.model", model, CLASS_KEYS)
+    _check_keys(f"{name}.model", model, (*CLASS_KEYS, "dict_kwargs"))
     parts = {"model.init_args": model.get("init_args"), "data": entry.get("data"), "trainer": entry.get("trainer")}
     for part, section in parts.items():
         if section is not None and not isinstance(section, dict):
@@ -99,34 +97,31 @@ def _check_entry(name: str, entry: Any) -> None:
 
 
 def _check_retraining(retrain: Mapping[str, Any], sections: Mapping[str, Any]) -> None:
-    start, train_on = retrain["start"], sections["train_on"] or list(sections["attacks"])
-    if start is not None and start not in train_on:
-        msg = f"retrain.start is {start}, but detectors are trained on {', '.join(train_on)} only: name one"
-        raise InputError(msg)
-    detectors = list(sections["detectors"])
-    names = detectors if retrain["detectors"] is None else retrain["detectors"]
-    _check_choice("retrain.detectors", names, "detectors", detectors)
+    if retrain["start"] is not None:
+        train_on = sections["train_on"] or sections["attacks"]
+        _check_known("retrain.start", "training attack", [retrain["start"]], train_on)
+    names = sections["detectors"] if retrain["detectors"] is None else retrain["detectors"]
+    _check_choice("retrain.detectors", list(names), "detector", sections["detectors"])
     at_least(1, **{f"retrain.{key}": retrain[key] for key in ("repeats", "batches") if retrain[key] is not None})
 
 
-def _check_choice(
-    option: str, names: Sequence[str], section: str, known: Collection[str], *, also: Sequence[str] = (), hint: str = ""
-) -> None:
-    """Refuse an option that lists no names, a name twice, or one that neither its section nor `also` has."""
+def _check_choice(option: str, names: Sequence[str], kind: str, accepted: Collection[str]) -> None:
+    """Refuse an option that lists no names, a name twice, or one that is not accepted."""
     if not names or len(set(names)) < len(names):
-        msg = f"{option} must name different {section}, at least one, or be null for all; got {names}"
+        msg = f"{option} must name different {kind}s, at least one, or be null for all; got {names}"
         raise InputError(msg)
-    unknown = sorted(set(names) - {*known, *also})
-    if unknown:
-        msg = f"{option} names {', '.join(unknown)}, but {section} has only {', '.join(known) or 'none'}{hint}"
-        raise InputError(msg)
+    _check_known(option, kind, names, accepted)
 
 
 def _check_keys(name: str, section: Any, accepted: tuple[str, ...]) -> None:
     if not isinstance(section, dict):
         msg = f"{name} must hold the keys {', '.join(accepted)}, got {section!r}"
         raise InputError(msg)
-    unknown = sorted(set(section) - set(accepted))
-    if unknown:
-        msg = f"{name} has the key {', '.join(unknown)}; accepted are {', '.join(accepted)}"
-        raise InputError(msg)
+    _check_known(name, "key", section, accepted)
+
+
+def _check_known(place: str, kind: str, names: Iterable[str], accepted: Collection[str]) -> None:
+    for name in names:
+        if name not in accepted:
+            msg = f"{place}: {unknown(kind, name, accepted)}"
+            raise InputError(msg)

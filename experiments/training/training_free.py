@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from torch import nn
 
-from attacks.errors import InputError
-from saliency.class_paths import imported
+from attacks.errors import InputError, unknown
+from saliency.class_paths import CLASS_KEYS, imported
 
 PARTS: Final = {"classifier": "classifier", "saliency": "saliency model", "second": "second classifier"}
 """Arguments that a detector's constructor gets from the run, and what they are called in a sentence."""
@@ -36,10 +36,13 @@ def check_training_free(entries: Mapping[str, Any]) -> None:
 
 
 def _wrong_keys(entry: Any) -> str | None:
+    strange = [key for key in entry if key not in CLASS_KEYS] if isinstance(entry, dict) else []
+    if strange:
+        return f"has an {unknown('key', strange[0], CLASS_KEYS)}"
     if not isinstance(entry, dict) or not isinstance(entry.get("class_path"), str):
         return f"needs a class_path, for example {{class_path: detectors.MaxSoftmax}}, got {entry!r}"
-    if set(entry) - {"class_path", "init_args"} or not isinstance(entry.get("init_args") or {}, dict):
-        return f"must hold class_path, and init_args with arguments by name, got {entry!r}"
+    if not isinstance(entry.get("init_args") or {}, dict):
+        return f"must have init_args with arguments by name, got {entry['init_args']!r}"
     return None
 
 
@@ -54,9 +57,9 @@ def _wrong_class(path: str, arguments: Mapping[str, Any]) -> str | None:
     if lacking:
         return f"lacks {', '.join(lacking)}, which {path} needs: give init_args, for example {{{lacking[0]}: ...}}"
     accepted = inspect.signature(kind).parameters
-    unknown = [key for key in arguments if key not in accepted]
-    if unknown and not any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
-        return f"gives {', '.join(unknown)}, but {path} accepts {', '.join(accepted) or 'nothing'}"
+    strange = [key for key in arguments if key not in accepted]
+    if strange and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values()):
+        return f"gives {path} an {unknown('argument', strange[0], accepted)}"
     return None
 
 
@@ -64,4 +67,4 @@ def required(maker: Callable[..., Any]) -> list[str]:
     """Return the arguments that a class or function must be given."""
     parameters = inspect.signature(maker).parameters.items()
     collecting = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [name for name, each in parameters if each.default is each.empty and each.kind not in collecting]
+    return [name for name, it in parameters if it.default is it.empty and it.kind not in collecting]

@@ -13,14 +13,13 @@ from types import ModuleType
 from typing import Final
 
 from attacks.errors import InputError
+from saliency.class_paths import OWN
 from saliency.files import read_yaml
-
-_PACKAGES: Final = ("attacks", "data", "detectors", "experiments", "saliency")
 
 _INSTALLED: Final = tuple(
     Path(path).resolve()
     for path in (
-        *(str(Path(__file__).parents[2] / name) for name in _PACKAGES),
+        *(str(Path(__file__).parents[2] / name) for name in OWN),
         *site.getsitepackages(),
         site.getusersitepackages(),
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from attacks.checks import at_least
-from attacks.errors import InputError
+from attacks.errors import InputError, nearest, unknown
 from experiments.results.bootstrap import Resampling
 from experiments.results.result import Result
 from experiments.study.budgets import is_linf
@@ -152,7 +152,7 @@ def _check_own(detector: str | None, classifier: str | None, **of_the_run: Any) 
 
 def _trained_on(study: Study, name: str | None) -> str:
     known = study.run.settings.train_on
-    _require(name in {None, *known}, f"trained_on must be one of the run's {', '.join(known)}, got {name!r}")
+    _require(name in {None, *known}, f"trained_on: {unknown('training attack', name, known)}")
     return name or start_of(study.run)
 
 
@@ -170,7 +170,8 @@ def _seeds(study: Study, seeds: list[int] | None) -> list[int]:
     known = study.run.settings.seeds
     chosen = known if seeds is None else seeds
     different = 0 < len(chosen) == len(set(chosen)) and set(chosen) <= set(known)
-    _require(different, f"seeds must be different ones of the run's {known}, got {seeds}")
+    meant = "".join(nearest(seed, map(str, known)) for seed in chosen if seed not in known)
+    _require(different, f"seeds must be different ones of the run's {known}, got {seeds}{meant}")
     return chosen
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from attacks.errors import InputError
+from attacks.errors import InputError, nearest
 from data.store.identity import of_module
 from detectors import Detector, load
 from experiments.study.contenders import Contender
@@ -38,6 +38,7 @@ def subjects(study: Study, trained_on: str, seeds: list[int], names: list[str] |
     wanted = known if names is None else names
     if not wanted or not set(wanted) <= set(known):
         msg = f"detectors must be some of {', '.join(known)}; got {', '.join(wanted) or 'none'}"
+        msg += "".join(nearest(name, known) for name in wanted if name not in known)
         raise InputError(msg)
     trained = []
     for name, seed in ((name, seed) for name in run.settings.detectors if name in wanted for seed in seeds):

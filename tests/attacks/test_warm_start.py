@@ -213,7 +213,7 @@ def test_more_steps_give_no_longer_perturbations(trained):
         ({"step_size": 0.6}, "step_size must be at most 0.5, got 0.6"),
         ({"constant_rate": 0.0}, "constant_rate must be finite and above 0, got 0.0"),
         ({"overshoot": -0.1}, "overshoot must be finite and at least 0, got -0.1"),
-        ({"start": "boundary"}, "start must be deepfool or image, got 'boundary'"),
+        ({"start": "boundary"}, "unknown start 'boundary'. Accepted: deepfool, image"),
     ],
 )
 def test_hyper_parameters_out_of_range_are_refused(wrong, message):

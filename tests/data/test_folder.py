@@ -71,6 +71,15 @@ def test_nested_files_count_and_hidden_and_other_ones_do_not(make, tmp_path):
     assert len(all_positions(data)) == 41
 
 
+def test_jfif_and_avif_are_images_where_pil_decodes_them_and_else_named(make, tmp_path):
+    root = Path(write_classes(tmp_path / "x"))
+    write(root / "a" / "photo.png")
+    (root / "a" / "photo.png").rename(root / "a" / "photo.JFIF")  # the content decides
+    (root / "b" / "photo.avif").write_bytes(b"a version of AVIF that nobody decodes")
+    with pytest.warns(UserWarning, match=r"1 of 42 image files in .* left out, the first is b/photo\.avif"):
+        assert len(all_positions(make(root))) == 41
+
+
 def test_class_named_train_is_a_class(make, tmp_path):
     assert make(write_classes(tmp_path / "x", ("bus", "train"))).class_names == ("bus", "train")
 

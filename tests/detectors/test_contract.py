@@ -108,7 +108,7 @@ def test_log_odds_of_a_map_span_minus_one_to_one_and_are_nowhere_flat(world):
 
 
 def test_scale_of_the_map_is_one_of_two(world):
-    with pytest.raises(ValueError, match="scale must be one of map, log-odds, got 'logit'"):
+    with pytest.raises(ValueError, match=r"unknown scale 'logit'.*Accepted: map, log-odds"):
         SMD(world.classifier, world.saliency, scale="logit")
 
 

@@ -12,10 +12,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 import evaluate
 import train
 from attacks.checks import at_least
-from attacks.errors import OutputError
+from attacks.errors import OutputError, unknown
 from data.decoding.files import Files
 from detectors import Classifier
-from experiments.errors import UsageError, explained, unknown
+from experiments.errors import UsageError, explained
 from experiments.process import guarded
 from saliency.checkpoints import Portable, save
 from tests import smoke
@@ -69,6 +69,13 @@ def test_arguments_that_a_class_passes_on_to_its_base_are_accepted_there(capsys)
         "error: data: unknown key 'batchsize'. Did you mean 'batch_size'? Accepted: root, size, channels, cache, "
         "batch_size, workers, splits, train_limit, test_limit, split_seed\n"
     )
+
+
+@pytest.mark.parametrize("beside", [[], ["--data", "data.MNIST"]])
+def test_a_misspelt_class_path_of_a_section_is_found(capsys, beside):
+    command = ["fit", "--model", "detectors.Classifier", *beside, "--data.class_pth", "data.MNIST"]
+    assert train.main(command) == 2
+    assert capsys.readouterr().err.startswith("error: data: unknown key 'class_pth'. Did you mean 'class_path'? ")
 
 
 STOPPING = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"monitor": "validation/loss"}}
@@ -125,6 +132,11 @@ def changed(path: str, value):
             "model.init_args.schedule",
             "cyclic",
             "schedule in model: expected one of 'constant', 'one-cycle', got cyclic",
+        ),
+        (
+            "model.init_args.schedule",
+            "one_cycle",
+            "schedule in model: expected one of 'constant', 'one-cycle', got one_cycle. Did you mean 'one-cycle'?",
         ),
         ("modle", {"class_path": "detectors.ID"}, "unknown key 'modle'. Did you mean 'model'? Accepted: "),
         (

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from attacks.errors import InputError
 from detectors import ID, JSD, SMD, SPD, Classifier, ConvNet, TorchvisionNetwork, WrappedNetwork
 from saliency import Encoder, SaliencyModel, Selector
 from saliency.checkpoints import FORMAT, Portable, load, save
@@ -355,6 +356,31 @@ def test_no_other_file_that_a_checkpoint_names_is_read(module, argument, place, 
     torch.save(contents, "model.ckpt")
     with pytest.raises(ValueError, match=f"a checkpoint that is being loaded names another file, {place}: "):
         load("model.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "reason"),
+    [
+        ("classes", "ten", r"classes='ten'.*Expected argument `num_classes` to be an integer"),
+        ("shape", [1, -1, 16], r"shape=\[1, -1, 16\].*shape and widths must be whole numbers of at least 1"),
+        ("readout", "sun", r"unknown readout 'sun'\. Did you mean 'sum'\?"),
+        ("channels", 3, "was written by another version of .*unexpected keyword argument 'channels'"),
+    ],
+)
+def test_arguments_that_a_class_refuses_are_told_with_file_argument_and_reason(argument, value, reason, tmp_path):
+    path = tmp_path / "model.ckpt"
+    save(JSD(_classifier()), path)
+    contents = torch.load(path, weights_only=True)
+    detector = contents["architecture"]["arguments"]
+    changed = detector["classifier"]["arguments"] if argument in {"classes", "shape"} else detector
+    if argument in {"classes", "shape"}:
+        changed["network"] = None
+    changed[argument] = value
+    torch.save(contents, path)
+    with pytest.raises(InputError, match=reason) as refusal:
+        load(path)
+    assert str(refusal.value).startswith(f"{path} ")
+    assert len(str(refusal.value).splitlines()) == 1
 
 
 class CheckpointTestBackbone(Portable):

@@ -16,8 +16,13 @@ def test_what_a_path_names_is_returned():
     [
         ("FGSM", "No module named 'FGSM'"),
         ("no_such_module.Net", "No module named 'no_such_module'"),
-        ("attacks.NoSuchAttack", "module 'attacks' has no attribute 'NoSuchAttack'"),
-        (".attacks.FGSM", "TypeError: the 'package' argument is required to perform a relative import for '.attacks'"),
+        ("attacks.NoSuchAttack", "module 'attacks' has no attribute 'NoSuchAttack'. Did you mean 'attacks.Attack'?"),
+        ("attacks.FGMS", "module 'attacks' has no attribute 'FGMS'. Did you mean 'attacks.FGSM'?"),
+        ("attack.FGSM", "No module named 'attack'. Did you mean 'attacks.FGSM'?"),
+        (
+            ".attacks.FGSM",
+            "TypeError: the 'package' argument is required to perform a relative import for '.attacks'. Did you mean 'attacks.FGSM'?",
+        ),
         ("broken_module.Net", "ZeroDivisionError: division by zero"),
     ],
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import saliency
 from attacks import BIM, FGSM, Attack, CarliniWagnerL2, WarmCarliniWagnerL2
-from attacks.errors import InputError
+from attacks.errors import InputError, unknown
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.records import FooledImages
 from experiments.explanation.subject import METHODS, Explained
@@ -167,7 +167,7 @@ def chosen_attack(study: Study, name: str | None) -> tuple[str, Attack]:
         kinds: tuple[type[Attack], ...] = (CarliniWagnerL2, WarmCarliniWagnerL2)
         return of_kind(study, kinds, "cw", WarmCarliniWagnerL2())
     if name not in attacks:
-        msg = f"the run has no attack {name!r}: it has {', '.join(attacks) or 'none'}; null takes Carlini and Wagner's"
+        msg = f"{unknown('attack', name, attacks)}; null takes Carlini and Wagner's"
         raise InputError(msg)
     return name, attacks[name]
 

@@ -526,7 +526,7 @@ def test_a_failing_attack_on_many_images_is_weak(finished, options, monkeypatch)
         ({"shares": [0.1]}, r"at least two ascending numbers in \[0, 1\], got \[0.1\]"),
         ({"shares": [0.2, 0.1]}, "ascending"),
         ({"shares": [0, 1.5]}, r"ascending numbers in \[0, 1\]"),
-        ({"attack": "cw"}, "the run has no attack 'cw': it has fgsm, none"),
+        ({"attack": "fgms"}, r"unknown attack 'fgms'. Did you mean 'fgsm'\? Accepted: fgsm, none; null takes"),
         ({"attack": "none"}, r"only \d+ of 30 images are classified right, and none \(.*\) fools none of them: take"),
         ({"images": 0}, "images must be at least 1, got 0"),
         ({"voc": "nowhere"}, "Pascal VOC 2012 is not in nowhere"),

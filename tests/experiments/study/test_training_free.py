@@ -122,14 +122,15 @@ def test_a_detector_whose_part_the_run_lacks_is_left_out_with_a_line(finished, t
         ({"class_path": "detectors.MaxSoftmax", "args": {}}, "unknown key 'args'. Did you mean 'init_args'?"),
         (
             {"class_path": "detectors.MaxSoftmax", "init_args": [1]},
-            "must hold class_path, and init_args with arguments",
+            "must have init_args with arguments by name, got [1]",
         ),
-        ({"class_path": "detectors.MaxSoftmx"}, "cannot be used: class path 'detectors.MaxSoftmx' cannot be imported"),
+        ({"class_path": "detectors.MaxSoftmx"}, "'MaxSoftmx'. Did you mean 'detectors.MaxSoftmax'?"),
+        ({"class_pth": "detectors.MaxSoftmax"}, "has an unknown key 'class_pth'. Did you mean 'class_path'?"),
         ({"class_path": "my_scores.Plain"}, "names my_scores.Plain, which is no class of torch.nn.Module"),
         ({"class_path": "my_scores.Needy"}, "lacks depth, which my_scores.Needy needs: give init_args, for example"),
         (
             {"class_path": "my_scores.Uneven", "init_args": {"pwer": 1}},
-            "gives pwer, but my_scores.Uneven accepts",
+            "gives my_scores.Uneven an unknown argument 'pwer'. Did you mean 'power'?",
         ),
     ],
 )

@@ -94,6 +94,11 @@ def test_a_stage_with_another_config_is_refused_and_nothing_is_lost(finished, ca
     assert "trainer.max_epochs was 1, now 7" in error
     assert "detectors/spd/fgsm/seed_0" in error
     assert (finished / "pipeline.yaml").read_text() == settings
+    model = finished / "detectors/spd/fgsm/seed_0/model.ckpt"
+    kept = model.rename(model.with_name("kept.ckpt"))  # as if the stage had been interrupted
+    assert train.main(["pipeline", "--config", str(finished / "pipeline.yaml"), *options]) == 1
+    assert "max_epochs was 1, now 7): choose another --run, or delete that folder" in capsys.readouterr().err
+    kept.rename(model)
 
 
 def test_a_stage_started_before_a_class_had_an_argument_goes_on_with_its_default(finished, tmp_path, capsys):
@@ -310,15 +315,19 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(tmp_path):
         ({"seeds": [1, 1]}, "seeds must be different whole numbers"),
         ({"pipelines": 0}, "pipelines must be at least 1, got 0"),
         ({"attacks": {}}, "attacks is empty"),
+        ({"train_on": ["all-but-nine"]}, "train_on: unknown attack 'all-but-nine'. Did you mean 'all-but-none'? Acc"),
         ({"train_on": []}, "train_on must name different attacks"),
         ({"train_on": ["fgsm", "fgsm"]}, "train_on must name different attacks"),
-        ({"train_on": ["cw"]}, "train_on names cw, but attacks has only fgsm, none"),
+        ({"train_on": ["cw"]}, "train_on: unknown attack 'cw'. Accepted: fgsm, none, all-but-fgsm, all-but-none"),
         ({"detectors": {"SPD": {"model": {"class_path": "detectors.SPD"}}}}, "'SPD' cannot name a folder"),
-        ({"detectors": {"spd": {"modle": {}}}}, "detectors.spd has the key modle; accepted are model, data, trainer"),
+        (
+            {"detectors": {"spd": {"modle": {}}}},
+            "detectors.spd: unknown key 'modle'. Did you mean 'model'?",
+        ),
         ({"detectors": {"spd": {"model": {}}}}, "detectors.spd needs a model with a class_path"),
         (
             {"detectors": {"spd": {"model": {"class_path": "detectors.SDP"}}}},
-            "class path 'detectors.SDP' cannot",
+            "module 'detectors' has no attribute 'SDP'. Did you mean 'detectors.SPD'?",
         ),
         ({"saliency": {"encoder": {"model": {"class_path": "saliency.Encoder"}}}}, "saliency needs all of encoder"),
         ({"attacks": {"fgsm": {"class_path": "attacks.FGSM", "init_args": {"targeted": True}}}}, "untargeted attacks"),

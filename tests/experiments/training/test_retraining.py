@@ -331,8 +331,8 @@ def test_a_run_holds_its_retrained_detectors(finished, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"start": "cw"}, "retrain.start is cw, but detectors are trained on fgsm only"),
-        ({"detectors": ["jsd"]}, "retrain.detectors names jsd, but detectors has only id, spd"),
+        ({"start": "cw"}, "retrain.start: unknown training attack 'cw'. Accepted: fgsm"),
+        ({"detectors": ["sdp"]}, "retrain.detectors: unknown detector 'sdp'. Did you mean 'spd'? Accepted: id, spd"),
         ({"detectors": []}, "retrain.detectors must name different detectors"),
         ({"detectors": ["id", "id"]}, "retrain.detectors must name different detectors"),
         ({"repeats": 0}, "retrain.repeats must be at least 1, got 0"),

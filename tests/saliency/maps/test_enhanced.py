@@ -99,7 +99,7 @@ def test_a_linear_network_by_hand(linear, images):
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="normalisation must be maximum or energy or channel_energy"):
+    with pytest.raises(ValueError, match=r"unknown normalisation .* Accepted: maximum, energy, channel_energy"):
         Enhanced(normalisation="l2")
     one = nn.Sequential(nn.Flatten(), nn.Linear(144, 3), nn.ReLU(), nn.Linear(3, 1))
     with pytest.raises(ValueError, match="at least two classes"):

@@ -67,7 +67,7 @@ def test_weights_are_those_of_a_weighted_ridge(monkeypatch, images):
         ({"samples": 0}, "samples must be at least 1, got 0"),
         ({"kernel_width": 0.0}, "kernel_width must be finite and above 0, got 0.0"),
         ({"alpha": -1.0}, "alpha must be finite and at least 0"),
-        ({"segmenter": "watershed"}, "segmenter must be auto or quickshift or slic, got 'watershed'"),
+        ({"segmenter": "watershed"}, "unknown segmenter 'watershed'. Accepted: auto, quickshift, slic"),
     ],
 )
 def test_numbers_out_of_range_are_refused(arguments, told):
