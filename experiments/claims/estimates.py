@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from experiments.claims.evidence import Reports
-from experiments.detection.tables import spread
 from experiments.results.bootstrap import half_width
+from experiments.results.records import spread
 from experiments.results.text import cell
 from experiments.study.metrics import shown_in
 

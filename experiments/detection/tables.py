@@ -1,12 +1,10 @@
-"""What tables and flags of several protocols share: columns of records, means over seeds, flags that list names."""
+"""What tables and flags of several protocols share: columns of records, flags that list names."""
 
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from experiments.results.records import Record
 from experiments.results.result import Flag, Table
-
-Record = Mapping[str, Any]
 
 
 def table_of(
@@ -27,17 +25,6 @@ def idle_flag(idle: Iterable[str]) -> Flag:
     """Return the flag about attacks that fooled the classifier on no image."""
     sentence = "{} fooled the classifier on no image."
     return listing_flag("An attack that never succeeds", idle, sentence, "Every attack fooled some images.")
-
-
-def mean_known(values: Iterable[float | None]) -> float | None:
-    """Return the mean of the values that are known; None if there are none."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
-
-
-def spread(values: Sequence[float]) -> float | str | None:
-    """Return a mean, with the standard deviation where there are several seeds."""
-    return f"{mean_known(values):.3f} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean_known(values)
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from experiments.detection.shift.records import DIFFERENT, FIXED, FULL, SAME, SUBSETS, ShiftRecords
-from experiments.detection.tables import Record, capital, grouped, listing_flag, table_of
+from experiments.detection.tables import capital, grouped, listing_flag, table_of
 from experiments.results.bootstrap import Interval
 from experiments.results.charts import sample_boxes
+from experiments.results.records import Rows
 from experiments.results.result import Flag, Table
 from experiments.results.two_samples import NEGLIGIBLE
-
-Rows = Sequence[Record]
 
 _VERDICTS: Final[Mapping[str | None, str]] = {
     "larger": "larger than between different images",

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from experiments.detection.speed.records import BATCH, WARM_UP
-from experiments.detection.tables import Record, listing_flag, table_of
+from experiments.detection.tables import listing_flag, table_of
 from experiments.results.charts import bars
+from experiments.results.records import Rows
 from experiments.results.result import Flag, Table
-
-Rows = Sequence[Record]
 
 _UNSTEADY: Final = 2
 """How many times the median the 95th percentile may be."""

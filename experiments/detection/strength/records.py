@@ -1,6 +1,6 @@
 """The records of the attacks' strength: success, sizes of the changes and cost of each attack."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from attacks import Attack
-from experiments.detection.tables import Record
 from experiments.results.two_samples import spread_of
 
 SUBSETS: Final = ("successful", "all")
@@ -21,8 +20,6 @@ LARGE: Final = {"rms": 0.025, "linf": 0.5}
 
 TWICE: Final = 8
 """Images that are attacked twice."""
-
-Rows = Sequence[Record]
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from experiments.detection.strength.records import LARGE, NORMS, SUBSETS, Rows, StrengthRecords
+from experiments.detection.strength.records import LARGE, NORMS, SUBSETS, StrengthRecords
 from experiments.detection.tables import table_of
 from experiments.results.charts import boxes
+from experiments.results.records import Rows
 from experiments.results.result import Table
 from experiments.results.two_samples import QUANTILES
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from experiments.detection.tables import Record, mean_known
+from experiments.results.records import Record, Rows, mean_known
 from experiments.study.metrics import DETECTED, Metric, shown_in
 
 SUBSETS: Final = ("all", "successful")
@@ -19,7 +19,6 @@ FRAGILE: Final = ("id", "jsd")
 ROBUST: Final = ("smd", "spd")
 """Detectors that do not."""
 
-Rows = Sequence[Record]
 Points = Mapping[float, Sequence[Record]]
 """The records of all seeds by epsilon, in the rows' order."""
 

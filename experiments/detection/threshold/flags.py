@@ -3,8 +3,9 @@
 from itertools import pairwise
 from typing import Final
 
-from experiments.detection.tables import listing_flag, mean_known
-from experiments.detection.threshold.crossings import Rows, curves_of, values_of
+from experiments.detection.tables import listing_flag
+from experiments.detection.threshold.crossings import curves_of, values_of
+from experiments.results.records import Rows, mean_known
 from experiments.results.result import Flag
 from experiments.study.budgets import weaker
 from experiments.study.metrics import DETECTED, NOISY, mistakes_noise

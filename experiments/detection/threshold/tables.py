@@ -5,19 +5,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attacks import Attack
-from experiments.detection.tables import Record, mean_known, spread
 from experiments.detection.threshold.crossings import (
     FEWEST_PAIRS,
     SUBSETS,
     Curves,
     Points,
-    Rows,
     claim,
     crossing_metrics,
     curves_of,
     values_of,
 )
 from experiments.results.charts import Curve, CurveChart, curves
+from experiments.results.records import Record, Rows, mean_known, spread
 from experiments.results.result import Table
 from experiments.study.budgets import is_linf
 from experiments.study.metrics import DETECTED, shown_in

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from experiments.detection.tables import idle_flag, listing_flag
 from experiments.detection.transfer.contrasts import Contrast
-from experiments.detection.transfer.records import Rows
+from experiments.results.records import Rows
 from experiments.results.result import Flag
 from experiments.study.metrics import SEEDS, WORKING_RATE, mistakes_noise
 

@@ -6,9 +6,10 @@ from typing import Any
 from experiments.detection.transfer.contrasts import contrasts
 from experiments.detection.transfer.findings import finding, flags
 from experiments.detection.transfer.measure import measure_transfer
-from experiments.detection.transfer.records import Rows, summary
+from experiments.detection.transfer.records import summary
 from experiments.detection.transfer.tables import tables_of
 from experiments.results.charts import grouped_bars, heat_maps
+from experiments.results.records import Rows
 from experiments.results.result import Result
 from experiments.study.metrics import metrics_of
 from experiments.study.study import Study

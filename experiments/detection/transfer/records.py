@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from experiments.detection.tables import Record, mean_known
 from experiments.results.bootstrap import Statistic
+from experiments.results.records import Rows, mean_known
 
 UNTRAINED: Final = "-"
 """Stands for trained_on in the summary of a training-free detector."""
@@ -13,7 +13,6 @@ UNTRAINED: Final = "-"
 ORACLE: Final = " (true label)"
 """After the name of a detector whose map is that of the true class, which no detector knows."""
 
-Rows = Sequence[Record]
 Line = tuple[str, str]
 """A detector, and what it was trained on or `UNTRAINED`."""
 

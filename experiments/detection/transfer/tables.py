@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectors.calibration import rate_interval
-from experiments.detection.tables import mean_known, spread, table_of
+from experiments.detection.tables import table_of
 from experiments.detection.transfer.contrasts import Contrast
-from experiments.detection.transfer.records import UNTRAINED, Line, Rows, TransferRecords, collected, summary
+from experiments.detection.transfer.records import UNTRAINED, Line, TransferRecords, collected, summary
+from experiments.results.records import Rows, mean_known, spread
 from experiments.results.result import Table
 from experiments.results.text import cell
 from experiments.study.metrics import WORKING_RATE, shown_in
