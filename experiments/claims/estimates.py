@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from experiments.claims.evidence import Reports
+from experiments.detection.transfer.records import unseen_means
 from experiments.results.bootstrap import half_width
 from experiments.results.records import spread
 from experiments.results.text import cell
@@ -71,9 +72,9 @@ def matrix(reports: Sequence[Reports]) -> dict[str, dict[Cell, Estimate]]:
 
 
 def unseen(reports: Sequence[Reports]) -> dict[str, dict[str, Estimate]]:
-    """Return each value's estimate for every detector: its mean over the attacks that it was not trained on.
+    """Return each value's estimate for every detector: its mean over attacks that it was not trained on.
 
-    Detectors that were trained on several attacks at once are left out, as in the protocol's own sentence.
+    All detectors are compared on the same cells, as in the protocol's own sentence.
 
     Args:
         reports: Of each pipeline.
@@ -81,16 +82,7 @@ def unseen(reports: Sequence[Reports]) -> dict[str, dict[str, Estimate]]:
     Returns:
         {name of the value: {detector: estimate}}.
     """
-    attacks = {row["tested_on"] for row in reports[0]["transfer"]["rows"]} | {None}
-    return {value: _estimates([_unseen(each, value, attacks) for each in reports]) for value in VALUES}
-
-
-def _unseen(report: Reports, value: str, attacks: set[str | None]) -> dict[str, float]:
-    by_detector: dict[str, list[float]] = {}
-    for (detector, trained_on, tested_on, subset), mean in _means(report, value).items():
-        if subset == "all" and trained_on in attacks and trained_on != tested_on and mean is not None:
-            by_detector.setdefault(detector, []).append(mean)
-    return {detector: statistics.fmean(means) for detector, means in by_detector.items()}
+    return {value: _estimates([unseen_means(each["transfer"]["rows"], value) for each in reports]) for value in VALUES}
 
 
 def contrasts(reports: Sequence[Reports]) -> dict[str, Sequence[Mapping[str, Any]]]:

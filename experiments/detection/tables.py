@@ -1,10 +1,17 @@
 """What tables and flags of several protocols share: columns of records, flags that list names."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from experiments.results.records import Record
 from experiments.results.result import Flag, Table
+from experiments.study.budgets import LARGE_LINF
+
+MATCHED: Final = 0.98
+"""Ratio of norms from which noise counts as large as its attack."""
+
+NORMS: Final = {"l0": "L0", "l2": "L2", "linf": "L-inf"}
+"""The norms that noise shares with its attack, as tables name them."""
 
 
 def table_of(
@@ -25,6 +32,33 @@ def idle_flag(idle: Iterable[str]) -> Flag:
     """Return the flag about attacks that fooled the classifier on no image."""
     sentence = "{} fooled the classifier on no image."
     return listing_flag("An attack that never succeeds", idle, sentence, "Every attack fooled some images.")
+
+
+def noise_flag(ratios: Mapping[str, Mapping[str, float | None]]) -> Flag:
+    """Return the flag about noise that is no match for its attack, from the ratios of `images.noise_ratios`."""
+    small = [
+        f"{attack} ({NORMS[norm]} {ratio:.3f})"
+        for attack, by_norm in ratios.items()
+        for norm, ratio in by_norm.items()
+        if ratio is not None and ratio < MATCHED
+    ]
+    return listing_flag(
+        "Noise smaller than the attack",
+        small,
+        f"The noise of some image has less than {MATCHED} of the attack's norm, smallest ratio: {{}}.",
+        f"On every image the noise has at least {MATCHED} of the attack's L0, L2 and L-inf norm.",
+    )
+
+
+def budget_flag(large: Mapping[str, float]) -> Flag:
+    """Return the flag about budgets that `budgets.unusual` names."""
+    return listing_flag(
+        "A budget of another kind of data",
+        [f"{attack} {epsilon:g}" for attack, epsilon in large.items()],
+        f"L-inf budgets above {LARGE_LINF:.3f} on colour images: {{}}. That is usual for grey digits; on colour images "
+        "8/255 is usual, and a change so large is seen. Take the budget from a recipe for these data.",
+        f"No L-inf budget above {LARGE_LINF:.3f} is used on colour images; other budgets are not checked.",
+    )
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -1,8 +1,12 @@
 """Rules about attacks with a budget: their norm, and whether one falls behind another."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from attacks import Attack
+
+LARGE_LINF: Final = 16 / 255
+"""L-inf budget above which a change of a colour image is not small by any custom."""
 
 _SURE: Final = 1.96
 """Standard errors in a 95 % interval."""
@@ -25,3 +29,9 @@ def weaker(rate: float | None, count: int, other: float | None, other_count: int
 def is_linf(attack: Attack) -> bool:
     """Return whether the attack has an L-inf budget, named epsilon."""
     return hasattr(attack, "epsilon") and attack.norm_family == "linf"
+
+
+def unusual(attacks: Mapping[str, Attack], channels: int) -> dict[str, float]:
+    """Return the L-inf budgets that are too large for colour images, as those of recipes for grey digits are."""
+    budgets = {name: float(attack.epsilon) for name, attack in attacks.items() if is_linf(attack)}  # type: ignore[attr-defined]
+    return {name: epsilon for name, epsilon in budgets.items() if channels > 1 and epsilon > LARGE_LINF}

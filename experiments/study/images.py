@@ -10,7 +10,7 @@ import torch
 from rich.progress import Progress
 from torch import Generator, Tensor, nn
 
-from attacks import Attack
+from attacks import Attack, norms
 from data import ImageData
 from data.pairs import predict
 from data.store.identity import digest, of_code, of_module, of_tensor, versions
@@ -22,6 +22,9 @@ from detectors.explanations import Explanation
 from detectors.scoring import explain, scores
 from experiments.study.batches import batches
 from experiments.study.kept import kept
+
+CHANGED: Final = 1e-6
+"""The smallest change of a value that counts."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,26 @@ def norm_matched_noise(clean: Tensor, adversarial: Tensor) -> Tensor:
         rises = torch.where(up == down, drawn, up)
         noisy.append((values + torch.where(rises, sizes, -sizes)).clamp(0, 1).view_as(image))
     return torch.stack(noisy) if noisy else clean.clone()
+
+
+def noise_ratios(clean: Tensor, adversarial: Tensor, noisy: Tensor) -> dict[str, float | None]:
+    """Return how large noise is against an attack: the smallest ratio over the images of the L0, L2 and L-inf norms.
+
+    A value counts as changed, for L0, from a change of `CHANGED` on: float32 rounds smaller ones away.
+
+    Args:
+        clean: (M, C, H, W) in [0, 1].
+        adversarial: (M, C, H, W).
+        noisy: (M, C, H, W), the clean images with noise.
+
+    Returns:
+        By the norm's name; None where the attack changes no image.
+    """
+    attack, noise = adversarial - clean, noisy - clean
+    sizes = {"l0": lambda change: norms.l0((change.abs() >= CHANGED).double()), "l2": norms.l2, "linf": norms.linf}
+    ratios = {name: size(noise).double() / size(attack) for name, size in sizes.items()}
+    moved = {name: values[values.isfinite()] for name, values in ratios.items()}
+    return {name: values.min().item() if len(values) else None for name, values in moved.items()}
 
 
 def _permuted(sizes: Tensor, room: Tensor, generator: Generator) -> Tensor:

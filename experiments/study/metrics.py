@@ -21,6 +21,9 @@ DETECTED: Final = 0.75
 NOISY: Final = 0.6
 """AUROC against norm-matched noise below which a detector finds noise, not attacks."""
 
+FAILS: Final = 0.5
+"""Success rate below which an attack fails on most images."""
+
 SEEDS: Final = 3
 """Seeds of detector training that a claim about detectors needs (PROTOCOL B12)."""
 
@@ -83,6 +86,7 @@ class Metric:
         protocols: Whose records have it.
         subsets: Of the pairs; the records of others have null.
         of_all: Whether it is computed from all pairs, whatever the record's subset.
+        of_right: Whether it is a share of the images that the classifier gets right; else it is of all pairs.
     """
 
     key: str
@@ -95,6 +99,7 @@ class Metric:
     protocols: Sequence[Protocol] = ("transfer", "threshold")
     subsets: Sequence[str] = ("all", "successful", "failed")
     of_all: bool = False
+    of_right: bool = False
 
     @property
     def name(self) -> str:
@@ -198,14 +203,17 @@ METRICS: Final[Sequence[Metric]] = (
     ),
     Metric(
         "success_at_5_fpr",
-        "of the images that the classifier gets right, those wrong after the attack and accepted at the 5 % threshold",
+        "SR@5, of the images that the classifier gets right, those wrong after the attack and accepted at the 5 % "
+        "threshold (Bryniarski et al., 2021, count images that reach a target class; an untargeted attack wins by any "
+        "other class, which is easier)",
         lambda scores: _share(scores.evaded, scores.right),
-        title="The attacker's success: wrong and accepted at 5 % FPR",
+        title="The attacker's success (SR@5): wrong and accepted at 5 % FPR",
         short="attacker's success at 5 % FPR",
         rate=WORKING_RATE,
         tables={"transfer": (8, _ALL), "pipelines": (5, _ALL)},
         protocols=_TRANSFER,
         subsets=_ALL,
+        of_right=True,
     ),
 )
 """In the order of the records' fields."""
@@ -251,6 +259,11 @@ def accepted(contender: Contender, scores: Tensor, rate: float = WORKING_RATE) -
     """Return (n,) bool: which images pass the threshold; without a threshold all do."""
     at = limit(contender, rate)
     return torch.ones_like(scores, dtype=torch.bool) if at is None else scores <= at
+
+
+def mostly_fail(success_rates: Sequence[float | None]) -> bool:
+    """Return whether most attacks fail on most images, so that most pairs hold an image that fools nobody."""
+    return 2 * sum(rate is not None and rate < FAILS for rate in success_rates) > len(success_rates)
 
 
 def mistakes_noise(auroc: float | None, against_noise: float | None) -> bool:

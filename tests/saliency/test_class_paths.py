@@ -21,7 +21,8 @@ def test_what_a_path_names_is_returned():
         ("attack.FGSM", "No module named 'attack'. Did you mean 'attacks.FGSM'?"),
         (
             ".attacks.FGSM",
-            "TypeError: the 'package' argument is required to perform a relative import for '.attacks'. Did you mean 'attacks.FGSM'?",
+            "TypeError: the 'package' argument is required to perform a relative import for '.attacks'. "
+            "Did you mean 'attacks.FGSM'?",
         ),
         ("broken_module.Net", "ZeroDivisionError: division by zero"),
     ],

@@ -76,8 +76,22 @@ def paired(areas: Areas, name: str, first: str, second: str, where: Where = lamb
 
 
 def between(areas: Areas, name: str, first: Where, second: Where) -> Contrast | None:
-    """Return the mean AUROC of some cells minus that of others; None if either has none."""
-    return _contrast(name, *([area for cell, area in areas.items() if where(cell)] for where in (first, second)))
+    """Return the mean AUROC of some cells minus that of others; None if there are none.
+
+    The two are compared within a line of the matrix (a detector and the attack it was trained on), and lines that lack
+    either are left out: so both means are of the same trained detectors.
+    """
+    lines: dict[tuple[str, str | None], tuple[list[Statistic], list[Statistic]]] = {}
+    for cell, area in areas.items():
+        sides = lines.setdefault((cell.detector, cell.trained_on), ([], []))
+        for side, where in zip(sides, (first, second), strict=True):
+            if where(cell):
+                side.append(area)
+    both = [sides for sides in lines.values() if all(sides)]
+    contrast = (
+        _contrast(name, *([average(line) for line in side] for side in zip(*both, strict=True))) if both else None
+    )
+    return contrast and contrast | {"cells": sum(len(one) for one, _ in both)}
 
 
 def above(areas: Areas, name: str, where: Where, level: float = DETECTED) -> Contrast | None:

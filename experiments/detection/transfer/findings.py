@@ -3,48 +3,69 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from experiments.detection.tables import idle_flag, listing_flag
-from experiments.detection.transfer.contrasts import Contrast
-from experiments.results.records import Rows
+from experiments.detection.tables import budget_flag, idle_flag, listing_flag, noise_flag
+from experiments.detection.transfer.ranking import Standing
+from experiments.detection.transfer.records import TransferRecords
 from experiments.results.result import Flag
+from experiments.results.verdicts import FEWEST, all_above
 from experiments.study.metrics import SEEDS, WORKING_RATE, mistakes_noise
 
 _SLACK: Final = 0.03
 """How far the realised false-positive rate may lie above twice the binomial error of 5 % before it is flagged."""
 
 
-def finding(rows: Rows, contrasts: Sequence[Contrast]) -> str:
-    """Return what the numbers say, best detector first, also where it is a training-free one."""
-    one_attack = {None, *(row["tested_on"] for row in rows)}
-    unseen: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        counts = row["subset"] == "all" and None not in {row["auroc"], row["auroc_against_noise"]}
-        if counts and row["trained_on"] != row["tested_on"] and row["trained_on"] in one_attack:
-            unseen.setdefault(row["detector"], []).append(row)
-    if not unseen:
+def finding(ranked: Sequence[Standing], subset: str, meta: Mapping[str, Any]) -> str:
+    """Return how the best learnt and the best training-free detector do on attacks that they were not trained on.
+
+    Args:
+        ranked: All detectors, best first.
+        subset: Of the pairs that the numbers are of.
+        meta: Of the protocol: seeds and test_images.
+    """
+    by_kind = [next((each for each in ranked if each.learnt is learnt), None) for learnt in (True, False)]
+    best = [each for each in by_kind if each is not None]
+    if not best:
         return (
             "Nothing can be said about attacks that a detector was not trained on: that takes two attacks, and a "
             "detector that was trained on one of them alone."
         )
-    means, against = (
-        {name: sum(row[key] for row in known) / len(known) for name, known in unseen.items()}
-        for key in ("auroc", "auroc_against_noise")
-    )
-    ranked = [name for _, name in sorted(((value, name) for name, value in means.items()), reverse=True)]
-    ending = ", unseen attacks"
-    beside = {row["name"].removesuffix(ending): row for row in contrasts if row["name"].endswith(ending)}
-    won = [name.replace(" - ", " ahead of ") for name, row in beside.items() if row["low"] > 0]
-    lost = [name.replace(" - ", " behind ") for name, row in beside.items() if row["high"] < 0]
+    kinds = {True: "learnt", False: "training-free"}
+    means = " and ".join(f"{each.detector} with {each.area.value:.3f} ({kinds[each.learnt]})" for each in best)
+    noise = " and ".join(f"{each.detector} {each.against_noise.value:.3f}" for each in best)
+    mostly = ", for most attacks fail on most images" if subset == "successful" else ""
     return (
-        "Mean AUROC on attacks that a detector was not trained on: "
-        f"{', '.join(f'{name} {means[name]:.3f}' for name in ranked)}. Against noise of the same norms instead of "
-        f"clean images: {', '.join(f'{name} {against[name]:.3f}' for name in ranked)}. Decided at 95 %: "
-        f"{', '.join([*won, *lost]) or 'no difference'}."
+        f"{_on_seeds(len(meta['seeds']))} best mean AUROC on attacks that a detector was not trained on ({subset} "
+        f"pairs{mostly}): {means}. Against noise of the same norms instead of clean images: {noise}. These "
+        f"are means over {best[0].cells} cell(s) of at least {min(each.area.n for each in best)} pairs. "
+        f"{_apart(best, meta)}"
     )
 
 
-def flags(rows: Rows, meta: Mapping[str, Any]) -> list[Flag]:
+def _on_seeds(seeds: int) -> str:
+    return "On this one seed the" if seeds == 1 else "On these two seeds the" if seeds < SEEDS else "The"
+
+
+def _apart(best: Sequence[Standing], meta: Mapping[str, Any]) -> str:
+    """Return whether the two best detectors lie apart, as far as that is decided."""
+    images = min([meta["test_images"], *(each.area.n for each in best)])
+    if images < FEWEST:
+        return f"They decide nothing: {images} pairs are too few, it takes {FEWEST}."
+    if len(best) == 1:
+        return "There is no detector of the other kind to compare it with."
+    ends = best[0].area.minus(best[1].area).interval
+    between = f"the interval of their difference is {ends.low:+.3f} to {ends.high:+.3f}"
+    if len(meta["seeds"]) < SEEDS:
+        return f"For the images alone {between}; other seeds may differ, and a claim needs three."
+    verdict = all_above([ends])
+    if verdict == "not decided":
+        return f"Which of the two finds more is not decided: {between}."
+    first, second = best if verdict == "holds" else best[::-1]
+    return f"Decided: {first.detector} finds more than {second.detector}; {between}."
+
+
+def flags_of(records: TransferRecords, meta: Mapping[str, Any]) -> list[Flag]:
     """Return what was checked."""
+    rows = records.rows
     expected = WORKING_RATE + _SLACK + 2 * (WORKING_RATE * (1 - WORKING_RATE) / meta["test_images"]) ** 0.5
     rates = {
         f"{row['detector']} {row['trained_on'] or ''} {row['seed'] if row['seed'] is not None else ''}".strip(): rate
@@ -69,5 +90,7 @@ def flags(rows: Rows, meta: Mapping[str, Any]) -> list[Flag]:
             f"{noisy} of {len(every)} cells have an AUROC of at least .75 against clean images and below .6 against "
             "noise of the same norms: there noise is found, not attacks.",
         ),
+        noise_flag(records.noise_ratios),
+        budget_flag(records.budgets),
         Flag("Few seeds", seeds < SEEDS, f"{seeds} seed(s) of detector training; a claim needs {SEEDS}."),
     ]

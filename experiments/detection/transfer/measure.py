@@ -1,6 +1,6 @@
 """Every detector under every attack: scores, their metrics, and AUROCs with bootstrap resamples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +13,13 @@ from detectors.explanations import PredictedMap
 from detectors.scoring import scores
 from experiments.detection.scores import pair_scores
 from experiments.detection.transfer.controls import control_areas, underflow
-from experiments.detection.transfer.records import ORACLE, UNTRAINED, Areas, Cell, TransferRecords
-from experiments.results.bootstrap import Resampling, Statistic, over_seeds
+from experiments.detection.transfer.records import ORACLE, UNTRAINED, Areas, Cell, Headline, TransferRecords
+from experiments.results.bootstrap import Resampling, Statistic, over_seeds, superiority
+from experiments.study.budgets import unusual
 from experiments.study.contenders import Contender
-from experiments.study.images import AttackedSet
+from experiments.study.images import AttackedSet, noise_ratios
 from experiments.study.maps import maps_of, over
-from experiments.study.metrics import PairScores, measure
+from experiments.study.metrics import PairScores, measure, mostly_fail
 from experiments.study.study import Study
 from experiments.training.settings import left_out
 
@@ -35,12 +36,15 @@ class AreasBySeed:
         if area is not None:
             self._areas.setdefault(cell, []).append(area)
 
-    def area(self, clean: Tensor, adversarial: Tensor) -> Statistic | None:
-        """Return the AUROC of scores (M,) of all pairs; None if it is not defined."""
+    def area(self, clean: Tensor, adversarial: Tensor, pairs: Tensor | None = None) -> Statistic | None:
+        """Return the AUROC of scores (M,) of all pairs, or of some of them, (M,) bool; None if it is not defined."""
+        weights = self._resampling.weights
+        if pairs is not None:
+            clean, adversarial, weights = clean[pairs], adversarial[pairs], weights[:, pairs]
         value = metrics.auroc(clean, adversarial)
         if value is None:
             return None
-        return Statistic(value, self._resampling.auroc(clean, adversarial), len(adversarial))
+        return Statistic(value, superiority(adversarial, clean, weights, weights), len(adversarial))
 
     def over_seeds(self) -> Areas:
         """Return the mean over seeds of each cell."""
@@ -51,28 +55,37 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
     """Return the detection matrix of a run with trained detectors."""
     contenders, attacks = study.contenders, study.run.attacks()
     resampling = Resampling(len(study.images.clean), resamples)
-    areas, against_noise = AreasBySeed(resampling), AreasBySeed(resampling)
+    subsets = ("all", "successful") if mostly_fail([study.under(name).success_rate for name in attacks]) else ("all",)
+    areas, against_noise = ({subset: AreasBySeed(resampling) for subset in subsets} for _ in range(2))
     rows: list[dict[str, Any]] = []
     evaded: dict[tuple[str, str | None, int | None], Tensor] = {}
     for name in study.progress.track(attacks, description="scores under each attack"):
         under = study.under(name)
+        chosen = under.subsets | {"all": None}
         for contender in contenders:
             pairs = pair_scores(study.images, contender, under)
-            area = areas.area(pairs.clean, pairs.adversarial)
+            known = {
+                subset: whole.area(pairs.clean, pairs.adversarial, chosen[subset]) for subset, whole in areas.items()
+            }
             if left_out(contender.trained_on, attacks) is None:  # contrasts are between detectors of one attack
-                areas.add(_cell(contender, under), area)
-                against_noise.add(_cell(contender, under), areas.area(pairs.noise, pairs.adversarial))
+                for subset, noisy in against_noise.items():
+                    areas[subset].add(_cell(contender, under), known[subset])
+                    noisy.add(_cell(contender, under), noisy.area(pairs.noise, pairs.adversarial, chosen[subset]))
             key = contender.name, contender.trained_on, contender.seed
             evaded[key] = evaded.get(key, torch.zeros_like(pairs.fooled)) | pairs.evaded
-            rows += _rows(replace(pairs, interval=None if area is None else area.interval), under)
+            whole = known["all"]
+            rows += _rows(replace(pairs, interval=None if whole is None else whole.interval), under)
     rows.sort(key=lambda row: list(evaded).index((row["detector"], row["trained_on"], row["seed"])))
-    _add_oracles(study, areas)
+    headline = _headline(areas, against_noise)
+    _add_oracles(study, areas["all"])
     first = study.under(study.attacks[0])
     train_on = {name: left_out(name, attacks) for name in study.run.settings.train_on}
+    clean = study.images.clean
     return TransferRecords(
         rows=rows,
-        areas=areas.over_seeds(),
-        against_noise=against_noise.over_seeds(),
+        areas=areas["all"].over_seeds(),
+        against_noise=against_noise["all"].over_seeds(),
+        headline=headline,
         evaded=_shares(evaded, int((first.subsets["successful"] | first.subsets["failed"]).sum())),
         families={name: attack.norm_family for name, attack in attacks.items()},
         single_steps=[name for name, attack in attacks.items() if type(attack).__name__ == "FGSM"],
@@ -80,8 +93,22 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
         left_out={name: attack for name, attack in train_on.items() if attack is not None},
         controls=control_areas(study, contenders[0]),
         accuracy=first.clean_accuracy,
-        underflow=underflow(study.classifier, study.images.clean, study.device),
+        underflow=underflow(study.classifier, clean, study.device),
+        noise_ratios={
+            name: noise_ratios(clean, study.under(name).adversarial, study.under(name).variant("noise", clean)[0])
+            for name in attacks
+        },
+        budgets=unusual(attacks, clean.shape[1]),
     )
+
+
+def _headline(areas: Mapping[str, AreasBySeed], against_noise: Mapping[str, AreasBySeed]) -> Headline:
+    """Return the AUROCs of the last subset of the pairs on which detectors can be compared."""
+    known = {
+        subset: Headline(subset, areas[subset].over_seeds(), against_noise[subset].over_seeds()) for subset in areas
+    }
+    whole, last = known["all"], list(known.values())[-1]
+    return last if any(cell.trained_on and cell.unseen for cell in last.areas) else whole
 
 
 def _rows(pairs: PairScores, under: AttackedSet) -> Iterator[dict[str, Any]]:

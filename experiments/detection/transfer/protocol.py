@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.detection.transfer.contrasts import contrasts
-from experiments.detection.transfer.findings import finding, flags
+from experiments.detection.transfer.findings import finding, flags_of
 from experiments.detection.transfer.measure import measure_transfer
+from experiments.detection.transfer.ranking import standings
 from experiments.detection.transfer.records import summary
 from experiments.detection.transfer.tables import tables_of
 from experiments.results.charts import grouped_bars, heat_maps
@@ -27,11 +28,14 @@ def transfer(study: Study, *, resamples: int = 1000) -> Result:
     """
     records = measure_transfer(study, resamples)
     rows, differences = records.rows, contrasts(records)
+    ranked = standings(records.headline, study.attacks)
     meta = study.meta() | {
         "classifier_accuracy": records.accuracy,
         "resamples": resamples,
         "contrasts": differences,
         "underflow": records.underflow,
+        "noise_ratios": records.noise_ratios,
+        "headline_subset": records.headline.subset,
         "fields": {
             "n": "pairs of a clean image and its adversarial image",
             "subset": "all: every pair; successful: right before, wrong after; failed: right before and after",
@@ -45,12 +49,12 @@ def transfer(study: Study, *, resamples: int = 1000) -> Result:
         title="Detectors x trained on x tested on",
         question="How well does each detector, trained on one attack, find the images of every attack, and does it "
         "find attacks or any noise of that size?",
-        finding=finding(rows, differences),
+        finding=finding(ranked, records.headline.subset, meta),
         meta=meta,
         rows=rows,
-        tables=tables_of(records, differences, meta),
+        tables=tables_of(records, ranked, differences, meta),
         figures={"": heat_maps(title, by_detector), "bars": grouped_bars(title, by_detector)},
-        flags=flags(rows, meta),
+        flags=flags_of(records, meta),
     )
 
 

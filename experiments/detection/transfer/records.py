@@ -1,7 +1,8 @@
 """The records of the detection matrix: its rows, AUROCs with their resamples, and what the contrasts need to know."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Final
 
 from experiments.results.bootstrap import Statistic
@@ -36,6 +37,21 @@ Areas = Mapping[Cell, Statistic]
 
 
 @dataclass(frozen=True)
+class Headline:
+    """The AUROCs that the finding is about.
+
+    Attributes:
+        subset: Of the pairs: all, or successful where most attacks fail on most images.
+        areas: Against clean images.
+        against_noise: Against noise of the same norms.
+    """
+
+    subset: str
+    areas: Areas
+    against_noise: Areas
+
+
+@dataclass(frozen=True)
 class TransferRecords:
     """The detection matrix.
 
@@ -43,6 +59,7 @@ class TransferRecords:
         rows: A record for each detector, attack and subset of the pairs.
         areas: Against clean images, of detectors trained on one attack or none.
         against_noise: Against noise of the same norms.
+        headline: What the finding is about.
         evaded: Share of images on which at least one attack evades a detector, by seed.
         families: The norm that each attack bounds or makes small; None: unknown.
         single_steps: The attacks that are FGSM.
@@ -51,11 +68,14 @@ class TransferRecords:
         controls: AUROCs of each repetition, by control and attack.
         accuracy: Share of the clean images that the classifier gets right.
         underflow: See `controls.underflow`.
+        noise_ratios: See `images.noise_ratios`, by attack.
+        budgets: See `budgets.unusual`.
     """
 
     rows: Rows
     areas: Areas
     against_noise: Areas
+    headline: Headline
     evaded: Mapping[Line, Sequence[float]]
     families: Mapping[str, str | None]
     single_steps: Sequence[str]
@@ -64,6 +84,8 @@ class TransferRecords:
     controls: Mapping[str, Sequence[Sequence[float | None]]]
     accuracy: float
     underflow: Mapping[str, Any]
+    noise_ratios: Mapping[str, Mapping[str, float | None]]
+    budgets: Mapping[str, float]
 
 
 def collected(rows: Rows, value: str, subset: str = "all") -> dict[Line, dict[str, list[float]]]:
@@ -81,3 +103,47 @@ def summary(rows: Rows, value: str = "auroc", subset: str = "all") -> Mapping[Li
     """Return the means over seeds of a field, by line and attack tested on, in the rows' order."""
     lines = collected(rows, value, subset)
     return {line: {attack: mean_known(values) for attack, values in cells.items()} for line, cells in lines.items()}
+
+
+def compared(cells: Iterable[Cell], attacks: Container[str]) -> dict[str, list[Cell]]:
+    """Return the cells over which detectors are compared, by detector: attacks that it was not trained on.
+
+    Learnt detectors are compared on the (trained on, tested on) cells that all of them have. A training-free detector
+    stands beside each of these cells, so that an attack counts as often for it as for a learnt one. Without learnt
+    detectors each attack counts once. Detectors that were trained on several attacks at once are left out.
+
+    Args:
+        cells: With a known value.
+        attacks: The names of the run's attacks.
+    """
+    by_detector: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.unseen and (cell.trained_on is None or cell.trained_on in attacks):
+            by_detector.setdefault(cell.detector, []).append(cell)
+    every = list(by_detector.values())
+    learnt = [own for own in every if own[0].trained_on is not None] or every
+    places = [{(cell.trained_on, cell.tested_on) for cell in own} for own in learnt]
+    tested = [{cell.tested_on for cell in own} for own in every]
+    shared = [
+        cell
+        for cell in (learnt[0] if learnt else ())
+        if all((cell.trained_on, cell.tested_on) in each for each in places)
+        and all(cell.tested_on in each for each in tested)
+    ]
+    return {
+        name: [Cell(name, own[0].trained_on and cell.trained_on, cell.tested_on) for cell in shared]
+        for name, own in by_detector.items()
+        if shared
+    }
+
+
+def unseen_means(rows: Rows, value: str = "auroc", subset: str = "all") -> dict[str, float]:
+    """Return each detector's mean of a field over the cells of `compared`, of means over seeds."""
+    known = {
+        Cell(detector, None if trained_on == UNTRAINED else trained_on, attack): mean
+        for (detector, trained_on), cells in summary(rows, value, subset).items()
+        for attack, mean in cells.items()
+        if mean is not None
+    }
+    cells = compared(known, {row["tested_on"] for row in rows})
+    return {detector: fmean(known[cell] for cell in own) for detector, own in cells.items()}

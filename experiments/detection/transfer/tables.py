@@ -1,28 +1,42 @@
 """The tables of the detection matrix, from its records; also of detectors trained on all attacks but one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from detectors.calibration import rate_interval
-from experiments.detection.tables import table_of
+from experiments.detection.tables import NORMS, capital, table_of
 from experiments.detection.transfer.contrasts import Contrast
-from experiments.detection.transfer.records import UNTRAINED, Line, TransferRecords, collected, summary
-from experiments.results.records import Rows, mean_known, spread
+from experiments.detection.transfer.ranking import Standing, ranking_table
+from experiments.detection.transfer.records import UNTRAINED, Line, TransferRecords, collected, summary, unseen_means
+from experiments.results.bootstrap import Interval
+from experiments.results.records import Record, Rows, mean_known, spread
 from experiments.results.result import Table
 from experiments.results.text import cell
-from experiments.study.metrics import WORKING_RATE, shown_in
+from experiments.results.verdicts import FEWEST, all_above
+from experiments.study.metrics import SEEDS, WORKING_RATE, shown_in
+
+SMALL: Final = "The 95 % interval of a value from n pairs or images reaches at most 1 / sqrt(n) to either side."
+"""In the note of every table of rates."""
+
+_SIDES: Final = {"holds": "above 0", "does not hold": "below 0", "not decided": "no"}
 
 
-def tables_of(records: TransferRecords, contrasts: Sequence[Contrast], meta: Mapping[str, Any]) -> list[Table]:
-    """Return all tables of the protocol; the first is the matrix of AUROCs."""
-    attacks = list(records.families)
+def tables_of(
+    records: TransferRecords, ranked: Sequence[Standing], contrasts: Sequence[Contrast], meta: Mapping[str, Any]
+) -> list[Table]:
+    """Return all tables of the protocol; the first is the matrix of AUROCs on the pairs of the finding."""
+    attacks, subset = list(records.families), records.headline.subset
+    matrices = _matrices(records.rows, attacks, meta)
+    headline = next(table for table in matrices if table.title == f"{shown_in('transfer')[0].title}, {subset} pairs")
     return [
-        *_matrices(records.rows, attacks, meta),
-        _attacks(records.rows),
+        headline,
+        *([ranking_table(ranked, records.headline)] if ranked else []),
+        *(table for table in matrices if table is not headline),
+        _attacks(records),
         _realised(records.rows, meta),
         _worst(records),
         *left_out_tables(records.rows, records.left_out),
-        _differences(contrasts),
+        _differences(contrasts, meta),
         _controls(records.controls, attacks),
     ]
 
@@ -32,13 +46,32 @@ def _matrices(rows: Rows, attacks: Sequence[str], meta: Mapping[str, Any]) -> li
     tables = []
     for metric in shown_in("transfer"):
         threshold = "" if metric.rate is None else f"; {_threshold(meta, metric.rate)}"
-        note = f"Mean {several}over {len(meta['seeds'])} seed(s); {meta['knowledge']}{threshold}."
+        means = f"Mean {several}over {len(meta['seeds'])} seed(s); {meta['knowledge']}{threshold}."
+        note = f"{capital(metric.meaning)}. {means} {SMALL}"
         for subset in metric.tables["transfer"][1]:
             cells = collected(rows, metric.key, subset)
             lines = [[*line, *(spread(values[attack]) for attack in attacks)] for line, values in cells.items()]
             header = ["detector", "trained on", *attacks]
-            tables.append(Table(f"{metric.title}, {subset} pairs", header, lines, note))
+            margin = _margin(rows, subset, attacks, of_right=metric.of_right)
+            tables.append(Table(f"{metric.title}, {subset} pairs", header, [*margin, *lines], note))
     return tables
+
+
+def _margin(rows: Rows, subset: str, attacks: Sequence[str], *, of_right: bool) -> list[list[Any]]:
+    """Return the lines over a matrix: how often each attack succeeds, and how many pairs or images a value rests on."""
+    by_attack = _by_attack(rows)
+    rates = [by_attack["all", attack]["attack_success_rate"] for attack in attacks]
+    counts = [
+        sum(by_attack[each, attack]["n"] for each in (("successful", "failed") if of_right else (subset,)))
+        for attack in attacks
+    ]
+    counted = "images classified right" if of_right else "pairs"
+    return [["attack success rate", UNTRAINED, *rates], [counted, UNTRAINED, *counts]]
+
+
+def _by_attack(rows: Rows) -> dict[tuple[str, str], Record]:
+    """Return a record for each subset and attack, for what does not depend on the detector."""
+    return {(row["subset"], row["tested_on"]): row for row in rows}
 
 
 def _threshold(meta: Mapping[str, Any], rate: float = WORKING_RATE) -> str:
@@ -49,13 +82,30 @@ def _threshold(meta: Mapping[str, Any], rate: float = WORKING_RATE) -> str:
     return f"threshold from {count} clean calibration images{between}"
 
 
-def _attacks(rows: Rows) -> Table:
-    by_subset: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for row in rows:
-        by_subset.setdefault(row["subset"], {})[row["tested_on"]] = row
-    columns = {f"{subset} pairs": lambda row, of=of: of[row["tested_on"]]["n"] for subset, of in by_subset.items()}
-    every = by_subset["all"].values()
-    return table_of("Attacks", every, {"attack": "tested_on", "success rate": "attack_success_rate", **columns})
+def _attacks(records: TransferRecords) -> Table:
+    by_attack = _by_attack(records.rows)
+    subsets = dict.fromkeys(subset for subset, _ in by_attack)
+    return Table(
+        title="Attacks",
+        header=[
+            "attack",
+            "success rate",
+            *(f"{subset} pairs" for subset in subsets),
+            *(f"{norm} of noise / attack" for norm in NORMS.values()),
+        ],
+        rows=[
+            [
+                attack,
+                by_attack["all", attack]["attack_success_rate"],
+                *(by_attack[subset, attack]["n"] for subset in subsets),
+                *(ratios[norm] for norm in NORMS),
+            ]
+            for attack, ratios in records.noise_ratios.items()
+        ],
+        note="Success rate: of the images that the classifier gets right (successful and failed pairs). Of noise / "
+        "attack: the norm of the noise over that of the attack, the smallest ratio of an image; 1 is as large. L0 "
+        "counts values that change by at least 0.000001.",
+    )
 
 
 def _realised(rows: Rows, meta: Mapping[str, Any]) -> Table:
@@ -70,30 +120,35 @@ def _realised(rows: Rows, meta: Mapping[str, Any]) -> Table:
 
 def _worst(records: TransferRecords) -> Table:
     """Return each detector's worst attack, its mean on unseen attacks, and the worst case per image."""
-    lines = []
+    lines, means = [], unseen_means(records.rows)
     for (detector, trained_on), cells in summary(records.rows).items():
         known = {attack: value for attack, value in cells.items() if value is not None}
         missing = records.left_out.get(trained_on)
-        unseen = [known[attack] for attack in known if attack != trained_on and missing in {None, attack}]
+        unseen = mean_known(known[attack] for attack in known if attack != trained_on and missing in {None, attack})
         lowest = min(known, key=lambda attack, of=known: of[attack], default=None)  # type: ignore[misc]
         evaded = spread(records.evaded[detector, trained_on])
-        lines.append([detector, trained_on, lowest and known[lowest], lowest, mean_known(unseen), evaded])
+        mean = means.get(detector) if trained_on == UNTRAINED else unseen
+        lines.append([detector, trained_on, lowest and known[lowest], lowest, mean, evaded])
+    right = _margin(records.rows, "all", list(records.families)[:1], of_right=True)[1][2]
     return Table(
         title="Worst case over attacks, and attacks that were left out of training",
         header=["detector", "trained on", "lowest AUROC", "on", "mean AUROC, unseen attacks", "evaded by some attack"],
         rows=lines,
-        note="The last column: of the images that the classifier gets right, those that at least one attack of the run "
-        "turns wrong and that are accepted at 5 % FPR.",
+        note="All pairs. Lowest AUROC: over all attacks, in every row. Unseen attacks: a training-free detector has "
+        "the mean over the (trained on, tested on) cells of the learnt detectors, so that an attack counts as often as "
+        f"detectors were trained on another one. The last column: of the {right} images that the classifier gets "
+        f"right, those that at least one attack of the run turns wrong and that are accepted at 5 % FPR. {SMALL}",
     )
 
 
 def left_out_tables(rows: Rows, left_out: Mapping[str, str]) -> list[Table]:
     """Return how well detectors find an attack that was left out of training; no table if none was."""
-    means, shown = summary(rows), shown_in("left out")
+    means, shown, of_attack = summary(rows), shown_in("left out"), _by_attack(rows)
     lines = [
         [
             line[0],
             left_out[line[1]],
+            *(of_attack["all", left_out[line[1]]][field] for field in ("attack_success_rate", "n")),
             *(spread(collected(rows, metric.key)[line][left_out[line[1]]]) for metric in shown),
             *_beside(means, line, left_out[line[1]]),
         ]
@@ -112,6 +167,8 @@ def left_out_tables(rows: Rows, left_out: Mapping[str, str]) -> list[Table]:
     header = [
         "detector",
         "left out",
+        "attack success rate",
+        "pairs",
         *(f"{metric.name} on it" for metric in shown),
         "AUROC on the others, trained on",
         "AUROC on it, trained on it alone",
@@ -137,7 +194,9 @@ def _best_free(means: Mapping[Line, Mapping[str, float | None]], attack: str) ->
     return "none" if not known else f"{max(known)[0]:.3f} ({max(known)[1]})"
 
 
-def _differences(contrasts: Sequence[Contrast]) -> Table:
+def _differences(contrasts: Sequence[Contrast], meta: Mapping[str, Any]) -> Table:
+    few = meta["test_images"] < FEWEST or len(meta["seeds"]) < SEEDS
+    why = f"Nothing is decided: {meta['test_images']} images and {len(meta['seeds'])} seed(s). " if few else ""
     return table_of(
         "Differences in AUROC",
         contrasts,
@@ -147,10 +206,14 @@ def _differences(contrasts: Sequence[Contrast]) -> Table:
             "low": "low",
             "high": "high",
             "cells": "cells",
-            "decided": lambda row: "above 0" if row["low"] > 0 else "below 0" if row["high"] < 0 else "no",
+            "decided": lambda row: (
+                "no" if few else _SIDES[all_above([Interval(row["value"], row["low"], row["high"])])]
+            ),
         },
-        "Means over cells (trained on x tested on), all pairs; 95 % bootstrap intervals that resample images, "
-        "the same for all detectors, and seeds. True label: the map is that of the true class.",
+        f"{why}Means over the same cells (trained on x tested on), all pairs; 95 % intervals over images, the same for "
+        f"all detectors, and over seeds. To decide takes {FEWEST} images and {SEEDS} seeds. JSMA or a family of norms: "
+        "the same trained detector on one kind of attack and on the others. True label: the map is that of the true "
+        "class.",
     )
 
 

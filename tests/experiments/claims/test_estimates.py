@@ -38,19 +38,21 @@ def test_seeds_are_averaged_before_pipelines():
     assert estimate.values == pytest.approx([0.3, 0.9])
 
 
-def test_unseen_leaves_out_the_attack_trained_on_and_those_trained_on_several():
+def test_unseen_compares_the_same_cells_and_leaves_out_those_trained_on_several():
     rows = [
         row("id", "fgsm", "fgsm", 0, 1.0),
         row("id", "fgsm", "bim", 0, 0.6),
+        row("id", "fgsm", "cw", 0, 0.4),
         row("id", "bim", "fgsm", 0, 0.8),
+        row("id", "bim", "cw", 0, 0.2),
         row("id", "all-but-bim", "bim", 0, 0.0),
-        row("area", None, "fgsm", None, 0.5),
+        *(row("area", None, attack, None, auroc) for attack, auroc in (("fgsm", 0.5), ("bim", 0.9), ("cw", 0.1))),
         row("id", "fgsm", "bim", 0, 0.0, subset="failed"),
     ]
     estimates = unseen([found(rows), found(rows)])["auroc"]
     assert {name: estimate.values for name, estimate in estimates.items()} == {
-        "id": pytest.approx([0.7, 0.7]),
-        "area": [0.5, 0.5],
+        "id": pytest.approx([0.5, 0.5]),
+        "area": pytest.approx([0.4, 0.4]),  # bim and fgsm once, cw twice
     }
 
 

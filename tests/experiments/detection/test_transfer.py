@@ -17,7 +17,6 @@ from data.pairs import make_pairs
 from detectors import ID, load
 from detectors.scoring import scores
 from experiments.detection.transfer.contrasts import above, between
-from experiments.detection.transfer.findings import finding
 from experiments.detection.transfer.measure import AreasBySeed
 from experiments.detection.transfer.records import Cell, summary
 from experiments.detection.transfer.tables import _range
@@ -206,12 +205,7 @@ def test_cells_that_are_not_known_are_left_out_of_the_matrix():
     assert above(areas.over_seeds(), "one", lambda _: True, 0.5)["value"] == 0.5
 
 
-def test_the_sentence_and_the_flag_pass_over_what_is_not_known():
-    row = {"detector": "id", "trained_on": "a", "tested_on": "b", "subset": "all"}
-    known, unknown = ({"auroc": value, "auroc_against_noise": value} for value in (0.75, None))
-    both = [row | known, row | unknown, row | {"tested_on": "a"} | known]
-    assert "was not trained on: id 0.750. Against noise" in finding(both, [])
-    assert finding([row | unknown], []).startswith("Nothing can be said")
+def test_what_is_not_known_is_passed_over():
     assert not mistakes_noise(None, None)
     assert mistakes_noise(0.9, 0.5)
     assert _range([None, 0.5, 0.25]) == "0.250 to 0.500"

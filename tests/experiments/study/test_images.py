@@ -1,10 +1,11 @@
 """Variants of attacked images."""
 
+import pytest
 import torch
 from hypothesis import given, strategies
 
 from attacks import norms
-from experiments.study.images import norm_matched_noise, rounded
+from experiments.study.images import noise_ratios, norm_matched_noise, rounded
 
 
 def test_rounded_images_are_those_of_a_file():
@@ -56,3 +57,19 @@ def test_every_place_that_is_large_enough_is_drawn():
 
 def test_no_images_make_no_noise():
     assert norm_matched_noise(torch.empty(0, 1, 4, 4), torch.empty(0, 1, 4, 4)).shape == (0, 1, 4, 4)
+
+
+def test_the_smallest_ratio_of_each_norm_is_told():
+    clean = torch.zeros(3, 1, 1, 4)
+    adversarial, noisy = clean.clone(), clean.clone()
+    adversarial[0, ..., :2], noisy[0, ..., :1] = 0.3, 0.3  # one value of two, so an L2 of 1 / sqrt(2)
+    adversarial[1, ..., 0], noisy[1, ..., 1] = 0.4, 0.4
+    ratios = noise_ratios(clean, adversarial, noisy)
+    assert ratios == {"l0": 0.5, "l2": pytest.approx(0.5**0.5), "linf": pytest.approx(1.0)}
+
+
+def test_changes_that_rounding_swallows_do_not_count():
+    clean = torch.zeros(1, 1, 1, 4)
+    adversarial = clean + torch.tensor([0.5, 1e-9, 1e-9, 0.0])
+    assert noise_ratios(clean, adversarial, clean + torch.tensor([0.0, 0.0, 0.0, 0.5]))["l0"] == 1.0
+    assert set(noise_ratios(clean, clean, clean).values()) == {None}
