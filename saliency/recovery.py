@@ -10,7 +10,6 @@ is bool. Generators are on the CPU, one for each image, so that it does not depe
 from collections.abc import Sequence
 
 import torch
-from scipy.stats import rankdata
 from torch import Generator, Tensor
 
 
@@ -99,8 +98,3 @@ def auroc(order: Tensor, region: Tensor) -> Tensor:
     areas = inside.sum(1)
     before = (inside * torch.arange(order.shape[1])).sum(1) - areas * (areas - 1) // 2
     return 1 - before.double() / (areas * (order.shape[1] - areas))
-
-
-def ranks(scores: Tensor) -> Tensor:
-    """Return the ranks of scores (methods, ...) over the methods, 1 for the highest, ties averaged, in float64."""
-    return torch.from_numpy(rankdata(-scores.double().numpy(), method="average", axis=0)).double()

@@ -22,7 +22,7 @@ COLOURS: Final = (
     *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"),
     *("#000000", "#8c564b", "#7f7f7f", "#999933", "#332288", "#882255"),
 )
-"""The first six can be distinguished by the colour-blind (Okabe & Ito)."""
+"""The colour-blind can tell the first six apart (Okabe & Ito)."""
 
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -30,7 +30,7 @@ WARNING: Final = "#b00000"
 """Colour of what is wrong or flagged."""
 
 _SAMPLES: Final = ("#7a7a7a", "#b8b8b8", *COLOURS)
-"""Colours of samples; the first two are those that others are compared with."""
+"""Colours of samples: two greys for those that the others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class CurveChart:
 
     Attributes:
         title: Over it.
-        curves: By name; a name has one colour and marker in all charts of a page.
+        curves: The lines by name; a name has one colour and marker in all charts of a page.
         behind: A curve drawn as a grey area behind the others.
         mark: Place of a vertical line; None: there is none.
     """
@@ -86,9 +86,9 @@ def canvas(
     Args:
         title: Over the whole page.
         size: Width and height, in inches.
-        rows: Of charts.
-        columns: Of charts.
-        options: Of `Figure.subplots`.
+        rows: Number of rows of charts.
+        columns: Number of charts in a row.
+        options: Passed to `Figure.subplots`.
 
     Returns:
         The figure, and its axes (rows, columns).
@@ -96,6 +96,24 @@ def canvas(
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def marks(axis: Axes, known: Mapping[float, Interval], color: str, **look: Any) -> None:
+    """Draw intervals as lines with a marker at the value, by their height in the chart."""
+    ends, heights = list(known.values()), list(known)
+    axis.hlines(heights, [each.low for each in ends], [each.high for each in ends], color=color, linewidth=1.5)
+    axis.plot([each.value for each in ends], heights, linestyle="", color=color, **look)
+
+
+def band(axis: Axes, places: Sequence[float], ends: Sequence[Interval], colour: str) -> None:
+    """Draw the intervals of a curve as a pale area."""
+    low, high = [each.low for each in ends], [each.high for each in ends]
+    axis.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def legend_right(figure: Figure, axis: Axes) -> None:
+    """Draw the legend of one chart right of all."""
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside right center", fontsize="small")
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], note: str, columns: int) -> None:
@@ -126,23 +144,21 @@ def png(figure: Figure) -> bytes:
 
 
 def intervals(title: str, rows: Mapping[str, Sequence[Interval]], names: Sequence[str]) -> bytes:
-    """Return a chart with a line for each entry: the intervals of several sources, below each other, about zero.
+    """Return a chart with a line for each entry, on which each source has an interval; zero is marked.
 
     Args:
         title: Over the chart.
         rows: {entry: an interval for each source}.
-        names: Of the sources.
+        names: Names of the sources.
     """
     figure, axes = canvas(title, (9, 1.6 + (0.14 + 0.09 * len(names)) * max(len(rows), 1)))
     axis = axes[0, 0]
     axis.axvline(0, color="0.3", linewidth=0.8)
     gridlines(axis, "x")
     for number, name in enumerate(names):
-        column = [row[number] for row in rows.values()]
-        heights = [place + 0.6 * ((number + 0.5) / len(names) - 0.5) for place in range(len(rows))]
-        look = style(number)
-        axis.hlines(heights, [each.low for each in column], [each.high for each in column], color=look["color"])
-        axis.plot([each.value for each in column], heights, linestyle="", markersize=5, label=name, **look)
+        shift = 0.6 * ((number + 0.5) / len(names) - 0.5)
+        column = {place + shift: row[number] for place, row in enumerate(rows.values())}
+        marks(axis, column, **style(number), markersize=5, label=name)
     lines_of(axis, list(rows))
     axis.tick_params("y", labelsize="small")
     figure.legend(loc="outside lower center", ncols=len(names))
@@ -356,7 +372,7 @@ def grouped_bars(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]
 
     Args:
         title: Over all.
-        tables: As in `heat_maps`; the block `training-free` is left out, unless it is alone.
+        tables: Values as for `heat_maps`; the block `training-free` is left out, unless it is alone.
     """
     trained = {name: table for name, table in tables.items() if name != "training-free"} or dict(tables)
     attacks = list(dict.fromkeys(line for table in trained.values() for line in table))

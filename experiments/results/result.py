@@ -35,7 +35,7 @@ class Flag:
     """What the evaluation says about itself (PROTOCOL D).
 
     Attributes:
-        name: Of the check, some words.
+        name: What was checked, in a few words.
         raised: Whether something is wrong; None: it could not be checked.
         sentence: What was compared, with the numbers.
     """
@@ -74,9 +74,9 @@ class Result:
 
 def write_result(result: Result, folder: Path) -> None:
     """Write `<protocol>.{json,csv,md,png}`, each atomically; the JSON, by which a result counts as done, comes last."""
-    files = {file_of(result.protocol, name): picture for name, picture in result.figures.items()}
-    for name, picture in files.items():
-        write_bytes(folder / name, picture)
+    files = {file_of(result.protocol, name): png for name, png in result.figures.items()}
+    for name, png in files.items():
+        write_bytes(folder / name, png)
     report = {
         "title": result.title,
         "question": result.question,

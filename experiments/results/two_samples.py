@@ -1,4 +1,4 @@
-"""Samples of distances: which images they are taken on, how they spread, and how two of them compare."""
+"""Two samples of distances: the images that each is taken on, their quantiles, and which sample is larger."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ from experiments.results.bootstrap import Resampling, interval, superiority
 from experiments.results.verdicts import FEWEST
 
 NEGLIGIBLE: Final = (0.44, 0.56)
-"""A P(X > Y) within these is no difference worth the name (Vargha & Delaney, 2000)."""
+"""A P(X > Y) between these counts as no difference (Vargha & Delaney, 2000)."""
 
 CHANCE: Final = 0.5
 """P(X > Y) of two samples of one distribution."""
@@ -36,12 +36,12 @@ class Draw:
 
 
 def draw(images: int, limit: int | None = None, seed: int = 0) -> Draw:
-    """Deal out test images: one half to be compared with changed versions of themselves, one for different images.
+    """Deal out test images: one half is compared with changed versions of itself, the other makes pairs of images.
 
     Args:
         images: How many there are.
-        limit: At most so many of each comparison; None: all.
-        seed: Of the order.
+        limit: Largest number of pairs in each comparison; None: all.
+        seed: Seed of the random order.
 
     Raises:
         ValueError: If the limit is below 1.
@@ -72,10 +72,11 @@ class Comparison:
         n: Size of X.
         n_different: Size of Y.
         u: The U statistic of X, ties counted half.
-        p_value: Of the two-sided test.
+        p_value: The p-value of the two-sided test.
         probability: P(X > Y) = U / (n m), ties counted half.
         low: Lower end of its 95 % bootstrap interval.
         high: Upper end.
+        constant: Whether all values of a sample are equal, as those of maps that are empty or that no image changes.
     """
 
     n: int
@@ -85,6 +86,7 @@ class Comparison:
     probability: float | None = None
     low: float | None = None
     high: float | None = None
+    constant: bool = False
 
     @property
     def direction(self) -> str | None:
@@ -95,14 +97,10 @@ class Comparison:
 
     @property
     def verdict(self) -> str | None:
-        """Whether X is larger, smaller, or as large as Y (the interval lies within `NEGLIGIBLE`); else not decided.
-
-        Nothing is decided by fewer than `FEWEST` values of each, nor where all values are equal, as those of maps that
-        are empty or that no image changes.
-        """
+        """Whether X is larger, smaller, or as large as Y (the interval lies within `NEGLIGIBLE`); else not decided."""
         if self.low is None or self.high is None:
             return None
-        if min(self.n, self.n_different) < FEWEST or self.low == self.high == CHANCE:
+        if self.undecided is not None:
             return "not decided"
         if self.low >= NEGLIGIBLE[0] and self.high <= NEGLIGIBLE[1]:
             return "as large"
@@ -110,17 +108,26 @@ class Comparison:
             return "larger"
         return "smaller" if self.high < CHANCE else "not decided"
 
+    @property
+    def undecided(self) -> str | None:
+        """Why these samples cannot decide anything; None: they can."""
+        if self.constant:
+            return "all values of a sample are equal"
+        few = min(self.n, self.n_different)
+        return f"{few} values are too few to decide, it takes {FEWEST}" if few < FEWEST else None
+
 
 def compare(x: Tensor, y: Tensor, resamples: int = 1000) -> Comparison:
-    """Compare two independent samples, (n,) and (m,), in float64; the bootstrap draws from both."""
+    """Compare two independent samples, (n,) and (m,), in float64; NaN does not count. The bootstrap draws from both."""
+    x, y = (values[~values.isnan()].double() for values in (x, y))
     n, m = len(x), len(y)
     if min(n, m) == 0:
         return Comparison(n, m)
-    x, y = x.double(), y.double()
     test = mannwhitneyu(x.numpy(), y.numpy(), alternative="two-sided")
     of_x, of_y = (Resampling(count, resamples, seed).weights for seed, count in enumerate((n, m)))
     ends = interval(float(test.statistic) / (n * m), superiority(x, y, of_x, of_y))
-    return Comparison(n, m, float(test.statistic), float(test.pvalue), ends.value, ends.low, ends.high)
+    constant = any(bool((values == values[0]).all()) for values in (x, y))
+    return Comparison(n, m, float(test.statistic), float(test.pvalue), ends.value, ends.low, ends.high, constant)
 
 
 def spread_of(values: Tensor) -> dict[str, float | None]:
@@ -129,7 +136,7 @@ def spread_of(values: Tensor) -> dict[str, float | None]:
         return dict.fromkeys(("mean", *QUANTILES))
     values = values.double().cpu()
     quantiles = values.quantile(values.new_tensor(list(QUANTILES.values()))).tolist()
-    return {"mean": values.mean().item(), **dict(zip(QUANTILES, quantiles, strict=True))}
+    return {"mean": mean(values), **dict(zip(QUANTILES, quantiles, strict=True))}
 
 
 def mean(values: Tensor) -> float | None:

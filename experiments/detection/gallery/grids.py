@@ -7,7 +7,7 @@ from torch import Tensor
 
 from experiments.detection.gallery.records import GalleryRecords, MapKind, ShownImages
 from experiments.detection.tables import capital
-from experiments.results.grids import Panel, difference, grid
+from experiments.results.grids import GridCell, difference, grid
 from experiments.study.metrics import WORKING_RATE
 
 _IN_OVERVIEW: Final = 3
@@ -49,7 +49,7 @@ def _of_attack(records: GalleryRecords, attack: str) -> bytes:
             *(_image(records, shown, number) for shown in both),
             difference(change[number], f"L2 {change[number].norm():.2f}", most),
             *(_map(shown, kind, number) for kind in records.kinds for shown in both),
-            *(Panel(None, _scores(records, both, number)) for _ in scored),
+            *(GridCell(None, _scores(records, both, number)) for _ in scored),
         ]
         rows.append((_label(records, number), panels))
     scores = (
@@ -74,14 +74,14 @@ def _label(records: GalleryRecords, number: int) -> str:
     return f"image {int(records.places[number])}\nclass {records.classes[int(records.labels[number])]}"
 
 
-def _image(records: GalleryRecords, shown: ShownImages, number: int) -> Panel:
+def _image(records: GalleryRecords, shown: ShownImages, number: int) -> GridCell:
     predicted = int(shown.predictions[number])
     caption = f"{records.classes[predicted]} ({shown.confidences[number]:.3f})"
-    return Panel(shown.images[number], caption, warns=predicted != int(records.labels[number]))
+    return GridCell(shown.images[number], caption, warns=predicted != int(records.labels[number]))
 
 
-def _map(shown: ShownImages, kind: MapKind, number: int) -> Panel:
-    return Panel(shown.maps[kind.name][number], shown.captions[kind.name][number], colours="viridis")
+def _map(shown: ShownImages, kind: MapKind, number: int) -> GridCell:
+    return GridCell(shown.maps[kind.name][number], shown.captions[kind.name][number], colours="viridis")
 
 
 def _scores(records: GalleryRecords, both: Iterable[ShownImages], number: int) -> str:

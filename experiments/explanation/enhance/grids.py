@@ -4,7 +4,7 @@ from typing import Final
 
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.records import ExampleImages, Examples
-from experiments.results.grids import Panel, grid
+from experiments.results.grids import GridCell, grid
 
 _NOTE: Final = (
     "Under an image the predicted class, red where it is wrong; each map is of that class, absolute values from 0 "
@@ -40,13 +40,14 @@ def outcomes(examples: Examples) -> bytes:
     return grid("Failed and successful attacks", list(examples.versions), lines, note)
 
 
-def _image(version: ExampleImages, row: int) -> Panel:
+def _image(version: ExampleImages, row: int) -> GridCell:
     if not version.there[row]:
-        return Panel(None, "none found")
-    return Panel(version.images[row], version.captions[row], warns=version.wrong[row])
+        return GridCell(None, "none found")
+    return GridCell(version.images[row], version.captions[row], warns=version.wrong[row])
 
 
-def _maps(version: ExampleImages, row: int) -> list[Panel]:
+def _maps(version: ExampleImages, row: int) -> list[GridCell]:
     return [
-        Panel(maps[row], colours="viridis") if version.there[row] else Panel(None) for maps in version.maps.values()
+        GridCell(maps[row], colours="viridis") if version.there[row] else GridCell(None)
+        for maps in version.maps.values()
     ]

@@ -16,9 +16,9 @@ def attempted(subject: Explained, attack: LocalizedBIM, regions: int, target: in
 
     Args:
         subject: The classifier and its images.
-        attack: A targeted one.
-        regions: At most so many attacks on an image.
-        target: See `targets_of`.
+        attack: A targeted attack.
+        regions: Largest number of attacks on an image.
+        target: The class to reach; None: each image's runner-up.
 
     Raises:
         ValueError: If the target is no class, or no attack succeeds; says what to do.

@@ -1,4 +1,4 @@
-"""Measures how well each method's map recovers the attacked regions."""
+"""Measures how far each method's explanations overlap the attacked regions."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -45,10 +45,10 @@ def measure(subject: Explained, attempts: Attempts, examples: Tensor, resamples:
     """Explain all adversarial images for their wrong class, by every method.
 
     Args:
-        subject: Its methods, among them LIME and random noise.
-        attempts: What to explain.
-        examples: (S,), the adversarial images whose explanations are kept to be shown.
-        resamples: Of the bootstrap.
+        subject: The classifier with its methods, LIME and random noise among them.
+        attempts: The attacks; those that succeeded are explained.
+        examples: (S,), rows of the adversarial images whose explanations are kept to be shown.
+        resamples: Number of bootstrap resamples.
     """
     images, targets = attempts.adversarial, attempts.targets
     superpixels = lime_of(subject).superpixels(images)
@@ -78,7 +78,7 @@ def measure(subject: Explained, attempts: Attempts, examples: Tensor, resamples:
 
 
 def _overlap(maps: Tensor, sizes: Tensor, attempts: Attempts, examples: Tensor) -> RegionOverlap:
-    """Return what a method's maps, (M, H, W) or (M, 1, H, W) and at least 0, share with the regions."""
+    """Return how far a method's maps, (M, H, W) or (M, 1, H, W) and at least 0, overlap the regions."""
     order, regions = descending(maps.flatten(1), _generators(attempts)), attempts.regions.flatten(1)
     areas, pixels = regions.sum(1, keepdim=True), regions.shape[1]
     both, level = hits(order, regions, sizes), hits(order, regions, areas)
@@ -92,7 +92,7 @@ def _overlap(maps: Tensor, sizes: Tensor, attempts: Attempts, examples: Tensor) 
 
 
 def _generators(attempts: Attempts) -> Sequence[Generator]:
-    """Return a generator for each adversarial image, which breaks ties the same way for every method."""
+    """Return a generator for each adversarial image: every method breaks ties in the same way."""
     return [Generator().manual_seed(int(number)) for number in attempts.succeeded.nonzero()]
 
 

@@ -6,8 +6,10 @@ from typing import Final
 from attacks import LocalizedBIM
 from attacks.checks import at_least
 from experiments.explanation.recover.attempts import attempted
-from experiments.explanation.recover.figures import EXAMPLES, figures
-from experiments.explanation.recover.findings import answer, flags, judge
+from experiments.explanation.recover.charts import curves
+from experiments.explanation.recover.findings import finding, judge
+from experiments.explanation.recover.flags import flags
+from experiments.explanation.recover.grids import EXAMPLES, grids
 from experiments.explanation.recover.measure import examples_of, lime_of, measure
 from experiments.explanation.recover.records import LIME_NAME, RANDOM
 from experiments.explanation.recover.tables import rows_of, tables
@@ -21,7 +23,7 @@ QUESTION: Final = "Does an explanation of an adversarial image find the region t
 
 STEPS: Final = 100
 STEP_SIZE: Final = 0.01
-"""Together these reach every colour from every other; ten times as many, smaller ones gain little."""
+"""These steps reach every colour from every other; ten times as many smaller ones gain little."""
 
 PROBABILITY: Final = 0.99
 
@@ -47,19 +49,19 @@ def recover(
     """Return how well each method's explanations recover attacked regions.
 
     Args:
-        study: Of a run whose classifier is trained.
+        study: A run whose classifier is trained.
         images: Largest number of images.
         methods: Saliency methods by name, as classes with their arguments; null: all.
         classifier: Your own: class path, .ckpt, or class with arguments; null: the run's.
         photographs: A folder of images of any kind in place of the test images.
-        size: Side in pixels that images are brought to before they are attacked and explained; null: as they are,
+        size: Side in pixels that images are scaled to before they are attacked and explained; null: as they are,
             photographs 224.
         resamples: Bootstrap resamples of the intervals.
         regions: Attacks on an image, at most: each on one of its largest regions.
         target: Class that all attacks aim at; null: each image's runner-up, as always with two classes.
         steps: Most steps of an attack, after which it is discarded.
         step_size: L-inf length of a step.
-        probability: Of the target class, from which an attack counts as successful; in (0, 1).
+        probability: Probability of the target class from which an attack counts as successful, in (0, 1).
 
     Raises:
         FileNotFoundError: If a stage is missing, or there are no photographs.
@@ -74,7 +76,7 @@ def recover(
     subject = _ready(subject, quick=methods is None)
     attempts = attempted(subject, attack, regions, target)
     records = measure(subject, attempts, examples_of(attempts, EXAMPLES), resamples)
-    findings = judge(records)
+    claims = judge(records)
     meta = {
         "attack": repr(attack),
         "regions": regions,
@@ -89,17 +91,17 @@ def recover(
         protocol=subject.protocol("recover"),
         title="Recovery of localized attacks",
         question=QUESTION,
-        finding=answer(attempts, findings),
+        finding=finding(records, claims),
         meta=subject.meta() | meta,
         rows=rows_of(records),
-        tables=tables(records, findings),
-        figures=figures(records),
+        tables=tables(records, claims),
+        figures={"": curves(records)} | grids(records),
         flags=[*flags(records), subject.flag()],
     )
 
 
 def _ready(subject: Explained, *, quick: bool) -> Explained:
-    """Return the subject with noise and, if wanted, a quick LIME; try all methods but LIME on an image."""
+    """Return the subject with random maps and, if wanted, a quick LIME; try all methods but LIME on an image."""
     methods = {RANDOM: Random(), **subject.methods} | ({LIME_NAME: QUICK} if quick else {})
     ready = replace(subject, methods=methods)
     lime_of(ready)

@@ -1,4 +1,4 @@
-"""What `evaluate.py recover` measured: the attacks, and what each method's explanations share with their regions."""
+"""Records of `evaluate.py recover`: the attacks, and how far each method's explanations overlap their regions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from functools import cached_property
 from typing import Final
 
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
-from experiments.results.bootstrap import Interval, Resampling, interval
-from saliency.recovery import ranks
+from experiments.results.bootstrap import Resampling, Statistic
 
 UNIONS: Final = 20
-"""The paper's partial unions: of the 1 ... 20 best superpixels."""
+"""Number of the paper's partial unions: of the 1, 2, ... 20 best superpixels."""
 
 PERTURBATION: Final = "perturbation"
-"""The positive control: the change itself, which is zero outside of the region."""
+"""Name of the positive control: the change itself, which is zero outside of the region."""
 
 RANDOM: Final = "random"
 LEARNT: Final = "learnt"
@@ -32,7 +32,7 @@ class Attempts:
     Attributes:
         images: (n, C, H, W) in [0, 1], before the attacks.
         labels: (n,), their true classes.
-        clean_logits: (n, K) of them.
+        clean_logits: (n, K), their logits.
         rows: (n,), their numbers in the test split or folder.
         classes: Names of the K classes.
         segments: (n, H, W), the segmentation of each image.
@@ -42,8 +42,8 @@ class Attempts:
         target: (A,), the class to reach.
         succeeded: (A,) bool; the others are discarded.
         escaped: How many attempts changed a pixel outside of their region: none, unless something is wrong.
-        adversarial: (M, C, H, W), of those that succeeded.
-        logits: (M, K) of them.
+        adversarial: (M, C, H, W), the images of successful attacks.
+        logits: (M, K), their logits.
     """
 
     images: Tensor
@@ -79,13 +79,13 @@ class Attempts:
 
 @dataclass(frozen=True)
 class RegionOverlap:
-    """What one method's explanations share with the attacked regions.
+    """How far one method's explanations overlap the attacked regions.
 
     Attributes:
-        jaccard: (M, 20), of explanations as large as the unions.
-        likeness: (M, 20), of the same: 1 minus the Hamming distance as a share of the pixels.
-        level: (M,), the Jaccard index of an explanation as large as the region.
-        auroc: (M,), of the map as a score of pixels.
+        jaccard: (M, 20), Jaccard index of explanations as large as the unions.
+        likeness: (M, 20), 1 minus their Hamming distance as a share of the pixels.
+        level: (M,), Jaccard index of an explanation as large as the region.
+        auroc: (M,), AUROC of the map as a score of pixels.
         shown: (S, P), the pixels of the examples, the most relevant first.
     """
 
@@ -102,13 +102,13 @@ class RecoverRecords:
 
     Attributes:
         attempts: The attacks.
-        resamples: Of the bootstrap.
+        resamples: Number of bootstrap resamples.
         sizes: (M, 20), pixels of each union of LIME's superpixels, and so of every explanation.
-        superpixels: (M,), how many LIME had.
-        positive: (M,), how many of them had a positive weight.
-        methods: By name, the controls `PERTURBATION` and `RANDOM` last.
-        pooled: By name, without LIME: the same maps, averaged over LIME's superpixels.
-        examples: (S,), the adversarial images that are shown.
+        superpixels: (M,), number of LIME's superpixels.
+        positive: (M,), number of those with a positive weight.
+        methods: Overlap of each method by name, the controls `PERTURBATION` and `RANDOM` last.
+        pooled: Overlap of the same maps averaged over LIME's superpixels, by name and without LIME.
+        examples: (S,), rows of the adversarial images that are shown.
     """
 
     attempts: Attempts
@@ -126,7 +126,7 @@ class RecoverRecords:
         return len(self.attempts.adversarial)
 
     def size_share(self, unions: slice | int = slice(None)) -> float:
-        """Return the mean share of an image's pixels over explanations as large as some unions, an index."""
+        """Return the mean size of explanations as a share of an image, over the unions at an index."""
         return (self.sizes[:, unions].double().mean() / self.attempts.regions[0].numel()).item()
 
     @cached_property
@@ -139,22 +139,27 @@ class RecoverRecords:
         _, groups = torch.unique(self.attempts.sources, return_inverse=True)
         return Resampling(self.photographs, self.resamples, groups=groups)
 
-    def mean(self, values: Tensor) -> Interval:
-        """Return the mean of values (M,) or (M, n), all of them known: a photograph counts with all its regions."""
-        rows = values.double().flatten(1).mean(1) if values.ndim > 1 else values.double()
-        return interval(rows.mean().item(), self._resampling.mean(rows))
+    def mean(self, values: Tensor) -> Statistic:
+        """Return the mean of values (M,) or (M, n), all of them known; n counts photographs.
 
-    def difference(self, name: str, other: str = RANDOM, measure: str = "jaccard") -> Interval:
-        """Return by how much a method is ahead of another.
-
-        Args:
-            name: The first method.
-            other: The second.
-            measure: An attribute of `RegionOverlap`.
+        A photograph is drawn with all its regions.
         """
+        rows = values.double().flatten(1).mean(1) if values.ndim > 1 else values.double()
+        return Statistic(rows.mean().item(), self._resampling.mean(rows), self.photographs)
+
+    @cached_property
+    def success(self) -> Statistic:
+        """The share of the attacks that succeeded; a photograph is drawn with all attacks on it."""
+        photographs, groups = torch.unique(self.attempts.image, return_inverse=True)
+        drawn = Resampling(len(photographs), self.resamples, groups=groups)
+        succeeded = self.attempts.succeeded.double()
+        return Statistic(succeeded.mean().item(), drawn.mean(succeeded), len(photographs))
+
+    def difference(self, name: str, other: str = RANDOM, measure: str = "jaccard") -> Statistic:
+        """Return by how much one method is ahead of another in a measure, an attribute of `RegionOverlap`."""
         return self.mean(getattr(self.methods[name], measure) - getattr(self.methods[other], measure))
 
-    def behind_lime(self, name: str) -> Interval:
+    def behind_lime(self, name: str) -> Statistic:
         """Return by how much LIME is ahead of a method whose map is averaged over LIME's superpixels (Jaccard)."""
         return self.mean(self.methods[LIME_NAME].jaccard - self.pooled[name].jaccard)
 
@@ -165,7 +170,7 @@ class RecoverRecords:
 
     @cached_property
     def three(self) -> list[str]:
-        """The names of the paper's methods, as far as they are there."""
+        """The names of the paper's methods; absent ones are omitted."""
         return [name for name in THREE if name in self.methods]
 
     @cached_property
@@ -185,3 +190,8 @@ class RecoverRecords:
             )
             for measure in ("jaccard", "likeness")
         }
+
+
+def ranks(scores: Tensor) -> Tensor:
+    """Return the ranks of scores (methods, ...) over the methods, 1 for the highest, ties averaged, in float64."""
+    return torch.from_numpy(rankdata(-scores.double().numpy(), method="average", axis=0)).double()

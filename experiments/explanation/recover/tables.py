@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from torch import Tensor, bincount
 
+from experiments.explanation.evidence import shown
 from experiments.explanation.recover.records import PERTURBATION, RANDOM, UNIONS, RecoverRecords
 from experiments.results.result import Table
-from experiments.results.verdicts import Claim
+from experiments.results.verdicts import FEWEST, Claim
 
 PAPER: Final[Mapping[str, tuple[str, float, float]]] = {
     "gradient": ("classic saliency", 2.58, 2.59),
@@ -31,24 +32,23 @@ def tables(records: RecoverRecords, findings: Sequence[Claim]) -> list[Table]:
 
 
 def _against_random(records: RecoverRecords) -> Table:
-    lines = []
-    for name, method in records.methods.items():
-        noise = name == RANDOM
-        lines.append(
-            [
-                name,
-                str(records.mean(method.jaccard)),
-                None if noise else str(records.difference(name)),
-                str(records.mean(method.level)),
-                None if noise else str(records.difference(name, measure="level")),
-            ]
-        )
+    lines = [
+        [
+            name,
+            shown(records.mean(method.jaccard)),
+            None if name == RANDOM else shown(records.difference(name)),
+            shown(records.mean(method.level)),
+            None if name == RANDOM else shown(records.difference(name, measure="level")),
+        ]
+        for name, method in records.methods.items()
+    ]
     best = max(range(len(records.maps)), key=lambda row: records.methods[records.maps[row]].jaccard.mean().item())
     header = ["method", "Jaccard", "minus random", "Jaccard at the region's size", "minus random"]
     first, last = (records.size_share(union) for union in (0, UNIONS - 1))
     note = (
         f"n = {records.explanations} adversarial images of {records.photographs} photographs, with 95 % bootstrap "
-        "intervals that resample photographs. Jaccard: mean over explanations as large as the unions of "
+        f"intervals that resample photographs. Only attacks that succeed count: {shown(records.success)} of "
+        f"{len(records.attempts.image)}. Jaccard: mean over explanations as large as the unions of "
         f"LIME's 1 to {UNIONS} best superpixels, from {first:.1%} to {last:.1%} of an image on average; a region has "
         f"{records.attempts.regions.double().mean().item():.1%}. {PERTURBATION}: the change itself, the positive "
         "control. Bold: the best map."
@@ -60,31 +60,32 @@ def _pooled(records: RecoverRecords) -> Table:
     lines = [
         [
             name,
-            str(records.mean(pooled.jaccard)),
-            str(records.mean(pooled.jaccard - records.methods[name].jaccard)),
-            str(records.mean(pooled.jaccard - records.pooled[RANDOM].jaccard)) if name != RANDOM else None,
-            str(records.behind_lime(name)),
+            shown(records.mean(pooled.jaccard)),
+            shown(records.mean(pooled.jaccard - records.methods[name].jaccard)),
+            shown(records.mean(pooled.jaccard - records.pooled[RANDOM].jaccard)) if name != RANDOM else None,
+            shown(records.behind_lime(name)),
         ]
         for name, pooled in records.pooled.items()
     ]
     header = ["map, averaged over LIME's superpixels", "Jaccard", "minus not averaged", "minus random", "LIME minus it"]
     note = (
-        "Regions are contiguous, as superpixels are and the best pixels of a map are not. Here each map gets the mean "
-        "of its values in each of LIME's superpixels, and everything else is as in the first table: the lead that "
-        "LIME keeps comes from its weights. random: superpixels in the order of their averaged noise."
+        "Regions are contiguous, and so are superpixels; the best pixels of a map are not. Here each map is averaged "
+        "over each of LIME's superpixels, and all else is as in the first table, n too. The lead that LIME keeps comes "
+        "from its weights. random: superpixels in the order of their averaged noise."
     )
     return Table("Maps averaged over superpixels", header, lines, note)
 
 
 def _other_measures(records: RecoverRecords) -> Table:
     lines = [
-        [name, *(str(records.mean(values)) for values in (method.likeness, method.jaccard.amax(1), method.auroc))]
+        [name, *(shown(records.mean(values)) for values in (method.likeness, method.jaccard.amax(1), method.auroc))]
         for name, method in records.methods.items()
     ]
     note = (
-        "likeness: 1 minus the Hamming distance as a share of the pixels, mean over the unions; it favours small "
-        "explanations, so compare it within this column only. Largest Jaccard: that of the best of the unions, which "
-        "nobody knows beforehand. AUROC: of the map as a score of pixels, in or out of the region; .5 is chance."
+        "likeness: 1 minus the Hamming distance as a share of the pixels, mean over the unions. It favours small "
+        "explanations, so compare it within this column only. Largest Jaccard: the best of the unions, which nobody "
+        "knows beforehand. AUROC: the map as a score of pixels, in or out of the region; .5 is chance. n as in the "
+        "first table."
     )
     header = ["method", "likeness", f"largest Jaccard of {UNIONS}", "AUROC of pixels"]
     return Table("Recovery by other measures", header, lines, note)
@@ -95,13 +96,13 @@ def _paper(records: RecoverRecords) -> Table:
     for name in records.three:
         known_as, *papers = PAPER[name]
         means = [records.mean(ranks[name]) for ranks in records.ranks_of_three.values()]
-        lines.append([known_as, str(means[0]), papers[0], str(means[1]), papers[1]])
+        lines.append([known_as, shown(means[0]), papers[0], shown(means[1]), papers[1]])
     header = ["explainer", "mean rank, Jaccard", "paper's", "mean rank, likeness", "paper's"]
     note = (
         f"1 is best, {len(records.three)} worst, ties averaged; over {records.explanations * UNIONS} explanations "
         f"({records.explanations} adversarial images, {UNIONS} unions each). The paper: 12160 explanations of 608 "
-        "adversarial images of 112 photographs, Inception v3. Of explanations of one size both measures grow with the "
-        "pixels shared with the region, so they rank alike: the columns must agree, as they nearly do in the paper."
+        "adversarial images of 112 photographs, Inception v3. Among explanations of one size both measures grow with "
+        "the pixels shared with the region. So they rank alike: the columns must agree, as they nearly do in the paper."
     )
     return Table("Mean ranks (the paper's Table 1)", header, lines, note)
 
@@ -109,9 +110,10 @@ def _paper(records: RecoverRecords) -> Table:
 def _findings(findings: Sequence[Claim]) -> Table:
     lines = [[claim.number, claim.text, claim.verdict, claim.statistic] for claim in findings]
     note = (
-        "R1 and R2 are the paper's, A to C are ours. A difference is decided when its 95 % interval excludes 0. A "
-        "claim holds if all its differences are above 0, and does not hold if one is below. B holds if one is above; "
-        "it shows the largest, and is not corrected for the number of methods."
+        "R1 and R2 are the paper's, A to C are ours. A difference is decided if its 95 % interval excludes 0 and has a "
+        "width. A claim holds if all its differences are above 0, and does not hold if one is below. B holds if one "
+        "is above; it shows the largest, and is not corrected for the number of methods. Fewer than "
+        f"{FEWEST} photographs decide nothing."
     )
     return Table("The paper's findings", ["", "finding", "verdict", "differences"], lines, note)
 
@@ -119,8 +121,8 @@ def _findings(findings: Sequence[Claim]) -> Table:
 def _ranks(records: RecoverRecords) -> Table:
     by = records.ranks_of_all
     names = sorted(by["jaccard"], key=lambda name: by["jaccard"][name].mean().item())
-    lines = [[name, *(str(records.mean(by[measure][name])) for measure in by)] for name in names]
-    note = f"1 is best, {len(names)} worst: as the paper's table, but all methods and noise are ranked together."
+    lines = [[name, *(shown(records.mean(by[measure][name])) for measure in by)] for name in names]
+    note = f"1 is best, {len(names)} worst. As the paper's table, but all methods and noise are ranked together."
     return Table("Mean ranks of all methods", ["method", "mean rank, Jaccard", "mean rank, likeness"], lines, note)
 
 
@@ -135,6 +137,7 @@ def _attacks(records: RecoverRecords) -> Table:
         ["left out: no region of 1 to 50 % of the pixels", int(empty.sum())],
         ["attacks tried", int(tried.sum())],
         ["attacks that succeeded", int(won.sum())],
+        ["share of the attacks that succeeded", shown(records.success)],
         ["attacks tried per image, mean", tried[kept].double().mean().item()],
         ["attacks that succeeded per image, mean", won[kept].double().mean().item()],
         ["images without a successful attack", int((won[kept] == 0).sum())],
@@ -179,7 +182,7 @@ def _row(records: RecoverRecords, name: str, union: int | None) -> dict[str, Any
         if tensor is None or (tensor.ndim == 1 and not whole):
             mean = None
         else:
-            mean = records.mean(tensor[:, at] if tensor.ndim > 1 else tensor)
+            mean = records.mean(tensor[:, at] if tensor.ndim > 1 else tensor).interval
         for key, end in ((label, "value"), (f"{label}_low", "low"), (f"{label}_high", "high")):
             ends[key] = None if mean is None else getattr(mean, end)
     return {

@@ -2,23 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-import torch
-
-from attacks.errors import InputError
-from saliency.maps.reduction import REDUCTIONS, Reduction
+if TYPE_CHECKING:
+    from saliency.maps.reduction import Reduction
 
 Kind = Literal["clean", "untargeted", "targeted", "sign noise", "fresh noise", "another image"]
-
-EPSILONS: Final = (0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5)
-"""The last five are the paper's .2 to 1 on images in [-1, 1]."""
-
-TARGETED_EPSILON: Final = 0.2
-"""The paper's .4."""
-
-MANY, FEW = 20, 10
-"""Classes up to which all are targets, and the number of targets where there are more."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +15,10 @@ class Change:
     """A change of all images.
 
     Attributes:
-        kind: `fresh noise`: the clean image, and another seed of what is random in a method; `another image`: the next
-            of the clean ones.
-        epsilon: L-inf size of what is added; None: nothing is.
-        target: Class that the attack is to reach. None of a targeted attack: the mean over all targets.
+        kind: `fresh noise`: the clean images, and another seed for methods that draw noise; `another image`: each
+            image's neighbour.
+        epsilon: L-inf size of what is added; None: nothing is added.
+        target: Class that a targeted attack is to reach; None: the mean over all targets.
     """
 
     kind: Kind
@@ -49,20 +38,20 @@ SECOND_SEED: Final = Change("fresh noise")
 
 @dataclass(frozen=True)
 class SimilaritySettings:
-    """Which changes are made, and how maps are compared.
+    """The changes that are made, and how maps are compared.
 
     Attributes:
-        epsilons: Of the untargeted attack and of the noise, rising, in (0, 1].
-        targeted_epsilon: Of the targeted one.
+        epsilons: Sizes of the untargeted attack and of the noise, rising, in (0, 1].
+        targeted_epsilon: Size of the targeted attack, in (0, 1].
         targets: The classes that it aims at.
-        reduction: See `saliency.maps.reduction.reduce`.
-        resamples: Of the bootstrap.
+        reduction: How maps of several channels become one; see `saliency.maps.reduction.reduce`.
+        resamples: Number of bootstrap resamples.
     """
 
     epsilons: Sequence[float]
     targeted_epsilon: float
     targets: Sequence[int]
-    reduction: Reduction
+    reduction: "Reduction"
     resamples: int
 
     @property
@@ -82,7 +71,7 @@ class SimilaritySettings:
 
     @property
     def all_targets(self) -> Change:
-        """What stands for the mean over all targets."""
+        """The mean over all targets."""
         return Change("targeted", self.targeted_epsilon)
 
     def changes(self) -> Iterator[Change]:
@@ -92,39 +81,3 @@ class SimilaritySettings:
             yield Change("sign noise", attack.epsilon)
         yield from self.targeted
         yield SECOND_SEED
-
-
-def settings_of(
-    classes: int,
-    epsilons: Sequence[float] = EPSILONS,
-    targeted_epsilon: float = TARGETED_EPSILON,
-    targets: Sequence[int] | None = None,
-    reduction: Reduction = "mean",
-    resamples: int = 1000,
-) -> SimilaritySettings:
-    """Return the settings that the options ask for.
-
-    Args:
-        classes: How many there are.
-        epsilons: In any order.
-        targeted_epsilon: In (0, 1].
-        targets: None: all classes, or `FEW` that lie evenly among more than `MANY`.
-        reduction: See `SimilaritySettings`, as for the others.
-        resamples: At least 1.
-
-    Raises:
-        ValueError: If one is out of its range.
-    """
-    sizes = sorted(set(epsilons))
-    evenly = torch.linspace(0, classes - 1, classes if classes <= MANY else FEW).round().int().tolist()
-    aims = evenly if targets is None else list(dict.fromkeys(targets))
-    if not sizes or not all(0 < epsilon <= 1 for epsilon in [*sizes, targeted_epsilon]):
-        msg = f"epsilons and targeted_epsilon must lie in (0, 1], got {sizes} and {targeted_epsilon}"
-        raise InputError(msg)
-    if not aims or not all(0 <= target < classes for target in aims):
-        msg = f"targets must be classes from 0 to {classes - 1}, at least one, or null; got {targets}"
-        raise InputError(msg)
-    if reduction not in REDUCTIONS:
-        msg = f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}"
-        raise InputError(msg)
-    return SimilaritySettings(sizes, targeted_epsilon, aims, reduction, resamples)

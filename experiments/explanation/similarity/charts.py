@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import ANOTHER, SECOND_SEED, Change
 from experiments.explanation.similarity.records import METRICS, SimilarityRecords
-from experiments.results.charts import canvas, gridlines, legend_below, lines_of, png, style
+from experiments.results.charts import canvas, gridlines, legend_below, lines_of, marks, png, style
 
 _WIDTH = 13.0
 
@@ -68,12 +68,12 @@ def controls(records: SimilarityRecords) -> bytes:
     figure, axes = canvas("Similarity to the clean image's map", size, 1, len(METRICS), sharey=True)
     for axis, (metric, title) in zip(axes[0], METRICS.items(), strict=True):
         for place, (change, subset) in enumerate(groups.values()):
-            for row, method in enumerate(records.methods):
-                mean = records.mean(method, metric, change, subset)
-                if mean is not None:
-                    height, look = row + 0.15 * (place - 2), style(place)
-                    axis.plot([mean.low, mean.high], [height, height], color=look["color"], linewidth=1.2)
-                    axis.plot([mean.value], [height], markersize=4.5, **look)
+            means = {
+                row + 0.15 * (place - 2): mean.interval
+                for row, method in enumerate(records.methods)
+                if (mean := records.mean(method, metric, change, subset)) is not None
+            }
+            marks(axis, means, **style(place), markersize=4.5)
         lines_of(axis, records.methods)
         gridlines(axis, "x")
         axis.set_xlabel(title)
@@ -92,7 +92,7 @@ def _lines(
     for metric, axis in charts_of.items():
         for method in methods:
             means = [records.mean(method, metric, attack) for attack in attacks]
-            known = [(place, mean) for place, mean in zip(places, means, strict=True) if mean is not None]
+            known = [(place, mean.interval) for place, mean in zip(places, means, strict=True) if mean is not None]
             at, look = [place for place, _ in known], _look(records, method)
             axis.plot(at, [mean.value for _, mean in known], **look)
             axis.vlines(at, [m.low for _, m in known], [m.high for _, m in known], color=look["color"], linewidth=0.8)

@@ -7,7 +7,7 @@ from experiments.explanation.similarity.records import METRICS, OTHERS, Similari
 from experiments.results.result import Flag
 
 MANY_UNDEFINED: Final = 0.05
-"""Share of similarities that are not defined, from which their mean is of a selection."""
+"""Share of undefined similarities above which a mean counts as a selection."""
 
 _ROUNDING: Final = 1e-6
 
@@ -35,13 +35,13 @@ def _worst(by_method: Mapping[str, float]) -> str:
 
 
 def _succeeds(records: SimilarityRecords) -> Flag:
-    fooled = {f"{each.epsilon:g}": int(records.fooled(each).sum()) for each in records.settings.untargeted}
+    fooled = {f"{attack.epsilon:g}": int(records.fooled(attack).sum()) for attack in records.settings.untargeted}
     targeted = records.settings.targeted
     reached = [a for a in targeted if ((records.predictions[a] == a.target) & records.fooled(a)).any()]
     counts = ", ".join(f"{count} at epsilon {epsilon}" for epsilon, count in fooled.items())
     sentence = (
-        f"Of {records.count} images the untargeted attack fools {counts}; the targeted one makes some image reach "
-        f"{len(reached)} of {len(targeted)} targets."
+        f"Of {records.count} images the untargeted attack fools {counts}. The targeted one reaches {len(reached)} of "
+        f"{len(targeted)} targets with some image."
     )
     return Flag("The attacks succeed", not any(fooled.values()) or not reached, sentence)
 
@@ -54,7 +54,7 @@ def _undefined(records: SimilarityRecords) -> Flag:
             if count / whole > MANY_UNDEFINED:
                 many.append(f"{method}, {title} {100 * count / whole:.0f} %")
     sentence = (
-        f"More than {100 * MANY_UNDEFINED:g} % of the similarities are not defined, for a map is constant: "
+        f"More than {100 * MANY_UNDEFINED:g} % of the similarities are not defined, because a map is constant: "
         f"{', '.join(many) or 'none'}."
     )
     return Flag("Similarities are defined", bool(many), sentence)

@@ -4,12 +4,12 @@ from torch import Tensor
 
 from experiments.explanation.similarity.changes import CLEAN, Change
 from experiments.explanation.similarity.records import Example, SimilarityRecords
-from experiments.results.grids import Panel, grid
+from experiments.results.grids import GridCell, grid
 
 _NOTE = (
-    "Under an image the class predicted, red where it is not the clean image's; each map is of that class, and scaled "
-    "by its own largest absolute value, which stands under it: with sign, blue is below 0 and red above; without, dark "
-    "is 0."
+    "Under an image stands its predicted class, red where it is not the clean image's. Each map is of that class and "
+    "scaled by its largest absolute value, which stands under it. With sign, blue is below 0 and red above; without, "
+    "dark is 0."
 )
 
 
@@ -27,20 +27,20 @@ def _grid(records: SimilarityRecords, example: Example) -> bytes:
     return grid(title, columns, rows, _NOTE, size=1.05)
 
 
-def _image(records: SimilarityRecords, example: Example, change: Change) -> Panel:
-    before, after = (int(records.predictions[each][example.row]) for each in (CLEAN, change))
-    return Panel(example.images[change], records.classes[after], warns=after != before)
+def _image(records: SimilarityRecords, example: Example, change: Change) -> GridCell:
+    before, after = (int(records.predictions[kind][example.row]) for kind in (CLEAN, change))
+    return GridCell(example.images[change], records.classes[after], warns=after != before)
 
 
-def _map(values: Tensor) -> Panel:
+def _map(values: Tensor) -> GridCell:
     """Return a map scaled by its own maximum, on a scale that is symmetric where it has a sign."""
     most = values.abs().max().item()
     scaled = values / (most or 1.0)
     if scaled.min() < 0:
-        return Panel(scaled, f"{most:.2g}", low=-1.0, high=1.0, colours="RdBu_r")
-    return Panel(scaled, f"{most:.2g}", colours="viridis")
+        return GridCell(scaled, f"{most:.2g}", low=-1.0, high=1.0, colours="RdBu_r")
+    return GridCell(scaled, f"{most:.2g}", colours="viridis")
 
 
 def _wrapped(name: str) -> str:
-    """Return a method's name in lines as short as a panel is high."""
+    """Return a method's name in lines as short as a cell is high."""
     return name.replace("_", "\n", 1).replace("_", " ")

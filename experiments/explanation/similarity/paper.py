@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from experiments.explanation.similarity.changes import Change
-from saliency import GradCAM, GuidedBackprop, SaliencyMethod, SmoothGrad
 
 GRAD_CAM, GUIDED, SMOOTH = "Grad-CAM", "guided backprop", "SmoothGrad"
 
 EPSILONS: Final = (0.1, 0.2, 0.3, 0.4, 0.5)
-"""Of its curves: half of those printed, which are on images in [-1, 1]."""
+"""Epsilons of the paper's curves: half of those printed, which are on images in [-1, 1]."""
 
 TARGETED: Final = 0.2
-"""Of its Table 1, halved too."""
+"""Epsilon of its Table 1, halved too."""
 
 TABLE: Final[Mapping[tuple[str, str], float]] = {
     (GRAD_CAM, "spearman"): 0.080,
@@ -50,27 +49,13 @@ DEFECTS: Final = (
 )
 
 
-def names_of(methods: Mapping[str, SaliencyMethod]) -> dict[str, str]:
-    """Return what the paper's methods are called here, by the paper's name and in its order; absent ones are omitted.
-
-    Args:
-        methods: All methods, by name.
-    """
-    ours = {
-        GRAD_CAM: [name for name, method in methods.items() if isinstance(method, GradCAM)],
-        GUIDED: [name for name, method in methods.items() if isinstance(method, GuidedBackprop)],
-        SMOOTH: [name for name, method in methods.items() if isinstance(method, SmoothGrad) and not method.square],
-    }
-    return {paper: names[0] for paper, names in ours.items() if names}
-
-
 def reported(paper: str, metric: str, change: Change) -> float | None:
     """Return what the paper reports after a change: a point of a curve, or of Table 1 the mean over all targets.
 
     Args:
-        paper: Name of the method.
-        metric: The measure.
-        change: Its epsilon is for images in [0, 1].
+        paper: The paper's name of a method.
+        metric: Name of a measure.
+        change: An attack; its epsilon is for images in [0, 1].
     """
     if change.epsilon is None or change.kind not in {"untargeted", "targeted"} or change.target is not None:
         return None

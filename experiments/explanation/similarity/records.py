@@ -1,17 +1,17 @@
-"""How alike maps of clean and of changed images are: plain values, their statistics, and the rows made of them."""
+"""How alike maps of clean and of changed images are: similarities of each image, their statistics, and rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from detectors import metrics
 from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import CLEAN, Change, SimilaritySettings
-from experiments.results.bootstrap import Interval, Resampling, Statistic, mean_of
+from experiments.results.bootstrap import Interval, Resampling, Statistic, mean_of, superiority
 
 METRICS: Final[Mapping[str, str]] = {"spearman": "Spearman", "ssim": "mean SSIM", "hog": "HoG"}
 """The paper's three measures."""
@@ -30,8 +30,8 @@ class MapsAgain:
     """Maps of the same images, made a second time after FGSM of epsilon 0.
 
     Attributes:
-        difference: The largest between values of the maps.
-        likeness: With the first maps.
+        difference: The largest difference between values of the first and the second maps.
+        likeness: Similarity of the first and the second maps.
     """
 
     difference: float
@@ -43,11 +43,11 @@ class Example:
     """An image that the grids show.
 
     Attributes:
-        row: Among the images.
-        number: In the test split; of a photograph its number.
+        row: Its place among the images.
+        number: Its number in the test split or in the folder of photographs.
         label: Name of its class.
-        images: (C, H, W) by change.
-        maps: (1, H, W) by method and change.
+        images: Its versions (C, H, W) by change.
+        maps: Their maps (1, H, W) by method and change.
     """
 
     row: int
@@ -62,15 +62,15 @@ class SimilarityRecords:
     """The similarities of maps of n images.
 
     Attributes:
-        methods: Names, the paper's first.
-        paper: What the paper's methods are called here, by the paper's name.
+        methods: Names of all methods, the paper's first.
+        paper: Name of each of the paper's methods here, by the paper's name.
         random: Methods whose maps do not depend on the image.
         slow: Methods that are left out of the targeted attacks.
         classes: Names of all classes.
-        settings: Which changes were made.
-        predictions: (n,) by change.
-        alike: By method and change; not of a method that is left out of a change.
-        again: By method.
+        settings: The changes that were made.
+        predictions: The predicted classes (n,) by change.
+        alike: Similarities by method and change; absent where a method is left out of a change.
+        again: The maps made twice, by method.
         examples: The images shown.
     """
 
@@ -128,25 +128,30 @@ class SimilarityRecords:
         """Return each image's mean (n,) over changes."""
         return torch.stack([self.of(method, metric, change) for change in changes]).nanmean(0)
 
-    def interval(self, values: Tensor) -> Interval | None:
+    def statistic(self, values: Tensor) -> Statistic | None:
         """Return the mean of the values (n,) that are not NaN; None if all are."""
-        mean = mean_of(values, self.resampling)
-        return None if mean is None else mean.interval
+        return mean_of(values, self.resampling)
 
-    def mean(self, method: str, metric: str, change: Change, subset: str = "all") -> Interval | None:
+    def mean(self, method: str, metric: str, change: Change, subset: str = "all") -> Statistic | None:
         """Return the mean similarity; None if there is no such similarity."""
-        return self.interval(self.of(method, metric, change, subset)) if self.known(method, change) else None
+        return self.statistic(self.of(method, metric, change, subset)) if self.known(method, change) else None
+
+    def success(self, change: Change) -> Statistic:
+        """Return the share of images whose predicted class a change changes."""
+        share = self.statistic(self.fooled(change).double())
+        assert share is not None  # noqa: S101 - there is an image
+        return share
 
     def oracle(self, metric: str, epsilon: float, methods: Sequence[str]) -> list[Statistic]:
-        """Return AUROCs: the chance that an image is less like the clean one under the attack than under noise.
+        """Return AUROCs: the chance that a map is less like the clean one under the attack than under noise.
 
         Args:
-            metric: The measure of similarity.
-            epsilon: Of attack and noise.
-            methods: Each gives an AUROC, on the images where the similarities of all are defined.
+            metric: Name of a measure.
+            epsilon: Size of attack and noise.
+            methods: Names of methods.
 
         Returns:
-            One for each method; empty where there is no such image.
+            One for each method, on the images where the similarities of all are defined; empty without such images.
         """
         kinds: Sequence[Any] = ("sign noise", "untargeted")
         scores = -torch.stack([self.of(name, metric, Change(kind, epsilon)) for name in methods for kind in kinds])
@@ -154,17 +159,18 @@ class SimilarityRecords:
         count = scores.shape[1]
         if count == 0:
             return []
-        resampling = Resampling(count, self.settings.resamples)
-        pairs = [(scores[place], scores[place + 1]) for place in range(0, len(scores), 2)]
-        return [Statistic(metrics.auroc(*pair) or 0.0, resampling.auroc(*pair), count) for pair in pairs]
+        resampling, once = Resampling(count, self.settings.resamples), torch.ones(1, count)
+        return [
+            Statistic(superiority(attack, noise, once, once).item(), resampling.auroc(noise, attack), count)
+            for noise, attack in zip(scores[::2], scores[1::2], strict=True)
+        ]
 
     @cached_property
-    def _aurocs(self) -> Mapping[tuple[str, str, float], Interval | None]:
-        keys = [(m, metric, e) for m in self.methods for metric in (*METRICS, *OTHERS) for e in self.settings.epsilons]
-        areas = {(name, metric, epsilon): self.oracle(metric, epsilon, [name]) for name, metric, epsilon in keys}
-        return {key: area[0].interval if area else None for key, area in areas.items()}
+    def _aurocs(self) -> Mapping[tuple[str, str, float], Statistic | None]:
+        keys = product(self.methods, (*METRICS, *OTHERS), self.settings.epsilons)
+        return {key: next(iter(self.oracle(key[1], key[2], [key[0]])), None) for key in keys}
 
-    def auroc(self, method: str, metric: str, epsilon: float) -> Interval | None:
+    def auroc(self, method: str, metric: str, epsilon: float) -> Statistic | None:
         """Return the oracle's AUROC of a method; None if it is not defined."""
         return self._aurocs[method, metric, epsilon]
 
@@ -175,7 +181,7 @@ class SimilarityRecords:
 
     def reported(self, method: str, metric: str, change: Change) -> float | None:
         """Return what the paper reports for a similarity; None if it does not."""
-        name = next((known for known, ours in self.paper.items() if ours == method), "")
+        name = next((theirs for theirs, ours in self.paper.items() if ours == method), "")
         return paper.reported(name, metric, change)
 
 
@@ -196,7 +202,7 @@ def _row(records: SimilarityRecords, method: str, metric: str, change: Change, s
     values = records.of(method, metric, change, subset if part else "all")
     undefined = values.isnan()
     outside = records.fooled(change) != (subset == "fooled") if part else torch.zeros_like(undefined)
-    mean = records.interval(values)
+    mean = records.statistic(values)
     epsilon = change.epsilon if change.kind == "untargeted" and not part else None
     auroc = None if epsilon is None else records.auroc(method, metric, epsilon)
     return {
@@ -214,6 +220,6 @@ def _row(records: SimilarityRecords, method: str, metric: str, change: Change, s
     }
 
 
-def _ends(interval: Interval | None, *names: str) -> dict[str, float | None]:
-    values = (None, None, None) if interval is None else (interval.value, interval.low, interval.high)
-    return dict(zip(names, values, strict=True))
+def _ends(statistic: Statistic | None, *names: str) -> dict[str, float | None]:
+    ends: Interval | None = None if statistic is None else statistic.interval
+    return dict(zip(names, (None, None, None) if ends is None else (ends.value, ends.low, ends.high), strict=True))

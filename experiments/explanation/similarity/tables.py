@@ -6,21 +6,22 @@ from typing import Any, Final
 
 import torch
 
+from experiments.explanation.evidence import shown
 from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import ANOTHER, CLEAN, SECOND_SEED, Change
 from experiments.explanation.similarity.findings import RULES
 from experiments.explanation.similarity.records import METRICS, OTHERS, SimilarityRecords
-from experiments.results.bootstrap import Interval
+from experiments.results.bootstrap import Statistic
 from experiments.results.result import Table
 from experiments.results.verdicts import Claim
 
 ALL_MEASURES: Final = {**METRICS, **OTHERS}
 
 MEASURES: Final = (
-    "Spearman: of the pixels' ranks, ties averaged. Mean SSIM: torchmetrics', the data range being that of both maps "
-    "together. HoG: Pearson correlation of the pictures of the histograms of gradients, as in the paper's code (9 "
-    "orientations, one cell for 16 pixels at 224). 1 is the same map, the row of a random map the floor; a "
-    "constant map has no similarity and does not count. Brackets: 95 % bootstrap intervals over images."
+    "Spearman: rank correlation of the pixels, ties averaged. Mean SSIM: by torchmetrics, on the data range of both "
+    "maps. HoG: Pearson correlation of images of the histograms of gradients, as in the paper's code (9 "
+    "orientations, one cell for 16 pixels at 224). 1 means the same map; a random map shows the floor. A constant map "
+    "has no similarity and does not count. Brackets: 95 % bootstrap intervals over images."
 )
 
 
@@ -53,16 +54,19 @@ def _targeted(records: SimilarityRecords) -> Table:
         if method not in records.targeted_methods:
             lines.append([method, 0, *[None] * (len(header) - 2)])
             continue
-        line: list[Any] = [method, int((~records.of(method, "spearman", attack).isnan()).sum())]
+        means = {metric: records.mean(method, metric, attack) for metric in ALL_MEASURES}
+        n = means["spearman"].n if means["spearman"] else 0
+        line: list[Any] = [method, n]
         for metric in METRICS:
-            line += [_text(records.mean(method, metric, attack)), records.reported(method, metric, attack)]
-        lines.append(line + [_text(records.mean(method, metric, attack)) for metric in OTHERS])
+            line += [shown(means[metric], n), records.reported(method, metric, attack)]
+        lines.append(line + [shown(means[metric], n) for metric in OTHERS])
     slow = [name for name in records.methods if name in records.slow]
-    absent = f" Too slow for so many maps, and left out unless --methods names it: {', '.join(slow)}." if slow else ""
+    absent = f" Too slow for so many maps unless --methods names it: {', '.join(slow)}." if slow else ""
     note = (
         f"FGSM of epsilon {settings.targeted_epsilon:g} towards each of {len(settings.targets)} classes; an image "
-        f"counts once, with its mean over them. {MEASURES} Mean SSIM, range 2: the range scikit-image assumes for maps "
-        f"in [-1, 1], as in the paper: it decides how alike maps of small values seem.{absent}"
+        f"counts once, with its mean over them. The attack reaches its target on {shown(_reached(records)[-1])} of "
+        f"{records.count} images. {MEASURES} Mean SSIM, range 2: on the range that scikit-image assumes for maps "
+        f"in [-1, 1], as in the paper; it makes maps of small values seem alike.{absent}"
     )
     bold = [(_least(lines, column), column) for column in (2, 4, 6) if any(line[column] for line in lines)]
     return Table("Targeted attacks (Table 1): mean similarity", header, lines, f"{note} Bold: the least similar.", bold)
@@ -77,13 +81,13 @@ def _least(lines: Sequence[Sequence[Any]], column: int) -> int:
 def _by_measure(
     records: SimilarityRecords,
     title: str,
-    columns: Mapping[str, Callable[[str, str], Interval | None]],
+    columns: Mapping[str, Callable[[str, str], Statistic | None]],
     note: str,
     metrics: Mapping[str, str] = METRICS,
 ) -> Table:
-    """Return a table with a line for each method and measure, from which each column makes an interval."""
+    """Return a table with a line for each method and measure, of which each column makes a statistic."""
     lines = [
-        [method, name, *(_text(column(method, metric)) for column in columns.values())]
+        [method, name, *(shown(column(method, metric)) for column in columns.values())]
         for method in records.methods
         for metric, name in metrics.items()
     ]
@@ -92,8 +96,19 @@ def _by_measure(
 
 def _untargeted(records: SimilarityRecords) -> Table:
     """Return Figure 2 as a table."""
-    columns = {f"epsilon {each.epsilon:g}": partial(records.mean, change=each) for each in records.settings.untargeted}
-    return _by_measure(records, "Untargeted attacks (Figure 2): mean similarity", columns, MEASURES, ALL_MEASURES)
+    attacks = records.settings.untargeted
+    columns = {_fools(records, attack): partial(records.mean, change=attack) for attack in attacks}
+    note = f"{_counted(records)} {MEASURES}"
+    return _by_measure(records, "Untargeted attacks (Figure 2): mean similarity", columns, note, ALL_MEASURES)
+
+
+def _fools(records: SimilarityRecords, attack: Change) -> str:
+    """Return the title of an attack's column, with its success."""
+    return f"epsilon {attack.epsilon:g} (fools {int(records.fooled(attack).sum())} of {records.count})"
+
+
+def _counted(records: SimilarityRecords) -> str:
+    return f"n = {records.count} images, less those whose similarity is not defined (last table)."
 
 
 def _beside_the_paper(records: SimilarityRecords) -> Table:
@@ -106,9 +121,12 @@ def _beside_the_paper(records: SimilarityRecords) -> Table:
                     mean = records.mean(method, metric, attack)
                     apart = None if mean is None else f"{mean.value - value:+.3f}"
                     sizes = [f"{epsilon:g}", f"{2 * epsilon:g}"]
-                    lines.append([method, attack.kind, *sizes, title, value, _text(mean), apart])
+                    lines.append([method, attack.kind, *sizes, title, value, shown(mean, records.count), apart])
     header = ["method", "attack", "epsilon", "paper's epsilon", "measure", "paper", "here", "here - paper"]
-    note = f"Curves digitised, +-.003; the paper's epsilons are for images in [-1, 1]. {paper.DEFECTS}"
+    note = (
+        f"n = {records.count} images, unless it is said. The paper's curves are digitised, +-.003; its epsilons are "
+        f"for images in [-1, 1]. {paper.DEFECTS}"
+    )
     return Table("Beside the paper's numbers", header, lines, note)
 
 
@@ -124,19 +142,24 @@ def _controls(records: SimilarityRecords) -> Table:
         f"another image ({count})": partial(records.mean, change=ANOTHER),
     }
     note = (
-        f"Similarity of a clean image's map to that of: its version under FGSM of epsilon {epsilon:g} (at which the "
-        "share of fooled images is nearest to a half), by whether the prediction changes; the image with noise of "
-        "-epsilon or epsilon in each value; the same image with other noise inside of the method (1 for a method "
-        "without any); the next image. In brackets the images."
+        f"Similarity of a clean image's map to another map. Fooled, not fooled: the image under FGSM of epsilon "
+        f"{epsilon:g}, by whether the prediction changes; at this epsilon the share of fooled images is nearest to a "
+        "half. Sign noise: the image with -epsilon or epsilon added to each value. Fresh noise: the same image, with "
+        "another seed of the method (1 for a method that draws none). Another image: the next one. In brackets the "
+        "number of images, less those whose similarity is not defined."
     )
     return _by_measure(records, "Controls", columns, note)
 
 
 def _oracle(records: SimilarityRecords) -> Table:
-    columns = {f"epsilon {each:g}": partial(records.auroc, epsilon=each) for each in records.settings.epsilons}
+    columns = {
+        _fools(records, Change("untargeted", epsilon)): partial(records.auroc, epsilon=epsilon)
+        for epsilon in records.settings.epsilons
+    }
     note = (
-        "AUROC of a detector that is told the clean image's map, an oracle: similarity to it, under FGSM against under "
-        "sign noise of the same epsilon, lower being attacked. .5: maps move under the attack as they do under noise."
+        "AUROC of an oracle: a detector that knows the clean image's map. It compares the similarity to that map under "
+        "FGSM with the one under sign noise of the same epsilon, and takes the lower for attacked. .5: maps move under "
+        f"the attack as they do under noise. {_counted(records)}"
     )
     return _by_measure(records, "Can an oracle tell attacks from noise?", columns, note)
 
@@ -147,10 +170,7 @@ def _attacks(records: SimilarityRecords) -> Table:
             f"{attack.epsilon:g}",
             f"{2 * (attack.epsilon or 0.0):g}",
             records.count,
-            *(
-                _text(records.interval(records.fooled(change).double()))
-                for change in (attack, Change("sign noise", attack.epsilon))
-            ),
+            *(shown(records.success(change)) for change in (attack, Change("sign noise", attack.epsilon))),
         ]
         for attack in records.settings.untargeted
     ]
@@ -159,14 +179,8 @@ def _attacks(records: SimilarityRecords) -> Table:
 
 
 def _targets(records: SimilarityRecords) -> Table:
-    attacks, before = records.settings.targeted, records.predictions[CLEAN]
-    success = [
-        torch.eq(records.predictions[each], each.target or 0)
-        .double()
-        .masked_fill(torch.eq(before, each.target or 0), torch.nan)
-        for each in attacks
-    ]
-    pairs = [int((~values.isnan()).sum()) for values in success]
+    attacks, success = records.settings.targeted, _reached(records)
+    pairs = [0 if reached is None else reached.n for reached in success[:-1]]
     names = [*(records.classes[target] for target in records.settings.targets), "all"]
     columns = {
         f"{name}, {title}": (name, metric)
@@ -174,24 +188,28 @@ def _targets(records: SimilarityRecords) -> Table:
         if name in records.targeted_methods
         for metric, title in METRICS.items()
     }
-    each_row = zip(
-        names,
-        [*pairs, sum(pairs)],
-        [*success, torch.stack(success).nanmean(0)],
-        [*attacks, records.settings.all_targets],
-        strict=True,
-    )
+    by_target = zip(names, [*pairs, sum(pairs)], success, [*attacks, records.settings.all_targets], strict=True)
     lines = [
-        [name, n, _text(records.interval(values)), *(_text(records.mean(*col, attack)) for col in columns.values())]
-        for name, n, values, attack in each_row
+        [name, n, shown(reached), *(shown(records.mean(*column, attack)) for column in columns.values())]
+        for name, n, reached, attack in by_target
     ]
     note = (
-        f"FGSM of epsilon {records.settings.targeted_epsilon:g}. Success: the target is predicted, of the n images "
-        "not predicted as it before (all: of these pairs, an image counts once); similarities are over all images, as "
-        "in the paper."
+        f"FGSM of epsilon {records.settings.targeted_epsilon:g}. Success: the share of n images that are predicted as "
+        "the target, without those predicted as it before; in the row `all` n counts pairs of image and target, and an "
+        f"image counts once. Similarities are means over all {records.count} images, as in the paper."
     )
     title = "The targeted attack, by target (Figure 4)"
     return Table(title, ["target", "n", "success", *columns], lines, note)
+
+
+def _reached(records: SimilarityRecords) -> list[Statistic | None]:
+    """Return how often images reach each target that they were not predicted as before, then the mean over targets."""
+    before = records.predictions[CLEAN]
+    reached = [
+        (records.predictions[attack] == attack.target).double().masked_fill(before == attack.target, torch.nan)  # type: ignore[attr-defined]
+        for attack in records.settings.targeted
+    ]
+    return [records.statistic(values) for values in (*reached, torch.stack(reached).nanmean(0))]
 
 
 def _undefined(records: SimilarityRecords) -> Table:
@@ -199,9 +217,5 @@ def _undefined(records: SimilarityRecords) -> Table:
     for method in records.methods:
         counts = [records.undefined(method, metric) for metric in ALL_MEASURES]
         lines.append([method, counts[0][1], *(count for count, _ in counts)])
-    note = "Pairs of maps of which one is constant, or has a constant picture of gradients; no mean counts them."
+    note = "Pairs of maps of which one is constant, or has a constant image of its gradients. No mean counts them."
     return Table("Similarities that are not defined", ["method", "pairs", *ALL_MEASURES.values()], lines, note)
-
-
-def _text(mean: Interval | None) -> str | None:
-    return None if mean is None else str(mean)

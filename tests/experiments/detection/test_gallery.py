@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from experiments.detection.gallery.protocol import gallery
 from experiments.detection.gallery.records import look
-from experiments.results.grids import Panel, chosen, grid
+from experiments.results.grids import GridCell, chosen, grid
 from experiments.results.result import write_result
 from experiments.results.two_samples import Comparison
 from experiments.study.maps import relative, strongest
@@ -108,7 +108,7 @@ def test_maps_are_shown_relative_to_their_maximum():
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 4, 8), (3, 8, 4)])
 def test_a_grid_shows_the_values_given(shape):
-    panels = [Panel(torch.full(shape, value), "caption") for value in (0.0, 1.0)]
+    panels = [GridCell(torch.full(shape, value), "caption") for value in (0.0, 1.0)]
     seen = np.asarray(Image.open(io.BytesIO(grid("title", ["a", "b"], [("row", panels)]))).convert("L"))
     middle = seen[seen.shape[0] // 2 - 20]
     assert {0, 255} <= set(middle.tolist())

@@ -12,12 +12,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from detectors import metrics
 from experiments.evaluation.tensorboard import roc_curves, write_charts, write_scores
-from experiments.results.grids import Panel, grid
+from experiments.results.grids import GridCell, grid
 from experiments.results.result import Result
 from experiments.study.contenders import Contender
 from tests.experiments.stand_ins import stand_in
 
-CHART = grid("title", ["a"], [("row", [Panel(torch.rand(1, 4, 4))])])
+CHART = grid("title", ["a"], [("row", [GridCell(torch.rand(1, 4, 4))])])
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from detectors import Classifier, TorchvisionNetwork
 from experiments.evaluation import command
 from experiments.evaluation.protocols import PROTOCOLS, Protocol
 from experiments.explanation.recover.attempts import attempted, targets_of
-from experiments.explanation.recover.findings import flags, judge
+from experiments.explanation.recover.findings import finding, judge
+from experiments.explanation.recover.flags import flags
 from experiments.explanation.recover.measure import examples_of, measure
 from experiments.explanation.recover.protocol import recover
 from experiments.explanation.recover.records import PERTURBATION, RANDOM, UNIONS, Attempts
@@ -134,8 +135,8 @@ def test_a_mean_weighs_adversarial_images_and_resamples_photographs(measured, at
     )
     alone = replace(measured, attempts=four, resamples=2000)
     found = alone.mean(torch.tensor([1.0, 1.0, 1.0, 5.0]))
-    assert (alone.photographs, alone.explanations, found.value) == (2, 4, 2.0)
-    assert (found.low, found.high) == (1.0, 5.0)
+    assert (alone.photographs, alone.explanations, found.value, found.n) == (2, 4, 2.0, 2)
+    assert (found.interval.low, found.interval.high) == (1.0, 5.0)
     assert alone.mean(torch.tensor([[0.0, 2.0]] * 4)).value == 1
 
 
@@ -177,16 +178,31 @@ def test_findings_are_right_about_made_up_methods(measured):
     assert swapped[2].statistic == "there is no learnt model of these images and classes"
     few = judge(with_methods(measured, 3, lime=best, guided_backprop=best, gradient=best))
     assert {each.verdict for each in few} == {"not decided"}
-    assert few[0].statistic.startswith("3 images are too few to decide, it takes 20; ")
+    assert "3 images are too few to decide, it takes 20; " in few[0].statistic
 
 
 def test_a_lead_that_is_the_superpixels_alone_is_told(measured):
     lime = measured.methods["lime"]
-    rivals = dict.fromkeys(measured.pooled, replace(lime, jaccard=lime.jaccard - 0.01))
+    lead = torch.linspace(0.01, 0.02, len(lime.jaccard))[:, None]
+    rivals = dict.fromkeys(measured.pooled, replace(lime, jaccard=lime.jaccard - lead))
     ahead = replace(with_methods(measured, 20), pooled=rivals)
     assert judge(ahead)[4].verdict == "holds"
-    better = replace(lime, jaccard=lime.jaccard + 0.01)
+    better = replace(lime, jaccard=lime.jaccard + lead)
     assert judge(replace(ahead, pooled={**rivals, "gradient": better}))[4].verdict == "does not hold"
+    same = dict.fromkeys(measured.pooled, replace(lime, jaccard=lime.jaccard - 0.01))
+    constant = judge(replace(ahead, pooled=same))[4]
+    assert constant.verdict == "not decided"
+    assert constant.statistic.startswith("no interval, for all values are equal or at their limit: gradient, ")
+
+
+@pytest.mark.parametrize("photographs", [1, 2, 19])
+def test_few_photographs_decide_nothing(measured, photographs):
+    few = with_methods(measured, photographs, learnt=measured.methods[PERTURBATION])
+    claims = judge(few)
+    assert {claim.verdict for claim in claims} == {"not decided"}
+    told = finding(few, claims)
+    assert told.startswith(f"Nothing is decided: of 20 images that a verdict needs there are {few.photographs}. ")
+    assert f" localized attacks succeeded, {few.success.interval}. They were tried on " in told
 
 
 def test_findings_say_which_methods_are_lacking(measured):

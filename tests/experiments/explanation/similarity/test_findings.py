@@ -1,11 +1,14 @@
 """The paper's findings, judged on similarities that are made up."""
 
+import re
+
 import pytest
 import torch
 
 from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import Change
 from experiments.explanation.similarity.findings import finding, judge
+from experiments.explanation.similarity.measure import papers_methods
 from experiments.explanation.similarity.records import rows_of
 from experiments.explanation.similarity.tables import tables
 from experiments.results import verdicts as rule
@@ -74,7 +77,7 @@ def test_what_cannot_be_judged_says_what_it_needs():
 
 def test_the_papers_methods_are_known_by_their_kind():
     methods = {"squared": SmoothGrad(square=True), "mean": SmoothGrad(), "where": GradCAM()}
-    assert paper.names_of(methods) == {paper.GRAD_CAM: "where", paper.SMOOTH: "mean"}
+    assert papers_methods(methods) == {paper.GRAD_CAM: "where", paper.SMOOTH: "mean"}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ def test_records_count_who_is_fooled_and_name_the_papers_numbers():
         return row
 
     whole = one(method="cam", metric="spearman", version="untargeted", epsilon=0.2, subset="all")
-    assert (whole["n"], whole["paper"], whole["auroc"]) == (IMAGES, 0.087, 1)
+    assert (whole["n"], whole["paper"], whole["auroc"]) == (IMAGES, 0.087, 1 - 1 / IMAGES)
     assert whole["mean"] == pytest.approx(0)
     fooled = one(method="cam", metric="spearman", version="untargeted", epsilon=0.2, subset="fooled")
     assert (fooled["n"], fooled["undefined"], fooled["auroc"]) == (IMAGES // 2, 0, None)
@@ -132,8 +135,8 @@ def test_differences_are_paired_and_an_average_is_of_what_is_defined():
         values[: 1 + (change.target or 0)] = torch.nan if change.kind == "targeted" else values[0]
         return values
 
-    found, weak = similarities(holed), Change("untargeted", 0.1)
-    difference = found.interval(found.of("plain", "hog", weak) - found.of("cam", "hog", weak))
+    found, weak = similarities(holed, shuffled=False), Change("untargeted", 0.1)
+    difference = found.statistic(found.of("plain", "hog", weak) - found.of("cam", "hog", weak)).interval
     assert (difference.low, difference.high) == pytest.approx((0.4, 0.4))
     over = found.of("plain", "hog", found.settings.all_targets)
     assert over.isnan().tolist() == [True] + [False] * (IMAGES - 1)
@@ -166,7 +169,7 @@ def test_tables_and_the_answer_are_made_of_these_numbers():
     assert all(len(line) == len(table.header) for table in by_title.values() for line in table.rows)
     first = by_title["Targeted attacks (Table 1): mean similarity"]
     assert [line[0] for line in first.rows] == ["cam", "guided", "smooth", "noise", "plain"]
-    assert first.rows[0][2:4] == ["0.100 [0.091, 0.109]", 0.08]
+    assert first.rows[0][2:4] == ["0.100 [0.095, 0.105]", 0.08]
     assert set(first.bold) == {(3, 2), (3, 4), (3, 6)}
     beside = by_title["Beside the paper's numbers"]
     assert len(beside.rows) == 3 * 3 * (3 + 1)
@@ -176,5 +179,31 @@ def test_tables_and_the_answer_are_made_of_these_numbers():
     assert [line[:2] for line in by_target.rows] == [["ant", 20], ["bee", 20], ["cat", 40], ["all", 80]]
     assert by_target.rows[0][2].startswith("1.000")
     told = finding(found, claims)
-    assert told.startswith("Least alike under FGSM of epsilon 0.2: Spearman cam 0.100")
-    assert '"Similarity falls as epsilon grows" holds' in told
+    assert told.startswith("FGSM of epsilon 0.2 fools 0.500 [")
+    assert " Under it the maps of cam are the least alike by Spearman, 0.100 [" in told
+    assert all(len(re.findall(r"\d\.\d{3} \[", sentence)) <= 1 for sentence in told.split(". "))
+    assert "Holds: Grad-CAM's maps are the least similar" in told
+    assert "Similarity falls as epsilon grows;" in told
+
+
+@pytest.mark.parametrize("count", [1, 2, 19])
+def test_a_few_images_are_measured_and_decide_nothing(count, monkeypatch):
+    monkeypatch.setattr("tests.experiments.explanation.similarity.made_up.IMAGES", count)
+    found = similarities(level())
+    claims = judge(found)
+    assert {claim.verdict for claim in claims} == {"not decided"}
+    assert finding(found, claims).startswith(
+        f"Nothing is decided: of 20 images that a verdict needs there are {count}."
+    )
+    assert tables(found, claims)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, torch.nan])
+def test_maps_that_are_all_alike_decide_nothing(value):
+    constant = similarities(level())
+    for likeness in constant.alike.values():
+        likeness.update({metric: torch.full_like(values, value) for metric, values in likeness.items()})
+    claims = judge(constant)
+    assert {claim.verdict for claim in claims} == {"not decided"}
+    assert "at their limit" in claims[FALLS].statistic or "none is defined" in claims[FALLS].statistic
+    assert "nan" not in finding(constant, claims)

@@ -7,29 +7,28 @@ import torch
 from torch import Tensor
 
 from attacks import FGSM
-from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import ANOTHER, CLEAN, SECOND_SEED, Change, SimilaritySettings
+from experiments.explanation.similarity.paper import GRAD_CAM, GUIDED, SMOOTH
 from experiments.explanation.similarity.records import Example, Likeness, MapsAgain, SimilarityRecords
 from experiments.explanation.subject import Explained
 from experiments.results.grids import chosen
 from experiments.study.batches import BATCH
-from saliency import Random
+from saliency import GradCAM, GuidedBackprop, Random, SaliencyMethod, SmoothGrad
 from saliency.maps.reduction import reduce
 from saliency.similarity import hog, pearson, ranks, ssim
 
 FRESH: Final = 1
-"""Seed of the maps that are made again with other noise."""
+"""Seed of the maps that are made with other noise."""
 
 SHOWN: Final = 3
 """Images in the grids."""
 
-
 Features = Mapping[str, Tensor]
-"""What is compared of some maps: (n, ...) by name."""
+"""Forms of n maps that measures compare: tensors (n, ...) by name."""
 
 
 def features_of(maps: Tensor) -> Features:
-    """Return what is compared of maps (n, 1, H, W), computed once: themselves, ranks, and histograms of gradients."""
+    """Return maps (n, 1, H, W) with their ranks and histograms of gradients, which every comparison needs."""
     gradients = {"pictures": hog(maps).float(), "histograms": hog(maps, "features").float()}
     return {"maps": maps, "ranks": ranks(maps).float(), **gradients}
 
@@ -46,12 +45,12 @@ def likeness(one: Features, other: Features) -> Likeness:
 
 
 def measure(subject: Explained, settings: SimilaritySettings, slow: Collection[str] = ()) -> SimilarityRecords:
-    """Return the likeness of maps; each map is made once, and of the class predicted after the change.
+    """Return how alike maps are; each map is made once, for the class predicted after the change.
 
     Args:
         subject: Classifier, images and methods.
-        settings: Which changes.
-        slow: Names of methods to leave out of the targeted attacks.
+        settings: The changes.
+        slow: Names of methods that are left out of the targeted attacks.
     """
     images = {change: images_of(change, subject) for change in (CLEAN, *settings.changes())}
     predictions = {
@@ -79,7 +78,7 @@ def measure(subject: Explained, settings: SimilaritySettings, slow: Collection[s
             alike[name, change] = likeness(clean, features_of(maps))
             if change in shown:
                 examples[name, change] = maps[rows]
-    of_paper = paper.names_of(subject.methods)
+    of_paper = papers_methods(subject.methods)
     return SimilarityRecords(
         methods=[*of_paper.values(), *(name for name in subject.methods if name not in of_paper.values())],
         paper=of_paper,
@@ -92,6 +91,16 @@ def measure(subject: Explained, settings: SimilaritySettings, slow: Collection[s
         again=again,
         examples=list(_examples(subject, rows, {change: images[change][rows] for change in shown}, examples)),
     )
+
+
+def papers_methods(methods: Mapping[str, SaliencyMethod]) -> dict[str, str]:
+    """Return the name of each of the paper's methods among `methods`, by the paper's name; absent ones are omitted."""
+    kinds = {GRAD_CAM: GradCAM, GUIDED: GuidedBackprop, SMOOTH: SmoothGrad}
+    unsquared = {name: method for name, method in methods.items() if not getattr(method, "square", False)}
+    ours = {
+        paper: [name for name, method in unsquared.items() if isinstance(method, kind)] for paper, kind in kinds.items()
+    }
+    return {paper: names[0] for paper, names in ours.items() if names}
 
 
 def _examples(
@@ -112,8 +121,8 @@ def images_of(change: Change, subject: Explained) -> Tensor:
     """Return the images after a change, (n, C, H, W) in [0, 1].
 
     Args:
-        change: Not `another image`, which is another order of the images.
-        subject: Gives classifier and clean images; the attacks are FGSM, from the predicted classes.
+        change: Any but `another image`, which is another order of the images.
+        subject: Gives classifier and clean images; the attacks are FGSM, away from the predicted classes.
     """
     clean = subject.images
     if change.epsilon is None:
@@ -128,15 +137,11 @@ def images_of(change: Change, subject: Explained) -> Tensor:
 def sign_noise(images: Tensor, epsilon: float) -> Tensor:
     """Return images (n, C, H, W) with noise of -epsilon or epsilon in each value, clipped to [0, 1].
 
-    What FGSM adds has these values too. Each image's draws derive from its row alone, and are those of every epsilon.
-
-    Args:
-        images: In [0, 1].
-        epsilon: At least 0.
+    FGSM adds such values too. The signs of an image derive from its row alone, and are the same for every epsilon.
     """
     signs = torch.empty_like(images)
-    for row, each in enumerate(signs):
-        each.copy_(torch.randint(0, 2, each.shape, generator=torch.Generator().manual_seed(row)) * 2 - 1)
+    for row, image in enumerate(signs):
+        image.copy_(torch.randint(0, 2, image.shape, generator=torch.Generator().manual_seed(row)) * 2 - 1)
     return (images + epsilon * signs).clamp(0, 1)
 
 

@@ -1,0 +1,64 @@
+"""From statistics to a claim with its verdict, and how both are printed: the same in all explanation studies."""
+
+from collections.abc import Mapping, Sequence
+
+from experiments.results.bootstrap import Statistic
+from experiments.results.verdicts import FEWEST, Claim, all_above, any_above, if_enough
+
+Named = Mapping[str, Statistic | None]
+"""Statistics by name; None: it is not defined."""
+
+_WIDTH = 1e-9
+"""Intervals narrower than this have no width but for rounding."""
+
+
+def judged(number: str, text: str, named: Named, numbers: str, level: float = 0.0, *, one: bool = False) -> Claim:
+    """Return the claim that statistics lie above a level.
+
+    A statistic whose interval has no width decides nothing: its values are all equal, as under maps that never change,
+    or at their limit. Nor does one of fewer than `FEWEST` images.
+
+    Args:
+        number: See `Claim`.
+        text: See `Claim`.
+        named: The statistics.
+        numbers: The statistics in words.
+        level: What they must lie above.
+        one: Whether one of them suffices.
+    """
+    known = {name: (each.n, each.interval) for name, each in named.items() if each is not None}
+    flat = [name for name, (_, ends) in known.items() if ends.high - ends.low < _WIDTH]
+    sure = [None if name in flat or name not in known else known[name][1] for name in named]
+    if one:
+        decisive = [each for each in sure if each is not None]
+        verdict = any_above(decisive, level) if decisive else "not decided"
+        if verdict == "does not hold" and len(decisive) < len(sure):
+            verdict = "not decided"
+    else:
+        verdict = all_above(sure, level)
+    reason = f"no interval, for all values are equal or at their limit: {', '.join(flat)}; " if flat else ""
+    claim = Claim(number, text, verdict, reason + numbers)
+    return if_enough(claim, min(n for n, _ in known.values())) if known else claim
+
+
+def in_words(claims: Sequence[Claim]) -> str:
+    """Return a sentence for each verdict, with the texts of its claims."""
+    return " ".join(
+        f"{verdict.capitalize()}: {'; '.join(texts)}."
+        for verdict in ("holds", "does not hold", "not decided")
+        if (texts := [claim.text.rstrip(".") for claim in claims if claim.verdict == verdict])
+    )
+
+
+def few_images(images: int) -> str:
+    """Return a sentence that nothing is decided by so few images; nothing where they are enough."""
+    return (
+        f"Nothing is decided: of {FEWEST} images that a verdict needs there are {images}. " if images < FEWEST else ""
+    )
+
+
+def shown(statistic: Statistic | None, usual: int | None = None) -> str | None:
+    """Return a statistic with its interval, and with its n where this is not the usual one."""
+    if statistic is None:
+        return None
+    return f"{statistic.interval}" + ("" if usual in {None, statistic.n} else f", n = {statistic.n}")
