@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from experiments.results.bootstrap import Statistic
+from torch import Tensor
+
+from experiments.results.bootstrap import Resampling, Statistic
 from experiments.results.verdicts import FEWEST, Claim, all_above, any_above, if_enough
 
 Named = Mapping[str, Statistic | None]
@@ -12,7 +14,16 @@ _WIDTH = 1e-9
 """Intervals narrower than this have no width but for rounding."""
 
 
-def judged(number: str, text: str, named: Named, numbers: str, level: float = 0.0, *, one: bool = False) -> Claim:
+def judged(
+    number: str,
+    text: str,
+    named: Named,
+    numbers: str,
+    level: float = 0.0,
+    *,
+    one: bool = False,
+    images: int | None = None,
+) -> Claim:
     """Return the claim that statistics lie above a level.
 
     A statistic whose interval has no width decides nothing: its values are all equal, as under maps that never change,
@@ -25,6 +36,7 @@ def judged(number: str, text: str, named: Named, numbers: str, level: float = 0.
         numbers: The statistics in words.
         level: What they must lie above.
         one: Whether one of them suffices.
+        images: Number of images; None: the smallest n of the statistics.
     """
     known = {name: (each.n, each.interval) for name, each in named.items() if each is not None}
     flat = [name for name, (_, ends) in known.items() if ends.high - ends.low < _WIDTH]
@@ -38,7 +50,13 @@ def judged(number: str, text: str, named: Named, numbers: str, level: float = 0.
         verdict = all_above(sure, level)
     reason = f"no interval, for all values are equal or at their limit: {', '.join(flat)}; " if flat else ""
     claim = Claim(number, text, verdict, reason + numbers)
-    return if_enough(claim, min(n for n, _ in known.values())) if known else claim
+    counts = [n for n, _ in known.values()] + ([] if images is None else [images])
+    return if_enough(claim, min(counts)) if counts else claim
+
+
+def mean_of_all(values: Tensor, resampling: Resampling) -> Statistic:
+    """Return the mean of values (n,), all of them known."""
+    return Statistic(values.double().mean().item(), resampling.mean(values), len(values))
 
 
 def in_words(claims: Sequence[Claim]) -> str:

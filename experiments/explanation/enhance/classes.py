@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from experiments.explanation.enhance import names
+from experiments.explanation.enhance.attacked_images import BASES
 from experiments.explanation.enhance.multi_label import MultiLabel
 from experiments.explanation.enhance.records import ClassPairs, MapPairs
-from experiments.explanation.enhance.setting import BASES
+from experiments.explanation.evidence import mean_of_all
 from experiments.explanation.subject import Explained
-from experiments.results.bootstrap import Resampling, Statistic
+from experiments.results.bootstrap import Resampling
 from saliency.maps import runner_up
 from saliency.similarity import average_difference, similarity_ratio
 
@@ -30,13 +31,13 @@ def class_pairs(explained: Explained, several: MultiLabel, resamples: int) -> Cl
     Args:
         explained: Classifier, images and methods.
         several: Images with several classes.
-        resamples: Of the bootstrap.
+        resamples: Number of bootstrap resamples.
 
     Returns:
         None if there are fewer than two images with several classes.
     """
     count = len(several.images)
-    if count < 2:  # noqa: PLR2004 - what is compared with another image
+    if count < 2:  # noqa: PLR2004 - a pair
         return None
     every = replace(explained, methods={**BASES, **explained.methods})
     compared = {
@@ -52,10 +53,10 @@ def class_pairs(explained: Explained, several: MultiLabel, resamples: int) -> Cl
     return ClassPairs(
         source=several.source,
         images=count,
-        recognised=_mean(torch.tensor(hits), resamples),
+        recognised=mean_of_all(torch.tensor(hits), Resampling(count, resamples)),
         chance=sum(map(len, several.classes)) / count / len(every.classes),
         compared=compared,
-        more_alike=_mean(together - apart, resamples),
+        more_alike=mean_of_all(together - apart, Resampling(len(apart), resamples)),
     )
 
 
@@ -96,7 +97,9 @@ def _of_method(every: Explained, several: MultiLabel, method: str, resamples: in
 def _compared(method: str, sample: str, first: Tensor, second: Tensor, groups: Tensor, resamples: int) -> MapPairs:
     values = {name: measure(first, second) for name, measure in MEASURES.items()}
     by_group = {name: _by_group(of_pairs, groups) for name, of_pairs in values.items()}
-    means = {name: _mean(of_groups, resamples) for name, of_groups in by_group.items()}
+    means = {
+        name: mean_of_all(of_groups, Resampling(len(of_groups), resamples)) for name, of_groups in by_group.items()
+    }
     return MapPairs(method, sample, values, by_group, means)
 
 
@@ -104,8 +107,3 @@ def _by_group(values: Tensor, groups: Tensor) -> Tensor:
     """Return the mean (g,) of the values of each group."""
     sums = torch.zeros(int(groups.max()) + 1, dtype=values.dtype).index_add_(0, groups, values)
     return sums / torch.bincount(groups)
-
-
-def _mean(values: Tensor, resamples: int) -> Statistic:
-    """Return the mean of values (g,), all of them known."""
-    return Statistic(values.double().mean().item(), Resampling(len(values), resamples).mean(values), len(values))

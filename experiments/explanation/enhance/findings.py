@@ -1,24 +1,24 @@
-"""The paper's findings with the verdicts that their numbers give, the answer in words, and the flags."""
+"""The paper's findings with the verdicts that their numbers give, and the answer in words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.records import ClassPairs, EnhanceRecords, MapRecord
+from experiments.explanation.evidence import Named, few_images, in_words, judged, shown
 from experiments.results.bootstrap import Statistic
-from experiments.results.result import Flag
-from experiments.results.verdicts import FEWEST, Claim, Verdict, all_above, if_enough
+from experiments.results.verdicts import Claim
 
 ALIKE: Final = 0.9
-"""Sim-Ratio from which two filtering effects are almost the same."""
+"""Sim-Ratio above which two maps pass almost the same values."""
 
 APART: Final = 0.1
-"""Avg-Diff from which the values of two maps differ."""
+"""Avg-Diff above which the values of two maps differ."""
 
 SIMILAR: Final = 0.7
-"""Spearman correlation from which two maps are similar."""
+"""Spearman correlation above which two maps are similar."""
 
-NO_PAIRS: Final = "there are no two images with several classes, for which images of different classes are needed"
+NO_PAIRS: Final = "there are no two images with several classes, which take images of different classes"
 
 
 _MORE: Final = "the mean over the shares of its recovered accuracy minus that of {} is above 0, paired by image"
@@ -38,14 +38,14 @@ CLAIMS: Final[Mapping[str, tuple[str, str, str]]] = {
     "reacts": (
         "Figure 3",
         "Enhanced guided backpropagation reacts to attacks more strongly than all other methods.",
-        "from noise of the same norms to the attack, its map's correlation with the clean image's falls further than "
-        "every other method's but random's, paired by image",
+        "its map's correlation with the clean image's falls further from noise of the same norms to the attack than "
+        "every other method's (random left out), paired by image",
     ),
     "similar": (
         "Figure 3",
         "All other methods make similar maps of clean and adversarial images.",
-        f"every other method's mean Spearman correlation but random's is above {SIMILAR}; methods are left out whose "
-        "correlation under noise of the same norms is not, for they differ whatever the attack does",
+        f"every other method's mean Spearman correlation is above {SIMILAR}; left out are random and the methods whose "
+        "correlation is lower under noise of the same norms already",
     ),
     "beyond": (
         "beside Figure 3",
@@ -73,26 +73,19 @@ CLAIMS: Final[Mapping[str, tuple[str, str, str]]] = {
 
 
 class _Evidence(NamedTuple):
-    """Statistics that must lie above a level, also in words, and the images that they rest on; None: as they say."""
+    """Statistics that must lie above a level, also in words."""
 
-    statistics: Mapping[str, Statistic]
+    statistics: Named
     numbers: str
     level: float = 0.0
-    images: int | None = None
 
 
 def judge(records: EnhanceRecords) -> dict[str, Claim]:
-    """Return the findings by a short name; none is decided by fewer than `FEWEST` images."""
+    """Return the findings by a short name."""
     evidence = _of_classes(records.pairs) | _of_reactions(records) | _of_recovery(records)
-    return {name: _judged(name, evidence[name], records.images) for name in CLAIMS}
-
-
-def _judged(name: str, evidence: _Evidence, images: int) -> Claim:
-    place, text, _ = CLAIMS[name]
-    statistics = evidence.statistics.values()
-    verdict = all_above([statistic.interval for statistic in statistics], evidence.level)
-    fewest = (statistic.n for statistic in statistics) if evidence.images is None else (evidence.images,)
-    return if_enough(Claim(place, text, verdict, evidence.numbers), min([images, *fewest]))
+    return {
+        name: judged(place, text, *evidence[name], images=records.images) for name, (place, text, _) in CLAIMS.items()
+    }
 
 
 def _of_classes(pairs: ClassPairs | None) -> dict[str, _Evidence]:
@@ -102,11 +95,9 @@ def _of_classes(pairs: ClassPairs | None) -> dict[str, _Evidence]:
     ratio, difference = same.means[names.RATIO], same.means[names.DIFFERENCE]
     about, most = f"over {pairs.images} images ({pairs.source})", same.values[names.DIFFERENCE].max()
     return {
-        "alike": _Evidence({names.RATIO: ratio}, f"{ratio.interval} {about}", ALIKE, pairs.images),
-        "differ": _Evidence(
-            {names.DIFFERENCE: difference}, f"{difference.interval}, up to {most:.3f}, {about}", APART, pairs.images
-        ),
-        "image": _Evidence({names.RATIO: more}, f"{more.interval} over {more.n} pairs of images", images=pairs.images),
+        "alike": _Evidence({names.RATIO: ratio}, f"{shown(ratio)} {about}", ALIKE),
+        "differ": _Evidence({names.DIFFERENCE: difference}, f"{shown(difference)}, up to {most:.3f}, {about}", APART),
+        "image": _Evidence({names.RATIO: more}, f"{shown(more)} over {more.n} pairs of images"),
     }
 
 
@@ -119,9 +110,10 @@ def _of_reactions(records: EnhanceRecords) -> dict[str, _Evidence]:
     return {
         "reacts": _Evidence(apart, f"{_listed('enhanced minus', apart)}. {built_in(records)}"),
         "similar": _Evidence(steady, _listed("correlation of", steady) + ending, SIMILAR),
-        "beyond": _Evidence({}, "its maps are constant")
-        if beyond is None
-        else _Evidence({names.ENHANCED: beyond}, f"class alone minus attack {beyond.interval}"),
+        "beyond": _Evidence(
+            {names.ENHANCED: beyond},
+            "its maps are constant" if beyond is None else f"class alone minus attack {shown(beyond)}",
+        ),
     }
 
 
@@ -137,136 +129,85 @@ def _of_recovery(records: EnhanceRecords) -> dict[str, _Evidence]:
     grey = "" if coloured else "; with one channel the two energies are the same"
     return {
         "most": _Evidence(leads, _listed("enhanced minus", leads)),
-        "more": _Evidence({names.PLAIN: leads[names.PLAIN]}, str(leads[names.PLAIN].interval)),
+        "more": _Evidence({names.PLAIN: leads[names.PLAIN]}, str(shown(leads[names.PLAIN]))),
         "normalised": _Evidence(apart if coloured else {}, _listed("channel_energy minus", apart) + grey),
     }
 
 
 def _listed(about: str, statistics: Mapping[str, Statistic]) -> str:
-    return f"{about} " + ", ".join(f"{name} {statistic.interval}" for name, statistic in statistics.items())
+    return f"{about} " + ", ".join(f"{name} {shown(statistic)}" for name, statistic in statistics.items())
 
 
 def built_in(records: EnhanceRecords) -> str:
     """Return how far the enhanced map has to react to an attack, whatever the network does."""
     return (
-        f"The enhanced map's reaction is built in where the attack exchanges the first two classes: on "
-        f"{records.rivals_true / records.images:.0%} of {records.images} images the attacked one's runner-up is the "
-        f"clean one's class, on {records.exchanged / records.images:.0%} also the reverse, so that one map is of "
-        "(k, m) and the other of (m, k), which on one image share no value."
+        "The enhanced map's reaction is built in where the attack exchanges the first two classes: then one map is of "
+        "(k, m) and the other of (m, k), which on one image share no value. On "
+        f"{shown(records.share(records.rivals_true))} of {records.images} images the attacked one's runner-up is the "
+        f"clean one's class. On {shown(records.share(records.exchanged))} the reverse is true as well."
     )
 
 
-def answer(records: EnhanceRecords, findings: Mapping[str, Claim]) -> str:
-    """Return the answer in words.
-
-    Args:
-        records: What was measured.
-        findings: See `judge`.
-    """
-    verdicts = {name: finding.verdict for name, finding in findings.items()}
-    few = f"{records.images} images are too few to decide, it takes {FEWEST}. " if records.images < FEWEST else ""
-    sentences = _on_recovery(records, verdicts), _on_secrets(records), _on_reaction(records, verdicts)
-    return few + " ".join([*sentences, _on_classes(records)])
+def finding(records: EnhanceRecords, claims: Mapping[str, Claim]) -> str:
+    """Return the answer in words."""
+    sentences = [*_on_recovery(records), *_on_secrets(records), *_on_reaction(records), *_on_classes(records.pairs)]
+    if claims["reacts"].verdict == "holds" and records.rivals_true:
+        sentences.append("That it reacts more strongly than all other methods holds partly by construction.")
+    return few_images(records.images) + " ".join([*sentences, built_in(records), in_words(list(claims.values()))])
 
 
-def said(verdict: Verdict) -> str:
-    """Return a verdict as the end of a sentence."""
-    return "is not decided" if verdict == "not decided" else verdict
-
-
-def _on_recovery(records: EnhanceRecords, verdicts: Mapping[str, Verdict]) -> str:
+def _on_recovery(records: EnhanceRecords) -> Iterator[str]:
     enhanced, chance = records.maps[names.ENHANCED], records.maps[names.RANDOM]
     ranked = [record.name for record in records.ranked]
-    beside = dict.fromkeys([name for name in (ranked[0], names.PLAIN, names.RANDOM) if name != names.ENHANCED])
-    others = ", ".join(f"{name} {records.maps[name].recovered.area.interval}" for name in beside)
-    at_share = "" if enhanced.recovered.best_share is None else f", at {enhanced.recovered.best_share:.0%}"
-    return (
-        f"That enhanced guided backprop recovers more than all others {said(verdicts['most'])}: on {records.images} "
-        f"images that {records.attack} fools, replacing pixels in its order by {names.FILLS[records.fill]} brings back "
-        f"{enhanced.recovered.area.interval} of the true classes on average over shares from {records.shares[0]:.0%} "
-        f"to {records.shares[-1]:.0%} (at best {enhanced.recovered.best.interval}{at_share}), place "
-        f"{ranked.index(names.ENHANCED) + 1} of {len(ranked)}; beside it {others}; clean images keep "
-        f"{enhanced.clean.area.interval} of their accuracy in its order, {chance.clean.area.interval} in random order."
+    yield (
+        f"{records.attack} fools {records.images} of {records.right} images that are classified right, "
+        f"{records.success}. Replacing pixels by {names.FILLS[records.fill]} in the order of enhanced guided backprop "
+        f"brings back {shown(enhanced.recovered.area)} of the true classes, on average over the shares of pixels. That "
+        f"is place {ranked.index(names.ENHANCED) + 1} of {len(ranked)} maps."
+    )
+    for name in dict.fromkeys((ranked[0], names.PLAIN, names.RANDOM)):
+        if name != names.ENHANCED:
+            yield f"The order of {name} brings back {shown(records.maps[name].recovered.area)}."
+    at_share = enhanced.recovered.best_share
+    best = (
+        "Nothing is brought back at any share"
+        if at_share is None
+        else f"At its best share, {at_share:.0%}, it brings back"
+    )
+    yield f"{best}{'' if at_share is None else ' ' + str(shown(enhanced.recovered.best))}."
+    yield (
+        f"Clean images keep {shown(enhanced.clean.area)} of their accuracy in its order, and "
+        f"{shown(chance.clean.area)} in random order."
     )
 
 
-def _on_secrets(records: EnhanceRecords) -> str:
-    shown = names.LABEL_LEAK, names.ENHANCED, names.PERTURBATION
-    leak, enhanced, changed = (records.maps[name].recovered.area for name in shown)
-    return (
-        f"Its rival, the runner-up, is the true class on {records.rivals_true} of {records.images} images; with the "
-        f"true class as rival, which leaks the label, it recovers {leak.interval}, {leak.minus(enhanced).interval} "
-        f"more; the order of the perturbation itself recovers {changed.interval}."
+def _on_secrets(records: EnhanceRecords) -> Iterator[str]:
+    order = names.LABEL_LEAK, names.ENHANCED, names.PERTURBATION
+    leak, enhanced, changed = (records.maps[name].recovered.area for name in order)
+    yield (
+        f"With the true class as rival, which leaks the label, it brings back {shown(leak)}, "
+        f"{shown(leak.minus(enhanced))} more. The order of the perturbation itself brings back {shown(changed)}."
     )
 
 
-def _on_reaction(records: EnhanceRecords, verdicts: Mapping[str, Verdict]) -> str:
+def _on_reaction(records: EnhanceRecords) -> Iterator[str]:
     enhanced = records.maps[names.ENHANCED]
-    numbers = "its maps are constant"
-    if enhanced.attacked is not None and enhanced.swapped is not None and enhanced.noisy is not None:
-        numbers = (
-            f"the Spearman correlation with the clean image's map is {enhanced.attacked.interval} under the attack, "
-            f"{enhanced.swapped.interval} on the clean image itself when asked for the adversarial class, and "
-            f"{enhanced.noisy.interval} under noise of the same norms"
-        )
-    partly = ", partly by construction" if verdicts["reacts"] == "holds" and records.rivals_true else ""
-    return (
-        f"That it reacts to the attack more strongly than all others {said(verdicts['reacts'])}{partly} ({numbers}), "
-        f"and that it reacts to more than the class it is asked for {said(verdicts['beyond'])}. {built_in(records)} "
-        f"That all others make similar maps {said(verdicts['similar'])}."
+    if enhanced.attacked is None or enhanced.swapped is None or enhanced.noisy is None:
+        yield "The enhanced maps are constant, so that no correlation is defined."
+        return
+    yield (
+        "The Spearman correlation of the enhanced map with the clean image's map is "
+        f"{shown(enhanced.attacked)} under the attack, and {shown(enhanced.noisy)} under noise of the same norms. On "
+        f"the clean image itself, for the class of the adversarial one, it is {shown(enhanced.swapped)}."
     )
 
 
-def _on_classes(records: EnhanceRecords) -> str:
-    if records.pairs is None:
-        return f"Maps of two classes of one image are not compared: {NO_PAIRS}."
-    means = records.pairs.compared[names.PLAIN, names.SAME].means
-    return (
-        f"Guided backprop's maps of two classes of one image agree in {means[names.RATIO].interval} of the values at "
-        f"s > 0 and differ in their averages by {means[names.DIFFERENCE].interval} ({records.pairs.images} images)."
-    )
-
-
-SUCCESS: Final = 0.9
-"""Share of the images right before that the attack must fool, so that those that count are no odd choice."""
-
-
-def flags_of(records: EnhanceRecords) -> list[Flag]:
-    """Return the checks."""
-    best = records.ranked[0]
-    chance, enhanced = (records.maps[name].recovered.area.interval for name in (names.RANDOM, names.ENHANCED))
-    shared = sum(ablation.overlapping for ablation in records.ablations)
-    equal = f"differ for {', '.join(records.moved)}" if records.moved else "are the same for every method"
-    return [
-        Flag(
-            "The attack succeeds",
-            records.success.value < SUCCESS,
-            f"{records.attack} fools {records.images} of {records.right} images that are classified right, "
-            f"{records.success}; at least {SUCCESS} is wanted.",
-        ),
-        Flag(
-            "Enhanced maps of a class and its rival share no value",
-            shared > 0,
-            f"Over all methods and normalisations {shared} values of the adversarial images' maps are above 0 in both.",
-        ),
-        Flag("Maps are deterministic", bool(records.moved), f"Maps of {records.repeated} images made twice {equal}."),
-        Flag(
-            "Random is not best",
-            best.name == names.RANDOM,
-            f"Random pixels recover {chance} on average over the shares, the best map ({best.name}) "
-            f"{best.recovered.area.interval}, enhanced guided backprop {enhanced}.",
-        ),
-        _recognised(records),
-    ]
-
-
-def _recognised(records: EnhanceRecords) -> Flag:
-    pairs, name = records.pairs, "The classifier knows the images with several classes"
+def _on_classes(pairs: ClassPairs | None) -> Iterator[str]:
     if pairs is None:
-        return Flag(name, None, f"{NO_PAIRS}.")
-    return Flag(
-        name,
-        None if pairs.chance >= 1 else all_above([pairs.recognised.interval], pairs.chance) != "holds",
-        f"It names one of an image's classes on {pairs.recognised.interval} of {pairs.images} ({pairs.source}); "
-        f"guessing gives {pairs.chance:.3f}.",
+        yield f"Maps of two classes of one image are not compared: {NO_PAIRS}."
+        return
+    means = pairs.compared[names.PLAIN, names.SAME].means
+    yield (
+        f"Guided backprop's maps of two classes of one image agree in {shown(means[names.RATIO])} of the values at s > "
+        f"0, over {pairs.images} images. Their averages differ by {shown(means[names.DIFFERENCE])}."
     )

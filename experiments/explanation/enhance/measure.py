@@ -9,8 +9,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from experiments.explanation.enhance import names
+from experiments.explanation.enhance.attacked_images import BASES, AttackedImages, PredictedImages
 from experiments.explanation.enhance.records import AblationRecord, ClassPairs, EnhanceRecords, MapRecord, RecoveryCurve
-from experiments.explanation.enhance.setting import BASES, PredictedImages, Setting
 from experiments.results.bootstrap import Resampling, Statistic, mean_of
 from saliency.maps import enhance
 from saliency.maps.enhanced import Normalisation
@@ -22,20 +22,20 @@ BLUR: Final = 1 / 16
 """Standard deviation of the blur as a share of the shorter side: the attack's detail goes, the object stays."""
 
 _OWN_BASE: Final = "base of the enhanced"
-"""Name of the method that the studied enhanced method is made of."""
+"""Name of the method that the enhanced method under study subtracts maps of."""
 
 _REPEATED: Final = 8
 """Images whose maps are made twice more."""
 
 
-def _attributions(setting: Setting, name: str, classes: Tensor) -> Tensor:
+def _attributions(setting: AttackedImages, name: str, classes: Tensor) -> Tensor:
     """Return a method's attributions (n, C or 1, H, W) of the adversarial images for some classes (n,)."""
     methods = {**BASES, **setting.explained.methods, _OWN_BASE: setting.enhanced.base}
     every = replace(setting.explained, methods=methods)
     return every.attributions(name, setting.adversarial.images, classes, "adversarial")
 
 
-def base_maps(setting: Setting) -> dict[str, tuple[Tensor, Tensor]]:
+def base_maps(setting: AttackedImages) -> dict[str, tuple[Tensor, Tensor]]:
     """Return the adversarial images' attributions by every base, for the predicted class and for its rival."""
     classes = setting.adversarial.predictions, setting.adversarial.rivals
     return {
@@ -43,12 +43,12 @@ def base_maps(setting: Setting) -> dict[str, tuple[Tensor, Tensor]]:
     }
 
 
-def measure(setting: Setting, pairs: ClassPairs | None) -> EnhanceRecords:
+def measure(setting: AttackedImages, pairs: ClassPairs | None) -> EnhanceRecords:
     """Return all statistics.
 
     Args:
         setting: Images, attack and methods.
-        pairs: Those of the images with several classes.
+        pairs: The pairs of maps of images with several classes.
     """
     bases = base_maps(setting)
     true_rival = setting.adversarial.rivals == setting.labels
@@ -66,12 +66,12 @@ def measure(setting: Setting, pairs: ClassPairs | None) -> EnhanceRecords:
     )
 
 
-def map_records(setting: Setting, bases: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[MapRecord]:
+def map_records(setting: AttackedImages, bases: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[MapRecord]:
     """Yield what each method does, then what the oracles do.
 
     Args:
         setting: Images, attack and methods.
-        bases: See `base_maps`.
+        bases: Attributions by every base, for the predicted class and for its rival.
     """
     predicted = setting.adversarial.predictions
     for name in setting.explained.study.progress.track(setting.explained.methods, description="methods"):
@@ -81,7 +81,7 @@ def map_records(setting: Setting, bases: Mapping[str, tuple[Tensor, Tensor]]) ->
     yield _record(setting, change, change, names.PERTURBATION, oracle=True)
 
 
-def _method(setting: Setting, attributions: Tensor, name: str) -> MapRecord:
+def _method(setting: AttackedImages, attributions: Tensor, name: str) -> MapRecord:
     """Return what a method does, by its attributions of the adversarial images."""
     adversarial = reduce(attributions, setting.explained.methods[name].reduction)
     clean, noise, swapped = (
@@ -104,7 +104,7 @@ def _method(setting: Setting, attributions: Tensor, name: str) -> MapRecord:
     )
 
 
-def _leaking(setting: Setting) -> MapRecord:
+def _leaking(setting: AttackedImages) -> MapRecord:
     """Return what the enhanced map does whose rival is the true class; of a clean image, the method's own map."""
     method = setting.enhanced
     predicted = _attributions(setting, _OWN_BASE, setting.adversarial.predictions)
@@ -114,7 +114,9 @@ def _leaking(setting: Setting) -> MapRecord:
     return _record(setting, adversarial, clean, names.LABEL_LEAK, oracle=True)
 
 
-def _record(setting: Setting, adversarial: Tensor, clean: Tensor, name: str, *, oracle: bool = False) -> MapRecord:
+def _record(
+    setting: AttackedImages, adversarial: Tensor, clean: Tensor, name: str, *, oracle: bool = False
+) -> MapRecord:
     """Return the curves of maps (n, 1, H, W) of the adversarial and of the clean images."""
     fill, other = setting.facts.fill, names.OTHER_FILL[setting.facts.fill]
     return MapRecord(
@@ -170,7 +172,9 @@ def perturbed(images: Tensor, places: Tensor, share: float, fillings: Tensor) ->
     return torch.where((places < count)[:, None], fillings, images)
 
 
-def _curve(setting: Setting, images: PredictedImages, maps: Tensor, fill: names.Fill, about: str) -> RecoveryCurve:
+def _curve(
+    setting: AttackedImages, images: PredictedImages, maps: Tensor, fill: names.Fill, about: str
+) -> RecoveryCurve:
     """Return the accuracy on images whose pixels are perturbed in the order of maps (n, 1, H, W)."""
     places, fillings = ranks(maps), filling(images.images, fill)
     right = []
@@ -187,7 +191,7 @@ def curve_of(right: Tensor, shares: Sequence[float], resampling: Resampling) -> 
     Args:
         right: (n, S) bool, whether each image is classified right at each share.
         shares: S, ascending.
-        resampling: Of the n images.
+        resampling: Draws of the n images.
     """
     values, count = right.double().mean(0), len(right)
     replicates = torch.stack([resampling.mean(column) for column in right.T], 1)
@@ -203,7 +207,7 @@ def curve_of(right: Tensor, shares: Sequence[float], resampling: Resampling) -> 
     )
 
 
-def _ablations(setting: Setting, bases: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[AblationRecord]:
+def _ablations(setting: AttackedImages, bases: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[AblationRecord]:
     """Yield every base without and with each normalisation."""
 
     def recovered(attributions: Tensor, about: str) -> RecoveryCurve:
@@ -217,7 +221,7 @@ def _ablations(setting: Setting, bases: Mapping[str, tuple[Tensor, Tensor]]) -> 
             yield AblationRecord(base, normalisation, recovered(enhanced, f"{base}, {normalisation}"), shared)
 
 
-def _moves(setting: Setting, name: str) -> bool:
+def _moves(setting: AttackedImages, name: str) -> bool:
     """Whether a method's maps of the first images differ when they are made twice."""
     images, classes = setting.clean.images[:_REPEATED], setting.clean.predictions[:_REPEATED]
     first, second = (setting.explained.attributions(name, images, classes, "again") for _ in range(2))

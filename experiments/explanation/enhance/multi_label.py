@@ -53,7 +53,7 @@ def side_by_side(images: Tensor, labels: Tensor, seed: int = 0) -> MultiLabel:
     Args:
         images: (N, C, H, W) in [0, 1].
         labels: (N,).
-        seed: Of the pairs.
+        seed: Seed of the random pairs.
 
     Raises:
         ValueError: If the images are narrower than 2 pixels.

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from experiments.explanation.enhance import charts, examples, grids, names
+from experiments.explanation.enhance import charts, grids, names, shown_images
+from experiments.explanation.enhance.attacked_images import checked, chosen_attack, prepare, ready
 from experiments.explanation.enhance.classes import class_pairs
-from experiments.explanation.enhance.findings import answer, flags_of, judge
+from experiments.explanation.enhance.findings import finding, judge
+from experiments.explanation.enhance.flags import flags
 from experiments.explanation.enhance.measure import measure
 from experiments.explanation.enhance.multi_label import several_classes
-from experiments.explanation.enhance.setting import checked, chosen_attack, prepare, ready
-from experiments.explanation.enhance.tables import rows_of, tables_of
+from experiments.explanation.enhance.tables import rows_of, tables
 from experiments.explanation.subject import explained
 from experiments.results.result import Result
 from experiments.study.study import Study
@@ -17,8 +18,8 @@ from saliency import SaliencyMethod
 from saliency.checkpoints import Portable
 
 QUESTION: Final = (
-    "Does a map of what a class has more of than its rival find the pixels by which an attack succeeds, and react to "
-    "attacks, where other maps do not?"
+    "Enhanced guided backpropagation subtracts the map of the runner-up class from that of the predicted one. Does its "
+    "map find the pixels by which an attack succeeds, and does it react to attacks where other maps do not?"
 )
 
 SHARES: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
@@ -41,12 +42,12 @@ def enhance(
     """Return what enhanced guided backpropagation does, beside all other maps.
 
     Args:
-        study: Of a run whose classifier is trained.
+        study: A run whose classifier is trained.
         images: Largest number of images.
         methods: Saliency methods by name, as classes with their arguments; null: all.
         classifier: Your own: class path, .ckpt, or class with arguments; null: the run's.
         photographs: A folder of images of any kind in place of the test images.
-        size: Side in pixels that images are brought to before they are attacked and explained; null: as they are,
+        size: Side in pixels that images are scaled to before they are attacked and explained; null: as they are,
             photographs 224.
         resamples: Bootstrap resamples of the intervals.
         attack: Name of one of the run's attacks; null: its first of Carlini and Wagner, else a warm one.
@@ -67,21 +68,21 @@ def enhance(
     setting = prepare(subject, named_attack, shares, fill, resamples)
     pairs = class_pairs(subject, several, resamples)
     records = measure(setting, pairs)
-    findings = judge(records)
+    claims = judge(records)
     return Result(
         protocol=subject.protocol("enhance"),
         title="Enhanced guided backpropagation",
         question=QUESTION,
-        finding=answer(records, findings),
+        finding=finding(records, claims),
         meta=setting.meta() | {"rivals_true": records.rivals_true, "classes_of": pairs and pairs.source},
         rows=rows_of(records),
-        tables=tables_of(records, findings),
+        tables=tables(records, claims),
         figures={
             "": charts.curves(records),
             **({} if pairs is None else {"classes": charts.histograms(pairs)}),
-            "versions": grids.versions(examples.versions(setting)),
-            "outcomes": grids.outcomes(examples.outcomes(setting)),
+            "versions": grids.versions(shown_images.versions(setting)),
+            "outcomes": grids.outcomes(shown_images.outcomes(setting)),
             "reaction": charts.dots(records),
         },
-        flags=[*flags_of(records), subject.flag()],
+        flags=[*flags(records), subject.flag()],
     )

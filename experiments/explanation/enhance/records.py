@@ -1,4 +1,4 @@
-"""What `evaluate.py enhance` measured: statistics of each map, and images to show."""
+"""Records of `evaluate.py enhance`: statistics of each map, and images to show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from experiments.explanation.enhance import names
+from experiments.explanation.evidence import mean_of_all
 from experiments.results.bootstrap import Interval, Resampling, Statistic, mean_of
 
 
@@ -31,7 +32,7 @@ class RecoveryCurve:
 
 @dataclass(frozen=True)
 class MapRecord:
-    """What one map does. Correlations are Spearman's with the clean image's map; None: a map is constant everywhere.
+    """The statistics of one method's maps; correlations are Spearman's with the clean image's map, None if undefined.
 
     Attributes:
         name: Name of the method, or of the oracle.
@@ -41,8 +42,8 @@ class MapRecord:
         clean: Accuracy on the clean images, pixels taken in the order of their own maps: the price.
         positive: Share of the pixels of an adversarial image where its map is above 0.
         attacked: Mean correlation of the adversarial image's map.
-        noisy: Of the map of the image under noise of the same norms.
-        swapped: Of the clean image's map for the class that the adversarial one is mistaken for.
+        noisy: Mean correlation of the map of the image under noise of the same norms.
+        swapped: Mean correlation of the clean image's map for the class that the adversarial one is mistaken for.
         reaction: Correlation under noise minus that under the attack.
         beyond_class: Correlation for the class alone minus that under the attack.
         reactions: (n,) of the differences in `reaction`, NaN where a map is constant.
@@ -68,7 +69,7 @@ class AblationRecord:
 
     Attributes:
         base: Name of the method.
-        normalisation: Of its maps; None: it is not enhanced. All are reduced by the l1 norm over the channels.
+        normalisation: How its maps are normalised; None: it is not enhanced. All are reduced by the l1 norm.
         recovered: Accuracy on the adversarial images.
         overlapping: How many values are above 0 both in the map of class and rival and in that of rival and class.
     """
@@ -86,9 +87,9 @@ class MapPairs:
     Attributes:
         method: Name of the method.
         sample: Name of the sample.
-        values: By measure, (p,) of the pairs.
-        by_group: By measure, (g,), means over the pairs of each image, or of each disjoint pair of images.
-        means: By measure, the means of these.
+        values: Value (p,) of each pair, by measure.
+        by_group: Means (g,) over the pairs of each image, or of each disjoint pair of images, by measure.
+        means: Means of these, by measure.
     """
 
     method: str
@@ -106,7 +107,7 @@ class ClassPairs:
         source: Where the images with several classes come from.
         images: Their number.
         recognised: Share of them whose predicted class is one of theirs.
-        chance: What guessing would give.
+        chance: The same share for a guess.
         compared: Pairs of maps by method and sample.
         more_alike: Sim-Ratio of guided backpropagation between classes of one image, minus that between two images.
     """
@@ -126,12 +127,12 @@ class FooledImages:
     Attributes:
         attack: Name of the attack.
         images: Their number.
-        right: Images that are classified right when clean.
+        right: Number of images that are classified right when clean.
         success: Share of these that count.
-        channels: Of an image.
+        channels: Channels of an image.
         shares: Shares of the pixels that are perturbed, ascending.
         fill: What replaces them.
-        resampling: Of the images that count.
+        resampling: Draws of the images that count.
     """
 
     attack: str
@@ -149,7 +150,7 @@ class EnhanceRecords(FooledImages):
     """All statistics of these images.
 
     Attributes:
-        maps: By name, the oracles last.
+        maps: Statistics of each method by name, the oracles last.
         ablations: Every base without and with each normalisation.
         pairs: None: there are no two images with several classes.
         rivals_true: Adversarial images whose true class is the enhanced map's rival.
@@ -167,6 +168,10 @@ class EnhanceRecords(FooledImages):
     noise_changes: int
     repeated: int
     moved: Sequence[str]
+
+    def share(self, count: int) -> Statistic:
+        """Return the share of so many of the images."""
+        return mean_of_all(torch.arange(self.images) < count, self.resampling)
 
     @property
     def ranked(self) -> list[MapRecord]:
@@ -204,7 +209,7 @@ class ExampleImages:
         captions: The predicted class of each, with a number.
         wrong: Whether this class is not the true one.
         there: Whether the image has such a version.
-        maps: By method, (n, 1, H, W), absolute values as a share of their largest.
+        maps: Maps (n, 1, H, W) by method, absolute values as a share of their largest.
     """
 
     images: Tensor
@@ -220,7 +225,7 @@ class Examples:
 
     Attributes:
         classes: Names of the true classes.
-        versions: By name, the clean one first.
+        versions: The same images by version, the clean ones first.
         budgets: Epsilon of the attacks that have one, by name.
     """
 

@@ -13,16 +13,17 @@ from experiments.explanation.enhance.records import (
     MapRecord,
     RecoveryCurve,
 )
+from experiments.explanation.evidence import shown
 from experiments.results.bootstrap import Statistic
 from experiments.results.result import Table
 from experiments.results.verdicts import FEWEST, Claim
 
 
-def tables_of(records: EnhanceRecords, findings: Mapping[str, Claim]) -> list[Table]:
+def tables(records: EnhanceRecords, claims: Mapping[str, Claim]) -> list[Table]:
     """Return all tables; the first is Figure 4's, which the console shows."""
     return [
         _recovery(records),
-        _findings(findings),
+        _findings(claims),
         _best(records),
         _shares(records),
         _refilled(records),
@@ -41,7 +42,7 @@ def _table(
 
 
 def _plain(cell: Any) -> Any:
-    return str(cell.interval) if isinstance(cell, Statistic) else cell
+    return shown(cell) if isinstance(cell, Statistic) else cell
 
 
 def _named(record: MapRecord) -> str:
@@ -68,17 +69,18 @@ def _recovery(records: EnhanceRecords) -> Table:
         "recovered": lambda record: record.recovered.area,
         "enhanced - this": _ahead(records, lambda record: record.recovered.area),
         "clean images keep": lambda record: record.clean.area,
-        "pixels above 0": lambda record: None if record.positive is None else f"{record.positive.value:.1%}",
+        "pixels above 0": lambda record: record.positive,
     }
     note = (
-        f"{records.images} images, classified right when clean and wrong under {records.attack}. Recovered: "
-        "accuracy, against the true class, when the first pixels of each adversarial image are replaced by "
-        f"{names.FILLS[records.fill]}, in the order of its map for the class it is mistaken for; mean by the "
-        f"trapezoidal rule over shares from {records.shares[0]:.0%} to {records.shares[-1]:.0%}. Clean images keep: "
-        "the same, done to the clean images by their own maps. 95 % bootstrap intervals over images; differences are "
-        "paired, and not corrected for their number. Pixels above 0: of an adversarial image's map, mean over images; "
-        "all others are 0 where a method knows no negative values, and beyond that share their order is random. "
-        "Oracles know the true class or the perturbation, and are not ranked. Bold: best, oracles aside."
+        f"n = {records.images} images, classified right when clean and wrong under {records.attack}, which fools "
+        f"{records.success} of {records.right}. Recovered: accuracy against the true class when the first pixels of "
+        f"each adversarial image are replaced by {names.FILLS[records.fill]}, in the order of its map for the class "
+        "that it is mistaken for; mean by the trapezoidal rule over shares of the pixels from "
+        f"{records.shares[0]:.0%} to {records.shares[-1]:.0%}. Clean images keep: the same for the clean images and "
+        "their own maps. 95 % bootstrap intervals over images; differences are paired, and not corrected for their "
+        "number. Pixels above 0: share of an adversarial image's map, mean over images. The other pixels are 0 where a "
+        "method knows no negative values, and their order is random. Oracles know the true class or the perturbation, "
+        "and are not ranked. Bold: the best, oracles aside."
     )
     return _table("Accuracy recovered (Figure 4)", records.everything, columns, note, bold=[(0, 0), (0, 1)])
 
@@ -96,20 +98,20 @@ def _best(records: EnhanceRecords) -> Table:
         "clean images keep": kept,
     }
     note = (
-        f"{records.images} images. The share is the one at which a map recovers most; each resample chooses its own. "
-        "The same images choose and judge it, so all values are too high. None: nothing is recovered."
+        f"n = {records.images} images. At share: the share at which a map recovers most; each resample chooses its "
+        "own. The same images choose and judge it, so all values are too high. None: nothing is recovered."
     )
     order = sorted(records.everything, key=lambda record: (record.oracle, -record.recovered.best.value))
     return _table("Best over the shares", order, columns, note)
 
 
-def _findings(findings: Mapping[str, Claim]) -> Table:
+def _findings(claims: Mapping[str, Claim]) -> Table:
     lines = [
-        [claim.number, claim.text, claim.verdict, claim.statistic, CLAIMS[name][-1]] for name, claim in findings.items()
+        [claim.number, claim.text, claim.verdict, claim.statistic, CLAIMS[name][-1]] for name, claim in claims.items()
     ]
     note = (
-        "A verdict is decided where the 95 % bootstrap interval over images lies on one side. Of several comparisons "
-        f"all must hold; the claim does not hold if one lies on the other side. "
+        "A claim is decided if the 95 % bootstrap interval over images lies on one side of its level and has a width. "
+        "Of several comparisons all must hold; the claim does not hold if one lies on the other side. "
         f"Nothing is decided by fewer than {FEWEST} images."
     )
     return Table("The paper's findings", ["where", "finding", "verdict", "numbers", "holds if"], lines, note)
@@ -120,8 +122,13 @@ def _shares(records: EnhanceRecords) -> Table:
     lines = []
     for record in records.everything:
         for version, curve in {"adversarial": record.recovered, "clean": record.clean}.items():
-            lines.append([_named(record), version, *(accuracy.value for accuracy in curve.accuracy)])
-    return Table("Accuracy by share of pixels perturbed", ["pixels in the order of", "images", *shares], lines)
+            lines.append([_named(record), version, *map(shown, curve.accuracy)])
+    return Table(
+        "Accuracy by share of pixels perturbed",
+        ["pixels in the order of", "images", *shares],
+        lines,
+        f"n = {records.images} images.",
+    )
 
 
 def _refilled(records: EnhanceRecords) -> Table:
@@ -133,7 +140,7 @@ def _refilled(records: EnhanceRecords) -> Table:
         "best": lambda record: record.refilled.best,
         "at share": lambda record: _share(record.refilled.best_share),
     }
-    note = f"{records.images} images. As the first table, with {other} in place of {fill}."
+    note = f"n = {records.images} images. As the first table, with {other} in place of {fill}."
     order = sorted(records.everything, key=lambda record: (record.oracle, -record.refilled.area.value))
     return _table(f"Check: pixels replaced by {other}", order, columns, note)
 
@@ -149,7 +156,8 @@ def _ablation(records: EnhanceRecords) -> Table:
         "at share": lambda record: _share(record.recovered.best_share),
     }
     note = (
-        "The map of the class an image is mistaken for, minus that of the runner-up, both normalised. All are reduced "
+        f"n = {records.images} images. The map of the class that an image is mistaken for, minus that of the "
+        "runner-up, both normalised. All are reduced "
         "by the l1 norm over the channels. With one channel energy and channel_energy are the same."
     )
     return _table("What is enhanced, and how it is normalised", records.ablations, columns, note)
@@ -167,12 +175,13 @@ def _reaction(records: EnhanceRecords) -> Table:
         "enhanced's minus this one's": lambda record: apart.get(record.name),
     }
     note = (
-        "Mean Spearman correlation of the clean image's map (for its predicted class) with that of the attacked image, "
-        "and of the image under noise of the same norms, each for its own predicted class. Class alone: with the "
-        "map of the same clean image for the class that the attacked one is mistaken for. Where that is as low, the "
-        "map answers to the class, not to the attack. n: images on which no map is constant. The noise "
-        f"changes the prediction of {records.noise_changes} of {records.images} images. Random draws anew for each "
-        f"image, and is compared with nothing; so do the samples of LIME, in part. {built_in(records)}"
+        "Mean Spearman correlation of the clean image's map, for its predicted class, with another map. Attack, noise: "
+        "the map of the attacked image, and of the image under noise of the same norms, each for its own predicted "
+        "class. Class alone: the map of the same clean image for the class that the attacked one is mistaken for; "
+        "where that is as low, the map answers to the class, not to the attack. n: images on which no map is constant. "
+        f"The noise changes the prediction of {shown(records.share(records.noise_changes))} of {records.images} "
+        "images. Random draws anew for each image, and so do in part the samples of LIME; random is compared with "
+        f"nothing. {built_in(records)}"
     )
     order = sorted(records.ranked, key=lambda record: -(record.reaction.value if record.reaction else -2))
     return _table("How maps react to the attack (Figure 3)", order, columns, note)
@@ -194,9 +203,9 @@ def _pairs(pairs: ClassPairs) -> Table:
     }
     note = (
         f"{pairs.images} images with several classes: {pairs.source}; the classifier names one of an image's classes "
-        f"on {pairs.recognised.interval} (chance {pairs.chance:.3f}). Two images: disjoint pairs, under a class of one "
+        f"on {shown(pairs.recognised)} (chance {pairs.chance:.3f}). Two images: disjoint pairs, under a class of one "
         "of them. Maps are not enhanced and not normalised; s is a value of a channel; averages are of absolute "
-        "values. Means over n images, or pairs of images, of the means over their pairs of classes."
+        "values. Means are over n images, or n pairs of images, each with the mean of its pairs of classes."
     )
     return _table("Maps of two classes (Figure 1)", pairs.compared.values(), columns, note)
 

@@ -1,7 +1,7 @@
 """Records of `evaluate.py recover`: the attacks, and how far each method's explanations overlap their regions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -9,6 +9,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
+from experiments.explanation.evidence import mean_of_all
 from experiments.results.bootstrap import Resampling, Statistic
 
 UNIONS: Final = 20
@@ -145,15 +146,14 @@ class RecoverRecords:
         A photograph is drawn with all its regions.
         """
         rows = values.double().flatten(1).mean(1) if values.ndim > 1 else values.double()
-        return Statistic(rows.mean().item(), self._resampling.mean(rows), self.photographs)
+        return replace(mean_of_all(rows, self._resampling), n=self.photographs)
 
     @cached_property
     def success(self) -> Statistic:
         """The share of the attacks that succeeded; a photograph is drawn with all attacks on it."""
         photographs, groups = torch.unique(self.attempts.image, return_inverse=True)
         drawn = Resampling(len(photographs), self.resamples, groups=groups)
-        succeeded = self.attempts.succeeded.double()
-        return Statistic(succeeded.mean().item(), drawn.mean(succeeded), len(photographs))
+        return replace(mean_of_all(self.attempts.succeeded, drawn), n=len(photographs))
 
     def difference(self, name: str, other: str = RANDOM, measure: str = "jaccard") -> Statistic:
         """Return by how much one method is ahead of another in a measure, an attribute of `RegionOverlap`."""

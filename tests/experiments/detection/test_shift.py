@@ -102,13 +102,23 @@ def test_as_large_is_a_test_of_equivalence(low, high, verdict):
 
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (19, 40), (40, 19)])
 def test_too_few_values_decide_nothing(n, m):
-    assert compare(torch.arange(float(n)) + 100, torch.arange(float(m))).verdict == "not decided"
+    found = compare(torch.arange(float(n)) + 100, torch.arange(float(m)))
+    assert found.verdict == "not decided"
+    assert min(n, m) == 1 or found.undecided == "19 values are too few to decide, it takes 20"
 
 
 @pytest.mark.parametrize("value", [0.0, 3.5])
 def test_values_that_are_all_equal_decide_nothing(value):
     found = compare(torch.full((100,), value), torch.full((50,), value))
     assert (found.probability, found.low, found.high, found.verdict) == (0.5, 0.5, 0.5, "not decided")
+    apart = compare(torch.arange(50.0) + 10, torch.full((100,), value))  # of a model that collapsed on some images
+    assert (apart.probability, apart.verdict, apart.undecided) == (1, "not decided", "all values of a sample are equal")
+
+
+def test_values_that_are_not_known_do_not_count():
+    nothing, known = torch.full((30,), torch.nan), torch.arange(40.0)
+    assert (compare(nothing, known).n, compare(nothing, known).verdict) == (0, None)
+    assert compare(torch.cat([known + 50, nothing]), known) == compare(known + 50, known)
 
 
 def test_distances_and_likenesses_of_known_maps():

@@ -1,6 +1,7 @@
 """evaluate.py enhance: pixels in a map's order, statistics, verdicts, and the whole on a small run."""
 
 import json
+import re
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -16,12 +17,13 @@ from torch import nn
 import evaluate
 from attacks import BIM, FGSM, WarmCarliniWagnerL2
 from experiments.evaluation.command import _parser
-from experiments.explanation.enhance import examples, grids
+from experiments.explanation.enhance import attacked_images, grids, shown_images
 from experiments.explanation.enhance import measure as measuring
-from experiments.explanation.enhance import setting as enhance_setting
-from experiments.explanation.enhance.charts import styles_of
+from experiments.explanation.enhance.attacked_images import ALWAYS, chosen_attack, of_kind, prepare, ready
+from experiments.explanation.enhance.charts import looks_of
 from experiments.explanation.enhance.classes import class_pairs
-from experiments.explanation.enhance.findings import answer, flags_of, judge, said
+from experiments.explanation.enhance.findings import finding, judge
+from experiments.explanation.enhance.flags import flags
 from experiments.explanation.enhance.measure import base_maps, curve_of, filling, map_records, perturbed, ranks
 from experiments.explanation.enhance.multi_label import MultiLabel, several_classes
 from experiments.explanation.enhance.names import (
@@ -35,9 +37,8 @@ from experiments.explanation.enhance.names import (
     SAME,
 )
 from experiments.explanation.enhance.protocol import enhance
-from experiments.explanation.enhance.setting import ALWAYS, chosen_attack, of_kind, prepare, ready
 from experiments.explanation.enhance.tables import rows_of as rows_from
-from experiments.explanation.enhance.tables import tables_of
+from experiments.explanation.enhance.tables import tables
 from experiments.explanation.subject import Explained, explained
 from experiments.results import verdicts
 from experiments.results.bootstrap import Interval, Resampling, Statistic
@@ -140,14 +141,6 @@ def test_statistics_of_a_curve():
     assert found.area.replicates.mean().item() == pytest.approx(found.area.value, abs=0.03)
     same = found.area.minus(found.area).interval
     assert (same.value, same.low, same.high) == (0, 0, 0)
-
-
-def test_a_verdict_ends_a_sentence():
-    assert [said(verdict) for verdict in ("holds", "does not hold", "not decided")] == [
-        "holds",
-        "does not hold",
-        "is not decided",
-    ]
 
 
 def test_the_images_that_count(finished, setting):
@@ -270,9 +263,9 @@ def test_without_two_images_of_different_classes_there_is_no_figure_1(everything
     judged = judge(without)
     assert [each.verdict for each in judged.values()][:3] == ["not decided"] * 3
     assert len(judged) == 9
-    assert "not compared: there are no two images with several classes" in answer(without, judged)
+    assert "not compared: there are no two images with several classes" in finding(without, judged)
     assert {row["part"] for row in rows_from(without)} == {row["part"] for row in rows_from(everything)} - {"classes"}
-    assert len(tables_of(without, judged)) == len(tables_of(everything, judged)) - 1
+    assert len(tables(without, judged)) == len(tables(everything, judged)) - 1
 
 
 def test_one_photograph_is_enough(finished, tmp_path):
@@ -281,7 +274,7 @@ def test_one_photograph_is_enough(finished, tmp_path):
     found = enhance(study_of(finished), methods=METHODS, shares=SHARES, resamples=20, **options)
     assert found.meta["classes_of"] is None
     assert set(found.figures) == {"", "versions", "outcomes", "reaction"}
-    assert found.finding.startswith("1 images are too few to decide, it takes 20.")
+    assert found.finding.startswith("Nothing is decided: of 20 images that a verdict needs there are 1. ")
 
 
 def test_photographs_of_voc_take_the_place_of_composites(setting, tmp_path):
@@ -329,20 +322,36 @@ def test_few_images_decide_nothing(everything, monkeypatch):
     assert judged_as(sure, "the image's, not the network's").verdict == "holds"
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_what_is_the_same_for_all_images_decides_nothing(everything, monkeypatch, share):
+    """Maps that are all alike bring back the same everywhere, and agree with each other in the same share of values."""
+    monkeypatch.setattr(verdicts, "FEWEST", 1)
+    constant = statistic(share, spread=0.0)
+    everything = replace(everything, pairs=replace(everything.pairs, more_alike=constant))
+    everything = with_measured(everything, ENHANCED, beyond_class=constant)
+    for part in ("the image's, not the network's", "not only to the class"):
+        claim = judged_as(everything, part)
+        assert claim.verdict == "not decided"
+        assert claim.statistic.startswith("no interval, for all values are equal or at their limit: ")
+
+
 def test_what_is_built_in_is_said_beside_the_verdict(everything, monkeypatch):
     monkeypatch.setattr(verdicts, "FEWEST", 1)
     count = everything.images
     for name, value in {ENHANCED: 1.5, "gradient": 0.1, "grad_cam": 0.1, PLAIN: 0.1}.items():
-        everything = with_measured(everything, name, reactions=torch.full((count,), value))
+        spread = torch.linspace(0, 0.1, count) if name == ENHANCED else 0
+        everything = with_measured(everything, name, reactions=torch.full((count,), value) + spread)
     everything = replace(everything, rivals_true=count, exchanged=0)
     judged = judged_as(everything, "more strongly")
     assert judged.verdict == "holds"
-    told = f"on 100% of {count} images the attacked one's runner-up is the clean one's class, on 0% also the reverse"
+    told = (
+        f"On 1.000 [1.000, 1.000] of {count} images the attacked one's runner-up is the clean one's class. On 0.000 ["
+    )
     assert told in judged.statistic
-    words = answer(everything, judge(everything))
+    words = finding(everything, judge(everything))
     assert told in words
-    assert "holds, partly by construction" in words
-    assert any(told in table.note for table in tables_of(everything, judge(everything)))
+    assert "That it reacts more strongly than all other methods holds partly by construction." in words
+    assert any(told in table.note for table in tables(everything, judge(everything)))
 
 
 def test_the_own_reaction_is_paired_over_images_known_in_both(everything, setting, monkeypatch):
@@ -364,14 +373,16 @@ def test_every_finding_has_a_verdict_and_the_answer_says_it(found):
     verdicts = {row[1]: row[2] for row in table.rows}
     assert len(verdicts) == 9
     assert set(verdicts.values()) <= {"holds", "does not hold", "not decided"}
-    most = next(verdict for text, verdict in verdicts.items() if "than of all other maps" in text)
-    assert f"more than all others {said(most)}" in found.finding
+    for text, verdict in verdicts.items():
+        _, _, after = found.finding.partition(f"{verdict.capitalize()}: ")
+        assert text.rstrip(".") in after
+    assert all(len(re.findall(r"\d\.\d{3} \[", sentence)) <= 2 for sentence in found.finding.split(". "))
     own = rows_of(found, part="recovered", map=ENHANCED, fill="mean", measure="mean over shares")[0]
     assert f"{own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}]" in found.finding
 
 
 def raised(found):
-    return {flag.name: flag.raised for flag in flags_of(found)}
+    return {flag.name: flag.raised for flag in flags(found)}
 
 
 def test_flags_of_made_up_numbers(everything):
@@ -416,7 +427,7 @@ def test_pixels_above_0(found, setting):
     assert row["value"] == pytest.approx(sum((image > 0).float().mean().item() for image in maps) / len(maps), abs=1e-3)
     assert 0 < row["value"] < 1
     shown = next(line for line in found.tables[0].rows if line[0] == "enhanced guided backprop")
-    assert shown[-1] == f"{row['value']:.1%}"
+    assert shown[-1] == f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 @pytest.mark.parametrize("attack", ["fgsm", None])
@@ -425,8 +436,8 @@ def test_grids_show_each_attack_once(setting, monkeypatch, attack):
     shown = []
     monkeypatch.setattr(grids, "grid", lambda _title, columns, rows, *_, **__: shown.append((columns, rows)) or b"")
     named = replace(setting, facts=replace(setting.facts, attack=attack or setting.facts.attack))
-    grids.versions(examples.versions(named))
-    grids.outcomes(examples.outcomes(named))
+    grids.versions(shown_images.versions(named))
+    grids.outcomes(shown_images.outcomes(named))
     (_, rows), (columns, _) = shown
     count = len({name for name, _ in rows if not name.startswith("clean")})
     assert [name.partition("\n")[0] for name, _ in rows[: count + 1]] == ["clean", "fgsm", "bim", "cw"]
@@ -443,7 +454,7 @@ def test_a_default_attack_takes_no_name_of_the_run(finished):
 
 def test_lines_are_told_apart():
     names = [f"method {number}" for number in range(40)] + [ENHANCED, PLAIN, "gradient", RANDOM, PERTURBATION]
-    styles = styles_of(names, [PERTURBATION])
+    styles = looks_of(names, [PERTURBATION])
     assert sorted(styles) == sorted(names)
     assert len({(each["color"], each["marker"]) for each in styles.values()}) == len(names)
 
@@ -452,9 +463,9 @@ def test_nothing_recovered_is_best_nowhere(everything):
     none = curve_of(torch.zeros(3, 2, dtype=torch.bool), (0.1, 0.2), Resampling(3, 50))
     assert (none.best.value, none.best_share) == (0, None)
     changed = replace(with_measured(everything, ENHANCED, recovered=none), shares=(0.1, 0.2))
-    told = "over shares from 10% to 20% (at best 0.000 [0.000, 0.000]), place"
-    assert told in answer(changed, judge(changed))
-    best = next(each for each in tables_of(everything, {}) if each.title == "Best over the shares")
+    told = "Nothing is brought back at any share."
+    assert told in finding(changed, judge(changed))
+    best = next(each for each in tables(everything, {}) if each.title == "Best over the shares")
     assert all(row[1].endswith("%") for row in best.rows)
 
 
@@ -515,7 +526,7 @@ def test_no_image_classified_right(finished, options, monkeypatch):
 
 
 def test_a_failing_attack_on_many_images_is_weak(finished, options, monkeypatch):
-    monkeypatch.setattr(enhance_setting, "FEWEST", 1)
+    monkeypatch.setattr(attacked_images, "FEWEST", 1)
     with pytest.raises(ValueError, match=r"is fooled by none .*: name a stronger attack by --attack"):
         enhance(study_of(finished), **options, attack="none")
 

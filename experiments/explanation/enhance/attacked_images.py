@@ -1,4 +1,4 @@
-"""What `evaluate.py enhance` works on: images that an attack fools, their versions, and the saliency methods."""
+"""The images that an attack fools, clean, attacked and noisy, with the saliency methods that explain them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +20,13 @@ from experiments.study.study import Study
 from saliency.maps import runner_up
 
 ALWAYS: Final = {name: METHODS[name] for name in (names.GRADIENT, names.PLAIN, names.ENHANCED, names.RANDOM)}
-"""What the paper's figures need, whatever methods are given."""
+"""Methods that the paper's figures need, whatever methods are given."""
 
 BASES: Final = {name: METHODS[name] for name in (names.PLAIN, names.GRADIENT, "smoothgrad", "integrated_gradients")}
 """Methods that are enhanced, unless another method is given under the name."""
 
 _SAMPLES: Final = 150
-"""Of LIME, in place of its authors' 1000: a map takes a second or more."""
+"""Samples of LIME, in place of its authors' 1000: a map takes a second or more."""
 
 AnyAttack = TypeVar("AnyAttack", bound=Attack)
 
@@ -55,8 +55,8 @@ class PredictedImages:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """The images that count, with what is done to them.
+class AttackedImages:
+    """The images that count, in three versions, with classifier and saliency methods.
 
     Attributes:
         facts: Their number, and the options.
@@ -95,15 +95,15 @@ class Setting:
 
 def prepare(
     every: Explained, named_attack: tuple[str, Attack], shares: Sequence[float], fill: names.Fill, resamples: int
-) -> Setting:
+) -> AttackedImages:
     """Return the images that count, attacked.
 
     Args:
-        every: See `ready`.
-        named_attack: See `chosen_attack`.
-        shares: See `FooledImages`.
-        fill: See `FooledImages`.
-        resamples: Of the bootstrap.
+        every: Classifier, images and methods.
+        named_attack: The attack, behind its name.
+        shares: Shares of the pixels to perturb, ascending.
+        fill: What perturbed pixels become.
+        resamples: Number of bootstrap resamples.
 
     Raises:
         ValueError: If no image is fooled.
@@ -128,7 +128,7 @@ def prepare(
         fill=fill,
         resampling=Resampling(count, resamples),
     )
-    return Setting(
+    return AttackedImages(
         facts=facts,
         explained=every,
         attack=attack,
@@ -188,10 +188,10 @@ def of_kind(study: Study, kinds: tuple[type[AnyAttack], ...], name: str, default
 
 
 def ready(every: Explained, *, quick: bool) -> Explained:
-    """Return classifier, images and methods, with the methods that the figures need, before anything is attacked.
+    """Return the subject with the methods that the charts need, checked before anything is attacked.
 
     Args:
-        every: What the study is about.
+        every: Classifier, images and methods.
         quick: Whether LIME gets fewer samples.
 
     Raises:
@@ -215,7 +215,7 @@ def ready(every: Explained, *, quick: bool) -> Explained:
 
 
 def _check_names(methods: Mapping[str, saliency.SaliencyMethod]) -> None:
-    """Refuse a method that is not what the tables say about its name."""
+    """Refuse a method of another kind than its name says."""
     for name, usual in ALWAYS.items():
         method = methods[name]
         other_base = isinstance(method, saliency.Enhanced) and not isinstance(method.base, saliency.GuidedBackprop)
@@ -227,7 +227,7 @@ def _check_names(methods: Mapping[str, saliency.SaliencyMethod]) -> None:
 
 
 def _check_defined(every: Explained) -> None:
-    """Refuse a method that is not defined for the classifier, by an image."""
+    """Try all methods on an image, and refuse one that is not defined for the classifier."""
     for name in (names.PLAIN, *every.methods):
         try:
             every.attributions(name, every.images[:1], about="on one image")

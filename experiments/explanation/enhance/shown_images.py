@@ -1,4 +1,4 @@
-"""Images to show with their maps: clean and attacked (Figure 3), of attacks that fail and that succeed (Figure 5)."""
+"""Images that grids show with their maps: clean and attacked (Figure 3); attacks that fail and succeed (Figure 5)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from attacks import BIM, FGSM
 from experiments.explanation.enhance import names
+from experiments.explanation.enhance.attacked_images import AttackedImages, chosen_attack, fgsm_and_bim
 from experiments.explanation.enhance.records import ExampleImages, Examples
-from experiments.explanation.enhance.setting import Setting, chosen_attack, fgsm_and_bim
 from experiments.explanation.subject import Explained
 from experiments.results.grids import chosen
 from experiments.study.maps import relative
@@ -25,7 +25,7 @@ _HALVINGS: Final = 8
 """Budgets tried, each half of the one before."""
 
 
-def versions(setting: Setting) -> Examples:
+def versions(setting: AttackedImages) -> Examples:
     """Return some images, clean and under each attack, with the maps of every method."""
     every = setting.explained
     rows = chosen(setting.labels, setting.labels, torch.ones(setting.facts.images, dtype=torch.bool), _VERSION_IMAGES)
@@ -71,7 +71,7 @@ class _AttackOutcome(NamedTuple):
     epsilons: Tensor
 
 
-def outcomes(setting: Setting) -> Examples:
+def outcomes(setting: AttackedImages) -> Examples:
     """Return some images, clean, under attacks that fail and that succeed, with guided maps, plain and enhanced."""
     every = setting.explained
     labels = setting.labels[:_CANDIDATES]
