@@ -30,8 +30,8 @@ def judged(
     or at their limit. Nor does one of fewer than `FEWEST` images.
 
     Args:
-        number: See `Claim`.
-        text: See `Claim`.
+        number: Number of the claim, or its place in the paper.
+        text: What is claimed.
         named: The statistics.
         numbers: The statistics in words.
         level: What they must lie above.

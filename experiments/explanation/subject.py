@@ -39,7 +39,7 @@ METHODS: Final[Mapping[str, saliency.SaliencyMethod]] = {
 """The methods of every study that names none, and `learnt` where the run has a saliency model."""
 
 _PARTICULAR: Final = ("grad_cam", "guided_backprop", "enhanced_guided_backprop")
-"""Methods of these that are not defined for every network."""
+"""Those of these methods that are not defined for every network."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Explained:
         logits: (n, K) of the images.
         classes: Names of all classes.
         methods: Saliency methods by name.
-        refused: By name of a usual method that is left out: why it is not defined, or not made yet.
+        refused: Why a usual method is left out, by its name: it is not defined, or not trained yet.
         photographs: Whether the images are photographs in place of the run's test images.
     """
 
@@ -82,7 +82,7 @@ class Explained:
         return "-".join([name, *([self.own] if self.own else []), *(["photographs"] if self.photographs else [])])
 
     def meta(self) -> dict[str, Any]:
-        """Return what reproduces a table."""
+        """Return the settings that reproduce a table."""
         return self.study.meta() | {
             "classifier": self.own or "the run's",
             "explained_images": len(self.images),
@@ -170,16 +170,16 @@ def explained(
     photographs: str | None = None,
     size: int | None = None,
 ) -> Explained:
-    """Return what an explanation protocol works on.
+    """Return the classifier, images and methods of an explanation protocol.
 
     Args:
         study: The run under evaluation.
-        images: At most so many, drawn with a fixed seed.
-        methods: Saliency methods by name; None: `METHODS`, as far as they are defined for the classifier, and the
+        images: Largest number of images, drawn with a fixed seed.
+        methods: Saliency methods by name; None: `METHODS`, those that are defined for the classifier, and the
             learnt model if the run has one that takes the images.
         classifier: The user's own (class path, checkpoint or module); None: the run's.
         photographs: A folder to draw from in place of the test split.
-        size: Side in pixels that images are brought to before they are attacked and explained; None: as they are,
+        size: Side in pixels that images are scaled to before they are attacked and explained; None: as they are,
             photographs `PHOTOGRAPH`.
 
     Raises:
@@ -242,7 +242,7 @@ def read_photographs(folder: Path, size: int, count: int) -> Tensor:
     Args:
         folder: All image files in it and below it count, but for hidden ones.
         size: Side in pixels.
-        count: At most so many, drawn with a fixed seed.
+        count: Largest number of images, drawn with a fixed seed.
 
     Raises:
         FileNotFoundError: If the folder does not exist or holds no image.

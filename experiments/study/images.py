@@ -21,7 +21,7 @@ from detectors.base import ExplainingDetector
 from detectors.explanations import Explanation
 from detectors.scoring import explain, scores
 from experiments.study.batches import batches
-from experiments.study.kept import kept
+from experiments.study.kept_tensors import kept
 
 CHANGED: Final = 1e-6
 """The smallest change of a value that counts."""

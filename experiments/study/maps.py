@@ -21,7 +21,7 @@ class Maps:
     Attributes:
         name: learnt or jacobian.
         title: The name in a sentence.
-        scale: What its values are, and what a distance sums over.
+        scale: Unit of its values, and what a distance sums over.
         selected: Whether the map explains a class that can be chosen.
         of: Takes images (N, C, H, W) and classes (N,), None being the predicted ones; returns maps (N, c, H, W) on
             the CPU, not normalised.
@@ -55,8 +55,8 @@ def over(study: Study, maps: Maps, images: Tensor, classes: Tensor | None, about
         study: Holds the device and shows the progress.
         maps: The kind of map.
         images: (M, C, H, W).
-        classes: (M,), where a map is one of a class; None: the predicted ones.
-        about: What stands beside the bar, after the kind of map.
+        classes: (M,), for maps that explain a class; None: the predicted ones.
+        about: Text beside the bar, after the kind of map.
     """
     bar = {"progress": study.progress, "about": f"{maps.title}, {about}"}
     return in_batches(maps.of, images, classes, device=study.device, **bar)

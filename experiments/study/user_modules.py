@@ -1,4 +1,4 @@
-"""Classifiers and detectors of the user's own: built by class path, or read from a checkpoint."""
+"""The user's own classifiers and detectors: built by class path, or read from a checkpoint."""
 
 import inspect
 import re
@@ -16,21 +16,21 @@ from saliency.checkpoints import Portable
 from saliency.class_paths import imported
 
 Offers = Mapping[str, Callable[[], Any]]
-"""What gives the arguments that a class or function may take, by name."""
+"""Functions that make arguments, by the name of the argument. Only those that a class or function takes are called."""
 
 
 def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, classes: int | None) -> nn.Module:
-    """Return a classifier of the user's own, on the device, in eval mode.
+    """Return the user's own classifier, on the device, in eval mode.
 
     Args:
         given: Path of a checkpoint (.ckpt), a class or function by its path, or the module itself.
         device: Where to compute.
-        image: (1, C, H, W), which it must take.
-        classes: How many logits it must give; None: any number.
+        image: (1, C, H, W), an image that it must take.
+        classes: Number of logits that it must give; None: any number.
 
     Raises:
-        TypeError: If a path names nothing that can be called, or that makes a module.
-        ValueError: If a path cannot be imported, what it names cannot be built, or does not take the image.
+        InputTypeError: If the path cannot be called, or what it makes is no module.
+        InputError: If the path cannot be imported or built, or the classifier does not take the image.
     """
     built = built_from(given, {}, Classifier) if isinstance(given, str) else given
     classifier = built.to(device).eval()
@@ -39,12 +39,8 @@ def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, 
 
 
 def check_classifier(name: str, classifier: nn.Module, image: Tensor, classes: int | None) -> None:
-    """Refuse a classifier, called by some name, that does not take an image (1, C, H, W) or gives no such logits.
-
-    Raises:
-        ValueError: Says what came instead.
-    """
-    device = next((each.device for each in classifier.parameters()), image.device)
+    """Refuse a classifier that does not take an image (1, C, H, W), or gives other than `classes` logits; name it."""
+    device = next((weights.device for weights in classifier.parameters()), image.device)
 
     def logits() -> Tensor:
         output: Tensor = classifier(image.to(device))
@@ -61,7 +57,7 @@ def check_classifier(name: str, classifier: nn.Module, image: Tensor, classes: i
 
 
 def name_of(path: str | nn.Module) -> str:
-    """Return the name of a user's own module: of its class, or of the folders of its checkpoint."""
+    """Return a name for the user's own module: its class, or the folders of its checkpoint."""
     if not isinstance(path, str):
         return str(getattr(path, "name", type(path).__name__)).lower()
     if not path.endswith(".ckpt"):
@@ -70,7 +66,7 @@ def name_of(path: str | nn.Module) -> str:
 
 
 def takes(path: str, ask: Callable[[], Tensor], images: str = "the run's images") -> Tensor:
-    """Return an answer of a user's own module, or say in a sentence that it does not take the images."""
+    """Return the output of the user's own module; if it fails, say that it does not take the images, and why."""
     try:
         with torch.no_grad():
             return ask()
@@ -103,7 +99,7 @@ def training_free_detector(entry: Mapping[str, Any], parts: Offers) -> nn.Module
 
 
 def built_from(path: str, offers: Offers, kind: type[Portable]) -> nn.Module:
-    """Return what a path names: of `kind` if it is a checkpoint, else any module, given what it takes of the offers."""
+    """Return the module that a path names: a checkpoint of `kind`, or a class or function, called with the offers."""
     if path.endswith(".ckpt"):
         return load(path, kind)
     maker = imported(path)

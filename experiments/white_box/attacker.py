@@ -15,7 +15,7 @@ from detectors import Detector, Thresholded
 from detectors.scoring import scores
 from experiments.study.batches import predictions
 from experiments.study.contenders import Contender
-from experiments.study.kept import kept
+from experiments.study.kept_tensors import kept
 from experiments.study.metrics import WORKING_RATE
 from experiments.white_box.records import COSTS, Outcome
 
