@@ -9,6 +9,7 @@ from torch import Tensor
 
 from detectors import metrics
 from experiments.results.bootstrap import Interval, Resampling, interval, mean_of_seeds, wilson
+from experiments.results.records import mean_known
 from experiments.study.contenders import Contender
 from experiments.study.metrics import WORKING_RATE, accepted, limit, rate_flagged
 
@@ -294,8 +295,7 @@ def of(rows: Rows, detector: str, phase: str, attack: str) -> Rows:
 
 def mean_of(rows: Rows, name: str) -> float | None:
     """Return the mean of a field over rows; None where none has it."""
-    values = [row[name] for row in rows if row[name] is not None]
-    return sum(values) / len(values) if values else None
+    return mean_known(row[name] for row in rows)
 
 
 def rate_over_seeds(rows: Rows) -> Interval | None:

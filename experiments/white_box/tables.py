@@ -1,9 +1,9 @@
 """The tables of the white-box protocol, and its finding."""
 
-import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from experiments.results.records import spread
 from experiments.results.result import Table
 from experiments.results.verdicts import FEWEST, counted
 from experiments.study.metrics import SEEDS
@@ -71,11 +71,8 @@ def named(detector: str, phase: str) -> str:
 
 
 def _spread(rows: Rows, name: str) -> float | str | None:
-    """Return a field's mean over seeds, with the standard deviation where there are several."""
-    values = [row[name] for row in rows if row[name] is not None]
-    if len(values) < 2:  # noqa: PLR2004 - a deviation needs two
-        return values[0] if values else None
-    return f"{statistics.fmean(values):.3f} ± {statistics.stdev(values):.3f}"
+    """Return the mean of a field over seeds, with the standard deviation where there are several."""
+    return spread([row[name] for row in rows if row[name] is not None])
 
 
 _PAPER: Final = {"classifier_accuracy": "classifier accuracy", "detector_accuracy": "detector accuracy"}
