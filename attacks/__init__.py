@@ -13,6 +13,7 @@ from attacks.quantised import Quantised
 from attacks.warm_start import WarmCarliniWagnerL2
 from attacks.white_box.alternating import Alternating
 from attacks.white_box.ddn import JointDDN
+from attacks.white_box.hinged import HingedPGD
 from attacks.white_box.joint import Joint, JointLoss
 from attacks.white_box.projected import OrthogonalPGD, SelectivePGD
 from attacks.white_box.square import Square
@@ -20,6 +21,6 @@ from attacks.white_box.transfer import Transfer
 
 __all__ = [
     "BIM", "DDN", "FGSM", "JSMA", "MIM", "PGD", "Advertorch", "Alternating", "Attack", "AttackResult",
-    "CarliniWagnerL2", "DeepFool", "GreedyL0", "Joint", "JointDDN", "JointLoss", "LocalizedBIM", "OneOf",
+    "CarliniWagnerL2", "DeepFool", "GreedyL0", "HingedPGD", "Joint", "JointDDN", "JointLoss", "LocalizedBIM", "OneOf",
     "OrthogonalPGD", "Quantised", "SelectivePGD", "Square", "Transfer", "WarmCarliniWagnerL2",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """A detector at a threshold, as attacks need it: a score above 0 means rejected."""
 
+from math import inf
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,12 +15,14 @@ class Thresholded(nn.Module):
     Args:
         detector: Returns scores (N,), higher = more adversarial.
         threshold: The score above which it rejects.
+        spread: Standard deviation of its scores of clean images, above 0: what an attack measures scores in.
     """
 
-    def __init__(self, detector: nn.Module, threshold: float = 0.0) -> None:
+    def __init__(self, detector: nn.Module, threshold: float = 0.0, spread: float = 1.0) -> None:
         super().__init__()
         self.detector = detector
         self.threshold = threshold
+        self.spread = spread
 
     @classmethod
     def at_rate(cls, detector: nn.Module, calibration: Tensor, false_positive_rate: float) -> "Thresholded":
@@ -40,7 +43,8 @@ class Thresholded(nn.Module):
                 f"{false_positive_rate:g}: at least {round(1 / false_positive_rate) - 1} are needed"
             )
             raise InputError(msg)
-        return cls(detector, threshold)
+        spread = calibration.double().std().item()
+        return cls(detector, threshold, spread if 0 < spread < inf else 1.0)
 
     @property
     def classifier(self) -> nn.Module | None:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -16,8 +17,8 @@ from attacks.white_box.walk import Kept, Look, Walk
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Projected(Walk):
-    """One walk for each weight of the detector's parts.
+class PartsWalk(Walk):
+    """A walk for each weight of the detector's parts.
 
     Args:
         part_weights: Weights w of the detector's parts: what is lowered is the score plus w times the sum of the
@@ -34,17 +35,23 @@ class _Projected(Walk):
         for weight in self.part_weights:
             at_least(0, part_weights=weight)
 
+    def _ask(self, problem: Problem, points: Tensor, way: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Ask for the score alone, or with the parts: `way` is their weight."""
+        if way == 0:
+            return super()._ask(problem, points, way)
+        logits, scores, parts = problem.surrogates(points)
+        return logits, scores, scores + way * sum(parts.values(), torch.zeros_like(scores))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Projected(PartsWalk):
+    """Walks whose steps go against what is not beaten yet."""
+
     def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:  # noqa: ARG002
         for weight in self.part_weights:
             self._walk(problem, start, kept, weight)
 
-    def _ask(self, problem: Problem, points: Tensor, weight: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if weight == 0:
-            return super()._ask(problem, points, weight)
-        logits, scores, parts = problem.surrogates(points)
-        return logits, scores, scores + weight * sum(parts.values(), torch.zeros_like(scores))
-
-    def _direction(self, problem: Problem, look: Look, weight: float | Tensor) -> Tensor:  # noqa: ARG002
+    def _direction(self, problem: Problem, look: Look, weight: float) -> Tensor:  # noqa: ARG002
         resistance = -ahead(look.logits, problem.labels, targeted=self.targeted)
         return self._steepest(problem, self._descent(look, resistance))
 

@@ -2,8 +2,9 @@
 
 import math
 from abc import abstractmethod
+from copy import copy
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -58,6 +59,22 @@ class Kept:
         self.fooled |= better & hit
         return hit
 
+    @property
+    def accepted(self) -> Tensor:
+        """(N,) bool, which images are misclassified with a score that is not above 0."""
+        return self.fooled & (self.value >= 0)
+
+    def of(self, rows: Tensor) -> "Kept":
+        """Return what is kept of some images, by their indices (n,)."""
+        part = copy(self)
+        part.points, part.fooled, part.value = self.points[rows], self.fooled[rows], self.value[rows]
+        part._labels = self._labels[rows]  # noqa: SLF001 - its own
+        return part
+
+    def put(self, rows: Tensor, part: "Kept") -> None:
+        """Take over what is kept of some images, by their indices (n,)."""
+        self.points[rows], self.fooled[rows], self.value[rows] = part.points, part.fooled, part.value
+
 
 class Look(NamedTuple):
     """What a walk sees at points (N, C, H, W): logits (N, K), the detector's suspicion (N,), and who is fooled (N,)."""
@@ -83,6 +100,8 @@ class Walk(Attack):
     """
 
     needs_detector = True
+    _first_step: ClassVar[float] = 0.1
+    """In epsilons, where the size of the steps is not given."""
     epsilon: float = 0.3
     step_size: float | None = None
     steps: int = 100
@@ -102,7 +121,7 @@ class Walk(Attack):
 
         Unless given, the first is a tenth of epsilon, or, of few steps, so long that together they reach the boundary.
         """
-        shortest = max(self.epsilon / 10, _REACH * self.epsilon / self.steps)
+        shortest = max(self._first_step * self.epsilon, _REACH * self.epsilon / self.steps)
         first = shortest if self.step_size is None else self.step_size
         return first if self.schedule == "constant" else first * (1 + math.cos(math.pi * step / self.steps)) / 2
 
@@ -128,28 +147,31 @@ class Walk(Attack):
 
     @abstractmethod
     def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:
-        """Walk from a start (N, C, H, W), once for each weight."""
+        """Walk from a start (N, C, H, W), once for each way."""
 
-    def _walk(self, problem: Problem, points: Tensor, kept: Kept, weight: float | Tensor) -> Tensor:
-        """Walk, offer every point, and return which images (N,) some point had misclassified."""
+    def _walk(self, problem: Problem, points: Tensor, kept: Kept, way: Any) -> Tensor:
+        """Walk, offer every point, and return which images (N,) some point had misclassified.
+
+        `way` is what differs between the walks of an attack, such as a weight.
+        """
         fooled = torch.zeros_like(kept.fooled)
         for number in range(self.steps):
             points = points.detach().requires_grad_()
-            logits, scores, suspicion = self._ask(problem, points, weight)
+            logits, scores, suspicion = self._ask(problem, points, way)
             hit = kept.offer(points, logits, scores)
             fooled |= hit
-            direction = self._direction(problem, Look(points, logits, suspicion, hit), weight)
+            direction = self._direction(problem, Look(points, logits, suspicion, hit), way)
             points = self.ball.project(points.detach() - self.length(number) * direction, problem.images)
         with torch.no_grad():
             return fooled | kept.offer(points, *problem.joint(points))
 
-    def _ask(self, problem: Problem, points: Tensor, weight: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+    def _ask(self, problem: Problem, points: Tensor, way: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
         """Return logits (N, K), scores (N,), and what is to be lowered of the detector (N,)."""
         logits, scores = problem.joint(points)
         return logits, scores, scores
 
     @abstractmethod
-    def _direction(self, problem: Problem, look: Look, weight: float | Tensor) -> Tensor:
+    def _direction(self, problem: Problem, look: Look, way: Any) -> Tensor:
         """Return the direction (N, C, H, W) to step against, at most 1 long in the norm."""
 
     def _steepest(self, problem: Problem, gradient: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from attacks import (
     PGD,
     Advertorch,
     Alternating,
+    HingedPGD,
     Joint,
     JointLoss,
     LocalizedBIM,
@@ -126,8 +127,21 @@ def test_attacks_of_which_only_one_is_targeted_are_refused():
         alike(FGSM(), BIM(targeted=True))
 
 
-IN_A_BALL = (FGSM, BIM, MIM, PGD, LocalizedBIM, Square, Alternating, Joint, JointLoss, SelectivePGD, OrthogonalPGD)
-WITH_A_NORM = (PGD, Joint, JointLoss, SelectivePGD, OrthogonalPGD)
+IN_A_BALL = (
+    FGSM,
+    BIM,
+    MIM,
+    PGD,
+    LocalizedBIM,
+    Square,
+    Alternating,
+    Joint,
+    JointLoss,
+    SelectivePGD,
+    OrthogonalPGD,
+    HingedPGD,
+)
+WITH_A_NORM = (PGD, Joint, JointLoss, SelectivePGD, OrthogonalPGD, HingedPGD)
 
 
 @pytest.mark.parametrize("attack", IN_A_BALL)

@@ -8,6 +8,7 @@ from torch import nn
 from attacks import (
     BIM,
     Alternating,
+    HingedPGD,
     Joint,
     JointDDN,
     JointLoss,
@@ -74,6 +75,9 @@ _BALL = {
     "SelectivePGD-restarts": SelectivePGD(**_WALK, restarts=2),
     "OrthogonalPGD": OrthogonalPGD(**_WALK),
     "OrthogonalPGD-L2": OrthogonalPGD(epsilon=1.0, step_size=0.3, steps=5, norm="l2"),
+    "HingedPGD": HingedPGD(**_WALK),
+    "HingedPGD-L2": HingedPGD(epsilon=1.0, step_size=0.3, steps=5, norm="l2"),
+    "HingedPGD-parts": HingedPGD(**_WALK, part_weights=(0.0, 1.0), restarts=2),
     "Joint": Joint(**_WALK),
     "Joint-grid": Joint(**_WALK, weights=(0.2, 0.8)),
     "Joint-drawn": Joint(**_WALK, weights=None),
@@ -98,7 +102,7 @@ def targeted(attack):
     return replace(attack, targeted=True)
 
 
-_PLAIN = ("SelectivePGD", "OrthogonalPGD", "Joint", "JointLoss", "Square", "Alternating", "JointDDN")
+_PLAIN = ("SelectivePGD", "OrthogonalPGD", "HingedPGD", "Joint", "JointLoss", "Square", "Alternating", "JointDDN")
 _COMPOSED = ("Transfer-both", "Quantised")
 
 UNTARGETED = _BALL | _FREE

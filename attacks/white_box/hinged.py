@@ -1,0 +1,98 @@
+"""Projected gradient descent with momentum on one loss of two hinges: the model's margin and the detector's score."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from attacks.checks import above_zero, at_least, below
+from attacks.loop import gradients_of
+from attacks.margin import ahead, rivals_of
+from attacks.norms import column
+from attacks.problem import Problem
+from attacks.white_box.projected import PartsWalk
+from attacks.white_box.walk import Kept, Look
+
+
+class _Way(NamedTuple):
+    """What differs between walks: the classes (N,) to reach (None: any other), the parts' weight, the momentum."""
+
+    goal: Tensor | None
+    part_weight: float
+    momentum: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class HingedPGD(PartsWalk):
+    r"""Descent of :math:`\max(0, m + r(x)) + \max(0, m_d + s(x) / \sigma)` with momentum, for several goals in turn.
+
+    r is by how much the prediction stands, in logits: the label's lead over the other classes or, for a goal, the lead
+    of the others over it. s is the detector's score above its threshold, and sigma its standard deviation on the clean
+    calibration images, so that a detector of large scores does not drown the model's part. A part that is beaten by its
+    margin has no gradient: the whole step then goes against the other part. Selective PGD switches at margin 0 instead,
+    and steps to and fro across the decision boundary. The gradient is divided by the mean of its absolute values and
+    added to the momentum, whose direction is stepped against: it carries a walk over the kinks of ReLUs and hinges.
+    Kept is the misclassified point of lowest score.
+
+    An image that is misclassified and accepted takes part in no further walk, so that most images cost one walk. The
+    result is for the threshold aimed at.
+
+    Args:
+        step_size: Length of the first step; None: a fifth of epsilon, or more if steps are few.
+        decay: Of the momentum, in [0, 1).
+        margin: m, in logits, above 0.
+        score_margin: :math:`m_d`, in standard deviations of the detector's score on clean images, above 0.
+        goals: So many classes, those of the largest logits on the clean image beside the label, are goals of a walk
+            each, after one with no goal but to leave the label. Targeted attacks have their target only.
+
+    Reference: This project. Carlini & Wagner, arXiv 1608.04644, have the hinge; Dong et al., arXiv 1710.06081, the
+    momentum; Croce & Hein, arXiv 2003.01690, the nearest classes as goals.
+    """
+
+    _first_step: ClassVar[float] = 0.2
+    steps: int = 60
+    decay: float = 0.75
+    margin: float = 1.0
+    score_margin: float = 0.5
+    goals: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(0, whole=True, goals=self.goals)
+        at_least(0, decay=self.decay)
+        below(1, decay=self.decay)
+        above_zero(margin=self.margin, score_margin=self.score_margin)
+
+    def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:  # noqa: ARG002
+        for goal in self._goals(problem):
+            for weight in self.part_weights:
+                rows = (~kept.accepted).nonzero().flatten()
+                if len(rows):
+                    part = kept.of(rows)
+                    way = _Way(None if goal is None else goal[rows], weight, torch.zeros_like(start[rows]))
+                    self._walk(problem[rows], start[rows], part, way)
+                    kept.put(rows, part)
+
+    @torch.no_grad()
+    def _goals(self, problem: Problem) -> list[Tensor | None]:
+        """Return the goals of the walks: None, then the nearest classes (N,)."""
+        if self.targeted or self.goals == 0:
+            return [None]
+        rivals = rivals_of(problem.model(problem.images), problem.labels)
+        return [None, *rivals.topk(min(self.goals, rivals.shape[1] - 1), 1).indices.T]
+
+    def _ask(self, problem: Problem, points: Tensor, way: Any) -> tuple[Tensor, Tensor, Tensor]:
+        return super()._ask(problem, points, way.part_weight)
+
+    def _direction(self, problem: Problem, look: Look, way: _Way) -> Tensor:
+        if way.goal is None:
+            stands = -ahead(look.logits, problem.labels, targeted=self.targeted)
+        else:
+            stands = -ahead(look.logits, way.goal, targeted=True)
+        spread = getattr(problem.detector, "spread", 1.0)
+        loss = (stands + self.margin).clamp(min=0) + (look.suspicion / spread + self.score_margin).clamp(min=0)
+        gradient = problem.within_region(gradients_of([loss], look.points)[0])
+        size = column(gradient.abs().mean((1, 2, 3)))
+        way.momentum.mul_(self.decay).add_((gradient / size).nan_to_num(0, 0, 0))
+        return self.ball.direction(way.momentum)

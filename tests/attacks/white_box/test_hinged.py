@@ -1,0 +1,82 @@
+"""The hinged walk: what pulls, what it costs, and what it finds that the other walks do not."""
+
+import pytest
+import torch
+from torch import nn
+
+from attacks import HingedPGD, SelectivePGD
+from detectors import Thresholded
+from tests.attacks.white_box.museum import BROKEN
+
+EPSILON = 0.3
+
+
+class Plane(nn.Module):
+    """Logits of two classes: plus and minus the sum of the first row."""
+
+    def forward(self, images):
+        """Return logits (N, 2)."""
+        lead = images[:, 0, 0].sum(1) - 1.0
+        return torch.stack([lead, -lead], 1)
+
+
+class Second(nn.Module):
+    """A score that rises with the second row."""
+
+    def forward(self, images):
+        """Return scores (N,)."""
+        return images[:, 0, 1].sum(1) - 1.0
+
+
+@pytest.fixture
+def grey():
+    return torch.full((1, 1, 2, 2), 0.55)
+
+
+def moved(attack, grey, **networks):
+    """The sign of the first step of each row, (2,)."""
+    change = attack(Plane(), grey, torch.zeros(1, dtype=torch.long), **networks) - grey
+    return change[0, 0].mean(1).sign().tolist()
+
+
+ONE = {"epsilon": EPSILON, "steps": 1, "step_size": 0.05, "goals": 0, "decay": 0.0}
+
+
+def test_both_parts_pull_until_each_is_beaten_by_its_margin(grey):
+    # the label leads by .2 and the score is .1: both pull
+    assert moved(HingedPGD(**ONE, margin=0.1), grey, detector=Second()) == [-1, -1]
+    # a score of -.5 is beaten by a margin of .4, and pulls no longer
+    low = Thresholded(Second(), threshold=0.6)
+    assert moved(HingedPGD(**ONE, score_margin=0.4), grey, detector=low) == [-1, 0]
+    assert moved(HingedPGD(**ONE, score_margin=0.6), grey, detector=low) == [-1, -1]
+
+
+def test_scores_are_measured_in_their_spread_on_clean_images():
+    aim = Thresholded.at_rate(Second(), torch.linspace(-3, 3, 101), 0.05)
+    assert aim.spread == pytest.approx(torch.linspace(-3, 3, 101).std().item())
+    assert Thresholded.at_rate(Second(), torch.zeros(101), 0.05).spread == 1
+
+
+def test_images_that_are_won_take_part_in_no_further_walk(trained):
+    detector = BROKEN["Constant"](trained[1])
+    attack = HingedPGD(epsilon=EPSILON, steps=20, goals=2)
+    result = attack.report(*trained, detector=detector)
+    assert (result.success & (result.scores <= 0)).all()
+    assert result.forward_passes.max() == 20 + 1 + 1  # one walk, its last point, and the logits of the goals
+
+
+def test_an_image_that_withstands_meets_every_goal(trained):
+    attack = HingedPGD(epsilon=0.001, steps=5, goals=3)
+    result = attack.report(*trained, detector=BROKEN["Linear"](trained[1]))
+    lost = ~(result.success & (result.scores <= 0))
+    assert lost.any()
+    assert (result.forward_passes[lost] == 4 * 6 + 1).all()
+
+
+def test_at_equal_passes_it_wins_at_least_what_the_selective_walk_wins(trained):
+    detector = BROKEN["Stairs"](trained[1])
+    wins = []
+    for attack in (HingedPGD(epsilon=0.1, steps=30, goals=0), SelectivePGD(epsilon=0.1, steps=30)):
+        result = attack.report(*trained, detector=detector)
+        wins.append((result.success & (result.scores <= 0)).sum().item())
+    assert wins[0] >= wins[1]
