@@ -82,7 +82,7 @@ def determined(moving: Sequence[str]) -> Flag:
     return Flag("Determinism", bool(moving), sentence if moving else "Every detector gives the same scores twice.")
 
 
-_PLAIN: Final = ("joint", "joint_loss", "selective", "orthogonal", "alternating_aimed")
+_PLAIN: Final = ("joint", "joint_loss", "selective", "orthogonal", "hinged", "alternating_aimed")
 _PARTS: Final = ("selective_parts", "orthogonal_parts")
 
 _ORDERS: Final = (

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor, nn
 
-from attacks import Alternating, Attack, Joint, JointLoss, OrthogonalPGD, SelectivePGD, Square, Transfer
+from attacks import Alternating, Attack, HingedPGD, Joint, JointLoss, OrthogonalPGD, SelectivePGD, Square, Transfer
 from attacks.checks import untargeted
 from attacks.problem import Problem
 from experiments.white_box.records import PAPER
@@ -59,12 +59,14 @@ def _untargeted(epsilon: float, steps: int, *, parts: bool, held: bool, restarts
     yield from _paper(epsilon, steps, held=held)
     walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "restarts": restarts}
     aimed = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
+    hinged = HingedPGD(**walk)
     known: list[tuple[str, Attack, str]] = [
         ("alternating_aimed", aimed, f"the alternation with T = {steps}, aimed at the false-positive rate"),
         ("joint", Joint(**walk, weights=MIX_WEIGHTS), f"Metzen's mix, weights {_words(MIX_WEIGHTS)}"),
         ("joint_loss", JointLoss(**walk), "one loss, its weight searched per image"),
         ("selective", SelectivePGD(**walk), "Selective PGD"),
         ("orthogonal", OrthogonalPGD(**walk), "Orthogonal PGD"),
+        ("hinged", hinged, f"one loss of two hinges, with momentum, also over the {hinged.goals} nearest classes"),
     ]
     if parts:
         about = f"PGD, also against the detector's parts, weights {_words(PART_WEIGHTS)}"
