@@ -28,6 +28,11 @@ def at_least(minimum: float, *, whole: bool | None = None, **values: float) -> N
         _refuse_unless(lambda value: isfinite(value) and value >= minimum, f"finite and at least {minimum}", values)
 
 
+def given(**values: float | None) -> dict[str, float]:
+    """Return the numbers that are not None, to check where None is accepted as well."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def number(**values: object) -> None:
     """Refuse what is no number, such as text and truth values."""
     for name, value in values.items():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from attacks.checks import at_least
+from attacks.checks import at_least, given, one_of
 from attacks.errors import InputError
 from data.batches import Images, ImageSet, Pixels, as_it_is
 from data.decoding.decoded_cache import MappedPixels
@@ -61,14 +61,9 @@ class ImageData(lightning.LightningDataModule, ABC):
         split_seed: int = 0,
     ) -> None:
         super().__init__()
-        if splits not in get_args(Splits):
-            msg = f"splits must be one of {', '.join(get_args(Splits))}, got {splits!r}"
-            raise InputError(msg)
-        if workers is not None and workers < 0:
-            msg = f"workers must be at least 0, or null for what suits the data set; got {workers}"
-            raise InputError(msg)
-        numbers = {"batch_size": batch_size, "train_limit": train_limit, "test_limit": test_limit}
-        at_least(1, whole=True, **{name: number for name, number in numbers.items() if number is not None})
+        one_of(get_args(Splits), splits=splits)
+        at_least(0, whole=True, **given(workers=workers))
+        at_least(1, whole=True, **given(batch_size=batch_size, train_limit=train_limit, test_limit=test_limit))
         self.root = expanded(root)
         self.batch_size = batch_size
         self.workers = workers

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attacks.checks import at_least, given
 from attacks.errors import InputError
 from detectors.networks import Normalize
 from saliency.checkpoints import Portable, read_tensors, refuse_named
@@ -44,9 +45,7 @@ class ForeignNetwork(Portable):
         self, model: nn.Module, mean: Sequence[float], std: Sequence[float], size: int | None, weights: str | None
     ) -> None:
         super().__init__()
-        if size is not None and size < 1:
-            msg = f"size must be at least 1, or null for images as they are, got {size}"
-            raise InputError(msg)
+        at_least(1, whole=True, **given(size=size))
         self.mean = mean
         self.std = std
         self.size = size

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from attacks.checks import at_least
 from attacks.errors import InputError
 from saliency.checkpoints import Portable
 
@@ -46,9 +47,8 @@ class ConvNet(Portable):
         self.mean = mean
         self.std = std
         channels, height, width = shape
-        if min([*shape, *widths], default=0) < 1:
-            msg = f"shape and widths must be whole numbers of at least 1, got {tuple(shape)} and {tuple(widths)}"
-            raise InputError(msg)
+        for name, sizes in {"shape": shape, "widths": widths}.items():
+            at_least(1, whole=True, **{f"{name}[{place}]": size for place, size in enumerate(sizes)})
         layers: list[nn.Module] = [Normalize(mean, std)]
         for block in widths:
             layers += [

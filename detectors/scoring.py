@@ -1,6 +1,6 @@
 """Scores of detectors over many images."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -32,14 +32,10 @@ def scores(
         ValueError: If the detector does not return one finite score per image.
     """
     detector.eval()
-    parts = []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size].to(device)
-        if explanation is None or not isinstance(detector, ExplainingDetector):
-            parts.append(detector(batch).cpu())
-        else:
-            parts.append(detector.score(batch, explanation[start : start + batch_size].to(device)).cpu())
-    result = torch.cat(parts) if parts else torch.empty(0)
+    if explanation is None or not isinstance(detector, ExplainingDetector):
+        result = _in_batches(detector, images, device=device, size=batch_size)
+    else:
+        result = _in_batches(detector.score, images, explanation, device=device, size=batch_size)
     if result.shape != images.shape[:1] or not result.isfinite().all():
         msg = (
             f"{type(detector).__name__} must give one finite score per image, shape ({len(images)},); it gave shape "
@@ -53,8 +49,14 @@ def scores(
 def explain(explanation: Explanation, images: Tensor, device: torch.device, batch_size: int = 64) -> Tensor:
     """Return the explanation (M, c, H, W) of images (M, C, H, W) in [0, 1], on the CPU."""
     explanation.to(device).eval()
-    parts = [explanation(images[at : at + batch_size].to(device)).cpu() for at in range(0, len(images), batch_size)]
-    return torch.cat(parts)
+    return _in_batches(explanation, images, device=device, size=batch_size)
+
+
+def _in_batches(function: Callable[..., Tensor], *tensors: Tensor, device: torch.device, size: int) -> Tensor:
+    """Return a function's outputs for corresponding rows of tensors, joined, on the CPU; empty for no rows."""
+    batches = zip(*(torch.split(tensor, size) for tensor in tensors), strict=True) if len(tensors[0]) else ()
+    parts = [function(*(tensor.to(device) for tensor in batch)).cpu() for batch in batches]
+    return torch.cat(parts) if parts else torch.empty(0)
 
 
 def clean_scores(detector: nn.Module, loader: Iterable[Any], device: torch.device) -> Tensor:

@@ -209,8 +209,8 @@ def _build(architecture: Any, path: Path) -> Portable:
         if isinstance(error, MemoryError):
             raise
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items() if not isinstance(value, nn.Module))
-        reason = " ".join(f"{error if isinstance(error, InputError) else f'{type(error).__name__}: {error}'}".split())
-        msg = f"{path} holds {name}({given}), which cannot be built: {reason}"
+        reason = f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error)
+        msg = f"{path} holds {name}({given}), which cannot be built: {' '.join(reason.splitlines())}"
         raise InputError(msg) from error
     finally:
         _named.reset(token)

@@ -146,7 +146,7 @@ def test_help_names_the_pipeline(command, capsys):
         (
             ["fit", *CLASSIFIER, *DATA, "--model.learning_rate", "-1"],
             1,
-            "learning_rate of Classifier must be above 0",
+            "learning_rate must be finite and above 0, got ",
         ),
         (["pipeline"], 2, "required: run"),
         (["pipeline", "--config", "nowhere.yaml"], 2, "nowhere.yaml"),

@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
-from attacks.checks import at_least
+from attacks.checks import above_zero, at_least, given
 from attacks.errors import InputError, InputTypeError
 from data import PairData, WhiteBoxData
 from detectors import Detector
@@ -128,9 +128,7 @@ class ModelCLI(LightningCLI):
             raise InputTypeError(msg)
         describe(self.model)
         rate = getattr(self.model, "learning_rate", None)
-        if rate is not None and not rate > 0:
-            msg = f"learning_rate of {type(self.model).__name__} must be above 0, got {rate}"
-            raise InputError(msg)
+        above_zero(**given(learning_rate=rate))
         config = self.config[self.subcommand]
         if config.ckpt_path is None and config.start_from is None:
             self._refuse_untrained()

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from attacks.checks import at_least
+from attacks.checks import at_least, given
 from attacks.errors import InputError, unknown
 from experiments.training.layout import ALL_BUT, SALIENCY_PARTS
 from experiments.training.sections import user_classes
@@ -102,7 +102,7 @@ def _check_retraining(retrain: Mapping[str, Any], sections: Mapping[str, Any]) -
         _check_known("retrain.start", "training attack", [retrain["start"]], train_on)
     names = sections["detectors"] if retrain["detectors"] is None else retrain["detectors"]
     _check_choice("retrain.detectors", list(names), "detector", sections["detectors"])
-    at_least(1, **{f"retrain.{key}": retrain[key] for key in ("repeats", "batches") if retrain[key] is not None})
+    at_least(1, whole=True, **given(**{f"retrain.{key}": retrain[key] for key in ("repeats", "batches")}))
 
 
 def _check_choice(option: str, names: Sequence[str], kind: str, accepted: Collection[str]) -> None:

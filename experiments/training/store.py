@@ -6,9 +6,9 @@ from functools import partial
 
 from rich.console import Console
 
+from attacks.checks import at_least, given
 from data.decoding.files import shown
 from data.store.store import SetFolder, Store
-from experiments.errors import UsageError
 from experiments.parser import Parser
 
 _DAY = 86400
@@ -31,9 +31,7 @@ def run_store(arguments: list[str]) -> None:
     parser.add_argument("--prune", type=str, nargs="+", default=[], help="Names of sets to delete, or their keys.")
     parser.add_argument("--unused_days", type=float, default=None, help="Delete sets not used for so many days.")
     options = parser.parse_args(arguments)
-    if options.unused_days is not None and options.unused_days < 0:
-        msg = f"argument --unused_days: must be at least 0, got {options.unused_days:g}"
-        raise UsageError(msg)
+    at_least(0, whole=False, **given(unused_days=options.unused_days))
     store = Store(options.folder)
     show = partial(Console().print, highlight=False, markup=False, soft_wrap=True)
     gone = list({entry.folder: entry for entry in map(store.find, options.prune)}.values())

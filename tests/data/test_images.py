@@ -294,7 +294,7 @@ def test_sets_in_memory_are_loaded_without_workers_unless_asked_for():
 
 
 def test_workers_below_0_are_refused():
-    with pytest.raises(ValueError, match="workers must be at least 0, or null for what suits the data set; got -1"):
+    with pytest.raises(ValueError, match="workers must be at least 0, got -1"):
         Toy(workers=-1)
 
 

@@ -300,7 +300,7 @@ def test_unknown_network_is_refused_with_close_ones(name, message):
     ("given", "message"),
     [
         ({"outputs": 0}, "outputs must be at least 1, got 0"),
-        ({"outputs": 2, "size": 0}, "size must be at least 1, or null"),
+        ({"outputs": 2, "size": 0}, "size must be at least 1, got 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused(given, message):

@@ -362,7 +362,7 @@ def test_no_other_file_that_a_checkpoint_names_is_read(module, argument, place, 
     ("argument", "value", "reason"),
     [
         ("classes", "ten", r"classes='ten'.*Expected argument `num_classes` to be an integer"),
-        ("shape", [1, -1, 16], r"shape=\[1, -1, 16\].*shape and widths must be whole numbers of at least 1"),
+        ("shape", [1, -1, 16], r"shape=\[1, -1, 16\].*shape\[1\] must be at least 1, got -1"),
         ("readout", "sun", r"unknown readout 'sun'\. Did you mean 'sum'\?"),
         ("channels", 3, "was written by another version of .*unexpected keyword argument 'channels'"),
     ],
