@@ -26,8 +26,8 @@ def unknown(kind: str, name: object, accepted: Iterable[str]) -> str:
 
     Args:
         kind: What it should be the name of, as "key".
-        name: As the user wrote it.
-        accepted: Those that are; many are listed only where none is near.
+        name: What the user wrote.
+        accepted: The accepted names; many are listed only where none is near.
     """
     names = list(accepted)
     meant = nearest(name, names)
@@ -39,8 +39,8 @@ def nearest(name: object, accepted: Iterable[str], form: str = "{}") -> str:
     """Return the end of a sentence that asks whether the most similar name was meant; empty if none is near.
 
     Args:
-        name: As the user wrote it.
-        accepted: Those that are.
+        name: What the user wrote.
+        accepted: The accepted names.
         form: What to show of a name, as "attacks.{}".
     """
     near = difflib.get_close_matches(str(name), list(accepted), 1)

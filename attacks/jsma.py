@@ -108,7 +108,7 @@ class JSMA(_FewValues):
     below 0: with both signs turned). A value moves once. Values are features: a pixel of a colour image has three.
 
     Args:
-        theta: By how much a value moves, in [-1, 1], not 0.
+        theta: Change of a pixel's value in one step, in [-1, 1], not 0.
         targeted: Whether labels are targets. Otherwise each image gets a random other class as its target, drawn from
             the generator; reaching it ends the attack, any wrong class at the end is a success.
 

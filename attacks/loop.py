@@ -1,4 +1,4 @@
-"""What loops over steps share: which images are still under attack, the best met so far, and gradients."""
+"""Parts of iterative attacks: the images still under attack, the best points so far, and gradients."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,14 +10,11 @@ from attacks.norms import column
 from attacks.problem import Problem
 
 _STEPS_ON_A_DEVICE = 5
-"""Steps from one look at who is done to the next: fewer make the host wait more often, more are passes for nothing."""
+"""Steps between two checks for finished images: a check makes the host wait, and finished images cost passes."""
 
 
 def steps_between_looks(device: torch.device) -> int:
-    """Return after how many steps of a loop the images that are done leave it.
-
-    To know who is done, the host must wait for a device, which stands still meanwhile; the CPU itself is the host.
-    """
+    """Return the number of steps between two checks for finished images: 1 on the CPU, where a check costs nothing."""
     return 1 if device.type == "cpu" else _STEPS_ON_A_DEVICE
 
 
@@ -68,18 +65,18 @@ class Left:
 
 
 class Shortest:
-    """The shortest adversarial image met of each image (N, C, H, W); the image itself before one was met."""
+    """The shortest adversarial image found for each image (N, C, H, W); the image itself until one is found."""
 
     def __init__(self, images: Tensor) -> None:
         self.points = images.clone()
         self.lengths = images.new_full((len(images),), torch.inf)
 
     def offer(self, rows: Tensor, points: Tensor, lengths: Tensor, hit: Tensor) -> None:
-        """Keep, of points (n, C, H, W) of images (n,), what is adversarial (a `hit`) and shorter than what was met."""
-        known = self.lengths[rows]
-        better = hit & (lengths < known)
+        """Keep the points (n, C, H, W) of images `rows` (n,) that are adversarial (`hit`) and shorter than the best."""
+        best = self.lengths[rows]
+        better = hit & (lengths < best)
         self.points[rows] = torch.where(column(better), points, self.points[rows])
-        self.lengths[rows] = torch.where(better, lengths, known)
+        self.lengths[rows] = torch.where(better, lengths, best)
 
 
 def gradients_of(losses: Sequence[Tensor], images: Tensor) -> list[Tensor]:

@@ -25,8 +25,8 @@ def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Ten
         (N, 2) indices in ascending order, and (N,) bool, whether there is such a pair; where there is none, the indices
         mean nothing. Among pairs of equal sums it is the first in reading order.
     """
-    target, others, reach, known = _bounded(target, others, free)
-    kept = _indices((reach >= known) & (reach > 0))
+    target, others, reach, lowest = _bounded(target, others, free)
+    kept = _indices((reach >= lowest) & (reach > 0))
     if kept.shape[1] > _BLOCK:
         places = _indices(_front(_take(target, kept), _take(others, kept)))
         kept = _take(kept, places, fill=target.shape[1]).long()
@@ -36,29 +36,33 @@ def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Ten
 def likely_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return what `best_pair` does, up to ties by rounding, where that is found without waiting for a device.
 
-    All sizes are fixed: the values that `best_pair` would keep in the end are counted on the device, and where they are
-    more than 64, which has not been met on images, the result is not known. The last tensor returned, (N,) bool, says
-    where it is; elsewhere the indices and whether there is a pair mean nothing.
+    All sizes are fixed. Where `best_pair` would keep more than 64 values in the end, which has not been met on images,
+    the result is not known.
+
+    Returns:
+        The two tensors of `best_pair`, and (N,) bool, whether they are known; where not, they mean nothing.
     """
-    target, others, reach, known = _bounded(target, others, free)
+    target, others, reach, lowest = _bounded(target, others, free)
     size = target.shape[1]
-    reach = reach.masked_fill((reach < known) | ~_front(target, others), 0)
+    reach = reach.masked_fill((reach < lowest) | ~_front(target, others), 0)
     reaches, kept = reach.topk(min(_BLOCK + 1, size), 1)
     kept = kept.masked_fill(reaches == 0, size)[:, :_BLOCK].sort(1).values
     return *_among(target, others, kept), (reaches[:, _BLOCK:] == 0).all(1)
 
 
 def _bounded(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return gain and loss (N, m), minus infinity where not free; what a pair with each value scores at most (N, m).
+    """Return bounds on the scores of pairs.
 
-    Last, (N, 1), what some pair scores.
+    Returns:
+        Gain and loss (N, m), minus infinity where a pixel is not free; the upper bound (N, m) on the scores of pairs
+        with each pixel; the score (N, 1) of one pair, a lower bound on the best.
     """
     target = torch.where(free, target, -torch.inf)
     others = torch.where(free, others, -torch.inf)
     reach = _product(target + target.amax(1, keepdim=True), others + others.amax(1, keepdim=True))
     seeds = reach.topk(min(_SEED, reach.shape[1]), 1).indices
-    known, _ = _search(target.gather(1, seeds), others.gather(1, seeds))
-    return target, others, reach, known[:, None]
+    lowest, _ = _search(target.gather(1, seeds), others.gather(1, seeds))
+    return target, others, reach, lowest[:, None]
 
 
 def _among(target: Tensor, others: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:

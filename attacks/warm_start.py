@@ -42,7 +42,7 @@ class WarmCarliniWagnerL2(Attack):
             looks. With 1 that is the adversarial point that the descent would start from.
         step_size: Share of the way to the minimiser of the linearised problem that half a step goes, in (0, .5]; falls
             linearly to a tenth.
-        constant_rate: By which share the constant changes at first, above 0; falls linearly to 0.
+        constant_rate: Share by which the constant changes at first, above 0; it falls linearly to 0.
         start: "deepfool": looks at several classes, for the shortest; "image": at the one of highest logit, which costs
             at most one pass backward for each one forward. Targeted it is always the image, as the class is given.
         overshoot: How far beyond the boundary a step from the image goes, at least 0, as a share of the step. Large

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from benchmarks.measuring import wait
 from data import ImageFolder, Images
-from data.decoding.decoding import cores
+from data.decoding.decode import cores
 from detectors import Classifier
 
 

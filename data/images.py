@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from attacks.checks import at_least, given, one_of
 from attacks.errors import InputError
 from data.batches import Images, ImageSet, Pixels, as_it_is
-from data.decoding.decoded_cache import MappedPixels
-from data.decoding.decoding import cores
+from data.decoding.cache import MappedPixels
+from data.decoding.decode import cores
 from data.splits import SHARES, TEST_SHARE, Splits, divide, shuffled, with_copies_together, with_validation
 from data.store.identity import content_digest
 from saliency.files import expanded

@@ -100,8 +100,8 @@ class PairData(lightning.LightningDataModule):
         self.shape = images.shape
         self.classes = images.classes
         images.train_split = "detector_train"
-        for each in (attack, *self.test_attacks.values()):
-            refuse_targeted(each)
+        for one in (attack, *self.test_attacks.values()):
+            refuse_targeted(one)
         if (tuple(self.classifier.shape), self.classifier.classes) != (tuple(self.shape), self.classes):
             msg = (
                 f"the classifier was made for images {tuple(self.classifier.shape)} of {self.classifier.classes} "

@@ -29,7 +29,7 @@ class Detector(Trainable):
         classifier: The attacked classifier, or the path of its checkpoint; frozen.
         channels: Channels of the representation.
         widths: Channels of the blocks of the network; None: as the classifier's, as in the paper.
-        learning_rate: Of Adam; the paper's is 1e-3.
+        learning_rate: Step size of Adam, above 0; 1e-3 in the paper.
         schedule: constant (the paper's) or one-cycle.
 
     Attributes:

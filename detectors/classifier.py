@@ -23,7 +23,7 @@ class Classifier(ImageClassifier):
         std: What it divides by, after that.
         network: Another network, logits (N, K) of images (N, C, H, W) in [0, 1]; normalisation is its first layer. See
             `TorchvisionNetwork` and `WrappedNetwork`.
-        learning_rate: Of Adam; the paper's is 1e-3.
+        learning_rate: Step size of Adam, above 0; 1e-3 in the paper.
         schedule: constant (the paper's) or one-cycle.
 
     Raises:

@@ -34,7 +34,7 @@ class ID(Detector):
     Args:
         classifier: The attacked classifier, or the path of its checkpoint.
         widths: Channels of the blocks of the network; None: as the classifier's.
-        learning_rate: Of Adam.
+        learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
 
     Reference:
@@ -67,7 +67,7 @@ class JSD(ExplainingDetector):
         classifier: The attacked classifier, or the path of its checkpoint.
         readout: Which scalar of the logits is differentiated: sum (the authors' code), predicted or margin.
         widths: Channels of the blocks of the network; None: as the classifier's.
-        learning_rate: Of Adam.
+        learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
 
     Reference:
@@ -175,7 +175,7 @@ class SMD(_SaliencyDetector):
         scale: map: the network sees the map's values (the paper); log-odds: their log-odds, scaled to [-1, 1]. Most
             values are close to 0 or 1, where log-odds enlarge small differences and noise.
         widths: Channels of the blocks of the network; None: as the classifier's.
-        learning_rate: Of Adam.
+        learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
 
     Raises:
@@ -214,7 +214,7 @@ class SPD(_SaliencyDetector):
         classifier: The attacked classifier, or the path of its checkpoint; its predicted class selects the map.
         saliency: The learnt saliency model, or the path of its checkpoint.
         widths: Channels of the blocks of the network; None: as the classifier's.
-        learning_rate: Of Adam.
+        learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
 
     Reference:

@@ -23,7 +23,7 @@ def scores(
 
     Args:
         detector: Returns scores (N,) of images; on the device, in eval mode afterwards.
-        images: In [0, 1], on any device.
+        images: (M, C, H, W) in [0, 1], on any device.
         device: Where to compute.
         batch_size: Images at a time.
         explanation: (M, c, H, W) of the images, if the detector takes one and it is known.

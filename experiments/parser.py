@@ -154,8 +154,8 @@ def folder_of(option: str, text: str | Path) -> Path:
     """Return the folder that an option names.
 
     Args:
-        option: For the message.
-        text: As it was given.
+        option: Name of the option, for the message.
+        text: The folder as the user wrote it.
 
     Raises:
         ValueError: If the name would not survive in the files of a run, or in a command line.

@@ -35,7 +35,7 @@ class SaliencyModel(Trainable):
         fill: What replaces masked pixels during training; at detection time the map is deterministic.
         blur_sigma: Standard deviation of the blur of that fill, as a share of the image's shorter side.
         fake_probability: Chance that the mask is made for an absent class, and shall be empty.
-        learning_rate: Of Adam.
+        learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
 
     Raises:

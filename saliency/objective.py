@@ -61,7 +61,7 @@ def margin(
         destroyed: (N, K) logits of the image under the complement.
         labels: (N,), the true class y, also where the mask was made for a fake one.
         fake: (N,) bool, the mask was made for an absent class.
-        weights: Of the terms.
+        weights: Factor of each term, at least 0.
     """
     preserve = torch.where(fake, functional.relu(lead(kept, labels) + 1), functional.relu(1 - lead(kept, labels)))
     destroy = torch.where(

@@ -24,9 +24,9 @@ class Portable(nn.Module):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make the class known to the loader under its name."""
         super().__init_subclass__(**kwargs)
-        known = Portable._known.get(cls.__name__)
-        if known is not None and known.__module__ != cls.__module__:
-            msg = f"the name {cls.__name__} is taken by {known.__module__}.{known.__qualname__}: choose another"
+        taken = Portable._known.get(cls.__name__)
+        if taken is not None and taken.__module__ != cls.__module__:
+            msg = f"the name {cls.__name__} is taken by {taken.__module__}.{taken.__qualname__}: choose another"
             raise InputTypeError(msg)
         Portable._known[cls.__name__] = cls
 

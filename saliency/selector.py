@@ -17,7 +17,7 @@ class Encoder(ImageClassifier):
         shape: (C, H, W) of the images.
         classes: Number of classes.
         width: Channels of the first scale; the authors use 32 for CIFAR-10 and 64 for ASSIRA.
-        learning_rate: Of Adam; the peak of a one-cycle schedule.
+        learning_rate: Step size of Adam, above 0; the peak of a one-cycle schedule.
         schedule: constant or one-cycle.
 
     Reference: Dabkowski & Gal, arXiv 1705.07857, section 4.1.
@@ -46,7 +46,7 @@ class Selector(Trainable):
 
     Args:
         encoder: The trained encoder, or the path of its checkpoint.
-        learning_rate: Of Adam.
+        learning_rate: Step size of Adam, above 0.
         weight_decay: L2 penalty.
         fake_probability: Chance that the class asked for is absent from the image.
 

@@ -25,7 +25,7 @@ class Trainable(Portable, lightning.LightningModule):
     Attributes:
         shape: (C, H, W) of the images.
         classes: Number of classes of the data set.
-        learning_rate: Of Adam; with `schedule="one-cycle"` the peak.
+        learning_rate: Step size of Adam, above 0; with `schedule="one-cycle"` the peak.
         weight_decay: L2 penalty of Adam.
         schedule: Constant, or one cycle over the whole fit (Smith & Topin, arXiv 1708.07120).
     """

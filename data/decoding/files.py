@@ -112,7 +112,7 @@ class Files:
 def shown(text: str) -> str:
     """Return a text as one line of valid Unicode: control characters, and bytes that are no UTF-8, become escapes."""
     return "".join(
-        each.encode("unicode_escape").decode() if unicodedata.category(each) in _UNPRINTABLE else each for each in text
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNPRINTABLE else char for char in text
     )
 
 
@@ -189,7 +189,7 @@ def image_files(folder: Path, labels: Mapping[str, int]) -> list[tuple[str, int]
     once: dict[tuple[str, str], tuple[str, int]] = {}
     astray = []
     for path, real, name in listed:
-        owners = {each for each in classes[real] if real.startswith(homes[each])}
+        owners = {owner for owner in classes[real] if real.startswith(homes[owner])}
         if owners and name not in owners:
             astray.append(path)
         else:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from data.batches import Pixels
-from data.decoding.decoded_cache import DecodedFile
-from data.decoding.decoding import LazyPixels
+from data.decoding.cache import DecodedFile
+from data.decoding.decode import LazyPixels
 from data.decoding.files import Files, shown
 from data.images import ImageData
 from saliency.files import expanded

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from attacks.errors import InputError
-from data.decoding.decoding import Channels
+from data.decoding.decode import Channels
 from data.decoding.files import Files, class_folders, collect, image_files, is_image, shown, visible
 from data.sources.file_data import FileData
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from attacks.errors import InputError, nearest
-from data.decoding.decoding import Bytes, cores, fitted
+from data.decoding.decode import Bytes, cores, fitted
 from data.decoding.files import shown
 from data.images import ImageData
 

@@ -175,12 +175,7 @@ def _place(module: str) -> str | None:
 
 
 class _Source(ast.NodeTransformer):
-    """A module's code: what it computes, without docstrings and annotations, and what it imports.
-
-    Args:
-        module: Its name.
-        path: Its file.
-    """
+    """A module's code: what it computes, without docstrings and annotations, and what it imports."""
 
     def __init__(self, module: str, path: Path) -> None:
         self._package = module if path.name == "__init__.py" else module.rpartition(".")[0]

@@ -71,7 +71,7 @@ class StoredPairs(Dataset[Pairs]):
         adversarial, before, after = (self.adversarial.read(name, chosen) for name in ("images", "before", "after"))
         explanation = None
         if self.explanations is not None:
-            explanation = torch.cat([each.read("values", chosen) for each in self.explanations])
+            explanation = torch.cat([stored.read("values", chosen) for stored in self.explanations])
         return paired(self.images.__getitems__(rows), adversarial, before, after, explanation)
 
     def __getitem__(self, row: int) -> Pairs:

@@ -109,7 +109,7 @@ class SetFolder:
     """The folder of a set, complete or not.
 
     Attributes:
-        folder: Its path.
+        folder: The path of the folder.
         about: What the set depends on, and the number of images; None if `about.json` cannot be read.
         shards: Files that are there.
         wanted: Files of the complete set; 0 if unknown.

@@ -13,7 +13,7 @@ import saliency
 from attacks import Attack
 from attacks.checks import at_least
 from attacks.guard import evaluation_mode
-from data.decoding.decoding import LazyPixels
+from data.decoding.decode import LazyPixels
 from data.decoding.files import images_below
 from experiments.results.result import Flag
 from experiments.study.batches import in_batches

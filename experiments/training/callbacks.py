@@ -160,7 +160,7 @@ def map_grid(saliency: SaliencyModel, images: Tensor, attack: Attack) -> Tensor:
     """Return a picture (3, height, width) in [0, 1]: clean images, their maps, adversarial images, their maps.
 
     Args:
-        saliency: In any mode, which is kept.
+        saliency: The model; it keeps its mode, train or eval.
         images: (N, C, H, W) in [0, 1], clean.
         attack: Called on the saliency model's classifier.
     """

@@ -81,8 +81,8 @@ def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]
     for key, value in second.items():
         if key == "callbacks" and value is not None:
             later = callbacks_of(second)
-            known = [_class_of(callback) for callback in later]
-            result[key] = [one for one in callbacks_of(result) if _class_of(one) not in known] + later
+            replaced = [_class_of(callback) for callback in later]
+            result[key] = [one for one in callbacks_of(result) if _class_of(one) not in replaced] + later
         elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
             result[key] = merge(result[key], value)
         else:

@@ -1,4 +1,7 @@
-"""What a run was made from: data, files of weights, configs. Others would leak between splits, or mix two networks."""
+"""Records of what a run was made from: data, files of weights, configs.
+
+Other data would leak between splits; other weights or configs would mix two networks in one run.
+"""
 
 import operator
 import os

@@ -25,8 +25,8 @@ class LIME(SaliencyMethod):
 
     Args:
         samples: Hidden copies of each image.
-        kernel_width: Of the exponential kernel on the cosine distance between a copy's seen superpixels and all.
-        alpha: Of the ridge.
+        kernel_width: Width, above 0, of the exponential kernel on the cosine distance of the seen superpixels to all.
+        alpha: L2 penalty of the ridge regression, at least 0.
         segmenter: quickshift (the authors'), slic, or auto: quickshift from 224 pixels on, where it is fine enough.
         segments: About how many superpixels slic makes.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.datasets import VOCDetection
 
 from attacks.errors import InputError
-from data.decoding.decoding import LazyPixels
+from data.decoding.decode import LazyPixels
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ from experiments.results.bootstrap import Interval, Resampling, Statistic
 from experiments.results.result import read_result
 from saliency import LIME, Enhanced, GradCAM, Gradient, GuidedBackprop
 from tests.data.pictures import write
-from tests.data.voc import write_voc
+from tests.experiments.explanation.enhance.voc import write_voc
 from tests.experiments.studies import copy_of, study_of
 
 CONFIG = Path(evaluate.__file__).parent / "configs/explain/enhance.yaml"

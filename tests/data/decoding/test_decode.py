@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from data.decoding.decoding import LazyPixels, UndecodableError, decode, decode_all
+from data.decoding.decode import LazyPixels, UndecodableError, decode, decode_all
 from tests.data.pictures import picture, write
 
 SHAPE = (3, 16, 20)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from data.decoding.decoding import decode
+from data.decoding.decode import decode
 from experiments.explanation.enhance.multi_label import read_voc
-from tests.data.voc import write_voc
+from tests.experiments.explanation.enhance.voc import write_voc
 
 MIDDLE, EDGE = (20, 10, 40, 30), (0, 0, 8, 10)  # of 60 x 40 pixels, of which a square keeps columns 10 to 50
 CLASSES = ("airplane", "Cat", "dog", "frog")

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from data import ImageFolder
-from data.decoding import decoded_cache as module
-from data.decoding.decoded_cache import MappedPixels
-from data.decoding.decoding import LazyPixels, UndecodableError
+from data.decoding import cache as module
+from data.decoding.cache import MappedPixels
+from data.decoding.decode import LazyPixels, UndecodableError
 from tests.data.pictures import write, write_classes
 from tests.forked import forked
 

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from attacks.errors import InputError
-from data.decoding.decoding import UndecodableError, decode_all
+from data.decoding.decode import UndecodableError, decode_all
 from data.decoding.files import Files, shown
 from data.store.identity import content_digest
 from saliency.files import UnwrittenError, leftovers, replacing, write_text
@@ -87,7 +87,7 @@ class DecodedFile:
     def fits(self) -> bool:
         """Whether the images were decoded before, or the disk has room for them."""
         folder = self.folder.resolve()
-        there = next(each for each in (folder, *folder.parents) if each.exists())
+        there = next(path for path in (folder, *folder.parents) if path.exists())
         try:
             written = sum(part.stat().st_size for part in leftovers(self.pixels))
         except OSError:

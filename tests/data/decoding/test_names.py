@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from attacks import FGSM
 from data import AdversarialData, ImageFolder
-from data.decoding import decoded_cache as decoded
+from data.decoding import cache as decoded
 from data.decoding.files import shown
 from data.store.sets import AdversarialSets
 from data.store.store import Store
