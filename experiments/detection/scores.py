@@ -1,8 +1,17 @@
-"""A detector's scores of the test images under an attack, for the metrics."""
+"""A detector's scores of the test images under an attack, for the metrics; and AUROCs of several seeds."""
 
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from torch import Tensor
+
+from detectors import metrics
+from experiments.results.bootstrap import Resampling, Statistic, over_seeds, superiority
 from experiments.study.contenders import Contender
 from experiments.study.images import AttackedSet, TestImages
 from experiments.study.metrics import PairScores
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def pair_scores(images: TestImages, contender: Contender, under: AttackedSet) -> PairScores:
@@ -17,3 +26,30 @@ def pair_scores(images: TestImages, contender: Contender, under: AttackedSet) ->
         right=fooled | under.subsets["failed"],
         fooled=fooled,
     )
+
+
+class AreasBySeed(Generic[Key]):
+    """The AUROCs of each cell, one for each seed, with their resamples."""
+
+    def __init__(self, resampling: Resampling) -> None:
+        self._resampling = resampling
+        self._areas: dict[Key, list[Statistic]] = {}
+
+    def add(self, cell: Key, area: Statistic | None) -> None:
+        """Keep the AUROC of another seed, if it is defined."""
+        if area is not None:
+            self._areas.setdefault(cell, []).append(area)
+
+    def area(self, clean: Tensor, adversarial: Tensor, pairs: Tensor | None = None) -> Statistic | None:
+        """Return the AUROC of scores (M,) of all pairs, or of some of them, (M,) bool; None if it is not defined."""
+        weights = self._resampling.weights
+        if pairs is not None:
+            clean, adversarial, weights = clean[pairs], adversarial[pairs], weights[:, pairs]
+        value = metrics.auroc(clean, adversarial)
+        if value is None:
+            return None
+        return Statistic(value, superiority(adversarial, clean, weights, weights), len(adversarial))
+
+    def over_seeds(self) -> dict[Key, Statistic]:
+        """Return the mean over seeds of each cell."""
+        return {cell: over_seeds(areas) for cell, areas in self._areas.items()}

@@ -4,7 +4,7 @@ from attacks.checks import at_least
 from experiments.detection.gallery.grids import grids
 from experiments.detection.gallery.measure import measure_gallery
 from experiments.detection.gallery.records import SAME_LOOK
-from experiments.detection.gallery.tables import finding, flag, tables_of
+from experiments.detection.gallery.tables import finding, flags_of, tables_of
 from experiments.results.result import Result
 from experiments.study.study import Study
 
@@ -35,5 +35,5 @@ def gallery(study: Study, *, images: int = 6, pairs: int | None = None, resample
         rows=records.rows(),
         tables=tables_of(records),
         figures=grids(records),
-        flags=[flag(records)],
+        flags=flags_of(records),
     )

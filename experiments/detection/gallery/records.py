@@ -7,6 +7,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from experiments.results.two_samples import Comparison, compare, mean
+from experiments.results.verdicts import FEWEST
 
 SAME_LOOK: Final = 0.9
 """Mean structural similarity from which two maps are said to look the same."""
@@ -131,7 +132,10 @@ def look(similarity: float | None, comparison: Comparison) -> str | None:
     """Return in words how alike maps look, by their mean structural similarity and its comparison with other pairs."""
     if similarity is None:
         return None
+    if comparison.n < FEWEST:
+        return f"not decided (fewer than {FEWEST} pairs)"
     if similarity >= SAME_LOOK:
         return "the same"
     words = {"larger": "more alike than", "smaller": "less alike than", "as large": "as different as"}
-    return f"{words.get(comparison.verdict or '', 'neither surely more nor less alike than')} those of different images"
+    undecided = "not surely more alike or less alike than"
+    return f"{words.get(comparison.verdict or '', undecided)} those of different images"

@@ -17,7 +17,7 @@ def finding(records: GalleryRecords) -> str:
     return " ".join(
         [
             f"Of the {len(records.attacked) * len(records.places)} adversarial images shown, {changed} change the "
-            f"predicted class; their maps' mean L2 distance from the clean image's: {shifts}.",
+            f"predicted class. The mean L2 distance of their maps from the clean image's: {shifts}.",
             *(_looks(kind, records.likeness) for kind in records.kinds[::-1]),
         ]
     )
@@ -29,20 +29,17 @@ def _changed(records: GalleryRecords, attack: str) -> int:
 
 def _mean_shift(records: GalleryRecords, kind: MapKind, attacks: Iterable[str]) -> float:
     shifts = (records.attacked[attack].shifts[kind.name] for attack in attacks)
-    values: list[float] = [value for each in shifts if each is not None for value in each.tolist()]
+    values: list[float] = [value for distances in shifts if distances is not None for value in distances.tolist()]
     return sum(values) / len(values)
 
 
 def _looks(kind: MapKind, likeness: Likeness) -> str:
-    """Return how alike the maps of all pairs look, by what is said of them."""
+    """Return how alike maps look under each attack, over all pairs of the test images."""
     rows = [row for row in likeness if row["map"] == kind.name]
-    alike = grouped(
-        (row["look"], f"{row['attack']} ({row['ssim']:.2f})") for row in rows if row["subset"] == "all" and row["look"]
-    )
+    alike = grouped((row["look"], row["attack"]) for row in rows if row["subset"] == "all" and row["look"])
     looks = "; ".join(f"{how} under {', '.join(names)}" for how, names in alike.items())
     paper = "Figures 7 and 8, over the test images: " if kind.name == "jacobian" else ""
-    other = next((f"; {row['ssim_different']:.2f} between different images" for row in rows if row["n_different"]), "")
-    return f"{capital(f'{paper}{kind.title}')} of clean and adversarial images look {looks} (mean SSIM{other})."
+    return f"{capital(f'{paper}{kind.title}')} of clean and adversarial images look {looks}."
 
 
 def tables_of(records: GalleryRecords) -> list[Table]:
@@ -85,8 +82,8 @@ def _likeness(kind: MapKind, likeness: Likeness) -> Table:
     )
 
 
-def flag(records: GalleryRecords) -> Flag:
+def flags_of(records: GalleryRecords) -> list[Flag]:
     """Return whether an attack fools no shown image."""
     failing = [name for name, fooled in records.fooled.items() if not fooled.any()]
     sentence = f"no shown image is fooled by {', '.join(failing)}" if failing else "every attack fools a shown image"
-    return Flag("The pictures show attacks that succeed", bool(failing), f"Of {len(records.places)}, {sentence}.")
+    return [Flag("The pictures show attacks that succeed", bool(failing), f"Of {len(records.places)}, {sentence}.")]

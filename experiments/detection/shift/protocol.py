@@ -1,7 +1,7 @@
 """`evaluate.py shift`: does an attack move a map as far as another image would (Schut & Gal, 2020, Table 1)?"""
 
 from experiments.detection.shift.measure import measure_shift
-from experiments.detection.shift.tables import charts, finding, flags, table
+from experiments.detection.shift.tables import charts, finding, flags_of, table
 from experiments.results.result import Result
 from experiments.results.two_samples import NEGLIGIBLE
 from experiments.study.study import Study
@@ -31,5 +31,5 @@ def shift(study: Study, *, pairs: int | None = None, resamples: int = 1000) -> R
         rows=rows,
         tables=[table(kind, rows) for kind in records],
         figures=charts(records),
-        flags=flags(records),
+        flags=flags_of(records),
     )

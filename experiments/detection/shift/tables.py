@@ -7,9 +7,10 @@ from experiments.detection.shift.records import DIFFERENT, FIXED, FULL, SAME, SU
 from experiments.detection.tables import capital, grouped, listing_flag, table_of
 from experiments.results.bootstrap import Interval
 from experiments.results.charts import sample_boxes
-from experiments.results.records import Rows
+from experiments.results.records import Record, Rows
 from experiments.results.result import Flag, Table
 from experiments.results.two_samples import NEGLIGIBLE
+from experiments.results.verdicts import FEWEST
 
 _VERDICTS: Final[Mapping[str | None, str]] = {
     "larger": "larger than between different images",
@@ -33,30 +34,32 @@ def _about(title: str, rows: Rows) -> str:
         _verdicts(subset, [row for row in rows if (row["sample"], row["subset"]) == (FULL, subset)])
         for subset in SUBSETS
     ]
-    left = [
-        f"{row['attack']} {row['ratio_to_full']:.2f}"
+    left = {
+        row["attack"]: row["ratio_to_full"]
         for row in rows
         if (row["sample"], row["subset"]) == (FIXED, "successful") and row["ratio_to_full"] is not None
-    ]
+        if row["n"] >= FEWEST
+    }
     if left:
-        parts.append(
-            "with the clean class as selector this share of it is left, the rest is the selector's doing: "
-            + ", ".join(left)
-        )
-    return f"{capital(title)}: {'; '.join(parts)}."
+        ends = " to ".join(f"{left[name]:.2f} ({name})" for name in (min(left, key=left.get), max(left, key=left.get)))  # type: ignore[arg-type]
+        parts.append(f"with the clean class as selector {ends} of it is left, and the rest is the selector's doing")
+    return f"{capital(title)}: {'. '.join(capital(part) for part in parts)}."
 
 
 def _verdicts(subset: str, rows: Rows) -> str:
-    groups = grouped(
-        (
-            _VERDICTS[row["verdict"]],
-            row["attack"] if row["probability"] is None else f"{row['attack']} (P = {row['probability']:.2f})",
-        )
-        for row in rows
-    )
+    groups = grouped((_VERDICTS[row["verdict"]] + _why(row), row["attack"]) for row in rows)
     return f"on {subset} pairs the shift is " + ", ".join(
         f"{how} for {_listed(names)}" for how, names in groups.items()
     )
+
+
+def _why(row: Record) -> str:
+    """Return why a comparison is not decided, if it is not."""
+    if row["verdict"] != "not decided":
+        return ""
+    if min(row["n"], row["n_different"]) < FEWEST:
+        return f" (fewer than {FEWEST} pairs)"
+    return " (all maps are alike)" if row["low"] == row["high"] else ""
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -118,7 +121,7 @@ def _groups(kind: ShiftRecords, subset: str) -> dict[str, dict[str, list[float]]
     return groups
 
 
-def flags(records: Sequence[ShiftRecords]) -> list[Flag]:
+def flags_of(records: Sequence[ShiftRecords]) -> list[Flag]:
     """Return what was checked."""
     return [
         listing_flag(

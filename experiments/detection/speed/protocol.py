@@ -7,7 +7,7 @@ import torch
 from attacks.checks import at_least
 from experiments.detection.speed.measure import batch_repeats, measure_speed
 from experiments.detection.speed.records import FIELDS
-from experiments.detection.speed.tables import chart, finding, flags, table
+from experiments.detection.speed.tables import chart, finding, flags_of, table, unsteady
 from experiments.detection.timing import device_name
 from experiments.results.result import Result
 from experiments.study.study import Study
@@ -32,6 +32,7 @@ def speed(study: Study, *, repeats: int = 30) -> Result:
         "threads": torch.get_num_threads(),
         "repeats": {"latency": repeats, "throughput": batch_repeats(repeats)},
         "shape": list(study.images.clean.shape[1:]),
+        "unsteady": bool(unsteady(rows)),
         "fields": FIELDS,
     }
     return Result(
@@ -44,5 +45,5 @@ def speed(study: Study, *, repeats: int = 30) -> Result:
         rows=rows,
         tables=[table(rows, meta)],
         figures={"": chart(rows, meta)},
-        flags=flags(rows, differing),
+        flags=flags_of(rows, differing),
     )

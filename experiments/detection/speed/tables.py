@@ -59,6 +59,11 @@ def chart(rows: Rows, meta: Mapping[str, Any]) -> bytes:
     return bars(title, panels)
 
 
+def unsteady(rows: Rows) -> list[str]:
+    """Return the systems whose times vary too much to be trusted."""
+    return [row["detector"] for row in rows if row["latency_p95_ms"] > _UNSTEADY * row["latency_ms"]]
+
+
 def finding(rows: Rows, meta: Mapping[str, Any]) -> str:
     """Return how much longer a decision takes with a detector."""
     alone, rest = rows[0], rows[1:]
@@ -66,11 +71,12 @@ def finding(rows: Rows, meta: Mapping[str, Any]) -> str:
         [f"{row[ratio]:.2f} ({row['detector']})" for row in (pick(rest, key=lambda r: r[ratio]) for pick in (min, max))]
         for ratio in ("latency_ratio", "time_ratio")
     )
+    caution = " These times are unsteady and decide nothing: repeat them on an idle machine." if unsteady(rows) else ""
     return (
         f"On {meta['device_name']} with {meta['threads']} thread(s) the classifier alone takes "
         f"{alone['latency_ms']:.2f} ms for one image. With a detector it takes between {' and '.join(single)} times as "
-        f"long; in batches of {BATCH}, between {' and '.join(many)} times. {_learnt(rest)}"
-    ).strip()
+        f"long. In large batches it takes between {' and '.join(many)} times as long. {_learnt(rest)}"
+    ).strip() + caution
 
 
 def _learnt(rows: Rows) -> str:
@@ -80,18 +86,18 @@ def _learnt(rows: Rows) -> str:
         return ""
     learnt, gradient = by_detector["spd"], by_detector["jsd"]
     return (
-        f"The learnt map (spd, {1000 / learnt['latency_ms']:.0f} images per second one by one) costs "
-        f"{learnt['latency_ms'] / gradient['latency_ms']:.2f} times as much time at batch 1 as the Jacobian (jsd), and "
-        f"{gradient['throughput'] / learnt['throughput']:.2f} times as much at batch {BATCH}."
+        "The learnt map (spd) costs "
+        f"{learnt['latency_ms'] / gradient['latency_ms']:.2f} times as much time as the Jacobian (jsd) for one image, "
+        f"and {gradient['throughput'] / learnt['throughput']:.2f} times as much in large batches."
     )
 
 
-def flags(rows: Rows, differing: Sequence[str]) -> list[Flag]:
+def flags_of(rows: Rows, differing: Sequence[str]) -> list[Flag]:
     """Return what was checked; differing are the systems whose timed pass gives other scores than the detector."""
     return [
         listing_flag(
             "Unsteady times",
-            [row["detector"] for row in rows if row["latency_p95_ms"] > _UNSTEADY * row["latency_ms"]],
+            unsteady(rows),
             f"The 95th percentile is more than {_UNSTEADY} times the median (a busy machine?): {{}}.",
             f"No 95th percentile is more than {_UNSTEADY} times its median.",
         ),

@@ -20,7 +20,7 @@ _DIFFERING: Final = 0.01
 """Share of images on the boundary that rounding may put on its other side."""
 
 
-def strength_flags(attacks: Sequence[StrengthRecords], stuck: Tensor) -> list[Flag]:
+def flags_of(attacks: Sequence[StrengthRecords], stuck: Tensor) -> list[Flag]:
     """Return what was checked; stuck, (M,) bool, are the images of `stuck_images`."""
     return [
         _iterative(attacks),

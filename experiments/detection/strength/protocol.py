@@ -2,10 +2,12 @@
 
 from typing import Final
 
-from experiments.detection.strength.flags import strength_flags
+from experiments.detection.strength.flags import flags_of
 from experiments.detection.strength.measure import measure_strength, stuck_images
 from experiments.detection.strength.tables import chart, finding, tables_of
+from experiments.detection.tables import budget_flag
 from experiments.results.result import Result
+from experiments.study.budgets import unusual
 from experiments.study.study import Study
 
 
@@ -19,6 +21,7 @@ def strength(study: Study) -> Result:
         FileNotFoundError: If there is no trained classifier; says which command makes it.
     """
     attacks = measure_strength(study)
+    large = unusual(study.run.attacks(), study.images.clean.shape[1])
     rows = [row for records in attacks for row in records.rows()]
     meta = study.meta() | {
         "fields": _FIELDS,
@@ -36,7 +39,7 @@ def strength(study: Study) -> Result:
         rows=rows,
         tables=tables_of(attacks, rows, meta),
         figures={"": chart(rows, meta)},
-        flags=strength_flags(attacks, stuck_images(study)),
+        flags=[*flags_of(attacks, stuck_images(study)), budget_flag(large)],
     )
 
 

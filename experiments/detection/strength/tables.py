@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from experiments.detection.strength.records import LARGE, NORMS, SUBSETS, StrengthRecords
-from experiments.detection.tables import table_of
+from experiments.detection.tables import SMALL, table_of
 from experiments.results.charts import boxes
 from experiments.results.records import Rows
 from experiments.results.result import Table
 from experiments.results.two_samples import QUANTILES
+from experiments.results.verdicts import FEWEST
 
 
 def tables_of(attacks: Iterable[StrengthRecords], rows: Rows, meta: Mapping[str, Any]) -> list[Table]:
@@ -49,8 +50,8 @@ def _overview(rows: Rows) -> Table:
             "success rate after rounding to 8 bits": lambda block: block["rms"]["success_rate_rounded"],
         },
         f"Success rate: of the {rows[0]['right_before']} images that the classifier gets right, those that it "
-        "gets wrong after the attack, predicted anew from the stored images. Images in [0, 1]; RMS is L2 over the "
-        "square root of the number of values, the scale of the paper's Table 2. Bold: RMS at least .025, L-inf at "
+        f"gets wrong after the attack, predicted anew from the stored images. {SMALL} Images in [0, 1]; RMS is L2 over "
+        "the square root of the number of values, the scale of the paper's Table 2. Bold: RMS at least .025, L-inf at "
         "least .5, as in the paper.",
     )
     bold = [(y, 4 + x) for y, block in enumerate(blocks) for x, norm in enumerate(NORMS) if block[norm]["large"]]
@@ -82,23 +83,33 @@ def chart(rows: Rows, meta: Mapping[str, Any]) -> bytes:
 
 
 def finding(rows: Rows) -> str:
-    """Return which shares of the images the attacks turn wrong, and how large their changes are."""
+    """Return how many images the attacks turn wrong, and how large their changes are."""
     known = {row["attack"]: row["success_rate"] for row in rows if row["success_rate"] is not None}
     if not known:
         return "The classifier gets no test image right, so that no attack can succeed."
-    rates = ", ".join(f"{name} {rate:.3f}" for name, rate in sorted(known.items(), key=lambda pair: -pair[1]))
     count = rows[0]["right_before"]
-    return f"Of the {count} images that the classifier gets right, these shares turn wrong: {rates}. {_sizes(rows)}"
+    few = f" They decide nothing: it takes {FEWEST}." if count < FEWEST else ""
+    return (
+        f"The rates are of the {count} images that the classifier gets right.{few} {_ends('success rate', known)} "
+        f"{_sizes(rows)}"
+    )
+
+
+def _ends(what: str, values: Mapping[str, float]) -> str:
+    """Return the attacks with the lowest and the highest value."""
+    ranked = sorted(values, key=lambda attack: values[attack])
+    low, high = (f"{attack} ({values[attack]:.3f})" for attack in (ranked[0], ranked[-1]))
+    return f"The lowest {what} is that of {low}, the highest that of {high}."
 
 
 def _sizes(rows: Rows) -> str:
     successful = [row for row in rows if row["subset"] == "successful" and row["n"]]
-    lengths = sorted((row["median"], row["attack"]) for row in successful if row["norm"] == "l2")
+    lengths = {row["attack"]: row["median"] for row in successful if row["norm"] == "l2"}
     if not lengths:
         return "No attack fooled an image."
-    medians = ", ".join(f"{name} {value:.3f}" for value, name in lengths)
     large = {norm: [row["attack"] for row in successful if row["norm"] == norm and row["large"]] for norm in LARGE}
-    beyond = "; ".join(
-        f"mean {NORMS[norm]} at least {LARGE[norm]}: {', '.join(names) or 'none'}" for norm, names in large.items()
+    beyond = " ".join(
+        f"By the paper the changes are large in {NORMS[norm]} for {', '.join(names) or 'none'}."
+        for norm, names in large.items()
     )
-    return f"Median L2 of the changes that fool, smallest first: {medians}. By the paper's thresholds, {beyond}."
+    return f"{_ends('median L2 of the changes, each of the images that the attack fools,', lengths)} {beyond}"

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from experiments.detection.tables import grouped
+from experiments.results.bootstrap import Statistic
 from experiments.results.records import Record, Rows, mean_known
+from experiments.results.verdicts import FEWEST, all_above
 from experiments.study.metrics import DETECTED, Metric, shown_in
 
 SUBSETS: Final = ("all", "successful")
 
-FEWEST_PAIRS: Final = 10
+FEWEST_PAIRS: Final = FEWEST
 """Pairs below which a point is not looked at for the size at which detection fails."""
 
 FRAGILE: Final = ("id", "jsd")
@@ -25,6 +28,29 @@ Points = Mapping[float, Sequence[Record]]
 Curves = Mapping[tuple[str, str, str | None, str], Points]
 """By attack, detector, trained on and subset."""
 
+Point = tuple[str, str, str | None, str, float]
+"""Attack, detector, trained on, subset and epsilon."""
+
+
+@dataclass(frozen=True)
+class ThresholdRecords:
+    """What the threshold study measures.
+
+    Attributes:
+        rows: A record for each attack, epsilon, detector, seed and subset of the pairs.
+        areas: The mean AUROC over seeds, with what intervals need.
+        noise_ratios: See `images.noise_ratios`, by attack and epsilon.
+    """
+
+    rows: Rows
+    areas: Mapping[Point, Statistic]
+    noise_ratios: Mapping[str, Mapping[str, float | None]]
+
+
+UNSURE: Final = f"too close to {DETECTED} to tell"
+NOT_MEASURED: Final = "not measured"
+"""Why it is not decided whether a detector fails."""
+
 _DOES_NOT: Final = {False: "does not", True: "do not"}
 
 
@@ -36,11 +62,13 @@ class Crossing:
         below: Size below which it is under the level, interpolated; None: it does not cross it.
         reached: Whether it is at the level or above it anywhere.
         smallest: The smallest size that was looked at; None: there is none.
+        best: The size at which it is highest; None: there is none.
     """
 
     below: float | None
     reached: bool
     smallest: float | None
+    best: float | None = None
 
     @property
     def fails(self) -> bool | None:
@@ -89,8 +117,9 @@ def crossing(sizes: Sequence[float], values: Sequence[float | None], level: floa
     for place in range(best, 0, -1) if reached else ():
         (small, low), (large, high) = points[place - 1], points[place]
         if low < level:
-            return Crossing(small + (large - small) * (level - low) / (high - low), reached=True, smallest=smallest)
-    return Crossing(None, reached, smallest)
+            at = small + (large - small) * (level - low) / (high - low)
+            return Crossing(at, reached, smallest, points[best][0])
+    return Crossing(None, reached, smallest, points[best][0])
 
 
 def interpolated(at: float, sizes: Sequence[float], values: Sequence[float | None]) -> float | None:
@@ -102,10 +131,20 @@ def interpolated(at: float, sizes: Sequence[float], values: Sequence[float | Non
     return None
 
 
-def crossings_of(rows: Rows) -> list[dict[str, Any]]:
+def surely_fails(where: Crossing, areas: Mapping[float, Statistic]) -> bool | None:
+    """Return whether a detector fails, by the intervals of its AUROCs by size; None: not decided.
+
+    It fails if an interval at or below the size where it is best lies under the level; it does not if all lie above.
+    """
+    below = [area.interval for size, area in areas.items() if where.best is not None and size <= where.best]
+    return {"holds": False, "does not hold": True}.get(all_above(below, DETECTED))
+
+
+def crossings_of(records: ThresholdRecords) -> list[dict[str, Any]]:
     """Return where each curve falls under the level, by measure; epsilon 0 is not a perturbation and left out."""
     crossings = []
-    for (attack, detector, trained_on, subset), points in curves_of(rows).items():
+    for line, points in curves_of(records.rows).items():
+        attack, detector, trained_on, subset = line
         sizes = [size for size, records in points.items() if size > 0 and records[0]["n"] >= FEWEST_PAIRS]
         lengths = [mean_known(values_of(points[size], "median_l2")) for size in sizes]
         for metric in crossing_metrics():
@@ -114,6 +153,8 @@ def crossings_of(rows: Rows) -> list[dict[str, Any]]:
             seeds = [crossing(sizes, [points[size][seed][metric.key] for size in sizes]) for seed in range(count)]
             if where.smallest is None and metric.key != "auroc":
                 continue
+            known = {size: records.areas[*line, size] for size in sizes if (*line, size) in records.areas}
+            fails = surely_fails(where, known) if metric.key == "auroc" else where.fails
             crossings.append(
                 {
                     "attack": attack,
@@ -123,7 +164,8 @@ def crossings_of(rows: Rows) -> list[dict[str, Any]]:
                     "measure": metric.key,
                     "epsilon": where.below,
                     "median_l2": None if where.below is None else interpolated(where.below, sizes, lengths),
-                    "fails": where.fails,
+                    "fails": fails,
+                    "reason": UNSURE if fails is None and where.smallest is not None else NOT_MEASURED,
                     "told": str(where),
                     "smallest_epsilon": where.smallest,
                     "seeds": [seed.below for seed in seeds],
@@ -139,8 +181,14 @@ def claim(crossings: Mapping[str, Mapping[str, Any]], smallest: float) -> str:
     That a detector does not fail says something only down to the smallest epsilon of the sweep with enough pairs.
     """
     fails = {name: crossings[name]["fails"] if name in crossings else None for name in (*FRAGILE, *ROBUST)}
-    if missing := [name for name, value in fails.items() if value is None]:
-        return f"is not decided ({', '.join(missing)} not measured)"
+    undecided = [
+        (crossings[name].get("reason", NOT_MEASURED) if name in crossings else NOT_MEASURED, name)
+        for name, value in fails.items()
+        if value is None
+    ]
+    if undecided:
+        reasons = [f"{', '.join(names)} {why}" for why, names in grouped(undecided).items()]
+        return f"is not decided ({'; '.join(reasons)})"
     if against := [name for name in ROBUST if fails[name]]:
         return f"does not hold ({' and '.join(against)} {'fail' if len(against) > 1 else 'fails'} too)"
     sound = [name for name in FRAGILE if not fails[name]]

@@ -1,10 +1,11 @@
 """What the threshold study says about itself."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final
 
-from experiments.detection.tables import listing_flag
-from experiments.detection.threshold.crossings import curves_of, values_of
+from experiments.detection.tables import budget_flag, listing_flag, noise_flag
+from experiments.detection.threshold.crossings import ThresholdRecords, curves_of, values_of
 from experiments.results.records import Rows, mean_known
 from experiments.results.result import Flag
 from experiments.study.budgets import weaker
@@ -16,9 +17,11 @@ _SURE: Final = 0.95
 _CHANCE: Final = 0.5
 
 
-def flags(rows: Rows) -> list[Flag]:
-    """Return what was checked."""
-    return [_zero(rows), _growth(rows), _largest(rows), _noise(rows)]
+def flags_of(records: ThresholdRecords, large: Mapping[str, float]) -> list[Flag]:
+    """Return what was checked; large are the budgets of `budgets.unusual`."""
+    rows = records.rows
+    checks = [_zero(rows), _growth(rows), _largest(rows), _noise(rows)]
+    return [*checks, noise_flag(records.noise_ratios), budget_flag(large)]
 
 
 def _rates(rows: Rows) -> dict[str, dict[float, tuple[float | None, int]]]:

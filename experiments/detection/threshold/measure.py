@@ -7,19 +7,26 @@ from typing import Any
 from torch import Tensor
 
 from attacks import Attack, norms
-from experiments.detection.scores import pair_scores
-from experiments.detection.threshold.crossings import SUBSETS
+from experiments.detection.scores import AreasBySeed, pair_scores
+from experiments.detection.threshold.crossings import SUBSETS, Point, ThresholdRecords
+from experiments.results.bootstrap import Resampling
+from experiments.study.images import noise_ratios
 from experiments.study.metrics import measure
 from experiments.study.study import Study
 
 
-def measure_threshold(study: Study, swept: Mapping[str, Attack], epsilons: Sequence[float]) -> list[dict[str, Any]]:
-    """Return a record for each attack, epsilon, detector trained on the attack or on nothing, and subset."""
+def measure_threshold(
+    study: Study, swept: Mapping[str, Attack], epsilons: Sequence[float], resamples: int
+) -> ThresholdRecords:
+    """Return the records of each attack, epsilon, detector trained on the attack or on nothing, and subset."""
     rows: list[dict[str, Any]] = []
+    clean, ratios = study.images.clean, {}
+    areas: AreasBySeed[Point] = AreasBySeed(Resampling(len(clean), resamples))
     wanted = [(name, epsilon) for name in swept for epsilon in epsilons]
     for name, epsilon in study.progress.track(wanted, description="scores at each epsilon"):
         under = study.images.under(f"{name}@{epsilon:g}", resized(swept[name], epsilon))
-        change = under.adversarial - study.images.clean
+        change = under.adversarial - clean
+        ratios[under.name] = noise_ratios(clean, under.adversarial, under.variant("noise", clean)[0])
         subsets = {subset: under.subsets[subset] for subset in SUBSETS}
         sizes = {
             subset: {
@@ -34,11 +41,14 @@ def measure_threshold(study: Study, swept: Mapping[str, Attack], epsilons: Seque
             if contender.trained_on in {name, None}:
                 detector = {"detector": contender.name, "trained_on": contender.trained_on, "seed": contender.seed}
                 scores = pair_scores(study.images, contender, under)
+                for subset, pairs in subsets.items():
+                    point = name, contender.name, contender.trained_on, subset, epsilon
+                    areas.add(point, areas.area(scores.clean, scores.adversarial, pairs))
                 rows += [
                     {**detector, "attack": name, "epsilon": epsilon, "subset": subset, **values, **sizes[subset]}
                     for subset, values in measure("threshold", scores, subsets)
                 ]
-    return rows
+    return ThresholdRecords(rows, areas.over_seeds(), ratios)
 
 
 def swept_attacks(study: Study) -> dict[str, Attack]:

@@ -5,30 +5,32 @@ from typing import Final
 
 from attacks.errors import InputError
 from experiments.detection.threshold.crossings import FEWEST_PAIRS, crossings_of
-from experiments.detection.threshold.flags import flags
+from experiments.detection.threshold.flags import flags_of
 from experiments.detection.threshold.measure import measure_threshold, swept_attacks
 from experiments.detection.threshold.tables import chart, finding, tables_of
 from experiments.results.result import Result
+from experiments.study.budgets import unusual
 from experiments.study.metrics import DETECTED, metrics_of
 from experiments.study.study import Study
 
 EPSILONS: Final = [0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3]
 
 
-def threshold(study: Study, *, epsilons: list[float] = EPSILONS) -> Result:
+def threshold(study: Study, *, epsilons: list[float] = EPSILONS, resamples: int = 1000) -> Result:
     """Return how well each detector finds its own attack at other sizes of the perturbation.
 
     Args:
         study: Of a run whose detectors are trained.
         epsilons: L-inf budgets in [0, 1].
+        resamples: Bootstrap resamples of the intervals.
 
     Raises:
         FileNotFoundError: If a stage is missing, or no detector is trained on an attack with an epsilon.
         ValueError: If an epsilon is not in [0, 1], or all are 0.
     """
     sizes, swept = _checked(epsilons), swept_attacks(study)
-    rows = measure_threshold(study, swept, sizes)
-    crossings = crossings_of(rows)
+    records = measure_threshold(study, swept, sizes, resamples)
+    rows, crossings = records.rows, crossings_of(records)
     meta = study.meta() | {
         "fields": {
             "attack": "that is run at `epsilon`; a trained detector was trained on it at the run's own",
@@ -41,6 +43,8 @@ def threshold(study: Study, *, epsilons: list[float] = EPSILONS) -> Result:
         },
         "level": DETECTED,
         "fewest_pairs": FEWEST_PAIRS,
+        "resamples": resamples,
+        "noise_ratios": records.noise_ratios,
         "crossings": crossings,
         "smallest": min(size for size in sizes if size > 0),
     }
@@ -49,12 +53,12 @@ def threshold(study: Study, *, epsilons: list[float] = EPSILONS) -> Result:
         title="Detection against the size of the perturbation",
         question="Is there a perturbation size below which a detector, trained at one epsilon, no longer finds its own "
         "attack?",
-        finding=finding(crossings, meta["smallest"]),
+        finding=finding(crossings, meta),
         meta=meta,
         rows=rows,
         tables=tables_of(rows, crossings, meta),
         figures={"": chart(rows, swept, meta)},
-        flags=flags(rows),
+        flags=flags_of(records, unusual(swept, study.images.clean.shape[1])),
     )
 
 

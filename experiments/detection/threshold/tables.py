@@ -5,9 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attacks import Attack
+from experiments.detection.tables import SMALL, capital
 from experiments.detection.threshold.crossings import (
     FEWEST_PAIRS,
+    FRAGILE,
+    ROBUST,
     SUBSETS,
+    UNSURE,
     Curves,
     Points,
     claim,
@@ -16,16 +20,16 @@ from experiments.detection.threshold.crossings import (
     values_of,
 )
 from experiments.results.charts import Curve, CurveChart, curves
-from experiments.results.records import Record, Rows, mean_known, spread
+from experiments.results.records import Rows, mean_known, spread
 from experiments.results.result import Table
 from experiments.study.budgets import is_linf
-from experiments.study.metrics import DETECTED, shown_in
+from experiments.study.metrics import DETECTED, SEEDS, shown_in
 
 
 def tables_of(rows: Rows, crossings: Rows, meta: Mapping[str, Any]) -> list[Table]:
     """Return all tables; the first says where detection fails."""
     seeds = len(meta["seeds"])
-    note = f"Mean {'and standard deviation ' if seeds > 1 else ''}over {seeds} seed(s); {meta['knowledge']}."
+    means = f"Mean {'and standard deviation ' if seeds > 1 else ''}over {seeds} seed(s); {meta['knowledge']}. {SMALL}"
     lines = curves_of(rows)
     epsilons = [f"{epsilon:g}" for epsilon in next(iter(lines.values()))]
     return [
@@ -34,8 +38,8 @@ def tables_of(rows: Rows, crossings: Rows, meta: Mapping[str, Any]) -> list[Tabl
             Table(
                 f"{metric.title}, by epsilon, {subset} pairs",
                 ["attack", "detector", *epsilons],
-                _lines(lines, metric.key, subset),
-                note,
+                [*_margin(lines, subset), *_lines(lines, metric.key, subset)],
+                f"{capital(metric.meaning)}. {means}",
             )
             for metric in shown_in("threshold")
             for subset in metric.tables["threshold"][1]
@@ -49,8 +53,9 @@ def _crossings(crossings: Rows) -> Table:
     lines: dict[tuple[str, str, str | None], dict[tuple[str, str], str]] = {}
     for row in crossings:
         length = "" if row["median_l2"] is None else f" (L2 {row['median_l2']:.2f})"
+        unsure = ", not decided" if row["reason"] == UNSURE else ""
         cells = lines.setdefault((row["attack"], row["detector"], row["trained_on"]), {})
-        cells[row["measure"], row["subset"]] = f"{row['told']}{length}"
+        cells[row["measure"], row["subset"]] = f"{row['told']}{length}{unsure}"
     return Table(
         title=f"Epsilon (and median L2) below which detection falls under {DETECTED}",
         header=["attack", "detector", *(f"{metric.name}, {subset} pairs" for metric, subset in columns)],
@@ -58,8 +63,23 @@ def _crossings(crossings: Rows) -> Table:
         note="From the epsilon at which the mean over seeds is highest, towards smaller ones; linear interpolation "
         f"between neighbours. Epsilon 0, where every detector is at .5, and points of fewer than {FEWEST_PAIRS} pairs "
         "are left out: `none down to` names the smallest that remains. "
-        "never reached: under the level at every epsilon.",
+        "never reached: under the level at every epsilon. Not decided: the 95 % interval of an AUROC holds "
+        f"{DETECTED}, so that it is not known whether the detector fails.",
     )
+
+
+def _margin(lines: Curves, subset: str) -> list[list[Any]]:
+    """Return for each attack how often it succeeds at each epsilon, and how many pairs a value rests on."""
+    first: dict[str, Points] = {}
+    for (attack, _, _, of), points in lines.items():
+        if of == subset:
+            first.setdefault(attack, points)
+    titles = {"attack_success_rate": "attack success rate", "n": "pairs"}
+    return [
+        [attack, title, *(records[0][name] for records in points.values())]
+        for attack, points in first.items()
+        for name, title in titles.items()
+    ]
 
 
 def _lines(lines: Curves, name: str, subset: str) -> list[list[Any]]:
@@ -132,19 +152,27 @@ def _curve(points: Points, *, dashed: bool) -> Curve:
     return Curve(sizes, [mean_known(seeds) for seeds in values], spreads if several else None, dashed)
 
 
-def finding(crossings: Rows, smallest: float) -> str:
-    """Return where each detector's AUROC falls under the level, and whether the claim holds down to an epsilon."""
-    parts = []
+def finding(crossings: Rows, meta: Mapping[str, Any]) -> str:
+    """Return whether the paper's claim holds on each attack and subset of the pairs, as far as that is decided."""
+    few = len(meta["seeds"]) < SEEDS
+    parts = [
+        f"The paper claims that the AUROC of {' and '.join(FRAGILE)} falls under {DETECTED} below some epsilon, and "
+        f"that of {' and '.join(ROBUST)} does not."
+    ]
     for attack in dict.fromkeys(row["attack"] for row in crossings):
-        by_subset: dict[str, dict[str, Record]] = {subset: {} for subset in SUBSETS}
-        for row in crossings:
-            if (row["attack"], row["measure"]) == (attack, "auroc"):
-                by_subset[row["subset"]][row["detector"]] = row
-        whole, fooled = by_subset.values()
-        where = ", ".join(f"{name} {whole[name]['told']} / {fooled[name]['told']}" for name in whole)
-        verdicts = [f"on {subset} pairs {claim(rows, smallest)}" for subset, rows in by_subset.items()]
-        parts.append(f"On {attack}: {where}; the claim {'; '.join(verdicts)}.")
-    return (
-        f"Epsilon below which the AUROC falls under {DETECTED}, all pairs / successful pairs; the paper claims that id "
-        f"and jsd fail below a size, and smd and spd do not. {' '.join(parts)}"
-    )
+        for subset in SUBSETS:
+            rows = [row for row in crossings if (row["attack"], row["subset"]) == (attack, subset)]
+            by_detector = {row["detector"]: row for row in rows if row["measure"] == "auroc"}
+            verdict = claim(by_detector, meta["smallest"])
+            said = _on_few_seeds(verdict) if few else f"the claim {verdict}"
+            parts.append(f"On {subset} pairs of {attack} {said}.")
+    ending = "A claim needs three seeds of training." if few else "The first table says where each detector falls."
+    return " ".join([*parts, ending])
+
+
+def _on_few_seeds(verdict: str) -> str:
+    """Return what too few seeds say of the claim, in place of a verdict."""
+    for decided, words in {"holds": "agree with the claim", "does not hold": "speak against the claim"}.items():
+        if verdict.startswith(decided):
+            return f"the numbers of so few seeds {words}{verdict.removeprefix(decided)}"
+    return f"the claim {verdict}"

@@ -7,14 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from detectors import metrics
 from detectors.base import ExplainingDetector
 from detectors.explanations import PredictedMap
 from detectors.scoring import scores
-from experiments.detection.scores import pair_scores
+from experiments.detection.scores import AreasBySeed, pair_scores
 from experiments.detection.transfer.controls import control_areas, underflow
-from experiments.detection.transfer.records import ORACLE, UNTRAINED, Areas, Cell, Headline, TransferRecords
-from experiments.results.bootstrap import Resampling, Statistic, over_seeds, superiority
+from experiments.detection.transfer.records import ORACLE, UNTRAINED, Cell, Headline, TransferRecords
+from experiments.results.bootstrap import Resampling
 from experiments.study.budgets import unusual
 from experiments.study.contenders import Contender
 from experiments.study.images import AttackedSet, noise_ratios
@@ -23,32 +22,7 @@ from experiments.study.metrics import PairScores, measure, mostly_fail
 from experiments.study.study import Study
 from experiments.training.settings import left_out
 
-
-class AreasBySeed:
-    """The AUROCs of each cell, one for each seed, with their resamples."""
-
-    def __init__(self, resampling: Resampling) -> None:
-        self._resampling = resampling
-        self._areas: dict[Cell, list[Statistic]] = {}
-
-    def add(self, cell: Cell, area: Statistic | None) -> None:
-        """Keep the AUROC of another seed, if it is defined."""
-        if area is not None:
-            self._areas.setdefault(cell, []).append(area)
-
-    def area(self, clean: Tensor, adversarial: Tensor, pairs: Tensor | None = None) -> Statistic | None:
-        """Return the AUROC of scores (M,) of all pairs, or of some of them, (M,) bool; None if it is not defined."""
-        weights = self._resampling.weights
-        if pairs is not None:
-            clean, adversarial, weights = clean[pairs], adversarial[pairs], weights[:, pairs]
-        value = metrics.auroc(clean, adversarial)
-        if value is None:
-            return None
-        return Statistic(value, superiority(adversarial, clean, weights, weights), len(adversarial))
-
-    def over_seeds(self) -> Areas:
-        """Return the mean over seeds of each cell."""
-        return {cell: over_seeds(areas) for cell, areas in self._areas.items()}
+_BySubset = Mapping[str, AreasBySeed[Cell]]
 
 
 def measure_transfer(study: Study, resamples: int) -> TransferRecords:
@@ -56,7 +30,8 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
     contenders, attacks = study.contenders, study.run.attacks()
     resampling = Resampling(len(study.images.clean), resamples)
     subsets = ("all", "successful") if mostly_fail([study.under(name).success_rate for name in attacks]) else ("all",)
-    areas, against_noise = ({subset: AreasBySeed(resampling) for subset in subsets} for _ in range(2))
+    areas: _BySubset = {subset: AreasBySeed(resampling) for subset in subsets}
+    against_noise: _BySubset = {subset: AreasBySeed(resampling) for subset in subsets}
     rows: list[dict[str, Any]] = []
     evaded: dict[tuple[str, str | None, int | None], Tensor] = {}
     for name in study.progress.track(attacks, description="scores under each attack"):
@@ -102,7 +77,7 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
     )
 
 
-def _headline(areas: Mapping[str, AreasBySeed], against_noise: Mapping[str, AreasBySeed]) -> Headline:
+def _headline(areas: _BySubset, against_noise: _BySubset) -> Headline:
     """Return the AUROCs of the last subset of the pairs on which detectors can be compared."""
     known = {
         subset: Headline(subset, areas[subset].over_seeds(), against_noise[subset].over_seeds()) for subset in areas
@@ -135,7 +110,7 @@ def _cell(contender: Contender, under: AttackedSet) -> Cell:
     return Cell(contender.name, contender.trained_on, under.name)
 
 
-def _add_oracles(study: Study, areas: AreasBySeed) -> None:
+def _add_oracles(study: Study, areas: AreasBySeed[Cell]) -> None:
     """Measure the map detectors with the true label as selector: what is left is not disagreement."""
     learnt = next((maps for maps in maps_of(study) if maps.selected), None)
     with_map = [

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from detectors.calibration import rate_interval
-from experiments.detection.tables import NORMS, capital, table_of
+from experiments.detection.tables import NORMS, SMALL, capital, table_of
 from experiments.detection.transfer.contrasts import Contrast
 from experiments.detection.transfer.ranking import Standing, ranking_table
 from experiments.detection.transfer.records import UNTRAINED, Line, TransferRecords, collected, summary, unseen_means
@@ -14,9 +14,6 @@ from experiments.results.result import Table
 from experiments.results.text import cell
 from experiments.results.verdicts import FEWEST, all_above
 from experiments.study.metrics import SEEDS, WORKING_RATE, shown_in
-
-SMALL: Final = "The 95 % interval of a value from n pairs or images reaches at most 1 / sqrt(n) to either side."
-"""In the note of every table of rates."""
 
 _SIDES: Final = {"holds": "above 0", "does not hold": "below 0", "not decided": "no"}
 

@@ -11,6 +11,7 @@ from experiments.detection.speed.measure import classifier_passes, flops, parame
 from experiments.detection.speed.protocol import speed
 from experiments.detection.speed.records import ALONE
 from experiments.detection.speed.systems import Pass, System
+from experiments.detection.speed.tables import unsteady
 from experiments.detection.timing import device_name, timed
 from experiments.results.result import write_result
 from experiments.study.contenders import Contender
@@ -197,3 +198,10 @@ def test_timed_returns_value_and_seconds():
     value, seconds = timed(lambda: 7, torch.device("cpu"))
     assert value == 7
     assert seconds >= 0
+
+
+def test_unsteady_times_are_named_in_the_meta_data(found):
+    flagged = next(flag.raised for flag in found.flags if flag.name == "Unsteady times")
+    assert found.meta["unsteady"] is flagged
+    rows = [{"detector": name, "latency_ms": 1.0, "latency_p95_ms": late} for name, late in (("a", 2.0), ("b", 2.1))]
+    assert unsteady(rows) == ["b"]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from attacks import BIM, FGSM, PGD, Attack, CarliniWagnerL2, DeepFool
-from experiments.detection.strength.flags import strength_flags
+from experiments.detection.strength.flags import flags_of
 from experiments.detection.strength.measure import SIZES, measure_attack
 from experiments.detection.strength.protocol import strength
 from experiments.detection.strength.records import NORMS, Cost, StrengthRecords
@@ -40,8 +40,8 @@ def measured(attack, change, fooled, changed=0):
     return StrengthRecords("attack", attack, sizes, in_range, right, fooled, fooled, changed, cost())
 
 
-def flags_of(*attacks):
-    return strength_flags(attacks, torch.zeros(4, dtype=torch.bool))
+def flags(*attacks):
+    return flags_of(attacks, torch.zeros(4, dtype=torch.bool))
 
 
 def flag(found, name):
@@ -168,10 +168,10 @@ def test_an_iterative_attack_that_is_weaker_is_flagged():
     single = measured(FGSM(epsilon=0.1), change, fooled)
     weak, fine = (measured(BIM(epsilon=0.1), change, each) for each in (~fooled, fooled))
     name = "An iterative attack weaker than a single step"
-    assert flag(flags_of(single, weak), name).raised is True
-    assert flag(flags_of(single, fine), name).raised is False
+    assert flag(flags(single, weak), name).raised is True
+    assert flag(flags(single, fine), name).raised is False
     other = measured(BIM(epsilon=0.2), change, ~fooled)
-    assert flag(flags_of(single, other), name).raised is None
+    assert flag(flags(single, other), name).raised is None
 
 
 def test_a_long_carlini_wagner_is_flagged():
@@ -180,9 +180,9 @@ def test_a_long_carlini_wagner_is_flagged():
     far, close = (measured(CarliniWagnerL2(), torch.full((4, 1, 2, 2), size), fooled) for size in (0.2, 0.05))
     sure = measured(CarliniWagnerL2(confidence=5.0), torch.full((4, 1, 2, 2), 0.2), fooled)
     name = "C&W did not converge"
-    assert flag(flags_of(near, far), name).raised is True
-    assert flag(flags_of(near, close), name).raised is False
-    assert flag(flags_of(near, sure), name).raised is None
+    assert flag(flags(near, far), name).raised is True
+    assert flag(flags(near, close), name).raised is False
+    assert flag(flags(near, sure), name).raised is None
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_long_carlini_wagner_is_flagged():
 )
 def test_box_and_budget_are_checked_on_the_images(attack, size, broken):
     one = measured(attack, torch.full((2, 1, 2, 2), size), torch.ones(2, dtype=torch.bool))
-    assert flag(flags_of(one), "Box or budget violated").raised is broken
+    assert flag(flags(one), "Box or budget violated").raised is broken
 
 
 def test_budgets_by_norm():
@@ -221,7 +221,7 @@ def test_an_attack_that_is_not_repeatable_is_flagged(finished):
     study = study_of(finished)
     found = measure_attack(study, study.images.under("restless", Restless()))
     assert not found.cost.repeatable
-    assert flag(flags_of(found), "Non-determinism").raised
+    assert flag(flags(found), "Non-determinism").raised
 
 
 def test_a_classifier_without_gradients_is_flagged(finished):

@@ -4,14 +4,16 @@ import json
 from dataclasses import asdict
 
 import pytest
+import torch
 
 from attacks import BIM, FGSM, PGD
 from detectors import metrics
-from experiments.detection.threshold.crossings import FEWEST_PAIRS, claim, crossing, interpolated
+from experiments.detection.threshold.crossings import FEWEST_PAIRS, UNSURE, claim, crossing, interpolated, surely_fails
 from experiments.detection.threshold.flags import _growth, _largest, _noise, _zero
 from experiments.detection.threshold.measure import resized
 from experiments.detection.threshold.protocol import EPSILONS, threshold
-from experiments.detection.threshold.tables import tables_of
+from experiments.detection.threshold.tables import finding, tables_of
+from experiments.results.bootstrap import Statistic
 from experiments.results.result import write_result
 from tests.experiments.studies import copy_of, study_of
 
@@ -167,7 +169,8 @@ def test_seeds_have_mean_and_deviation(found):
     seeds = [each | {"seed": seed} for each in found.rows for seed in (0, 1)]
     meta = dict(found.meta) | {"seeds": [0, 1]}
     table = tables_of(seeds, found.meta["crossings"], meta)[1]
-    assert "± 0.000" in table.rows[0][-1]
+    assert [line[1] for line in table.rows[:2]] == ["attack success rate", "pairs"]
+    assert "± 0.000" in table.rows[2][-1]
     assert "standard deviation" in table.note
 
 
@@ -182,6 +185,42 @@ def test_the_claim_is_decided_by_who_fails():
     few = claim(fails(0.02, id=False, jsd=True, smd=False, spd=False), 0.005)
     assert few == "is not decided (id: too few pairs below 0.02)"
     assert claim(fails(id=True, jsd=True, smd=None), 0.005) == "is not decided (smd, spd not measured)"
+
+
+def areas(**ends):
+    """AUROCs by size, in hundredths of epsilon, with intervals of these ends."""
+    return {int(name[1:]) / 100: Statistic(sum(pair) / 2, torch.linspace(*pair, 41), 40) for name, pair in ends.items()}
+
+
+def test_whether_a_detector_fails_is_decided_by_intervals():
+    falls = crossing([0.01, 0.02], [0.6, 0.9])
+    assert surely_fails(falls, areas(e1=(0.55, 0.65), e2=(0.85, 0.95))) is True
+    assert surely_fails(falls, areas(e1=(0.5, 0.8), e2=(0.85, 0.95))) is None
+    stays = crossing([0.01, 0.02, 0.03], [0.8, 0.9, 0.6])
+    assert surely_fails(stays, areas(e1=(0.77, 0.83), e2=(0.85, 0.95), e3=(0.5, 0.7))) is False
+    assert surely_fails(stays, areas(e1=(0.7, 0.83), e2=(0.85, 0.95), e3=(0.5, 0.7))) is None
+    never = crossing([0.01, 0.02], [0.5, 0.6])
+    assert surely_fails(never, areas(e1=(0.45, 0.55), e2=(0.55, 0.65))) is True
+    assert surely_fails(crossing([], []), {}) is None
+
+
+def test_what_is_too_close_to_tell_is_not_decided():
+    crossings = fails(id=True, jsd=None, smd=False, spd=None)
+    crossings["jsd"]["reason"] = UNSURE
+    assert claim(crossings, 0.005) == f"is not decided (jsd {UNSURE}; spd not measured)"
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(1, "speak against the claim (spd fails too)"), (3, "does not hold")])
+def test_few_seeds_give_no_verdict(seeds, said):
+    which = fails(id=True, jsd=True, smd=False, spd=True)
+    rows = [
+        values | {"attack": "fgsm", "detector": name, "subset": subset, "measure": "auroc"}
+        for name, values in which.items()
+        for subset in ("all", "successful")
+    ]
+    text = finding(rows, {"seeds": list(range(seeds)), "smallest": 0.005})
+    assert said in text
+    assert ("holds" in text or "does not hold" in text) is (seeds == 3)
 
 
 def rates(*points):

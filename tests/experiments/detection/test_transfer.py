@@ -16,8 +16,8 @@ from attacks import FGSM
 from data.pairs import make_pairs
 from detectors import ID, load
 from detectors.scoring import scores
+from experiments.detection.scores import AreasBySeed
 from experiments.detection.transfer.contrasts import above, between
-from experiments.detection.transfer.measure import AreasBySeed
 from experiments.detection.transfer.records import Cell, summary
 from experiments.detection.transfer.tables import _range
 from experiments.results.bootstrap import Resampling
