@@ -32,8 +32,7 @@ def curves(records: RecoverRecords) -> bytes:
     for axis in axes.flat:
         gridlines(axis)
         axis.set_xticks([1, 5, 10, 15, UNIONS])
-    for axis in axes[1]:
-        axis.set_xlabel("number n of LIME's superpixels; all explanations have the size of their union")
+    figure.supxlabel("number n of LIME's superpixels; all explanations are as large as their union", fontsize="medium")
     legend_right(figure, axes[0, 0])
     return png(figure)
 

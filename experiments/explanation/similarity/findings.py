@@ -27,11 +27,11 @@ RULES: Final = (
 
 _TEXTS: Final = (
     "Grad-CAM's maps are the least similar of the paper's three methods on every measure",
-    "They are so among all methods but the random one",
+    "Grad-CAM's maps are the least similar among all methods but the random one",
     "Similarity falls as epsilon grows",
     "Similarity varies little over the target classes",
     "Grad-CAM's similarity detects attacks: it is lower under FGSM than under sign noise of the same size",
-    "It detects them better than the paper's other two methods",
+    "Grad-CAM's similarity detects attacks better than that of the paper's other two methods",
 )
 
 Found = tuple[str | None, Named]
