@@ -216,7 +216,9 @@ def compared(x, y):
 def test_the_shift_of_one_pair_or_of_equal_maps_decides_nothing():
     assert verdict("1", compared([2.0], [1.0])) == "not decided"
     assert verdict("1", compared([0.0] * 100, [0.0] * 50)) == "not decided"
-    assert verdict("1", compared([2.0] * 30, [1.0] * 30)) == "holds"
+    assert verdict("1", compared([2.0] * 30, [1.0] * 30)) == "not decided"  # an interval without width
+    apart = torch.linspace(0.6, 1.6, 30), torch.linspace(0, 1, 30)
+    assert verdict("1", compared(*apart)) == "holds"
 
 
 @pytest.mark.parametrize(("n", "n_different"), [(19, 50), (50, 19)])

@@ -197,7 +197,7 @@ def test_many_classes_have_some_of_them_as_targets():
         ({"targeted_epsilon": 1.2}, "must lie in .* and 1.2"),
         ({"targets": [10]}, r"targets must be classes from 0 to 9, at least one, or null; got \[10\]"),
         ({"targets": []}, "targets must be classes"),
-        ({"reduction": "median"}, "reduction must be max or l1 or positive or mean, got 'median'"),
+        ({"reduction": "median"}, "unknown reduction 'median'. Did you mean 'mean'"),
         ({"images": 0}, "images must be at least 1"),
     ],
 )
