@@ -1,12 +1,13 @@
 # `make demo` trains and evaluates on bundled data; `make test` checks the code. Both make .venv first, with the versions
 # in constraints.txt, which `make lock` writes anew; `make versions` tries the oldest, the locked and the newest ones.
+# `make docs-results` writes README.md and docs/results.md from docs/templates and docs/results.
 PYTHON ?= python3
 BIN := .venv/bin
 
 # Threads that wait without spinning: on a machine that others use as well, spinning costs many times what it gains.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install demo test lock versions
+.PHONY: install demo test docs-results lock versions
 .DEFAULT_GOAL := install
 
 install: .venv/installed
@@ -21,6 +22,9 @@ test: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -n auto
+
+docs-results: .venv/installed
+	$(BIN)/python -m docs.render
 
 lock: .venv/installed-dev
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate \

@@ -1,4 +1,4 @@
-"""What the README says about white-box attacks runs as it is written there."""
+"""The code of the documents runs as it is written there."""
 
 import json
 import re
@@ -11,18 +11,19 @@ import torch
 import evaluate
 from tests.experiments.studies import copy_of
 
-README = (Path(evaluate.__file__).parent / "README.md").read_text()
+DOCS = Path(evaluate.__file__).parent / "docs"
 
 
-def block(mark):
-    """The block of code that holds a mark."""
-    (found,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if mark in code]
+def block(page, mark):
+    """The block of code of a page that holds a mark."""
+    text = (DOCS / page).read_text()
+    (found,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if mark in code]
     return found
 
 
 @pytest.fixture
 def own_module(tmp_path, monkeypatch):
-    (tmp_path / "my_detectors.py").write_text(block("# my_detectors.py"))
+    (tmp_path / "my_detectors.py").write_text(block("evaluation.md", "# my_detectors.py"))
     monkeypatch.syspath_prepend(tmp_path)
     yield
     sys.modules.pop("my_detectors", None)
@@ -30,7 +31,7 @@ def own_module(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("own_module")
 def test_the_detector_of_ones_own(finished, tmp_path):
-    (command,) = re.findall(r"evaluate\.py (white-box --run \S+ --detector .*)", README)
+    (command,) = re.findall(r"evaluate\.py (white-box --run \S+ --detector .*)", (DOCS / "evaluation.md").read_text())
     words = command.replace("50", "4").replace("20", "2").replace("runs/digits", str(copy_of(finished, tmp_path)))
     assert evaluate.main([*words.split(), "--curve_images", "0", "--resamples", "10"]) == 0
     contents = json.loads((tmp_path / "copy/report/white-box-smoothness.json").read_text())
@@ -39,8 +40,10 @@ def test_the_detector_of_ones_own(finished, tmp_path):
 
 def test_the_attack_in_python(finished):
     path = str(finished / "detectors/spd/fgsm/seed_0/model.ckpt")
-    first = block("from attacks import BIM").replace("runs/digits/detectors/spd/fgsm/seed_0/model.ckpt", path)
-    second = block("from attacks import OrthogonalPGD").replace("steps=50", "steps=2")
+    first = block("python.md", "from attacks import BIM")
+    assert first == block("../README.md", "from attacks import BIM")
+    first = first.replace("runs/digits/detectors/spd/fgsm/seed_0/model.ckpt", path)
+    second = block("python.md", "from attacks import OrthogonalPGD").replace("steps=50", "steps=2")
     names: dict[str, object] = {}
     exec(first + second, names)  # noqa: S102 - the README's own code
     assert isinstance(names["won"], torch.Tensor)

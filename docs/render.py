@@ -1,0 +1,184 @@
+"""Write README.md and the pages of results from templates and from the results in docs/results: no number is typed.
+
+`make docs-results` writes the pages. `python -m docs.render --keep RUN --study NAME` first keeps what the protocols
+of an evaluated run printed: docs/results/NAME.json, with their charts beside it.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from experiments.results.text import cell, markdown_table
+from saliency.files import write_text
+
+ROOT: Final = Path(__file__).parents[1]
+RESULTS: Final = ROOT / "docs" / "results"
+TEMPLATES: Final = ROOT / "docs" / "templates"
+
+PAGES: Final = {"README.md": ROOT / "README.md", "results.md": ROOT / "docs" / "results.md"}
+"""The pages by their templates, which are called `<page>.j2`."""
+
+Protocol = Mapping[str, Any]
+"""What a protocol printed: its command, finding, tables and flags, and its charts' digests by file name."""
+
+
+class Results:
+    """What the kept studies printed, as templates ask for it.
+
+    A protocol is named `<study>/<protocol>`, a table by its title, a column by its header.
+    """
+
+    def __init__(self, folder: Path, page: Path) -> None:
+        self._folder, self._page = folder, page
+        self._studies = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+    def about(self, name: str) -> Protocol:
+        """Return a protocol's command, finding, meta data, tables and flags."""
+        study, protocol = name.split("/")
+        return self._studies[study][protocol]  # type: ignore[no-any-return]
+
+    def table(
+        self,
+        name: str,
+        title: str,
+        columns: Sequence[str] = (),
+        where: Mapping[str, Sequence[Any]] | None = None,
+        *,
+        note: bool = False,
+    ) -> str:
+        """Return a table in Markdown.
+
+        Args:
+            name: The protocol.
+            title: The table's.
+            columns: Those shown; none: all.
+            where: The values that are shown of some columns.
+            note: Whether the table's note follows.
+        """
+        table = self._table(name, title)
+        places = [table["header"].index(column) for column in columns or table["header"]]
+        rows = [[cell(row[place]) for place in places] for row in _chosen(table, where or {})]
+        text = markdown_table([table["header"][place] for place in places], rows)
+        return f"{text}\n{table['note']}\n" if note else text
+
+    def value(self, name: str, title: str, column: str, **where: Any) -> str:
+        """Return a cell of the one row that has the values `where`, by column; `_` in its name stands for a space."""
+        table = self._table(name, title)
+        rows = _chosen(table, {key.replace("_", " "): [wanted] for key, wanted in where.items()})
+        if len(rows) != 1:
+            msg = f"{len(rows)} rows of {name}, {title!r}, have {where}; one is needed"
+            raise LookupError(msg)
+        return cell(rows[0][table["header"].index(column)])
+
+    def chart(self, name: str, about: str, part: str = "") -> str:
+        """Return a chart as an image in Markdown.
+
+        Args:
+            name: The protocol.
+            about: What a reader who cannot see it should know.
+            part: The chart's name, where a protocol has several.
+        """
+        study, protocol = name.split("/")
+        file = f"{protocol}_{part}.png" if part else f"{protocol}.png"
+        if file not in self.about(name)["charts"]:
+            msg = f"{name} has no chart {file}"
+            raise LookupError(msg)
+        path = self._folder / f"{study}_{file}"
+        if not path.is_file():
+            msg = f"{path} was not kept, since no page showed it: keep {study} again"
+            raise FileNotFoundError(msg)
+        return f"![{about}]({path.relative_to(self._page.parent)})"
+
+    def _table(self, name: str, title: str) -> Mapping[str, Any]:
+        tables: dict[str, Mapping[str, Any]] = {table["title"]: table for table in self.about(name)["tables"]}
+        return tables[title]
+
+
+def _chosen(table: Mapping[str, Any], where: Mapping[str, Sequence[Any]]) -> list[Sequence[Any]]:
+    places = {table["header"].index(column): wanted for column, wanted in where.items()}
+    return [row for row in table["rows"] if all(row[place] in wanted for place, wanted in places.items())]
+
+
+def render(template: str, page: Path, folder: Path = RESULTS) -> str:
+    """Return a page.
+
+    Args:
+        template: Name of its file, without `.j2`.
+        page: Where it will lie: charts are named from there.
+        folder: Of the kept results.
+    """
+    environment = Environment(
+        autoescape=False,  # noqa: S701 - Markdown
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    results = Results(folder, page)
+    names = {name: getattr(results, name) for name in ("about", "table", "value", "chart")}
+    return environment.get_template(f"{template}.j2").render(names)
+
+
+def keep(run: Path, study: str, folder: Path = RESULTS) -> None:
+    """Keep what the protocols of a run printed, and their charts, in place of what was kept of the study before.
+
+    Args:
+        run: An evaluated run.
+        study: The name that pages call it by.
+        folder: Where it is kept.
+
+    Raises:
+        FileNotFoundError: If the run was not evaluated.
+    """
+    paths = sorted((run / "report").glob("*.json"))
+    if not paths:
+        msg = f"{run} holds no report: run `python evaluate.py all --run {run}` first"
+        raise FileNotFoundError(msg)
+    for old in folder.glob(f"{study}_*.png"):
+        old.unlink()
+    kept = {}
+    for path in paths:
+        contents = json.loads(path.read_text())
+        meta, report = contents["meta"], contents["report"]
+        charts = {name: digest(path.with_name(name)) for name in report["figures"]}
+        for name in charts:
+            shutil.copyfile(path.with_name(name), folder / f"{study}_{name}")
+        known = {key: meta[key] for key in _META if key in meta}
+        kept[path.stem] = {**known, **{key: report[key] for key in ("finding", "tables", "flags")}, "charts": charts}
+    write_text(folder / f"{study}.json", json.dumps(kept, indent=1) + "\n")
+
+
+_META: Final = (
+    "command", "versions", "seeds", "attacks", "data", "test_images", "calibration_images", "classifier_accuracy",
+)  # fmt: skip
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main() -> None:
+    """Keep a run's results if one is named, then write all pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, metavar="RUN", help="an evaluated run whose results are kept first")
+    parser.add_argument("--study", help="the name that they are kept under")
+    options = parser.parse_args()
+    if options.keep is not None:
+        keep(options.keep, options.study or options.keep.name)
+    pages = {page: render(template, page) for template, page in PAGES.items()}
+    for page, text in pages.items():
+        write_text(page, text)
+    for chart in RESULTS.glob("*.png"):
+        if not any(chart.name in text for text in pages.values()):
+            chart.unlink()
+
+
+if __name__ == "__main__":
+    main()

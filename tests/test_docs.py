@@ -1,0 +1,84 @@
+"""The documents: pages of results are those that their templates give, and links lead somewhere."""
+
+import json
+import re
+
+import pytest
+
+from docs import render
+from experiments.results.result import Flag, Result, Table, write_result
+
+ROOT = render.ROOT
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("template", render.PAGES)
+def test_a_page_is_what_its_template_gives(template):
+    page = render.PAGES[template]
+    assert page.read_text() == render.render(template, page), "run `make docs-results`"
+
+
+def test_charts_are_those_that_were_kept_with_the_results():
+    charts = {}
+    for path in render.RESULTS.glob("*.json"):
+        for protocol in json.loads(path.read_text()).values():
+            charts |= {f"{path.stem}_{name}": digest for name, digest in protocol["charts"].items()}
+    shown = {path.name: render.digest(path) for path in render.RESULTS.glob("*.png")}
+    assert shown
+    assert shown == {name: charts[name] for name in shown}
+    pages = "".join(page.read_text() for page in render.PAGES.values())
+    assert all(name in pages for name in shown)
+
+
+def headings(text):
+    """Anchors of a document's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings(document):
+    text = document.read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)]*)\)", text):
+        file, _, heading = target.partition("#")
+        path = document.parent / file if file else document
+        assert path.exists(), target
+        assert not heading or heading in headings(path.read_text()), target
+
+
+@pytest.fixture
+def kept(tmp_path):
+    table = Table("Rates", ["detector", "trained on", "rate"], [["spd", "fgsm", 0.91234], ["id", None, 0.5]], "In all.")
+    meta = {"command": "python evaluate.py transfer --run runs/x", "seeds": [0], "private": "not kept"}
+    rows = [{"detector": "spd", "rate": 0.91234}]
+    result = Result(
+        "transfer", "T", "Q?", "So.", meta, rows, [table], {"": b"png"}, [Flag("F", raised=True, sentence="Few.")]
+    )
+    write_result(result, tmp_path / "run" / "report")
+    folder = tmp_path / "results"
+    folder.mkdir()
+    render.keep(tmp_path / "run", "study", folder)
+    return render.Results(folder, tmp_path / "page.md")
+
+
+def test_values_and_tables_are_those_that_the_protocol_printed(kept):
+    assert kept.value("study/transfer", "Rates", "rate", detector="spd", trained_on="fgsm") == "0.912"
+    assert kept.table("study/transfer", "Rates", ["rate"], {"detector": ["id"]}) == "| rate |\n| --- |\n| 0.500 |\n"
+    assert kept.table("study/transfer", "Rates", note=True).endswith("| id | - | 0.500 |\n\nIn all.\n")
+    about = kept.about("study/transfer")
+    assert (about["finding"], about["seeds"], about["flags"][0]["raised"]) == ("So.", [0], True)
+    assert "private" not in about
+    assert kept.chart("study/transfer", "A chart") == "![A chart](results/study_transfer.png)"
+
+
+def test_a_value_is_refused_where_no_row_or_several_have_it(kept):
+    for where in ({"detector": "smd"}, {}):
+        with pytest.raises(LookupError, match="one is needed"):
+            kept.value("study/transfer", "Rates", "rate", **where)
+    with pytest.raises(LookupError, match="no chart"):
+        kept.chart("study/transfer", "A chart", "maps")
+
+
+def test_a_run_without_a_report_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="evaluate"):
+        render.keep(tmp_path, "study", tmp_path)
