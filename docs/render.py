@@ -140,6 +140,7 @@ def keep(run: Path, study: str, folder: Path = RESULTS) -> None:
     if not paths:
         msg = f"{run} holds no report: run `python evaluate.py all --run {run}` first"
         raise FileNotFoundError(msg)
+    folder.mkdir(exist_ok=True)
     for old in folder.glob(f"{study}_*.png"):
         old.unlink()
     kept = {}
