@@ -2,20 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from math import hypot
+from statistics import fmean
 from typing import Any, Final
 
-from scipy import stats
-
-from experiments.results.bootstrap import LEVEL, Interval
+from experiments.detection.transfer.records import Cell, compared
+from experiments.results.bootstrap import Interval, half_width, wilson
 
 Row = Mapping[str, Any]
-
-Cell = tuple[str | None, str]
-"""The attack trained on, None for a training-free detector, and the attack tested on."""
-
-Line = dict[Cell, list[Row]]
-"""The rows of a detector, one for each seed."""
 
 FIELDS: Final = (
     *("detector", "trained_on", "tested_on", "seed", "subset", "n"),
@@ -25,7 +19,7 @@ FIELDS: Final = (
 
 
 @dataclass(frozen=True)
-class Standing:
+class DetectorMeans:
     """A detector's means over cells, the same cells for all detectors.
 
     Attributes:
@@ -45,47 +39,26 @@ class Standing:
     against_noise: float | None
 
 
-def standings(rows: Sequence[Row]) -> list[Standing]:
+def standings(rows: Sequence[Row]) -> list[DetectorMeans]:
     """Return all detectors, the best by AUROC first, on the cells that all of them have.
 
-    A cell is an attack trained on and another one tested on. A training-free detector stands beside every cell of the
-    trained ones: its row counts once for each attack trained on. Detectors trained on several attacks are left out.
+    These are the cells of `compared`, as in the protocol's own ranking.
 
     Args:
         rows: Of all pairs, with the `FIELDS`.
     """
-    lines = _lines(rows)
-    free = {name: line for name, line in lines.items() if any(trained_on is None for trained_on, _ in line)}
-    cells = _common(lines, free)
-    found = []
-    for name, line in lines.items() if cells else ():
-        own = [(None, tested_on) for _, tested_on in cells] if name in free else cells
-        found.append(_standing(name, [line[cell] for cell in own]))
-    return sorted(found, key=lambda each: each.auroc.value, reverse=True)
-
-
-def _common(lines: Mapping[str, Line], free: Mapping[str, Line]) -> list[Cell]:
-    """Return the cells that every detector has: those of the trained ones, if there are any."""
-    trained = [line for name, line in lines.items() if name not in free]
-    cells = set.intersection(*map(set, trained or free.values())) if lines else set()
-    return sorted((cell for cell in cells if all((None, cell[1]) in line for line in free.values())), key=str)
-
-
-def _lines(rows: Iterable[Row]) -> dict[str, Line]:
-    """Return the rows with an AUROC by detector and cell, where the detector was not trained on the attack."""
-    rows = list(rows)
-    trained_on = {None, *(row["tested_on"] for row in rows)}
-    lines: dict[str, Line] = {}
+    by_cell: dict[Cell, list[Row]] = {}
     for row in rows:
-        cell = row["trained_on"], row["tested_on"]
-        if cell[0] in trained_on and cell[0] != cell[1] and row["auroc"] is not None:
-            lines.setdefault(row["detector"], {}).setdefault(cell, []).append(row)
-    return lines
+        if row["auroc"] is not None:
+            by_cell.setdefault(Cell(row["detector"], row["trained_on"], row["tested_on"]), []).append(row)
+    cells = compared(by_cell, {row["tested_on"] for row in rows})
+    means = [_means_of(detector, [by_cell[cell] for cell in own]) for detector, own in cells.items()]
+    return sorted(means, key=lambda detector: detector.auroc.value, reverse=True)
 
 
-def _standing(detector: str, cells: Sequence[Sequence[Row]]) -> Standing:
+def _means_of(detector: str, cells: Sequence[Sequence[Row]]) -> DetectorMeans:
     images = min(row["n"] for rows in cells for row in rows)
-    return Standing(
+    return DetectorMeans(
         detector,
         images,
         _over_seeds(Interval(*(_end(cells, key) for key in ("auroc", "auroc_low", "auroc_high"))), cells, "auroc"),
@@ -109,13 +82,7 @@ def _mean(cells: Iterable[Sequence[Row]], key: str) -> float | None:
 def _rate_of(cells: Sequence[Sequence[Row]], key: str, images: int) -> Interval | None:
     """Return a mean of rates of the same images, which is at least as certain as one rate of so many images."""
     value = _mean(cells, key)
-    return None if value is None else _over_seeds(rate(value, images), cells, key)
-
-
-def rate(value: float, images: int) -> Interval:
-    """Return a share of so many images with its 95 % interval (Wilson)."""
-    ends = stats.binomtest(round(value * images), images).proportion_ci(LEVEL, method="wilson")
-    return Interval(value, min(float(ends.low), value), max(float(ends.high), value))
+    return None if value is None else _over_seeds(wilson(value, images), cells, key)
 
 
 def _over_seeds(over_images: Interval, cells: Iterable[Sequence[Row]], key: str) -> Interval:
@@ -123,9 +90,7 @@ def _over_seeds(over_images: Interval, cells: Iterable[Sequence[Row]], key: str)
     seeds: dict[Any, list[float]] = {}
     for row in (row for rows in cells for row in rows):
         seeds.setdefault(row["seed"], []).append(row[key])
-    if len(seeds) == 1:
-        return over_images
-    apart = float(stats.t.ppf((1 + LEVEL) / 2, len(seeds) - 1)) * stdev(map(fmean, seeds.values())) / len(seeds) ** 0.5
+    apart = half_width(list(map(fmean, seeds.values())))
     value = over_images.value
-    low, high = ((abs(end - value) ** 2 + apart**2) ** 0.5 for end in (over_images.low, over_images.high))
+    low, high = (hypot(end - value, apart) for end in (over_images.low, over_images.high))
     return Interval(value, max(0.0, value - low), min(1.0, value + high))

@@ -6,8 +6,8 @@ from statistics import fmean
 from typing import Any, Final
 
 from experiments.claims.evidence import Reports
-from experiments.evaluation.standings import FIELDS, Row, Standing, rate, standings
-from experiments.results.bootstrap import Interval
+from experiments.evaluation.standings import FIELDS, DetectorMeans, Row, standings
+from experiments.results.bootstrap import Interval, wilson
 from experiments.results.verdicts import FEWEST
 from experiments.study.metrics import DETECTED, NOISY, SEEDS, mistakes_noise
 
@@ -73,7 +73,7 @@ def _classifier(meta: Mapping[str, Any], rows: Sequence[Row], named: str) -> lis
     accuracy, images = meta.get("classifier_accuracy"), meta.get("test_images")
     if accuracy is None or not images:
         return [Statement(f"The classifier's accuracy is not known. {_run(TRANSFER, named)}")]
-    right = f"The classifier gets {_percent(rate(accuracy, images))} of them right."
+    right = f"The classifier gets {_percent(wilson(accuracy, images))} of them right."
     return [Statement(right, TRANSFER), *_attacks(_success_rates(rows))]
 
 
@@ -90,10 +90,10 @@ def _attacks(rates: Mapping[str, Interval]) -> list[Statement]:
 
 def _success_rates(rows: Sequence[Row]) -> dict[str, Interval]:
     known = {row["tested_on"]: row for row in rows if row["attack_success_rate"] is not None}
-    return {attack: rate(row["attack_success_rate"], row["n"]) for attack, row in known.items()}
+    return {attack: wilson(row["attack_success_rate"], row["n"]) for attack, row in known.items()}
 
 
-def _best(ranked: Sequence[Standing], meta: Mapping[str, Any], named: str) -> list[Statement]:
+def _best(ranked: Sequence[DetectorMeans], meta: Mapping[str, Any], named: str) -> list[Statement]:
     if not meta:
         return [Statement(f"Not measured. {_run(TRANSFER, named)}")]
     if not ranked:
@@ -106,7 +106,7 @@ def _best(ranked: Sequence[Standing], meta: Mapping[str, Any], named: str) -> li
     return [Statement(sentence, TRANSFER) for sentence in said]
 
 
-def _at_threshold(best: Standing, meta: Mapping[str, Any]) -> str:
+def _at_threshold(best: DetectorMeans, meta: Mapping[str, Any]) -> str:
     threshold = (
         f"threshold at 5 % false positives, from {meta.get('calibration_images', 'the')} clean calibration images"
     )
@@ -116,7 +116,7 @@ def _at_threshold(best: Standing, meta: Mapping[str, Any]) -> str:
     return f"Its {threshold}, finds {found} of the adversarial images and flags {flagged} of {best.images} clean ones."
 
 
-def _noise(best: Standing) -> list[str]:
+def _noise(best: DetectorMeans) -> list[str]:
     if best.against_noise is None:
         return []
     said = "noise, not attacks" if best.against_noise < NOISY else "attacks, not any noise"
@@ -125,7 +125,7 @@ def _noise(best: Standing) -> list[str]:
     return [f"Against noise of the same norms its mean AUROC is {best.against_noise:.3f}: {ending}."]
 
 
-def _behind(best: Standing, second: Standing, meta: Mapping[str, Any]) -> str:
+def _behind(best: DetectorMeans, second: DetectorMeans, meta: Mapping[str, Any]) -> str:
     names = {
         f"{best.detector} - {second.detector}, unseen attacks",
         f"{second.detector} - {best.detector}, unseen attacks",
@@ -138,7 +138,7 @@ def _behind(best: Standing, second: Standing, meta: Mapping[str, Any]) -> str:
     return f"Second is {second.detector}, {second.auroc}; the two {compared}."
 
 
-def _white_box(reports: Reports, ranked: Sequence[Standing], named: str) -> list[Statement]:
+def _white_box(reports: Reports, ranked: Sequence[DetectorMeans], named: str) -> list[Statement]:
     protocol = next((name for name in reports if name.startswith(WHITE_BOX)), WHITE_BOX)  # also of one's own detector
     rows = [row for row in _rows(reports, protocol, _ATTACKED) if row["attack"] == "worst case"]
     said = []
@@ -171,7 +171,7 @@ def _lost(rows: Sequence[Row]) -> dict[str, Interval]:
     }
 
 
-def _doubts(reports: Reports, rows: Sequence[Row], ranked: Sequence[Standing]) -> list[Statement]:
+def _doubts(reports: Reports, rows: Sequence[Row], ranked: Sequence[DetectorMeans]) -> list[Statement]:
     said = []
     seeds = len(reports[TRANSFER]["meta"].get("seeds", ())) if TRANSFER in reports else SEEDS
     if seeds < SEEDS:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from experiments.evaluation.standings import rate, standings
+from experiments.evaluation.standings import standings
+from experiments.results.bootstrap import wilson
 
 
 def row(detector, trained_on, tested_on, auroc, seed=0, **changes):
@@ -77,7 +78,7 @@ def test_rates_have_the_interval_of_so_many_images():
     (free,) = standings(FREE)
     assert (free.found.low, free.found.high) == (pytest.approx(0.7112, abs=1e-4), pytest.approx(0.8666, abs=1e-4))
     assert free.flagged.value == pytest.approx(0.04)
-    few = rate(0.8, 10)
+    few = wilson(0.8, 10)
     assert (few.low, few.high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
 
 
