@@ -1,5 +1,6 @@
 """The attacked classifier, the four trained detectors, the training-free ones, and the loader of checkpoints."""
 
+from detectors import published
 from detectors.base import Detector
 from detectors.baselines import Disagreement, MaskArea, MaxSoftmax, SecondOpinion
 from detectors.classifier import Classifier
@@ -26,4 +27,5 @@ __all__ = [
     "TorchvisionNetwork",
     "WrappedNetwork",
     "load",
+    "published",
 ]

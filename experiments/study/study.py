@@ -17,6 +17,7 @@ from data.store.identity import of_file
 from detectors import Classifier, Detector
 from detectors.scoring import clean_scores
 from experiments.study.contenders import Contender
+from experiments.study.fitted_detectors import fit_to_clean
 from experiments.study.images import AttackedSet, TestImages
 from experiments.study.user_modules import MissingPartError, takes, training_free_detector
 from experiments.training.run_folder import Run
@@ -117,7 +118,7 @@ class Study:
         return contenders
 
     def training_free_detector(self, name: str, classifier: nn.Module | None = None) -> nn.Module:
-        """Return a training-free detector of the run, on the device.
+        """Return a training-free detector of the run, on the device; one that has `fit` is fitted to clean images.
 
         Args:
             name: In the pipeline file.
@@ -125,12 +126,14 @@ class Study:
 
         Raises:
             MissingPartError: If it needs a part that the run lacks.
-            ValueError: If it cannot be built.
+            ValueError: If it cannot be built or fitted.
         """
         parts = {"classifier": lambda: classifier, "saliency": lambda: self.saliency, "second": lambda: None}
         if classifier is None:
             parts |= {"classifier": lambda: self.classifier, "second": lambda: self.second}
-        return training_free_detector(self.run.settings.sections["training_free"][name], parts).to(self.device)
+        detector = training_free_detector(self.run.settings.sections["training_free"][name], parts).to(self.device)
+        fit_to_clean(name, detector, self.data, self.run.report / "fitted")
+        return detector
 
     @property
     def contenders(self) -> list[Contender]:

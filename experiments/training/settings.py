@@ -199,7 +199,7 @@ def _parser() -> Parser:
         default=TRAINING_FREE,
         help="Detectors that are not trained, by name: class_path of a module that gives a score per image, and its "
         "init_args. An argument named classifier, saliency or second is the run's own; a detector whose part the run "
-        "lacks is left out.",
+        "lacks is left out. One with a method `fit` is fitted to the clean images that detectors are trained on.",
     )
     parser.add_argument(
         "--train_on",

@@ -1,0 +1,111 @@
+"""Detectors of a pipeline file that are fitted to clean images."""
+
+import importlib
+import re
+import sys
+
+import pytest
+import torch
+
+import evaluate
+from detectors import load
+from detectors.published import KernelDensity
+from tests.experiments.studies import study_of
+from tests.experiments.study.test_training_free import changed
+
+FREE = {
+    "mahalanobis": {"class_path": "detectors.published.Mahalanobis"},
+    "density": {"class_path": "detectors.published.KernelDensity", "init_args": {"points": 50}},
+}
+
+OWN = '''
+import torch
+from torch import nn
+
+
+class Bright(nn.Module):
+    """Far from the mean brightness of clean images."""
+
+    mean = None
+
+    def fit(self, clean):
+        self.mean = torch.cat([images.mean((1, 2, 3)) for images, *_ in clean]).mean()
+
+    def forward(self, images):
+        return (images.mean((1, 2, 3)) - self.mean).abs()
+
+
+class Failing(Bright):
+    def fit(self, clean):
+        raise KeyError("no")
+'''
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    (tmp_path / "my_fits.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("my_fits")
+    sys.modules.pop("my_fits", None)
+
+
+def test_a_fitted_detector_is_a_row_of_transfer_and_is_kept(finished, tmp_path, capsys):
+    run = changed(finished, tmp_path, training_free=FREE)
+    assert evaluate.main(["transfer", "--run", str(run), "--resamples", "20"]) == 0
+    assert "mahalanobis" in capsys.readouterr().out
+    files = {path.stem.rpartition("-")[0]: path for path in (run / "report" / "fitted").iterdir()}
+    assert set(files) == set(FREE)
+    before = {path: path.stat().st_mtime_ns for path in files.values()}
+    contenders = {each.name: each for each in study_of(run).training_free}
+    assert {path: path.stat().st_mtime_ns for path in files.values()} == before
+    kept = load(files["density"], KernelDensity)
+    images = study_of(run).data.split("test").__getitems__([0, 1, 2]).images
+    torch.testing.assert_close(kept(images), contenders["density"].module(images), rtol=0, atol=0)
+
+
+def test_it_is_fitted_to_the_images_that_detectors_are_trained_on(finished, tmp_path):
+    study = study_of(changed(finished, tmp_path, training_free=FREE))
+    (density,) = (each.module for each in study.training_free if each.name == "density")
+    assert density.counts.sum() == len(study.data.split("detector_train"))
+
+
+def test_another_option_is_another_fit(finished, tmp_path):
+    run = changed(finished, tmp_path, training_free=FREE)
+    few = changed(
+        finished, tmp_path / "few", training_free={"density": {**FREE["density"], "init_args": {"points": 3}}}
+    )
+    counts = [
+        next(each.module.counts for each in study_of(path).training_free if each.name == "density")
+        for path in (run, few)
+    ]
+    assert counts[1].tolist() == [3] * len(counts[1])
+    assert counts[0].sum() > counts[1].sum()
+
+
+@pytest.mark.usefixtures("own_module")
+def test_ones_own_module_is_fitted(finished, tmp_path):
+    free = {"bright": {"class_path": "my_fits.Bright"}}
+    study = study_of(changed(finished, tmp_path, training_free=free))
+    (bright,) = study.training_free
+    images = torch.cat([images for images, *_ in study.data.loader("detector_train")])
+    assert bright.module.mean == pytest.approx(images.mean().item(), rel=1e-4)
+    assert bright.calibration.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("free", "message"),
+    [
+        (
+            {"class_path": "my_fits.Failing"},
+            "own cannot be fitted to the clean images (KeyError: 'no'): mend its method",
+        ),
+        (
+            {"class_path": "detectors.published.KernelDensity", "init_args": {"layers": ["conv9"]}},
+            "detectors.published.KernelDensity cannot be built (InputError: unknown layer 'conv9'",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("own_module")
+def test_what_cannot_be_fitted_is_refused(free, message, finished, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        list(study_of(changed(finished, tmp_path, training_free={"own": free})).training_free)
