@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from experiments.claims.protocol import pipelines
+from experiments.detection.corruptions.protocol import corruptions
 from experiments.detection.gallery.protocol import gallery
 from experiments.detection.shift.protocol import shift
 from experiments.detection.speed.protocol import speed
@@ -41,6 +42,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "strength": Protocol(strength, "success and norms of each attack"),
     "shift": Protocol(shift, "shift of maps under attack, and its causes"),
     "threshold": Protocol(threshold, "detection against the size of the perturbation"),
+    "corruptions": Protocol(corruptions, "false positives on benign changes of the images"),
     "speed": Protocol(speed, "latency, throughput, parameters and FLOPs"),
     "gallery": Protocol(gallery, "images, attacks and maps"),
     "white-box": Protocol(white_box, "attacks that know the detectors, before and after retraining", apart=LONG),

@@ -333,13 +333,22 @@ _LIGHT_TEXT_BELOW: Final = 0.65
 """Cells darker than this value of the colour scale get light text."""
 
 
-def heat_maps(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]], low: float = 0.5) -> bytes:
-    """Return a heat map for each detector, rows trained on, columns tested on.
+def heat_maps(
+    title: str,
+    tables: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    low: float = 0.5,
+    down: str = "trained on",
+    across: str = "tested on",
+) -> bytes:
+    """Return heat maps beside each other.
 
     Args:
         title: Over all.
-        tables: {detector: {trained on: {tested on: value in [0, 1] or None}}}; None is drawn as an empty cell.
+        tables: {title of a map, as a detector: {row: {column: value in [0, 1] or None}}}; None is drawn as an empty
+            cell.
         low: The value at the lower end of the colours; what lies below is drawn as this.
+        down: What the rows are.
+        across: What the columns are.
     """
     columns = [list(next(iter(table.values()))) for table in tables.values()]
     width = 1.2 + sum(1.3 + 0.7 * len(names) for names in columns)
@@ -349,8 +358,8 @@ def heat_maps(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]]],
     for axis, names, (detector, table) in zip(axes[0], columns, tables.items(), strict=True):
         image = _heat_map(axis, names, table, low)
         axis.set_title(detector)
-    axes[0, 0].set_ylabel("trained on")
-    figure.supxlabel("tested on", fontsize="medium")
+    axes[0, 0].set_ylabel(down)
+    figure.supxlabel(across, fontsize="medium")
     figure.colorbar(image, ax=list(axes[0]), fraction=0.02, pad=0.01)
     return png(figure)
 

@@ -216,11 +216,30 @@ class TestImages:
         """
         images, content = (self.clean, self._clean_digest) if under is None else under.variant(variant, self.clean)
 
+        stored = self._sets is not None and (under is None or variant == "adversarial")
+        attack = None if under is None else under.attack
+        return self._kept(detector, images, content, attack, stored=stored)
+
+    def scores_of(self, detector: nn.Module, images: Tensor) -> Tensor:
+        """Return a detector's scores (n,) of any images (n, C, H, W) in [0, 1], on the CPU."""
+        return self._kept(detector, images, of_tensor(images))
+
+    def _kept(
+        self, detector: nn.Module, images: Tensor, content: str, attack: Attack | None = None, *, stored: bool = False
+    ) -> Tensor:
+        """Return scores (n,) from the folder, or make and keep them.
+
+        Args:
+            detector: Gives scores.
+            images: (n, C, H, W).
+            content: Their digest.
+            attack: That made them; None: they are clean.
+            stored: Whether the store may hold their explanations.
+        """
+
         def made() -> dict[str, Tensor]:
             explanation: Tensor | None = None
             if isinstance(detector, ExplainingDetector) and detector.takes_explanation:
-                stored = self._sets is not None and (under is None or variant == "adversarial")
-                attack = None if under is None else under.attack
                 explanation = self._explained(detector.explanation, images, content, attack, stored=stored)
             return {"scores": scores(detector, images, self._device, explanation=explanation)}
 

@@ -1,0 +1,1 @@
+"""False positives on benign changes of the images."""
