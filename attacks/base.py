@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -52,6 +52,13 @@ class AttackResult:
 
 
 NormFamily = Literal["l0", "l1", "l2", "linf"]
+
+
+class MostPasses(NamedTuple):
+    """The most passes that an attack makes for an image, forward and backward."""
+
+    forward: int
+    backward: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +163,10 @@ class Attack(ABC):
         Each image's result must not depend on its neighbours in the batch; what changed outside the region is undone by
         the guard.
         """
+
+    def most_passes(self, classes: int) -> MostPasses | None:  # noqa: ARG002 - subclasses need it
+        """Return the most passes for an image beside a model of so many classes, at least 2; None: not known."""
+        return None
 
     def _attack(
         self,

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from attacks.base import Attack
+from attacks.base import Attack, MostPasses
 from attacks.checks import at_least, lengths, one_of
 from attacks.errors import InputError
 from attacks.loop import gradients_of
@@ -62,6 +62,10 @@ class Alternating(Attack):
             msg = f"{needs}, and {type(problem.detector).__name__} has none: leave out through_saliency"
             raise InputError(msg)
         return torch.cat([self._alternate(part) for part in problem.chunks()])
+
+    def most_passes(self, classes: int) -> MostPasses:  # noqa: ARG002 - the interface
+        """Return the most passes for an image; see `Attack.most_passes`."""
+        return MostPasses((2 if self.through_saliency else 3) * self.steps, 2 * self.steps)
 
     def _alternate(self, problem: Problem) -> Tensor:
         points = problem.images

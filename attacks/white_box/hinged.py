@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from attacks.checks import above_zero, at_least, below
 from attacks.loop import gradients_of
-from attacks.margin import ahead, rivals_of
+from attacks.margin import ahead
 from attacks.norms import column
 from attacks.problem import Problem
 from attacks.white_box.projected import PartsWalk
@@ -16,9 +16,8 @@ from attacks.white_box.walk import Kept, Look
 
 
 class _Way(NamedTuple):
-    """What differs between walks: the classes (N,) to reach (None: any other), the parts' weight, the momentum."""
+    """What differs between walks: the parts' weight, and the momentum (N, C, H, W)."""
 
-    goal: Tensor | None
     part_weight: float
     momentum: Tensor
 
@@ -43,8 +42,7 @@ class HingedPGD(PartsWalk):
         decay: Of the momentum, in [0, 1).
         margin: m, in logits, above 0.
         score_margin: :math:`m_d`, in standard deviations of the detector's score on clean images, above 0.
-        goals: So many classes, those of the largest logits on the clean image beside the label, are goals of a walk
-            each, after one with no goal but to leave the label. Targeted attacks have their target only.
+        goals: See `Walk`; 3 unless given.
 
     Reference: This project. Carlini & Wagner, arXiv 1608.04644, have the hinge; Dong et al., arXiv 1710.06081, the
     momentum; Croce & Hein, arXiv 2003.01690, the nearest classes as goals.
@@ -59,37 +57,23 @@ class HingedPGD(PartsWalk):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(0, whole=True, goals=self.goals)
         at_least(0, decay=self.decay)
         below(1, decay=self.decay)
         above_zero(margin=self.margin, score_margin=self.score_margin)
 
     def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:  # noqa: ARG002
-        for goal in self._goals(problem):
-            for weight in self.part_weights:
-                rows = (~kept.accepted).nonzero().flatten()
-                if len(rows):
-                    part = kept.of(rows)
-                    way = _Way(None if goal is None else goal[rows], weight, torch.zeros_like(start[rows]))
-                    self._walk(problem[rows], start[rows], part, way)
-                    kept.put(rows, part)
-
-    @torch.no_grad()
-    def _goals(self, problem: Problem) -> list[Tensor | None]:
-        """Return the goals of the walks: None, then the nearest classes (N,)."""
-        if self.targeted or self.goals == 0:
-            return [None]
-        rivals = rivals_of(problem.model(problem.images), problem.labels)
-        return [None, *rivals.topk(min(self.goals, rivals.shape[1] - 1), 1).indices.T]
+        for weight in self.part_weights:
+            rows = (~kept.accepted).nonzero().flatten()
+            if len(rows):
+                part = kept.of(rows)
+                self._walk(problem[rows], start[rows], part, _Way(weight, torch.zeros_like(start[rows])))
+                kept.put(rows, part)
 
     def _ask(self, problem: Problem, points: Tensor, way: Any) -> tuple[Tensor, Tensor, Tensor]:
         return super()._ask(problem, points, way.part_weight)
 
     def _direction(self, problem: Problem, look: Look, way: _Way) -> Tensor:
-        if way.goal is None:
-            stands = -ahead(look.logits, problem.labels, targeted=self.targeted)
-        else:
-            stands = -ahead(look.logits, way.goal, targeted=True)
+        stands = -ahead(look.logits, problem.labels, targeted=self.targeted)
         spread = getattr(problem.detector, "spread", 1.0)
         loss = (stands + self.margin).clamp(min=0) + (look.suspicion / spread + self.score_margin).clamp(min=0)
         gradient = problem.within_region(gradients_of([loss], look.points)[0])

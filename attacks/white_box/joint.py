@@ -1,6 +1,7 @@
 """Attacks that go against model and detector in the same step."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -30,6 +31,7 @@ class Joint(Walk):
     main paper's reading of it.
     """  # noqa: E501 - the formula
 
+    _gradients: ClassVar[int] = 2
     weights: tuple[float, ...] | None = (0.5,)
 
     def __post_init__(self) -> None:
@@ -37,6 +39,10 @@ class Joint(Walk):
         if self.weights is not None and (not self.weights or not all(0 <= weight <= 1 for weight in self.weights)):
             msg = f"weights must lie in [0, 1], at least one, or be null for drawn ones; got {list(self.weights)}"
             raise InputError(msg)
+
+    @property
+    def _ways(self) -> int:
+        return 1 if self.weights is None else len(self.weights)
 
     def _is_random(self) -> bool:
         return super()._is_random() or self.weights is None
@@ -79,6 +85,10 @@ class JointLoss(Walk):
         super().__post_init__()
         at_least(1, search_steps=self.search_steps)
         above_zero(initial_weight=self.initial_weight)
+
+    @property
+    def _ways(self) -> int:
+        return self.search_steps
 
     def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:  # noqa: ARG002
         weight = torch.full_like(kept.value, self.initial_weight)

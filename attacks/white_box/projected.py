@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -34,6 +34,10 @@ class PartsWalk(Walk):
             raise InputError(msg)
         for weight in self.part_weights:
             at_least(0, part_weights=weight)
+
+    @property
+    def _ways(self) -> int:
+        return len(self.part_weights)
 
     def _ask(self, problem: Problem, points: Tensor, way: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Ask for the score alone, or with the parts: `way` is their weight."""
@@ -86,6 +90,8 @@ class OrthogonalPGD(_Projected):
     Reference: Bryniarski et al., arXiv 2106.15023, section 4.2. Their printed equation 6, read literally, gives g back;
     this is what their code does.
     """
+
+    _gradients: ClassVar[int] = 2
 
     def _descent(self, look: Look, resistance: Tensor) -> Tensor:
         model, detector = gradients_of([resistance, look.suspicion], look.points)

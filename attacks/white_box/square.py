@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.base import Attack
+from attacks.base import Attack, MostPasses
 from attacks.checks import above_zero, at_least, at_most, lengths
 from attacks.problem import Problem, drawn
 from attacks.white_box.walk import Kept
@@ -51,6 +51,10 @@ class Square(Attack):
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
         return torch.cat([self._search(part) for part in problem.chunks()])
+
+    def most_passes(self, classes: int) -> MostPasses:  # noqa: ARG002 - the interface
+        """Return the most passes for an image; see `Attack.most_passes`."""
+        return MostPasses(self.queries, 0)
 
     @torch.no_grad()
     def _search(self, problem: Problem) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack
+from attacks.base import Attack, MostPasses
 from attacks.checks import alike
 from attacks.errors import InputError
 from attacks.problem import Problem
@@ -35,6 +35,10 @@ class Transfer(Attack):
             raise InputError(msg)
         alike(self, self.attack)
         object.__setattr__(self, "norm_family", self.attack.norm_family)
+
+    def most_passes(self, classes: int) -> MostPasses | None:
+        """Return the most passes for an image, through the other networks; see `Attack.most_passes`."""
+        return self.attack.most_passes(classes)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

@@ -3,15 +3,15 @@
 import math
 from abc import abstractmethod
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from attacks.base import Attack
+from attacks.base import Attack, MostPasses
 from attacks.checks import at_least, lengths, one_of
-from attacks.margin import ahead, fooled
+from attacks.margin import ahead, fooled, rivals_of
 from attacks.norms import NORMS, Ball, column
 from attacks.problem import Problem
 
@@ -87,7 +87,7 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Walk(Attack):
-    """Steps, restarts and the ball; a subclass says which way a step goes, and what differs between its walks.
+    """Steps, restarts, goals and the ball; a subclass says which way a step goes, and how its walks differ.
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1).
@@ -97,23 +97,31 @@ class Walk(Attack):
         norm: "linf" or "l2".
         schedule: "constant" (the papers'), or "cosine": steps shorten to none along half a cosine, which finds lower
             scores at the same cost.
+        goals: So many classes, those of the largest logits on the clean image beside the label, are walked to in turn
+            from each start, after the walks with no goal but to leave the label. Only images that are not yet
+            misclassified and accepted take part, so that with goals the result is for the threshold aimed at. Targeted
+            attacks have their target only.
     """
 
     needs_detector = True
     _first_step: ClassVar[float] = 0.1
     """In epsilons, where the size of the steps is not given."""
+    _gradients: ClassVar[int] = 1
+    """Backward passes of a step."""
     epsilon: float = 0.3
     step_size: float | None = None
     steps: int = 100
     restarts: int = 1
     norm: Literal["linf", "l2"] = "linf"
     schedule: Literal["constant", "cosine"] = "cosine"
+    goals: int = 0
 
     def __post_init__(self) -> None:
         one_of(NORMS, norm=self.norm)
         object.__setattr__(self, "norm_family", self.norm)
         one_of(SCHEDULES, schedule=self.schedule)
         at_least(1, steps=self.steps, restarts=self.restarts)
+        at_least(0, whole=True, goals=self.goals)
         lengths(self.norm, epsilon=self.epsilon, step_size=0 if self.step_size is None else self.step_size)
 
     def length(self, step: int) -> float:
@@ -134,13 +142,44 @@ class Walk(Attack):
         """Return adversarial images; see `Attack.perturb`."""
         return torch.cat([self._best(part) for part in problem.chunks()])
 
+    def most_passes(self, classes: int) -> MostPasses:
+        """Return the most passes for an image; see `Attack.most_passes`."""
+        goals = 0 if self.targeted else min(self.goals, classes - 1)
+        walks = self.restarts * (1 + goals) * self._ways
+        return MostPasses(walks * (self.steps + 1) + min(goals, 1), walks * self.steps * self._gradients)
+
+    @property
+    def _ways(self) -> int:
+        """How many walks there are from a start to a goal."""
+        return 1
+
     def _best(self, problem: Problem) -> Tensor:
         kept = Kept(problem, targeted=self.targeted)
         generators = problem.generators() if self._is_random() else []
+        goals = self._nearest(problem)
         for restart in range(self.restarts):
             start = problem.images if restart == 0 else self.ball.random(problem, generators)
             self._walks(problem, start, kept, generators)
+            for goal in goals:
+                self._walks_to(goal, problem, start, kept, generators)
         return kept.points
+
+    @torch.no_grad()
+    def _nearest(self, problem: Problem) -> list[Tensor]:
+        """Return the classes (N,) to walk to, the nearest first."""
+        if self.targeted or self.goals == 0:
+            return []
+        rivals = rivals_of(problem.model(problem.images), problem.labels)
+        return list(rivals.topk(min(self.goals, rivals.shape[1] - 1), 1).indices.T)
+
+    def _walks_to(self, goal: Tensor, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:
+        """Walk to a class (N,) with the images that are not won yet; any misclassified point counts."""
+        rows = (~kept.accepted).nonzero().flatten()
+        if len(rows):
+            part, aimed = kept.of(rows), replace(problem[rows], labels=goal[rows])
+            own = [generators[row] for row in rows] if generators else []
+            replace(self, targeted=True)._walks(aimed, start[rows], part, own)  # noqa: SLF001 - its own
+            kept.put(rows, part)
 
     def _is_random(self) -> bool:
         return self.restarts > 1

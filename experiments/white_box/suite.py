@@ -1,6 +1,6 @@
 """The attacks of the white-box protocol, all within one L-inf budget (PROTOCOL C14-C17)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -39,9 +39,16 @@ class SuiteAttack:
 
 
 def suite(
-    epsilon: float, steps: int, *, parts: bool, held: bool, restarts: int = 1, targeted: bool = False
+    epsilon: float,
+    steps: int,
+    *,
+    parts: bool,
+    held: bool,
+    restarts: int = 1,
+    goals: int = 0,
+    targeted: bool = False,
 ) -> Iterator[SuiteAttack]:
-    """Yield the attacks that know everything; all of them have a targeted form.
+    """Yield the attacks that know everything, in the order of the cascade; all of them have a targeted form.
 
     Args:
         epsilon: L-inf budget of each.
@@ -49,37 +56,36 @@ def suite(
         parts: Whether the detector names parts (`surrogates`).
         held: Whether it has the authors' step of the representation, which holds the map constant.
         restarts: Of each walk that is aimed at the false-positive rate.
+        goals: Nearest classes to which each such walk goes as well.
         targeted: Whether each is to reach a target class.
     """
-    for each in _untargeted(epsilon, steps, parts=parts, held=held, restarts=restarts):
+    walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "restarts": restarts, "goals": goals}
+    for each in (*_paper(epsilon, steps, held=held), *_aimed(walk, parts=parts)):
         yield replace(each, attack=replace(each.attack, targeted=targeted))
 
 
-def _untargeted(epsilon: float, steps: int, *, parts: bool, held: bool, restarts: int) -> Iterator[SuiteAttack]:
-    yield from _paper(epsilon, steps, held=held)
-    walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "restarts": restarts}
-    aimed = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
-    hinged = HingedPGD(**walk)
+def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
+    """Yield what is aimed at the false-positive rate, the cheapest of those that win most first."""
+    epsilon, steps = walk["epsilon"], walk["steps"]
+    hinged = HingedPGD(**{**walk, "goals": max(walk["goals"], HingedPGD.goals)})
+    alternating = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
+    queries = QUERIES_PER_STEP * steps
+    of_parts = f"PGD, also against the detector's parts, weights {_words(PART_WEIGHTS)}"
     known: list[tuple[str, Attack, str]] = [
-        ("alternating_aimed", aimed, f"the alternation with T = {steps}, aimed at the false-positive rate"),
-        ("joint", Joint(**walk, weights=MIX_WEIGHTS), f"Metzen's mix, weights {_words(MIX_WEIGHTS)}"),
-        ("joint_loss", JointLoss(**walk), "one loss, its weight searched per image"),
+        ("hinged", hinged, f"one loss of two hinges, with momentum, also over the {hinged.goals} nearest classes"),
         ("selective", SelectivePGD(**walk), "Selective PGD"),
         ("orthogonal", OrthogonalPGD(**walk), "Orthogonal PGD"),
-        ("hinged", hinged, f"one loss of two hinges, with momentum, also over the {hinged.goals} nearest classes"),
+        ("selective_parts", SelectivePGD(**walk, part_weights=PART_WEIGHTS), f"Selective {of_parts}"),
+        ("orthogonal_parts", OrthogonalPGD(**walk, part_weights=PART_WEIGHTS), f"Orthogonal {of_parts}"),
+        ("alternating_aimed", alternating, f"the alternation with T = {steps}, aimed at the false-positive rate"),
+        ("joint_loss", JointLoss(**walk), "one loss, its weight searched per image"),
+        ("joint", Joint(**walk, weights=MIX_WEIGHTS), f"Metzen's mix, weights {_words(MIX_WEIGHTS)}"),
     ]
-    if parts:
-        about = f"PGD, also against the detector's parts, weights {_words(PART_WEIGHTS)}"
-        known += [
-            ("selective_parts", SelectivePGD(**walk, part_weights=PART_WEIGHTS), f"Selective {about}"),
-            ("orthogonal_parts", OrthogonalPGD(**walk, part_weights=PART_WEIGHTS), f"Orthogonal {about}"),
-        ]
-    for name, attack, words in known:
-        yield SuiteAttack(name, attack, "gradient", words)
-    queries = QUERIES_PER_STEP * steps
-    yield SuiteAttack(
-        "square", Square(epsilon=epsilon, queries=queries), "gradient-free", f"Square attack, {queries} queries"
-    )
+    for name, attack, about in known:
+        if parts or not name.endswith("_parts"):
+            yield SuiteAttack(name, attack, "gradient", about)
+    square = Square(epsilon=epsilon, queries=queries)
+    yield SuiteAttack("square", square, "gradient-free", f"Square attack, {queries} queries")
 
 
 def _paper(epsilon: float, steps: int, *, held: bool) -> Iterator[SuiteAttack]:
@@ -103,7 +109,14 @@ def _paper(epsilon: float, steps: int, *, held: bool) -> Iterator[SuiteAttack]:
 
 
 def transferred(
-    epsilon: float, steps: int, classifier: nn.Module, detector: nn.Module, *, parts: bool, targeted: bool = False
+    epsilon: float,
+    steps: int,
+    classifier: nn.Module,
+    detector: nn.Module,
+    *,
+    parts: bool,
+    goals: int = 0,
+    targeted: bool = False,
 ) -> SuiteAttack:
     """Return the attack made on another classifier and a detector that looks through it.
 
@@ -113,17 +126,20 @@ def transferred(
         classifier: Of the same family, from another seed.
         detector: Of the same kind, aimed at the same false-positive rate.
         parts: Whether it names parts.
+        goals: Nearest classes to which each walk goes as well.
         targeted: Whether it is to reach a target class.
     """
     weights = PART_WEIGHTS if parts else (0.0,)
-    inner = OrthogonalPGD(epsilon=epsilon, steps=steps, part_weights=weights, targeted=targeted)
+    inner = OrthogonalPGD(epsilon=epsilon, steps=steps, part_weights=weights, goals=goals, targeted=targeted)
     about = (
         "Orthogonal PGD on the second classifier and a detector of the same kind that looks through it (a trained one "
         "of another seed), with the run's saliency model"
     )
     attack = Transfer(attack=inner, model=classifier, detector=detector, targeted=targeted)
-    return SuiteAttack("transfer", attack, "transfer", about)
+    return SuiteAttack(TRANSFER, attack, "transfer", about)
 
+
+TRANSFER: Final = "transfer"
 
 NOISE: Final = "noise"
 """Name of the control, which has no targeted form."""

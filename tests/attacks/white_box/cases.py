@@ -73,6 +73,7 @@ _BALL = {
     "SelectivePGD-L2": SelectivePGD(epsilon=1.0, step_size=0.3, steps=5, norm="l2"),
     "SelectivePGD-parts": SelectivePGD(**_WALK, part_weights=(0.0, 1.0)),
     "SelectivePGD-restarts": SelectivePGD(**_WALK, restarts=2),
+    "SelectivePGD-goals": SelectivePGD(**_WALK, goals=2, restarts=2),
     "OrthogonalPGD": OrthogonalPGD(**_WALK),
     "OrthogonalPGD-L2": OrthogonalPGD(epsilon=1.0, step_size=0.3, steps=5, norm="l2"),
     "HingedPGD": HingedPGD(**_WALK),
@@ -81,7 +82,9 @@ _BALL = {
     "Joint": Joint(**_WALK),
     "Joint-grid": Joint(**_WALK, weights=(0.2, 0.8)),
     "Joint-drawn": Joint(**_WALK, weights=None),
+    "Joint-goals": Joint(**_WALK, weights=None, goals=1),
     "JointLoss": JointLoss(**_WALK, search_steps=2),
+    "JointLoss-goals": JointLoss(**_WALK, search_steps=2, goals=1),
     "Square": Square(epsilon=EPSILON, queries=12),
     "Alternating-budget": Alternating(epsilon=EPSILON),
     "Transfer": Transfer(attack=BIM(**_WALK), model=_OTHER["model"]),
@@ -111,7 +114,9 @@ ALL = UNTARGETED | TARGETED
 BALL = {name: attack for name, attack in ALL.items() if name.removesuffix("-targeted") in _BALL}
 # Attacks that give back the best point that they met, the image included
 BEST = {name: attack for name, attack in ALL.items() if not name.startswith(("Alternating", "Transfer", "JointDDN"))}
-RANDOM = {name: ALL[name] for name in ("Joint-drawn", "Square")}
+RANDOM = {name: ALL[name] for name in ("Joint-drawn", "Joint-goals", "Square")}
+# Those that say beforehand what they cost at most
+PRICED = {name: attack for name, attack in ALL.items() if attack.most_passes(CLASSES) is not None}
 
 
 def without_budget(attack):

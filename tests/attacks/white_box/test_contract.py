@@ -6,7 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import BIM, JointDDN, SelectivePGD, Transfer, norms, problem
+from attacks import (
+    BIM,
+    Alternating,
+    HingedPGD,
+    Joint,
+    JointDDN,
+    JointLoss,
+    OrthogonalPGD,
+    SelectivePGD,
+    Square,
+    Transfer,
+    norms,
+    problem,
+)
 from attacks.white_box.walk import Kept
 from tests.attacks.cases import each, goals
 from tests.attacks.test_contract import CONTEXTS, SLACK, numpy_state
@@ -14,6 +27,7 @@ from tests.attacks.white_box.cases import (
     ALL,
     BALL,
     BEST,
+    PRICED,
     RANDOM,
     TARGETED,
     UNTARGETED,
@@ -23,6 +37,7 @@ from tests.attacks.white_box.cases import (
     ball_of,
     without_budget,
 )
+from tests.conftest import CLASSES
 
 
 @pytest.fixture
@@ -274,3 +289,31 @@ def test_attacks_are_checked_when_they_are_made():
         Transfer(attack=SelectivePGD(), model=nn.Identity())
     with pytest.raises(ValueError, match="set both alike"):
         Transfer(attack=BIM(), model=nn.Identity(), targeted=True)
+
+
+@each(PRICED)
+def test_no_image_costs_more_than_the_attack_says_beforehand(attack, classifier, detector, images, labels):
+    result = attack.report(classifier, images, labels, detector=detector)
+    most = attack.most_passes(CLASSES)
+    assert result.forward_passes.max() <= most.forward
+    assert result.backward_passes.max() <= most.backward
+
+
+def test_what_an_attack_costs_at_most_is_what_an_image_costs_that_withstands(classifier, images):
+    walk = {"epsilon": 1e-4, "steps": 3, "restarts": 2, "goals": 2}
+    attacks = [
+        HingedPGD(**walk, part_weights=(0.0, 1.0)),
+        JointLoss(**walk, search_steps=2),
+        Joint(**walk, weights=(0.1, 0.9)),
+        OrthogonalPGD(**walk),
+        Square(epsilon=1e-4, queries=9),
+        Alternating(step_size=1e-4, steps=3),
+    ]
+    labels = classifier(images).argmax(1)
+    for attack in attacks:
+        result = attack.report(classifier, images, labels, detector=Watcher(classifier).eval())
+        assert not result.success.any()
+        most = attack.most_passes(CLASSES)
+        assert (result.forward_passes == most.forward).all(), attack
+        if not isinstance(attack, Alternating):  # whose second step is taken only where the detector rejects
+            assert (result.backward_passes == most.backward).all(), attack

@@ -257,3 +257,49 @@ class Accepts(nn.Module):
 
     def forward(self, images):
         return images.flatten(1).sum(1) * 0 - 1
+
+
+class Corner(nn.Module):
+    """Logits of three classes: the second gains by the first pixel, the third by the second one."""
+
+    def forward(self, images):
+        """Return logits (N, 3)."""
+        first, second = images[:, 0, 0, 0], images[:, 0, 0, 1]
+        return torch.stack([torch.full_like(first, 0.7), first + 0.1, second], 1)
+
+
+class Watched(nn.Module):
+    """A score that rises with the first pixel."""
+
+    def forward(self, images):
+        """Return scores (N,)."""
+        return 10 * (images[:, 0, 0, 0] - 0.55)
+
+
+class Never(nn.Module):
+    """It rejects nothing."""
+
+    def forward(self, images):
+        """Return scores (N,)."""
+        return images.mean((1, 2, 3)) - 2
+
+
+@pytest.mark.parametrize("attack", [SelectivePGD, OrthogonalPGD])
+def test_a_walk_to_the_second_nearest_class_passes_where_the_nearest_is_watched(attack):
+    grey = torch.full((1, 1, 1, 2), 0.5)
+    label = torch.zeros(1, dtype=torch.long)
+    won = {}
+    for goals in (0, 1, 2):
+        result = attack(epsilon=0.3, steps=20, goals=goals).report(Corner(), grey, label, detector=Watched())
+        won[goals] = bool(result.success & (result.scores <= 0))
+        assert result.forward_passes == 21 * (1 + goals) + min(goals, 1)
+    assert won == {0: False, 1: False, 2: True}
+
+
+def test_images_that_are_won_walk_to_no_further_class():
+    grey = torch.full((1, 1, 1, 2), 0.5)
+    result = SelectivePGD(epsilon=0.3, steps=20, goals=2).report(
+        Corner(), grey, torch.zeros(1, dtype=torch.long), detector=Never()
+    )
+    assert result.success.all()
+    assert result.forward_passes == 21 + 1
