@@ -1,6 +1,7 @@
 """Adversarial attacks in pure torch: immutable hyper-parameters, the model comes with the call."""
 
 from attacks.adapter import Advertorch
+from attacks.apgd import APGD
 from attacks.base import Attack, AttackResult
 from attacks.carlini_wagner import CarliniWagnerL2
 from attacks.ddn import DDN
@@ -12,6 +13,7 @@ from attacks.one_of import OneOf
 from attacks.quantised import Quantised
 from attacks.warm_start import WarmCarliniWagnerL2
 from attacks.white_box.alternating import Alternating
+from attacks.white_box.apgd import HingedAPGD
 from attacks.white_box.ddn import JointDDN
 from attacks.white_box.hinged import HingedPGD
 from attacks.white_box.joint import Joint, JointLoss
@@ -20,7 +22,7 @@ from attacks.white_box.square import Square
 from attacks.white_box.transfer import Transfer
 
 __all__ = [
-    "BIM", "DDN", "FGSM", "JSMA", "MIM", "PGD", "Advertorch", "Alternating", "Attack", "AttackResult",
-    "CarliniWagnerL2", "DeepFool", "GreedyL0", "HingedPGD", "Joint", "JointDDN", "JointLoss", "LocalizedBIM", "OneOf",
-    "OrthogonalPGD", "Quantised", "SelectivePGD", "Square", "Transfer", "WarmCarliniWagnerL2",
+    "APGD", "BIM", "DDN", "FGSM", "JSMA", "MIM", "PGD", "Advertorch", "Alternating", "Attack", "AttackResult",
+    "CarliniWagnerL2", "DeepFool", "GreedyL0", "HingedAPGD", "HingedPGD", "Joint", "JointDDN", "JointLoss",
+    "LocalizedBIM", "OneOf", "OrthogonalPGD", "Quantised", "SelectivePGD", "Square", "Transfer", "WarmCarliniWagnerL2",
 ]  # fmt: skip

@@ -22,6 +22,19 @@ class _Way(NamedTuple):
     momentum: Tensor
 
 
+def hinges(problem: Problem, stands: Tensor, scores: Tensor, margin: float, score_margin: float) -> Tensor:
+    """Return the loss (n,) to lower, of by how much predictions stand (n,), in logits, and of scores (n,)."""
+    spread = getattr(problem.detector, "spread", 1.0)
+    return (stands + margin).clamp(min=0) + (scores / spread + score_margin).clamp(min=0)
+
+
+def standing(problem: Problem, logits: Tensor, goal: Tensor | None, *, targeted: bool) -> Tensor:
+    """Return by how much the predictions stand against a goal (n,); None: against leaving, or reaching, the labels."""
+    if goal is None:
+        return -ahead(logits, problem.labels, targeted=targeted)
+    return -ahead(logits, goal, targeted=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class HingedPGD(PartsWalk):
     r"""Descent of :math:`\max(0, m + r(x)) + \max(0, m_d + s(x) / \sigma)` with momentum, for several goals in turn.
@@ -74,8 +87,7 @@ class HingedPGD(PartsWalk):
 
     def _direction(self, problem: Problem, look: Look, way: _Way) -> Tensor:
         stands = -ahead(look.logits, problem.labels, targeted=self.targeted)
-        spread = getattr(problem.detector, "spread", 1.0)
-        loss = (stands + self.margin).clamp(min=0) + (look.suspicion / spread + self.score_margin).clamp(min=0)
+        loss = hinges(problem, stands, look.suspicion, self.margin, self.score_margin)
         gradient = problem.within_region(gradients_of([loss], look.points)[0])
         size = column(gradient.abs().mean((1, 2, 3)))
         way.momentum.mul_(self.decay).add_((gradient / size).nan_to_num(0, 0, 0))

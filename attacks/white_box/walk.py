@@ -30,13 +30,15 @@ class Kept:
     Args:
         problem: Whose images are attacked.
         ties: Whether a point that is as good as the one kept takes its place: a walk that crosses plateaus.
+        final: Whether an accepted point keeps its place.
     """
 
-    def __init__(self, problem: Problem, *, targeted: bool, ties: bool = False) -> None:
+    def __init__(self, problem: Problem, *, targeted: bool, ties: bool = False, final: bool = False) -> None:
         self.points = problem.images.clone()
         self._labels = problem.labels
         self._targeted = targeted
         self._ties = ties
+        self._final = final
         self.fooled = torch.zeros_like(problem.labels, dtype=torch.bool)
         self.value = torch.full_like(problem.images[:, 0, 0, 0], -torch.inf)
 
@@ -54,6 +56,8 @@ class Kept:
         value = value.masked_fill(value.isnan(), -torch.inf)
         lead = value >= self.value if self._ties else value > self.value
         better = (hit & ~self.fooled) | ((hit == self.fooled) & lead)
+        if self._final:
+            better &= ~self.accepted
         self.points = torch.where(column(better), points, self.points)
         self.value = torch.where(better, value, self.value)
         self.fooled |= better & hit

@@ -7,7 +7,18 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor, nn
 
-from attacks import Alternating, Attack, HingedPGD, Joint, JointLoss, OrthogonalPGD, SelectivePGD, Square, Transfer
+from attacks import (
+    Alternating,
+    Attack,
+    HingedAPGD,
+    HingedPGD,
+    Joint,
+    JointLoss,
+    OrthogonalPGD,
+    SelectivePGD,
+    Square,
+    Transfer,
+)
 from attacks.checks import untargeted
 from attacks.problem import Problem
 from experiments.white_box.records import PAPER
@@ -67,7 +78,8 @@ def suite(
 def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
     """Yield what is aimed at the false-positive rate, the cheapest of those that win most first."""
     epsilon, steps = walk["epsilon"], walk["steps"]
-    hinged = HingedPGD(**{**walk, "goals": max(walk["goals"], HingedPGD.goals)})
+    hinging = {**walk, "goals": max(walk["goals"], HingedPGD.goals)}
+    hinged = HingedPGD(**hinging)
     alternating = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
     queries = QUERIES_PER_STEP * steps
     of_parts = f"PGD, also against the detector's parts, weights {_words(PART_WEIGHTS)}"
@@ -77,6 +89,7 @@ def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
         ("orthogonal", OrthogonalPGD(**walk), "Orthogonal PGD"),
         ("selective_parts", SelectivePGD(**walk, part_weights=PART_WEIGHTS), f"Selective {of_parts}"),
         ("orthogonal_parts", OrthogonalPGD(**walk, part_weights=PART_WEIGHTS), f"Orthogonal {of_parts}"),
+        ("hinged_apgd", HingedAPGD(**hinging), "Auto-PGD on the loss of two hinges, over the same classes"),
         ("alternating_aimed", alternating, f"the alternation with T = {steps}, aimed at the false-positive rate"),
         ("joint_loss", JointLoss(**walk), "one loss, its weight searched per image"),
         ("joint", Joint(**walk, weights=MIX_WEIGHTS), f"Metzen's mix, weights {_words(MIX_WEIGHTS)}"),

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from attacks import (
+    APGD,
     BIM,
     DDN,
     FGSM,
@@ -39,6 +40,9 @@ _BUDGET = {
     "PGD": PGD(**_PGD),
     "PGD-from-image": PGD(**_STEPS, random_start=False),
     "PGD-L2": PGD(epsilon=1.0, step_size=0.2, steps=10, norm="l2"),
+    "APGD": APGD(epsilon=EPSILON, steps=10),
+    "APGD-DLR": APGD(epsilon=EPSILON, steps=5, loss="dlr", targets=2),
+    "APGD-L2": APGD(epsilon=1.0, steps=10, norm="l2", loss="dlr"),
 }
 # Attacks that go as far as they must, and give failures back as they were
 _MINIMAL = {

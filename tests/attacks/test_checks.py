@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from attacks import (
+    APGD,
     BIM,
     FGSM,
     MIM,
     PGD,
     Advertorch,
     Alternating,
+    HingedAPGD,
     HingedPGD,
     Joint,
     JointLoss,
@@ -140,13 +142,15 @@ IN_A_BALL = (
     SelectivePGD,
     OrthogonalPGD,
     HingedPGD,
+    APGD,
+    HingedAPGD,
 )
 WITH_A_NORM = (PGD, Joint, JointLoss, SelectivePGD, OrthogonalPGD, HingedPGD)
 
 
 @pytest.mark.parametrize("attack", IN_A_BALL)
 def test_every_attack_in_a_ball_refuses_an_epsilon_or_step_size_in_grey_levels(attack):
-    for name in ("epsilon", "step_size")[: 1 if attack in {FGSM, Square} else 2]:
+    for name in ("epsilon", "step_size")[: 1 if attack in {FGSM, Square, APGD, HingedAPGD} else 2]:
         with pytest.raises(ValueError, match=f"{name} must be at most 1, .*, got 8"):
             attack(**{name: 8})
 

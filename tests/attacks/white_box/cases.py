@@ -8,6 +8,7 @@ from torch import nn
 from attacks import (
     BIM,
     Alternating,
+    HingedAPGD,
     HingedPGD,
     Joint,
     JointDDN,
@@ -79,6 +80,8 @@ _BALL = {
     "HingedPGD": HingedPGD(**_WALK),
     "HingedPGD-L2": HingedPGD(epsilon=1.0, step_size=0.3, steps=5, norm="l2"),
     "HingedPGD-parts": HingedPGD(**_WALK, part_weights=(0.0, 1.0), restarts=2),
+    "HingedAPGD": HingedAPGD(epsilon=EPSILON, steps=5),
+    "HingedAPGD-L2": HingedAPGD(epsilon=1.0, steps=5, norm="l2", restarts=2),
     "Joint": Joint(**_WALK),
     "Joint-grid": Joint(**_WALK, weights=(0.2, 0.8)),
     "Joint-drawn": Joint(**_WALK, weights=None),
@@ -105,7 +108,8 @@ def targeted(attack):
     return replace(attack, targeted=True)
 
 
-_PLAIN = ("SelectivePGD", "OrthogonalPGD", "HingedPGD", "Joint", "JointLoss", "Square", "Alternating", "JointDDN")
+_HINGED = ("HingedPGD", "HingedAPGD")
+_PLAIN = ("SelectivePGD", "OrthogonalPGD", *_HINGED, "Joint", "JointLoss", "Square", "Alternating", "JointDDN")
 _COMPOSED = ("Transfer-both", "Quantised")
 
 UNTARGETED = _BALL | _FREE
