@@ -8,7 +8,9 @@ from typing import Any, Final, NamedTuple
 from scipy import stats
 
 from experiments.claims.evidence import EQUIVALENT, FOUR, Judged, Reports, beyond, interval_of, numbers_of
+from experiments.detection.transfer.records import summary, unseen_values
 from experiments.results.bootstrap import Interval, mean_of_seeds, wilson
+from experiments.results.records import mean_known
 from experiments.results.two_samples import CHANCE
 from experiments.results.verdicts import FEWEST, Evidence, Verdict, all_above, all_hold, evidence_above
 from experiments.study.metrics import DETECTED
@@ -63,11 +65,22 @@ def compared(
 
 
 def id_at_ceiling(rows: Rows) -> dict[str, str]:
-    """Return why JSD cannot be better than ID by the margin: ID is at the ceiling."""
-    areas = [row["auroc"] for row in rows if (row["detector"], row["subset"]) == ("id", "all") and row["auroc"]]
-    mean = statistics.fmean(areas) if areas else 0.0
+    """Return why JSD cannot be better than ID by the margin: ID is at the ceiling on the cells of the contrast."""
+    aurocs = {detector: _aurocs_of(rows, detector) for detector in ("id", "jsd")}
+    mean = mean_known(value for cell, value in aurocs["id"].items() if cell in aurocs["jsd"]) or 0.0
     reason = f"id has a mean AUROC of {mean:.3f}, so nothing can be ahead of it by {EQUIVALENT}"
     return {JACOBIAN: reason} if mean > 1 - EQUIVALENT else {}
+
+
+def _aurocs_of(rows: Rows, detector: str) -> dict[tuple[str, str], float]:
+    """Return the AUROCs on all pairs by attack trained on and tested on, without training on several attacks."""
+    attacks = {row["tested_on"] for row in rows}
+    return {
+        (trained_on, attack): mean
+        for (name, trained_on), cells in summary(rows).items()
+        for attack, mean in cells.items()
+        if name == detector and trained_on in attacks and mean is not None
+    }
 
 
 def shift(reports: Reports) -> Judged:
@@ -189,8 +202,9 @@ def underflow(reports: Reports) -> Judged:
 
 
 def follows_size(reports: Reports) -> Judged:
-    """Judge whether the detectors' mean AUROC rises with the size of the attacks' perturbations."""
-    detection = _mean_aurocs(reports["transfer"]["rows"])
+    """Judge whether the learnt detectors' mean AUROC on unseen attacks rises with the size of the perturbations."""
+    aurocs = _learnt_aurocs(reports["transfer"]["rows"])
+    detection = {attack: statistics.fmean(values) for attack, values in aurocs.items()}
     correlations = {}
     for norm in ("l2", "linf"):
         sizes = {
@@ -200,12 +214,15 @@ def follows_size(reports: Reports) -> Judged:
         }
         attacks = [attack for attack in sizes if attack in detection]
         if len(attacks) < 2:  # noqa: PLR2004 - one point has no rank
-            return f"{len(attacks)} attacks with a size and an AUROC: there is no rank correlation"
+            return f"attacks with a size and an AUROC: {len(attacks)}; there is no rank correlation"
         rho, p = _spearman(tuple(sizes[attack] for attack in attacks), tuple(detection[attack] for attack in attacks))
         correlations[norm] = rho, p, len(attacks)
     numbers = (f"{norm}: Spearman {rho:.2f}, p {p:.3f}, {n} attacks" for norm, (rho, p, n) in correlations.items())
+    cells = sum(map(len, aurocs.values()))
+    means = f"mean AUROC of learnt detectors on attacks that they were not trained on, {cells} cells"
     verdict = all_hold([_rises(rho, p) for rho, p, _ in correlations.values()])
-    return Evidence(verdict, ", ".join(numbers), {"attacks": min(n for *_, n in correlations.values())})
+    counts = {"attacks": min(n for *_, n in correlations.values())}
+    return Evidence(verdict, f"{means}: {'; '.join(numbers)}", counts)
 
 
 def _rises(rho: float, p: float) -> Verdict:
@@ -215,15 +232,14 @@ def _rises(rho: float, p: float) -> Verdict:
     return "holds" if rho > 0 else "does not hold"
 
 
-def _mean_aurocs(rows: Rows) -> dict[str, float]:
-    """Return the mean AUROC under each attack over detectors that were trained on one attack."""
-    whole = [row for row in rows if row["subset"] == "all"]
-    attacks = {row["tested_on"] for row in whole}
+def _learnt_aurocs(rows: Rows) -> dict[str, list[float]]:
+    """Return the AUROCs under each attack in the learnt detectors' cells of `compared`."""
     aurocs: dict[str, list[float]] = {}
-    for row in whole:
-        if row["trained_on"] in attacks and row["auroc"] is not None:  # not those trained on all attacks but one
-            aurocs.setdefault(row["tested_on"], []).append(row["auroc"])
-    return {attack: statistics.fmean(values) for attack, values in aurocs.items()}
+    for cells in unseen_values(rows).values():
+        for cell, auroc in cells:
+            if cell.trained_on is not None:
+                aurocs.setdefault(cell.tested_on, []).append(auroc)
+    return aurocs
 
 
 @lru_cache  # with seven attacks it takes seconds, and a report is written after every protocol

@@ -24,7 +24,7 @@ class DetectorMeans:
 
     Attributes:
         detector: Its name.
-        images: In each cell.
+        pairs: The fewest of a cell.
         auroc: Adversarial images against clean ones.
         found: Share of the adversarial images above the threshold at 5 % false positives; None: there is none.
         flagged: Share of the clean test images above it.
@@ -32,50 +32,53 @@ class DetectorMeans:
     """
 
     detector: str
-    images: int
+    pairs: int
     auroc: Interval
     found: Interval | None
     flagged: Interval | None
     against_noise: float | None
 
 
-def standings(rows: Sequence[Row]) -> list[DetectorMeans]:
+def standings(rows: Sequence[Row], images: int) -> list[DetectorMeans]:
     """Return all detectors, the best by AUROC first, on the cells that all of them have.
 
     These are the cells of `compared`, as in the protocol's own ranking.
 
     Args:
-        rows: Of all pairs, with the `FIELDS`.
+        rows: Of one subset of the pairs, with the `FIELDS`.
+        images: Number of clean test images.
     """
     by_cell: dict[Cell, list[Row]] = {}
     for row in rows:
         if row["auroc"] is not None:
             by_cell.setdefault(Cell(row["detector"], row["trained_on"], row["tested_on"]), []).append(row)
     cells = compared(by_cell, {row["tested_on"] for row in rows})
-    means = [_means_of(detector, [by_cell[cell] for cell in own]) for detector, own in cells.items()]
+    means = [_means_of(detector, [by_cell[cell] for cell in own], images) for detector, own in cells.items()]
     return sorted(means, key=lambda detector: detector.auroc.value, reverse=True)
 
 
-def _means_of(detector: str, cells: Sequence[Sequence[Row]]) -> DetectorMeans:
-    images = min(row["n"] for rows in cells for row in rows)
+def _means_of(detector: str, cells: Sequence[Sequence[Row]], images: int) -> DetectorMeans:
+    pairs = min(row["n"] for rows in cells for row in rows)
     return DetectorMeans(
         detector,
-        images,
-        _over_seeds(Interval(*(_end(cells, key) for key in ("auroc", "auroc_low", "auroc_high"))), cells, "auroc"),
-        _rate_of(cells, "tpr_at_5_fpr", images),
+        pairs,
+        _over_seeds(_auroc_of(cells, pairs), cells, "auroc"),
+        _rate_of(cells, "tpr_at_5_fpr", pairs),
         _rate_of(cells, "realised_fpr", images),
         _mean(cells, "auroc_against_noise"),
     )
 
 
-def _end(cells: Iterable[Sequence[Row]], key: str) -> float:
-    """Return the mean of the AUROC, or of an end of its interval: wide enough, as if cells erred together."""
-    return fmean(fmean(row["auroc"] if row.get(key) is None else row[key] for row in rows) for rows in cells)
+def _auroc_of(cells: Sequence[Sequence[Row]], pairs: int) -> Interval:
+    """Return the mean AUROC with the mean ends of its intervals: wide enough, as if cells erred together."""
+    value = fmean(fmean(row["auroc"] for row in rows) for rows in cells)
+    low, high = (_mean(cells, key) for key in ("auroc_low", "auroc_high"))
+    return wilson(value, pairs) if low is None or high is None else Interval(value, low, high)
 
 
 def _mean(cells: Iterable[Sequence[Row]], key: str) -> float | None:
     """Return a field's mean over cells of its means over seeds; None where a cell lacks it."""
-    values = [[row[key] for row in rows] for rows in cells]
+    values: list[list[Any]] = [[row.get(key) for row in rows] for rows in cells]
     return None if any(None in of_cell for of_cell in values) else fmean(fmean(of_cell) for of_cell in values)
 
 

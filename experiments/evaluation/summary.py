@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any, Final
 
 from experiments.claims.evidence import Reports
@@ -10,6 +9,7 @@ from experiments.evaluation.standings import FIELDS, DetectorMeans, Row, standin
 from experiments.results.bootstrap import Interval, wilson
 from experiments.results.verdicts import FEWEST
 from experiments.study.metrics import DETECTED, NOISY, SEEDS, mistakes_noise
+from experiments.white_box.records import WORST, rate_over_seeds
 
 TRANSFER: Final = "transfer"
 WHITE_BOX: Final = "white-box"
@@ -45,9 +45,10 @@ def summarise(reports: Reports, named: str) -> dict[str, list[Statement]]:
         reports: The contents of each protocol's JSON, by its name.
         named: The options that name the run on the command line.
     """
-    rows = [row for row in _rows(reports, TRANSFER, FIELDS) if row["subset"] == "all" and row["n"]]
-    ranked = standings(rows)
+    rows = [row for row in _rows(reports, TRANSFER, FIELDS) if row["n"]]
     meta = reports[TRANSFER]["meta"] if TRANSFER in reports else {}
+    compared = [row for row in rows if row["subset"] == _subset(meta)]
+    ranked = standings(compared, max((row["n"] for row in rows), default=0))
     return {
         "The data and the classifier": [*_data(reports), *_classifier(meta, rows, named)],
         "The best detector of attacks that it was not trained on": _best(ranked, meta, named),
@@ -59,6 +60,11 @@ def summarise(reports: Reports, named: str) -> dict[str, list[Statement]]:
 def _rows(reports: Reports, protocol: str, fields: Iterable[str]) -> list[Row]:
     """Return a protocol's rows with all fields; an older version wrote others."""
     return [row for row in reports[protocol]["rows"] if {*fields} <= row.keys()] if protocol in reports else []
+
+
+def _subset(meta: Mapping[str, Any]) -> str:
+    """Return the subset of the pairs by which the protocol ranks the detectors."""
+    return str(meta.get("headline_subset", "all"))
 
 
 def _data(reports: Reports) -> list[Statement]:
@@ -89,8 +95,11 @@ def _attacks(rates: Mapping[str, Interval]) -> list[Statement]:
 
 
 def _success_rates(rows: Sequence[Row]) -> dict[str, Interval]:
-    known = {row["tested_on"]: row for row in rows if row["attack_success_rate"] is not None}
-    return {attack: wilson(row["attack_success_rate"], row["n"]) for attack, row in known.items()}
+    """Return how often each attack succeeds, of the images that the classifier gets right."""
+    rates = {row["tested_on"]: row["attack_success_rate"] for row in rows}
+    pairs = {(row["tested_on"], row["subset"]): row["n"] for row in rows}
+    right = {attack: sum(pairs.get((attack, subset), 0) for subset in ("successful", "failed")) for attack in rates}
+    return {attack: wilson(rate, right[attack]) for attack, rate in rates.items() if rate is not None and right[attack]}
 
 
 def _best(ranked: Sequence[DetectorMeans], meta: Mapping[str, Any], named: str) -> list[Statement]:
@@ -99,7 +108,10 @@ def _best(ranked: Sequence[DetectorMeans], meta: Mapping[str, Any], named: str) 
     if not ranked:
         return [Statement("Not known: it takes two attacks, and a detector that was trained on one of them.", TRANSFER)]
     best, others = ranked[0], ranked[1:]
-    said = [f"{best.detector}: mean AUROC {best.auroc}, {best.images} images under each attack."]
+    pairs = "images" if _subset(meta) == "all" else f"or more {_subset(meta)} pairs"
+    said = [f"{best.detector}: mean AUROC {best.auroc}, {best.pairs} {pairs} under each attack."]
+    if _subset(meta) != "all":
+        said.append("Only these pairs count, for most attacks fail on most images.")
     if best.auroc.value < DETECTED:
         said.append(f"That is poor: below {DETECTED}, an attack does not count as detected.")
     said += [_at_threshold(best, meta), *_noise(best), *(_behind(best, other, meta) for other in others[:1])]
@@ -113,7 +125,8 @@ def _at_threshold(best: DetectorMeans, meta: Mapping[str, Any]) -> str:
     if best.found is None or best.flagged is None:
         return f"There is no {threshold}: they are too few."
     found, flagged = _percent(best.found), _percent(best.flagged)
-    return f"Its {threshold}, finds {found} of the adversarial images and flags {flagged} of {best.images} clean ones."
+    clean = f"{meta['test_images']} clean ones" if "test_images" in meta else "the clean ones"
+    return f"Its {threshold}, finds {found} of the adversarial images and flags {flagged} of {clean}."
 
 
 def _noise(best: DetectorMeans) -> list[str]:
@@ -130,7 +143,8 @@ def _behind(best: DetectorMeans, second: DetectorMeans, meta: Mapping[str, Any])
         f"{best.detector} - {second.detector}, unseen attacks",
         f"{second.detector} - {best.detector}, unseen attacks",
     }
-    contrast = next((each for each in meta.get("contrasts", []) if each["name"] in names), None)
+    known = meta.get("contrasts", []) if _subset(meta) == "all" else []  # contrasts are of all pairs
+    contrast = next((each for each in known if each["name"] in names), None)
     if contrast is None:
         compared = "were not compared"
     else:
@@ -140,10 +154,10 @@ def _behind(best: DetectorMeans, second: DetectorMeans, meta: Mapping[str, Any])
 
 def _white_box(reports: Reports, ranked: Sequence[DetectorMeans], named: str) -> list[Statement]:
     protocol = next((name for name in reports if name.startswith(WHITE_BOX)), WHITE_BOX)  # also of one's own detector
-    rows = [row for row in _rows(reports, protocol, _ATTACKED) if row["attack"] == "worst case"]
+    rows = [row for row in _rows(reports, protocol, _ATTACKED) if row["attack"] == WORST]
     said = []
     for phase, when in (("before", ""), ("after", "Retrained against it: ")):
-        lost = _lost([row for row in rows if row["phase"] == phase and row["sr_at_5"] is not None])
+        lost = _lost([row for row in rows if row["phase"] == phase])
         least = min(lost, key=lambda name, of=lost: of[name].value, default="")  # type: ignore[misc]
         for name in dict.fromkeys(
             [*(each.detector for each in ranked[:1] if each.detector in lost), *filter(None, [least])]
@@ -157,18 +171,11 @@ def _white_box(reports: Reports, ranked: Sequence[DetectorMeans], named: str) ->
 
 
 def _lost(rows: Sequence[Row]) -> dict[str, Interval]:
-    """Return SR@5 by detector: the mean over seeds, the lowest and the highest end of a seed's interval."""
+    """Return SR@5 by detector, with its interval over images and seeds."""
     by_detector: dict[str, list[Row]] = {}
     for row in rows:
         by_detector.setdefault(row["detector"], []).append(row)
-    return {
-        name: Interval(
-            fmean(row["sr_at_5"] for row in mine),
-            min(row["sr_at_5_low"] for row in mine),
-            max(row["sr_at_5_high"] for row in mine),
-        )
-        for name, mine in by_detector.items()
-    }
+    return {name: rate for name, mine in by_detector.items() if (rate := rate_over_seeds(mine)) is not None}
 
 
 def _doubts(reports: Reports, rows: Sequence[Row], ranked: Sequence[DetectorMeans]) -> list[Statement]:

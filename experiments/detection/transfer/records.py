@@ -137,8 +137,8 @@ def compared(cells: Iterable[Cell], attacks: Container[str]) -> dict[str, list[C
     }
 
 
-def unseen_means(rows: Rows, value: str = "auroc", subset: str = "all") -> dict[str, float]:
-    """Return each detector's mean of a field over the cells of `compared`, of means over seeds."""
+def unseen_values(rows: Rows, value: str = "auroc", subset: str = "all") -> dict[str, list[tuple[Cell, float]]]:
+    """Return the cells of `compared` with a field's mean over seeds, by detector."""
     known = {
         Cell(detector, None if trained_on == UNTRAINED else trained_on, attack): mean
         for (detector, trained_on), cells in summary(rows, value, subset).items()
@@ -146,4 +146,10 @@ def unseen_means(rows: Rows, value: str = "auroc", subset: str = "all") -> dict[
         if mean is not None
     }
     cells = compared(known, {row["tested_on"] for row in rows})
-    return {detector: fmean(known[cell] for cell in own) for detector, own in cells.items()}
+    return {detector: [(cell, known[cell]) for cell in own] for detector, own in cells.items()}
+
+
+def unseen_means(rows: Rows, value: str = "auroc", subset: str = "all") -> dict[str, float]:
+    """Return each detector's mean of a field over the cells of `compared`, of means over seeds."""
+    values = unseen_values(rows, value, subset)
+    return {detector: fmean(mean for _, mean in cells) for detector, cells in values.items()}

@@ -87,11 +87,18 @@ def test_one_that_does_not_vary_saves_no_claim_that_another_refutes():
     assert verdict("2a", transfer([*contrasts, (NOISE, 0.01, 0.1)])) == "does not hold"
 
 
+def cell(detector, trained_on, tested_on, auroc):
+    """A record of the detection matrix."""
+    known = {"detector": detector, "trained_on": trained_on, "tested_on": tested_on, "auroc": auroc}
+    return known | {"subset": "all"}
+
+
 @pytest.mark.parametrize(("area", "expected"), [(0.97, "holds"), (0.99, "not decided")])
 def test_that_nothing_is_added_is_not_decided_at_the_ceiling(area, expected):
-    rows = [{"detector": "id", "subset": "all", "auroc": area, "trained_on": "a", "tested_on": "a"}]
-    found = transfer([("jsd - id, all attacks", -0.001, 0.002)], rows=rows)
-    assert verdict("3", found) == expected
+    rows = [cell(name, "a", "a", area) for name in ("id", "jsd")]
+    with_others = [*rows, *3 * [cell("id", "all-but-a", "a", 1.96 - area)], cell("id", "a", "b", 1.96 - area)]
+    for each in (rows, with_others):
+        assert verdict("3", transfer([("jsd - id, all attacks", -0.001, 0.002)], rows=each)) == expected
 
 
 @pytest.mark.parametrize(("images", "expected"), [(19, "not decided"), (20, "holds")])
@@ -275,31 +282,47 @@ def test_underflow_is_a_share_with_a_margin(share, low, high, n, expected):
 STRENGTH = {"test_images": 100, "seeds": [0, 1, 2]}
 
 
-@pytest.mark.parametrize(("slope", "expected"), [(1, "holds"), (-1, "does not hold")])
-def test_detection_follows_size_by_rank(slope, expected):
-    attacks = list("abcdef")
-    detection = [
-        {"trained_on": "a", "tested_on": a, "subset": "all", "auroc": 0.5 + slope * i / 20, "detector": "spd"}
-        for i, a in enumerate(attacks)
-    ]
+def sized(detection):
+    """Records of the matrix beside attacks a to f, each larger than the one before."""
     sizes = [
         {"attack": a, "subset": "all", "norm": norm, "mean": float(i)}
-        for i, a in enumerate(attacks)
+        for i, a in enumerate("abcdef")
         for norm in ("l2", "linf")
     ]
-    found = transfer(rows=detection) | {"strength": {"meta": STRENGTH, "rows": sizes}}
-    assert verdict("11", found) == expected
-    for count in (1, 3, 4):
-        few = transfer(rows=detection[:count]) | {"strength": {"meta": STRENGTH, "rows": sizes}}
-        assert verdict("11", few) == "not decided"
-    assert verdict("11", transfer(rows=detection[:5]) | {"strength": {"meta": STRENGTH, "rows": sizes}}) == expected
-    unknown = [row | {"auroc": None} for row in detection]
-    assert (
-        verdict("11", transfer(rows=detection + unknown) | {"strength": {"meta": STRENGTH, "rows": sizes}}) == expected
+    return transfer(rows=detection) | {"strength": {"meta": STRENGTH, "rows": sizes}}
+
+
+def unseen(slope, trained_on="a", detector="spd", attacks="abcdef"):
+    """Records of a detector that was trained on one attack: .5 on it, and an AUROC that follows the others' size."""
+    return [
+        cell(detector, trained_on, a, 0.5 if a == trained_on else 0.5 + slope * i / 20) for i, a in enumerate(attacks)
+    ]
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(1, "holds"), (-1, "does not hold")])
+def test_detection_follows_size_by_rank(slope, expected):
+    assert verdict("11", sized(unseen(slope))) == expected
+    for count in (1, 2, 4, 5):  # one of them was trained on
+        assert verdict("11", sized(unseen(slope, attacks="abcdef"[:count]))) == "not decided"
+    unknown = [row | {"auroc": None} for row in unseen(slope)]
+    assert verdict("11", sized(unseen(slope) + unknown)) == expected
+
+
+def test_detection_follows_size_on_attacks_that_were_not_trained_on():
+    """Cells that were trained on, detectors of several attacks and training-free ones would turn the verdict."""
+    known = unseen(1) + unseen(1, "b")
+    (claim,) = [claim for claim in judge(sized(known)) if claim.number == "11"]
+    assert claim.verdict == "holds"
+    assert claim.statistic.startswith(
+        "mean AUROC of learnt detectors on attacks that they were not trained on, 10 cells"
     )
-    left_out = [row | {"trained_on": "all-but-f", "auroc": 1.5 - row["auroc"]} for row in detection]
-    with_them = transfer(rows=detection + 3 * left_out) | {"strength": {"meta": STRENGTH, "rows": sizes}}
-    assert verdict("11", with_them) == expected
+    others = [row | {"auroc": 99.0} for row in known if row["trained_on"] == row["tested_on"]]
+    others += [row | {"trained_on": "all-but-f"} for row in unseen(-1)] * 3
+    others += [row | {"trained_on": None, "detector": "area"} for row in unseen(-1)]
+    assert verdict("11", sized([row for row in known if row["trained_on"] != row["tested_on"]] + others)) == "holds"
+    few = unseen(1, "b", detector="id")[:-1]  # id was not tested on f: that cell counts for no detector
+    (claim,) = [claim for claim in judge(sized(unseen(1, "b") + few)) if claim.number == "11"]
+    assert claim.verdict == "not decided"
 
 
 def white_box(ends=(), contrasts=(), phase="before", seeds=(0, 1, 2), right=100, won=0.5):

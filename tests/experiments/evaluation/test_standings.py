@@ -33,11 +33,11 @@ FREE = [row("free", None, "a", 0.6), row("free", None, "b", 0.8), row("free", No
 
 
 def means(rows):
-    return {each.detector: pytest.approx(each.auroc.value) for each in standings(rows)}
+    return {each.detector: pytest.approx(each.auroc.value) for each in standings(rows, 100)}
 
 
 def test_a_training_free_detector_is_measured_on_the_cells_of_the_trained_ones():
-    first, second = standings([*LEARNT, *FREE])
+    first, second = standings([*LEARNT, *FREE], 100)
     assert (first.detector, second.detector) == ("free", "smd")
     assert first.auroc.value == pytest.approx((0.8 + 0.9 + 0.6 + 0.9) / 4)  # a -> b, a -> c, b -> a, b -> c
     assert second.auroc.value == pytest.approx((0.9 + 0.7 + 0.8 + 0.6) / 4)
@@ -63,19 +63,19 @@ def test_training_free_detectors_alone_are_measured_on_all_attacks():
 
 @pytest.mark.parametrize("rows", [[], [row("smd", "a", "a", 0.9)], [row("smd", "a", "b", None)]])
 def test_without_another_attack_there_is_none(rows):
-    assert standings(rows) == []
+    assert standings(rows, 100) == []
 
 
 def test_seeds_widen_the_interval_by_students_t():
     seeds = [row("smd", "a", "b", 0.7 + 0.1 * seed, seed) for seed in range(3)] + [row("smd", "a", "a", 1.0)]
-    (smd,) = standings(seeds)
+    (smd,) = standings(seeds, 100)
     assert smd.auroc.value == pytest.approx(0.8)
     half = (0.02**2 + (4.30265 * 0.1 / 3**0.5) ** 2) ** 0.5  # t with two degrees of freedom, deviation .1
     assert (smd.auroc.low, smd.auroc.high) == (pytest.approx(0.8 - half, abs=1e-5), 1.0)
 
 
 def test_rates_have_the_interval_of_so_many_images():
-    (free,) = standings(FREE)
+    (free,) = standings(FREE, 100)
     assert (free.found.low, free.found.high) == (pytest.approx(0.7112, abs=1e-4), pytest.approx(0.8666, abs=1e-4))
     assert free.flagged.value == pytest.approx(0.04)
     few = wilson(0.8, 10)
@@ -83,5 +83,15 @@ def test_rates_have_the_interval_of_so_many_images():
 
 
 def test_without_a_threshold_there_are_no_rates():
-    (free,) = standings([each | {"tpr_at_5_fpr": None, "realised_fpr": None} for each in FREE])
+    (free,) = standings([each | {"tpr_at_5_fpr": None, "realised_fpr": None} for each in FREE], 100)
     assert (free.found, free.flagged) == (None, None)
+
+
+def test_each_rate_has_the_interval_of_what_it_is_of():
+    """Few pairs widen what is of pairs; flagged are clean images, of which there are more."""
+    few = [each | {"n": 25, "subset": "successful", "auroc_low": None, "auroc_high": None} for each in FREE]
+    (free,) = standings(few, 100)
+    assert free.pairs == 25
+    for known, share, count in ((free.auroc, 2.3 / 3, 25), (free.found, 0.8, 25), (free.flagged, 0.04, 100)):
+        expected = wilson(share, count)
+        assert (known.low, known.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
