@@ -3,16 +3,17 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from scipy import stats
 
-from experiments.claims.evidence import EQUIVALENT, FOUR, Judged, Reports, beyond, interval_of, numbers_of
+from experiments.claims.evidence import EQUIVALENT, Judged, Reports, beyond, interval_of, numbers_of
+from experiments.detection.threshold.crossings import claim
 from experiments.detection.transfer.records import summary, unseen_values
-from experiments.results.bootstrap import Interval, mean_of_seeds, wilson
-from experiments.results.records import mean_known
+from experiments.results.bootstrap import Interval
+from experiments.results.records import Record, mean_known
 from experiments.results.two_samples import CHANCE
-from experiments.results.verdicts import FEWEST, Evidence, Verdict, all_above, all_hold, evidence_above
+from experiments.results.verdicts import Evidence, Verdict, all_above, all_hold, evidence_above
 from experiments.study.metrics import DETECTED
 from experiments.white_box.records import Rows
 
@@ -25,9 +26,6 @@ REAL_TIME_MS: Final = 1000 / 30
 SIGNIFICANT: Final = 0.05
 
 _NO_SWEEP: Final = "no detector was trained on an attack with an epsilon"
-
-_FRAGILE: Final = ("id", "jsd")
-"""Detectors that fail below a perturbation size, as the paper has it."""
 
 JACOBIAN: Final = "jsd - id, all attacks"
 
@@ -106,62 +104,26 @@ _AS_LARGE: Final[Mapping[str, Verdict]] = {
 
 
 def threshold(reports: Reports) -> Judged:
-    """Judge each detector on its own attack, on successful pairs, at the sizes where there are enough of them.
-
-    What counts is the mean AUROC at one size: for a detector that shall fail the smallest, for the others their worst.
-    """
-    meta, rows = reports["threshold"]["meta"], reports["threshold"]["rows"]
-    own = [row for row in rows if row["trained_on"] == row["attack"] and row["subset"] == "successful"]
-    known = [row for row in own if row["epsilon"] > 0 and row["n"] >= FEWEST and row["auroc"] is not None]
-    keys = [(name, attack) for attack in dict.fromkeys(row["attack"] for row in own) for name in FOUR]
-    curves = {key: _areas_by_size(known, *key) for key in keys}
-    lacking = ", ".join(f"{name} on {attack}" for (name, attack), areas in curves.items() if not areas)
-    if not own or lacking:
-        return f"under {FEWEST} successful pairs at every epsilon: {lacking}" if own else _NO_SWEEP
-    points = [_decisive(*key, areas, meta) for key, areas in curves.items()]
-    numbers = "; ".join(f"{point.name}: {point.area}" for point in points)
-    return evidence_above(
-        {point.name: point.margin for point in points},
-        f"mean AUROC on successful pairs, a detector fails under {meta['level']}: {numbers}",
-        {"pairs": min(row["n"] for row in known)},
-        {
-            point.name: f"{point.name}: smaller ones have under {FEWEST} successful pairs"
-            for point in points
-            if point.open
-        },
+    """Judge where each detector fails on its own attack, on successful pairs, by the rule of the protocol's finding."""
+    meta = reports["threshold"]["meta"]
+    known = [row for row in meta["crossings"] if (row["measure"], row["subset"]) == ("auroc", "successful")]
+    own = [row for row in known if row["trained_on"] == row["attack"]]
+    if any("lowest" not in row for row in own):
+        return "the report is of an older version: run `evaluate.py threshold` again"
+    by_attack: dict[str, dict[str, Record]] = {}
+    for row in own:
+        by_attack.setdefault(row["attack"], {})[row["detector"]] = row
+    if not by_attack:
+        return _NO_SWEEP
+    verdicts = {attack: claim(crossings, meta["smallest"]) for attack, crossings in by_attack.items()}
+    lowest = {f"{row['detector']} on {row['attack']}": row["lowest"] for row in own if row["lowest"]}
+    numbers = "; ".join(f"{name} at epsilon {low['epsilon']:g} {interval_of(low)}" for name, low in lowest.items())
+    return Evidence(
+        all_hold([verdict for verdict, _ in verdicts.values()]),
+        f"lowest AUROC on successful pairs, a detector fails under {meta['level']}: {numbers or 'none'}",
+        {"pairs": min((low["pairs"] for low in lowest.values()), default=0)},
+        [f"{attack}: {reason}" for attack, (verdict, reason) in verdicts.items() if verdict == "not decided"],
     )
-
-
-class _Decisive(NamedTuple):
-    """The point of a detector's curve that decides.
-
-    Attributes:
-        area: The mean AUROC over seeds.
-        margin: By how much it lies where the claim has it.
-        open: Whether the detector may still fail at smaller sizes, where there are too few pairs.
-    """
-
-    name: str
-    area: Interval
-    margin: Interval
-    open: bool
-
-
-def _decisive(detector: str, attack: str, areas: Mapping[float, Interval], meta: Mapping[str, Any]) -> _Decisive:
-    fragile, level = detector in _FRAGILE, meta["level"]
-    size = min(areas) if fragile else min(areas, key=lambda size: areas[size].low)
-    still_open = fragile and size > meta["smallest"] and areas[size].value >= level
-    name = f"{detector} on {attack} at epsilon {size:g}"
-    return _Decisive(name, areas[size], beyond(areas[size], level, above=not fragile), still_open)
-
-
-def _areas_by_size(rows: Rows, detector: str, attack: str) -> dict[float, Interval]:
-    """Return the mean AUROC of a detector over seeds, with its interval, by epsilon."""
-    areas: dict[float, list[Interval]] = {}
-    for row in rows:
-        if (row["detector"], row["attack"]) == (detector, attack):
-            areas.setdefault(row["epsilon"], []).append(wilson(row["auroc"], row["n"]))
-    return {size: mean_of_seeds(intervals) for size, intervals in areas.items()}
 
 
 def real_time(reports: Reports) -> Judged:

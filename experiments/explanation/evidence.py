@@ -5,13 +5,10 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from experiments.results.bootstrap import Resampling, Statistic
-from experiments.results.verdicts import FEWEST, Claim, all_above, any_above, if_enough
+from experiments.results.verdicts import FEWEST, Claim, Evidence, all_above, any_above, settle
 
 Named = Mapping[str, Statistic | None]
 """Statistics by name; None: it is not defined."""
-
-_WIDTH = 1e-9
-"""Intervals narrower than this have no width but for rounding."""
 
 
 def judged(
@@ -38,20 +35,14 @@ def judged(
         one: Whether one of them suffices.
         images: Number of images; None: the smallest n of the statistics.
     """
-    known = {name: (each.n, each.interval) for name, each in named.items() if each is not None}
-    flat = [name for name, (_, ends) in known.items() if ends.high - ends.low < _WIDTH]
-    sure = [None if name in flat or name not in known else known[name][1] for name in named]
-    if one:
-        decisive = [each for each in sure if each is not None]
-        verdict = any_above(decisive, level) if decisive else "not decided"
-        if verdict == "does not hold" and len(decisive) < len(sure):
-            verdict = "not decided"
-    else:
-        verdict = all_above(sure, level)
-    reason = f"no interval, for all values are equal or at their limit: {', '.join(flat)}; " if flat else ""
-    claim = Claim(number, text, verdict, reason + numbers)
-    counts = [n for n, _ in known.values()] + ([] if images is None else [images])
-    return if_enough(claim, min(counts)) if counts else claim
+    intervals = {name: None if each is None else each.interval for name, each in named.items()}
+    flat = [name for name, interval in intervals.items() if interval is not None and interval.flat]
+    verdict = (any_above if one else all_above)(list(intervals.values()), level)
+    counts = [each.n for each in named.values() if each is not None] + ([] if images is None else [images])
+    counted = {"images": min(counts)} if counts else {}
+    doubts = [f"no interval, for all values are equal or at their limit: {', '.join(flat)}"] if flat else []
+    evidence = Evidence(verdict, numbers, counted, doubts)
+    return settle(Claim(number, text, verdict, ""), evidence, dict.fromkeys(counted, FEWEST))
 
 
 def mean_of_all(values: Tensor, resampling: Resampling) -> Statistic:

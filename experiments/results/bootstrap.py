@@ -15,6 +15,8 @@ from attacks.checks import at_least
 
 LEVEL: Final = 0.95
 
+_WIDTH: Final = 1e-9
+
 _ROWS: Final = 64
 """Resamples at a time: so many rows of all images stay in the cache."""
 
@@ -26,6 +28,11 @@ class Interval:
     value: float
     low: float
     high: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether it has no width but for rounding: all values are equal, or at their limit."""
+        return self.high - self.low < _WIDTH
 
     def __str__(self) -> str:
         """Return it as `.912 [.880, .941]`."""

@@ -53,7 +53,8 @@ def all_above(intervals: Sequence[Interval | None], level: float = 0.0) -> Verdi
     """Return the verdict on the claim that every statistic is above a level.
 
     Args:
-        intervals: One for each statistic; None: it is not defined, so the claim cannot hold.
+        intervals: One for each statistic; None: it is not defined, so the claim cannot hold. Nor can it by one without
+            a width, which decides nothing.
         level: For "below a level", negate the intervals and the level.
 
     Returns:
@@ -70,21 +71,22 @@ def all_hold(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def _above(interval: Interval | None, level: float) -> Verdict:
-    if interval is None or interval.low <= level <= interval.high:
+    if interval is None or interval.flat or interval.low <= level <= interval.high:
         return "not decided"
     return "holds" if interval.low > level else "does not hold"
 
 
-def any_above(intervals: Sequence[Interval], level: float = 0.0) -> Verdict:
+def any_above(intervals: Sequence[Interval | None], level: float = 0.0) -> Verdict:
     """Return the verdict on the claim that some statistic is above a level, not corrected for their number.
 
     Args:
-        intervals: At least one.
+        intervals: See `all_above`.
         level: See `all_above`.
     """
-    if any(each.low > level for each in intervals):
+    verdicts = {_above(each, level) for each in intervals}
+    if "holds" in verdicts:
         return "holds"
-    return "does not hold" if all(each.high < level for each in intervals) else "not decided"
+    return "does not hold" if verdicts == {"does not hold"} else "not decided"
 
 
 def evidence_above(
@@ -104,7 +106,7 @@ def evidence_above(
         counts: See `Evidence`.
         doubts: Why a statistic decides nothing, by its name.
     """
-    constant = [name for name, each in intervals.items() if each.low == each.high]
+    constant = [name for name, each in intervals.items() if each.flat]
     doubts = {name: f"{name} does not vary: its interval has no width" for name in constant} | dict(doubts or {})
     verdict = all_above([None if name in doubts else each for name, each in intervals.items()])
     return Evidence(verdict, sentence, counts or {}, list(doubts.values()))
@@ -123,11 +125,6 @@ def settle(claim: Claim, evidence: Evidence, needs: Mapping[str, int]) -> Claim:
     few = list(_too_few(evidence.counts, needs))
     verdict = "not decided" if few else evidence.verdict
     return replace(claim, verdict=verdict, statistic="; ".join([*few, *evidence.doubts, evidence.sentence]))
-
-
-def if_enough(claim: Claim, images: int) -> Claim:
-    """Return the claim, not decided where it rests on fewer than `FEWEST` images."""
-    return settle(claim, Evidence(claim.verdict, claim.statistic, {"images": images}), {"images": FEWEST})
 
 
 def _too_few(counts: Mapping[str, int], needs: Mapping[str, int]) -> Iterator[str]:

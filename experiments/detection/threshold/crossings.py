@@ -1,14 +1,14 @@
 """Where a detector fails on the way to smaller perturbations, and what that says of the paper's claim."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Final
 
 from experiments.detection.tables import grouped
-from experiments.results.bootstrap import Statistic
+from experiments.results.bootstrap import Interval, Statistic, wilson
 from experiments.results.records import Record, Rows, mean_known
-from experiments.results.verdicts import FEWEST, all_above
+from experiments.results.verdicts import FEWEST, Verdict, all_above
 from experiments.study.metrics import DETECTED, Metric, shown_in
 
 SUBSETS: Final = ("all", "successful")
@@ -131,13 +131,27 @@ def interpolated(at: float, sizes: Sequence[float], values: Sequence[float | Non
     return None
 
 
-def surely_fails(where: Crossing, areas: Mapping[float, Statistic]) -> bool | None:
-    """Return whether a detector fails, by the intervals of its AUROCs by size; None: not decided.
+def lowest_of(where: Crossing, areas: Mapping[float, Statistic]) -> tuple[float, Interval, int] | None:
+    """Return size, AUROC and number of pairs where it is lowest, at or below the size where it is best.
 
-    It fails if an interval at or below the size where it is best lies under the level; it does not if all lie above.
+    Lowest is the upper end where an interval lies under the level, for such a detector fails; else the lower end.
+    Where resampling gives no width, as with an AUROC of 1, Wilson's interval stands for it.
     """
-    below = [area.interval for size, area in areas.items() if where.best is not None and size <= where.best]
-    return {"holds": False, "does not hold": True}.get(all_above(below, DETECTED))
+    known = {
+        size: wilson(area.value, area.n) if area.interval.flat else area.interval
+        for size, area in areas.items()
+        if where.best is not None and size <= where.best
+    }
+    if not known:
+        return None
+    failing = [size for size in known if known[size].high < DETECTED]
+    size = min(failing or known, key=lambda size: known[size].high if failing else known[size].low)
+    return size, known[size], areas[size].n
+
+
+def surely_fails(lowest: Interval | None) -> bool | None:
+    """Return whether a detector fails, by the AUROC of `lowest_of`; None: not decided."""
+    return {"holds": False, "does not hold": True}.get(all_above([lowest], DETECTED))
 
 
 def crossings_of(records: ThresholdRecords) -> list[dict[str, Any]]:
@@ -154,7 +168,8 @@ def crossings_of(records: ThresholdRecords) -> list[dict[str, Any]]:
             if where.smallest is None and metric.key != "auroc":
                 continue
             known = {size: records.areas[*line, size] for size in sizes if (*line, size) in records.areas}
-            fails = surely_fails(where, known) if metric.key == "auroc" else where.fails
+            lowest = lowest_of(where, known) if metric.key == "auroc" else None
+            failing = where.fails if metric.key != "auroc" else surely_fails(lowest and lowest[1])
             crossings.append(
                 {
                     "attack": attack,
@@ -164,8 +179,9 @@ def crossings_of(records: ThresholdRecords) -> list[dict[str, Any]]:
                     "measure": metric.key,
                     "epsilon": where.below,
                     "median_l2": None if where.below is None else interpolated(where.below, sizes, lengths),
-                    "fails": fails,
-                    "reason": UNSURE if fails is None and where.smallest is not None else NOT_MEASURED,
+                    "fails": failing,
+                    "lowest": lowest and {"epsilon": lowest[0], **asdict(lowest[1]), "pairs": lowest[2]},
+                    "reason": UNSURE if failing is None and where.smallest is not None else NOT_MEASURED,
                     "told": str(where),
                     "smallest_epsilon": where.smallest,
                     "seeds": [seed.below for seed in seeds],
@@ -175,25 +191,31 @@ def crossings_of(records: ThresholdRecords) -> list[dict[str, Any]]:
     return crossings
 
 
-def claim(crossings: Mapping[str, Mapping[str, Any]], smallest: float) -> str:
-    """Return whether the paper's claim of threshold behaviour holds: ID and JSD fail below a size, SMD and SPD do not.
+def claim(crossings: Mapping[str, Record], smallest: float) -> tuple[Verdict, str]:
+    """Return the verdict on the paper's claim of threshold behaviour, and the reason where it does not hold.
 
-    That a detector does not fail says something only down to the smallest epsilon of the sweep with enough pairs.
+    The claim is that ID and JSD fail below a size, and SMD and SPD do not. That a detector does not fail says something
+    only down to the smallest epsilon of the sweep with enough pairs.
+
+    Args:
+        crossings: By detector, of one attack and one subset of the pairs.
+        smallest: Epsilon of the sweep above 0.
     """
-    fails = {name: crossings[name]["fails"] if name in crossings else None for name in (*FRAGILE, *ROBUST)}
+    failing = {name: crossings[name]["fails"] if name in crossings else None for name in (*FRAGILE, *ROBUST)}
     undecided = [
         (crossings[name].get("reason", NOT_MEASURED) if name in crossings else NOT_MEASURED, name)
-        for name, value in fails.items()
+        for name, value in failing.items()
         if value is None
     ]
+    if against := [name for name in ROBUST if failing[name]]:
+        return "does not hold", f"{' and '.join(against)} {'fail' if len(against) > 1 else 'fails'} too"
+    sound = [name for name in FRAGILE if failing[name] is False]
+    short = [name for name in sound if crossings[name]["smallest_epsilon"] > smallest]
+    if robust := [name for name in sound if name not in short]:
+        return "does not hold", f"{' and '.join(robust)} {_DOES_NOT[len(robust) > 1]} fail"
     if undecided:
-        reasons = [f"{', '.join(names)} {why}" for why, names in grouped(undecided).items()]
-        return f"is not decided ({'; '.join(reasons)})"
-    if against := [name for name in ROBUST if fails[name]]:
-        return f"does not hold ({' and '.join(against)} {'fail' if len(against) > 1 else 'fails'} too)"
-    sound = [name for name in FRAGILE if not fails[name]]
-    if short := [name for name in sound if crossings[name]["smallest_epsilon"] > smallest]:
-        return (
-            f"is not decided ({' and '.join(short)}: too few pairs below {crossings[short[0]]['smallest_epsilon']:g})"
-        )
-    return f"does not hold ({' and '.join(sound)} {_DOES_NOT[len(sound) > 1]} fail)" if sound else "holds"
+        return "not decided", "; ".join(f"{', '.join(names)} {why}" for why, names in grouped(undecided).items())
+    if short:
+        least = crossings[short[0]]["smallest_epsilon"]
+        return "not decided", f"{' and '.join(short)}: too few pairs below {least:g}"
+    return "holds", ""

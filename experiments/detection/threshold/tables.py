@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from attacks import Attack
 from experiments.detection.tables import SMALL, capital
@@ -22,6 +22,7 @@ from experiments.detection.threshold.crossings import (
 from experiments.results.charts import Curve, CurveChart, curves
 from experiments.results.records import Rows, mean_known, spread
 from experiments.results.result import Table
+from experiments.results.verdicts import Verdict
 from experiments.study.budgets import is_linf
 from experiments.study.metrics import DETECTED, SEEDS, shown_in
 
@@ -163,16 +164,20 @@ def finding(crossings: Rows, meta: Mapping[str, Any]) -> str:
         for subset in SUBSETS:
             rows = [row for row in crossings if (row["attack"], row["subset"]) == (attack, subset)]
             by_detector = {row["detector"]: row for row in rows if row["measure"] == "auroc"}
-            verdict = claim(by_detector, meta["smallest"])
-            said = _on_few_seeds(verdict) if few else f"the claim {verdict}"
-            parts.append(f"On {subset} pairs of {attack} {said}.")
+            verdict, reason = claim(by_detector, meta["smallest"])
+            said = (_OF_FEW_SEEDS if few else _OF_SEEDS)[verdict]
+            parts.append(f"On {subset} pairs of {attack} {said}{reason and f' ({reason})'}.")
     ending = "A claim needs three seeds of training." if few else "The first table says where each detector falls."
     return " ".join([*parts, ending])
 
 
-def _on_few_seeds(verdict: str) -> str:
-    """Return what too few seeds say of the claim, in place of a verdict."""
-    for decided, words in {"holds": "agree with the claim", "does not hold": "speak against the claim"}.items():
-        if verdict.startswith(decided):
-            return f"the numbers of so few seeds {words}{verdict.removeprefix(decided)}"
-    return f"the claim {verdict}"
+_OF_SEEDS: Final[Mapping[Verdict, str]] = {
+    "holds": "the claim holds",
+    "does not hold": "the claim does not hold",
+    "not decided": "the claim is not decided",
+}
+_OF_FEW_SEEDS: Final[Mapping[Verdict, str]] = {
+    **_OF_SEEDS,
+    "holds": "the numbers of so few seeds agree with the claim",
+    "does not hold": "the numbers of so few seeds speak against the claim",
+}

@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from experiments.claims.paper import judge
+from experiments.detection.threshold.crossings import ThresholdRecords, crossings_of
+from experiments.detection.threshold.tables import finding
+from experiments.results.bootstrap import Statistic
 from experiments.results.two_samples import compare
 
 
@@ -153,16 +156,20 @@ def test_worse_on_jsma_is_below_zero():
     )
 
 
-def threshold(n=200, smallest=0.01, seeds=(0, 1, 2), **areas):
-    """Of each detector the AUROC at epsilon .01 and .1; jsd and the others are alike for all seeds but for .01."""
-    rows = [
-        {"attack": "fgsm", "trained_on": "fgsm", "detector": name, "subset": "successful", "n": n, "seed": seed}
-        | {"epsilon": epsilon, "auroc": area + 0.01 * (place - 1)}
-        for name, two in areas.items()
-        for epsilon, area in zip((0.01, 0.1), two, strict=True)
-        for place, seed in enumerate(seeds)
-    ]
-    meta = {"seeds": list(seeds), "smallest": smallest, "level": 0.75, "test_images": 400}
+def threshold(n=200, smallest=0.01, seeds=(0, 1, 2), attack="fgsm", **areas):
+    """Of each detector the AUROC at epsilon .01 and .1, which differs between seeds by .01."""
+    rows, statistics = [], {}
+    for name, two in areas.items():
+        for epsilon, area in zip((0.01, 0.1), two, strict=True):
+            values = [area + 0.01 * place for place in range(len(seeds))]
+            error = (area * (1 - area) / n) ** 0.5
+            spread = area + error * torch.linspace(-2, 2, 41, dtype=torch.float64)
+            point = attack, name, attack, "successful", epsilon
+            statistics[point] = Statistic(sum(values) / len(values), spread, n, values)
+            record = dict(zip(("attack", "detector", "trained_on", "subset", "epsilon"), point, strict=True))
+            rows += [record | {"n": n, "auroc": each, "accuracy": each, "median_l2": epsilon} for each in values]
+    crossings = crossings_of(ThresholdRecords(rows, statistics, {}))
+    meta = {"seeds": list(seeds), "smallest": smallest, "level": 0.75, "test_images": 400, "crossings": crossings}
     return {"threshold": {"meta": meta, "rows": rows}}
 
 
@@ -175,13 +182,20 @@ FAILS, STANDS, NEAR = (0.6, 0.9), (0.9, 0.9), (0.74, 0.9)
         ((FAILS, FAILS, STANDS, STANDS), "holds"),
         ((FAILS, FAILS, STANDS, FAILS), "does not hold"),
         ((STANDS, FAILS, STANDS, STANDS), "does not hold"),
-        ((FAILS, FAILS, STANDS, (0.9, 0.6)), "does not hold"),
+        ((FAILS, FAILS, STANDS, (0.9, 0.6)), "holds"),  # it fails above a size, not below one
+        ((FAILS, FAILS, STANDS, (0.6, 0.5)), "does not hold"),  # it never detects
         ((FAILS, NEAR, STANDS, STANDS), "not decided"),
         ((FAILS, FAILS, STANDS, (0.76, 0.9)), "not decided"),
+        ((FAILS, NEAR, STANDS, FAILS), "does not hold"),
+        ((FAILS, FAILS, (1.0, 1.0), STANDS), "holds"),  # resampling an AUROC of 1 gives no width
     ],
 )
-def test_threshold_behaviour_is_that_of_id_and_jsd_alone_with_intervals(areas, expected):
-    assert verdict("5", threshold(**dict(zip(FOUR, areas, strict=True)))) == expected
+def test_threshold_behaviour_is_decided_as_in_the_protocol_s_own_finding(areas, expected):
+    found = threshold(**dict(zip(FOUR, areas, strict=True)))
+    assert verdict("5", found) == expected
+    meta = found["threshold"]["meta"]
+    said = {"holds": "the claim holds", "does not hold": "the claim does not hold"}.get(expected, "is not decided")
+    assert f"On successful pairs of fgsm {said}" in finding(meta["crossings"], meta).replace("the claim is", "is")
 
 
 def test_threshold_behaviour_needs_pairs_seeds_all_detectors_and_the_smallest_size():
@@ -194,7 +208,25 @@ def test_threshold_behaviour_needs_pairs_seeds_all_detectors_and_the_smallest_si
     stands = threshold(**(areas | {"id": STANDS}), smallest=0.001)
     (claim,) = [claim for claim in judge(stands) if claim.number == "5"]
     assert claim.verdict == "not decided"
-    assert claim.statistic.startswith("id on fgsm at epsilon 0.01: smaller ones have under 20 successful pairs; ")
+    assert claim.statistic.startswith("fgsm: id: too few pairs below 0.01; lowest AUROC on successful pairs")
+
+
+def test_threshold_behaviour_must_hold_on_every_attack():
+    first, second = (
+        threshold(attack=name, **dict(zip(FOUR, (FAILS, FAILS, STANDS, spd), strict=True)))["threshold"]
+        for name, spd in (("fgsm", STANDS), ("bim", FAILS))
+    )
+    assert verdict("5", {"threshold": first}) == "holds"
+    first["meta"]["crossings"] += second["meta"]["crossings"]
+    assert verdict("5", {"threshold": first}) == "does not hold"
+
+
+def test_an_older_file_without_the_lowest_aurocs_is_named():
+    found = threshold(**dict.fromkeys(FOUR, STANDS))
+    for row in found["threshold"]["meta"]["crossings"]:
+        del row["lowest"]
+    (claim,) = [claim for claim in judge(found) if claim.number == "5"]
+    assert (claim.verdict, claim.statistic[:34]) == ("not decided", "the report is of an older version:")
 
 
 def shift(*verdicts):

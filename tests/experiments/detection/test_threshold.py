@@ -8,7 +8,15 @@ import torch
 
 from attacks import BIM, FGSM, PGD
 from detectors import metrics
-from experiments.detection.threshold.crossings import FEWEST_PAIRS, UNSURE, claim, crossing, interpolated, surely_fails
+from experiments.detection.threshold.crossings import (
+    FEWEST_PAIRS,
+    UNSURE,
+    claim,
+    crossing,
+    interpolated,
+    lowest_of,
+    surely_fails,
+)
 from experiments.detection.threshold.flags import _growth, _largest, _noise, _zero
 from experiments.detection.threshold.measure import resized
 from experiments.detection.threshold.protocol import EPSILONS, threshold
@@ -179,12 +187,19 @@ def fails(smallest=0.005, **which):
 
 
 def test_the_claim_is_decided_by_who_fails():
-    assert claim(fails(id=True, jsd=True, smd=False, spd=False), 0.005) == "holds"
-    assert claim(fails(id=True, jsd=True, smd=False, spd=True), 0.005) == "does not hold (spd fails too)"
-    assert claim(fails(id=False, jsd=True, smd=False, spd=False), 0.005) == "does not hold (id does not fail)"
+    assert claim(fails(id=True, jsd=True, smd=False, spd=False), 0.005) == ("holds", "")
+    assert claim(fails(id=True, jsd=True, smd=False, spd=True), 0.005) == ("does not hold", "spd fails too")
+    assert claim(fails(id=False, jsd=True, smd=False, spd=False), 0.005) == ("does not hold", "id does not fail")
     few = claim(fails(0.02, id=False, jsd=True, smd=False, spd=False), 0.005)
-    assert few == "is not decided (id: too few pairs below 0.02)"
-    assert claim(fails(id=True, jsd=True, smd=None), 0.005) == "is not decided (smd, spd not measured)"
+    assert few == ("not decided", "id: too few pairs below 0.02")
+    assert claim(fails(id=True, jsd=True, smd=None), 0.005) == ("not decided", "smd, spd not measured")
+
+
+def test_one_detector_against_the_claim_suffices_whatever_the_others():
+    assert claim(fails(id=None, jsd=True, smd=False, spd=True), 0.005) == ("does not hold", "spd fails too")
+    assert claim(fails(id=False, jsd=True, smd=None, spd=None), 0.005) == ("does not hold", "id does not fail")
+    few = fails(0.02, id=False) | fails(jsd=False, smd=False, spd=False)
+    assert claim(few, 0.005) == ("does not hold", "jsd does not fail")
 
 
 def areas(**ends):
@@ -192,22 +207,37 @@ def areas(**ends):
     return {int(name[1:]) / 100: Statistic(sum(pair) / 2, torch.linspace(*pair, 41), 40) for name, pair in ends.items()}
 
 
+def decided(where, sizes):
+    lowest = lowest_of(where, sizes)
+    return lowest and lowest[0], surely_fails(lowest and lowest[1])
+
+
 def test_whether_a_detector_fails_is_decided_by_intervals():
     falls = crossing([0.01, 0.02], [0.6, 0.9])
-    assert surely_fails(falls, areas(e1=(0.55, 0.65), e2=(0.85, 0.95))) is True
-    assert surely_fails(falls, areas(e1=(0.5, 0.8), e2=(0.85, 0.95))) is None
+    assert decided(falls, areas(e1=(0.55, 0.65), e2=(0.85, 0.95))) == (0.01, True)
+    assert decided(falls, areas(e1=(0.5, 0.8), e2=(0.85, 0.95))) == (0.01, None)
     stays = crossing([0.01, 0.02, 0.03], [0.8, 0.9, 0.6])
-    assert surely_fails(stays, areas(e1=(0.77, 0.83), e2=(0.85, 0.95), e3=(0.5, 0.7))) is False
-    assert surely_fails(stays, areas(e1=(0.7, 0.83), e2=(0.85, 0.95), e3=(0.5, 0.7))) is None
+    assert decided(stays, areas(e1=(0.77, 0.83), e2=(0.85, 0.95), e3=(0.5, 0.7))) == (0.01, False)
+    assert decided(stays, areas(e1=(0.7, 0.83), e2=(0.85, 0.95), e3=(0.5, 0.7))) == (0.01, None)
     never = crossing([0.01, 0.02], [0.5, 0.6])
-    assert surely_fails(never, areas(e1=(0.45, 0.55), e2=(0.55, 0.65))) is True
-    assert surely_fails(crossing([], []), {}) is None
+    assert decided(never, areas(e1=(0.45, 0.55), e2=(0.55, 0.65))) == (0.01, True)
+    wide = crossing([0.01, 0.02, 0.03], [0.6, 0.7, 0.9])
+    assert decided(wide, areas(e1=(0.3, 0.9), e2=(0.66, 0.74), e3=(0.85, 0.95))) == (0.02, True)
+    assert decided(crossing([], []), {}) == (None, None)
+
+
+def test_an_auroc_of_1_has_the_interval_of_so_many_pairs():
+    where = crossing([0.01, 0.02], [1.0, 1.0])
+    assert decided(where, areas(e1=(1.0, 1.0), e2=(1.0, 1.0))) == (0.01, False)
+    size, ends, pairs = lowest_of(where, areas(e1=(1.0, 1.0)))
+    assert (size, pairs) == (0.01, 40)
+    assert (ends.low, ends.high) == (pytest.approx(0.9124, abs=1e-4), 1.0)  # 1 / (1 + 1.96**2 / 40)
 
 
 def test_what_is_too_close_to_tell_is_not_decided():
     crossings = fails(id=True, jsd=None, smd=False, spd=None)
     crossings["jsd"]["reason"] = UNSURE
-    assert claim(crossings, 0.005) == f"is not decided (jsd {UNSURE}; spd not measured)"
+    assert claim(crossings, 0.005) == ("not decided", f"jsd {UNSURE}; spd not measured")
 
 
 @pytest.mark.parametrize(("seeds", "said"), [(1, "speak against the claim (spd fails too)"), (3, "does not hold")])

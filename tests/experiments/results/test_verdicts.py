@@ -10,7 +10,6 @@ from experiments.results.verdicts import (
     all_above,
     any_above,
     evidence_above,
-    if_enough,
     settle,
 )
 
@@ -29,6 +28,8 @@ ABOVE, BELOW, AROUND = Interval(1, 0.5, 2), Interval(-1, -2, -0.5), Interval(0, 
         ([ABOVE], 0.7, "not decided"),
         ([-BELOW], 0.4, "holds"),
         ([-AROUND], -2, "holds"),
+        ([ABOVE, Interval(1, 1, 1)], 0, "not decided"),
+        ([BELOW, Interval(1, 1, 1)], 0, "does not hold"),
     ],
 )
 def test_all_must_lie_above_a_level(intervals, level, verdict):
@@ -37,20 +38,27 @@ def test_all_must_lie_above_a_level(intervals, level, verdict):
 
 @pytest.mark.parametrize(
     ("intervals", "verdict"),
-    [([BELOW, ABOVE], "holds"), ([BELOW, BELOW], "does not hold"), ([BELOW, AROUND], "not decided")],
+    [
+        ([BELOW, ABOVE, None], "holds"),
+        ([BELOW, BELOW], "does not hold"),
+        ([BELOW, AROUND], "not decided"),
+        ([BELOW, None], "not decided"),
+        ([BELOW, Interval(1, 1, 1)], "not decided"),
+        ([], "not decided"),
+    ],
 )
 def test_one_that_lies_above_suffices(intervals, verdict):
     assert any_above(intervals) == verdict
 
 
 def test_few_images_decide_nothing():
-    claim = Claim("1", "text", "holds", "numbers")
-    assert if_enough(claim, FEWEST) == claim
-    few = if_enough(claim, FEWEST - 1)
-    assert (few.verdict, few.statistic) == (
-        "not decided",
-        f"{FEWEST - 1} images are too few to decide, it takes {FEWEST}; numbers",
-    )
+    claim = Claim("1", "text", "holds", "")
+    for count, verdict, reason in (
+        (FEWEST, "holds", ""),
+        (19, "not decided", "19 images are too few to decide, it takes 20; "),
+    ):
+        evidence = Evidence("holds", "numbers", {"images": count})
+        assert settle(claim, evidence, {"images": FEWEST}) == Claim("1", "text", verdict, f"{reason}numbers")
 
 
 def test_reasons_stand_in_front_of_the_numbers():

@@ -5,13 +5,13 @@ import re
 import pytest
 import torch
 
+from experiments.explanation import evidence as rule
 from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import Change
 from experiments.explanation.similarity.findings import finding, judge
 from experiments.explanation.similarity.measure import papers_methods
 from experiments.explanation.similarity.records import rows_of
 from experiments.explanation.similarity.tables import tables
-from experiments.results import verdicts as rule
 from saliency import GradCAM, Gradient, SmoothGrad
 from tests.experiments.explanation.similarity.made_up import IMAGES, METHODS, similarities
 
