@@ -60,7 +60,8 @@ def run_evaluation(arguments: list[str]) -> None:
     if not console.is_terminal:
         console.width = max(console.width, _FILE_WIDTH)
     with Progress(transient=True, console=console) as progress:
-        study = Study(run, device, progress, ["python", "evaluate.py", *arguments])
+        detectors = options.pop(_DETECTORS) if config.protocol in _OF_DETECTORS else None
+        study = Study(run, device, progress, ["python", "evaluate.py", *arguments], detectors)
         if config.protocol == ALL:
             _all(study, console)
         else:
@@ -75,6 +76,9 @@ def run_evaluation(arguments: list[str]) -> None:
     paths = f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir {logs}"
     console.print(paths, highlight=False, markup=False, soft_wrap=True)
 
+
+_DETECTORS: Final = "detectors"
+_OF_DETECTORS: Final = [name for name, protocol in PROTOCOLS.items() if protocol.of_detectors]
 
 _OF_EVERY: Final = ("run", "report", "imports", "trust", "device", "config")
 """Options that every subcommand has."""
@@ -118,12 +122,21 @@ def _parser() -> Parser:
     protocols = parser.add_subcommands(dest="protocol")
     for name, protocol in PROTOCOLS.items():
         sub = _of_run(f"{protocol.help[0].upper()}{protocol.help[1:]}: RUN/report/{name}.{{json,csv,md,png}}.")
+        if name in _OF_DETECTORS:
+            sub.add_argument(f"--{_DETECTORS}", type=list[str] | None, default=None, help=_ABOUT_DETECTORS)
         sub.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
         sub.add_function_arguments(protocol.run, as_group=False, skip={"study"})
         protocols.add_subcommand(name, sub, help=protocol.help)
     every = _of_run("Run every protocol that needs no other run and does not take long; name those that are left out.")
     protocols.add_subcommand(ALL, every, help="every protocol for which the run has what it needs")
     return parser
+
+
+_ABOUT_DETECTORS: Final = (
+    "Detectors that are evaluated: names of the run's, and others by class path or checkpoint (.ckpt). A class or "
+    "function is called with what it takes of classifier, saliency and second; one whose object has `fit` is fitted to "
+    "the clean images that detectors are trained on. null: all of the run."
+)
 
 
 def _of_run(description: str) -> Parser:

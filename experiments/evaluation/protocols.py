@@ -28,22 +28,24 @@ class Protocol:
             FileNotFoundError where a stage is missing.
         help: A line.
         apart: Why `all` leaves it out; empty: it does not.
+        of_detectors: Whether it takes `--detectors`: names of the run's and paths of others.
     """
 
     run: Callable[..., Result]
     help: str
     apart: str = ""
+    of_detectors: bool = False
 
 
 LONG: Final = "it takes long"
 
 PROTOCOLS: Mapping[str, Protocol] = {
-    "transfer": Protocol(transfer, "detectors x trained on x tested on"),
+    "transfer": Protocol(transfer, "detectors x trained on x tested on", of_detectors=True),
     "strength": Protocol(strength, "success and norms of each attack"),
     "shift": Protocol(shift, "shift of maps under attack, and its causes"),
-    "threshold": Protocol(threshold, "detection against the size of the perturbation"),
-    "corruptions": Protocol(corruptions, "false positives on benign changes of the images"),
-    "speed": Protocol(speed, "latency, throughput, parameters and FLOPs"),
+    "threshold": Protocol(threshold, "detection against the size of the perturbation", of_detectors=True),
+    "corruptions": Protocol(corruptions, "false positives on benign changes of the images", of_detectors=True),
+    "speed": Protocol(speed, "latency, throughput, parameters and FLOPs", of_detectors=True),
     "gallery": Protocol(gallery, "images, attacks and maps"),
     "white-box": Protocol(white_box, "attacks that know the detectors, before and after retraining", apart=LONG),
     "enhance": Protocol(enhance, "enhanced guided backpropagation (Gu & Tresp)", apart=LONG),

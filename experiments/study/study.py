@@ -2,7 +2,7 @@
 
 import platform
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from attacks.errors import InputError, unknown
 from data import ImageData
 from data.store.identity import of_file
 from detectors import Classifier, Detector
@@ -19,10 +20,11 @@ from detectors.scoring import clean_scores
 from experiments.study.contenders import Contender
 from experiments.study.fitted_detectors import fit_to_clean
 from experiments.study.images import AttackedSet, TestImages
-from experiments.study.user_modules import MissingPartError, takes, training_free_detector
+from experiments.study.user_modules import MissingPartError, built_from, name_of, takes, training_free_detector
 from experiments.training.run_folder import Run
 from experiments.training.run_inputs import check_record
 from saliency import SaliencyModel
+from saliency.checkpoints import Portable
 
 PACKAGES: Final = (
     *("adversarial-saliency", "torch", "torchvision", "lightning", "torchmetrics", "captum", "numpy"),
@@ -39,9 +41,12 @@ class Study:
         device: Where to compute.
         progress: Shows what takes long.
         command: The command line, for the meta data.
+        detectors: Names of the run's detectors, trained or training-free, and others by class path or checkpoint
+            (.ckpt); None: all of the run.
 
     Raises:
         FileNotFoundError: If a needed stage is missing, from the part that needs it; says which command makes it.
+        ValueError: If the run has no detector of a name, or `detectors` is empty or names one twice.
     """
 
     def __init__(
@@ -50,12 +55,15 @@ class Study:
         device: torch.device,
         progress: Progress,
         command: list[str],
+        detectors: Sequence[str] | None = None,
     ) -> None:
         self.run = run
+        self.detectors = detectors
         self.device = device
         self.progress = progress
         self.command = command
         self._under: dict[str, AttackedSet] = {}
+        _check_detectors(detectors, [*run.settings.detectors, *run.settings.sections["training_free"]])
 
     @cached_property
     def data(self) -> ImageData:
@@ -98,7 +106,8 @@ class Study:
     def trained(self) -> list[Contender]:
         """The trained detectors."""
         settings = self.run.settings
-        wanted = [(d, a, s) for d in settings.detectors for a in settings.train_on for s in settings.seeds]
+        names = filter(self._is_wanted, settings.detectors)
+        wanted = [(d, a, s) for d in names for a in settings.train_on for s in settings.seeds]
         self.require(*(self.run.detector_path(*each) for each in wanted))
         return [self._contender(*each) for each in self.progress.track(wanted, description="detectors")]
 
@@ -106,7 +115,7 @@ class Study:
     def training_free(self) -> list[Contender]:
         """The training-free detectors, but for those that need a part which the run lacks."""
         contenders = []
-        entries = self.run.settings.sections["training_free"]
+        entries = {n: e for n, e in self.run.settings.sections["training_free"].items() if self._is_wanted(n)}
         for name, entry in self.progress.track(entries.items(), description="training-free detectors"):
             try:
                 module = self.training_free_detector(name)
@@ -137,8 +146,26 @@ class Study:
 
     @property
     def contenders(self) -> list[Contender]:
-        """The trained detectors, then the training-free ones."""
-        return [*self.trained, *self.training_free]
+        """The trained detectors, the training-free ones, then those that are not of the run."""
+        return [*self.trained, *self.training_free, *self.own]
+
+    @cached_property
+    def own(self) -> list[Contender]:
+        """The detectors that are not of the run; one that has `fit` is fitted to clean images."""
+        parts = {
+            "classifier": lambda: self.classifier,
+            "saliency": lambda: self.saliency,
+            "second": lambda: self.second,
+        }
+        contenders = []
+        for path in filter(_is_path, self.detectors or ()):
+            name, module = name_of(path), built_from(path, parts, Portable).to(self.device).eval()
+            fit_to_clean(name, module, self.data, self.run.report / "fitted")
+            contenders.append(Contender(name, None, None, module, takes(path, partial(self.calibration, module))))
+        return contenders
+
+    def _is_wanted(self, name: str) -> bool:
+        return self.detectors is None or name in self.detectors
 
     @cached_property
     def images(self) -> TestImages:
@@ -164,6 +191,7 @@ class Study:
         files = {str(path.relative_to(run.folder)): path for path in run.finished()}
         return provenance(self.command, files) | {
             "run": str(run.folder),
+            "evaluated_detectors": None if self.detectors is None else list(self.detectors),
             "device": str(self.device),
             "seeds": settings.seeds,
             "attacks": {name: repr(attack) for name, attack in run.attacks().items()},
@@ -201,6 +229,23 @@ class Study:
     def _contender(self, name: str, attack: str, seed: int) -> Contender:
         detector = self.run.detector(name, attack, seed).to(self.device)
         return Contender(name, attack, seed, detector, self.calibration(detector))
+
+
+def _is_path(name: str) -> bool:
+    """Tell whether a name is a class path or a checkpoint: a detector of a run has no dot in its name."""
+    return "." in name
+
+
+def _check_detectors(names: Sequence[str] | None, known: Sequence[str]) -> None:
+    if names is None:
+        return
+    if not names or len(set(names)) < len(names):
+        msg = f"detectors must name different ones, at least one, or be null for all; got {list(names)}"
+        raise InputError(msg)
+    for name in names:
+        if not _is_path(name) and name not in known:
+            msg = f"{unknown('detector', name, known)}; one that is not of the run goes by class path or .ckpt"
+            raise InputError(msg)
 
 
 def provenance(command: list[str], files: Mapping[str, Path]) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """Detectors of a pipeline file that are fitted to clean images."""
 
 import importlib
+import json
 import re
 import sys
 
 import pytest
 import torch
+from rich.progress import Progress
 
 import evaluate
 from detectors import load
 from detectors.published import KernelDensity
-from tests.experiments.studies import study_of
+from experiments.study.study import Study
+from experiments.study.user_modules import name_of
+from experiments.training.run_folder import Run
+from tests.experiments.studies import copy_of, study_of
 from tests.experiments.study.test_training_free import changed
 
 FREE = {
@@ -109,3 +114,33 @@ def test_ones_own_module_is_fitted(finished, tmp_path):
 def test_what_cannot_be_fitted_is_refused(free, message, finished, tmp_path):
     with pytest.raises(ValueError, match=re.escape(message)):
         list(study_of(changed(finished, tmp_path, training_free={"own": free})).training_free)
+
+
+def test_detectors_of_the_run_by_class_path_and_checkpoint_stand_in_one_table(finished, tmp_path, capsys):
+    run = copy_of(finished, tmp_path)
+    checkpoint = next((run / "detectors").rglob("model.ckpt"))
+    names = ["spd", "max_softmax", "detectors.published.Mahalanobis", str(checkpoint)]
+    for protocol in ("transfer", "speed", "corruptions", "threshold"):
+        options = {"speed": ["--repeats", "2"], "corruptions": ["--names", "[jpeg]"]}.get(
+            protocol, ["--resamples", "20"]
+        )
+        command = [protocol, "--run", str(run), "--detectors", f"[{', '.join(names)}]", *options]
+        assert evaluate.main(command) == 0, capsys.readouterr().err
+        rows = json.loads((run / "report" / f"{protocol}.json").read_text())["rows"]
+        assert {"spd", "max_softmax", "mahalanobis", name_of(str(checkpoint))} <= {row["detector"] for row in rows}
+        assert not {"mask_area", "disagreement"} & {row["detector"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "must name different ones, at least one"),
+        (["spd", "spd"], "must name different ones, at least one"),
+        (["spdd"], "unknown detector 'spdd'. Did you mean 'spd'?"),
+        (["nowhere.Nothing"], "class path 'nowhere.Nothing' cannot be imported"),
+        (["detectors.published.FittedDetector"], "needs layers as well"),
+    ],
+)
+def test_detectors_that_do_not_exist_are_refused(names, message, finished):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        list(Study(Run(finished), torch.device("cpu"), Progress(disable=True), [], names).contenders)
