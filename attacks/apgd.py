@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from attacks.base import Attack
+from attacks.base import Attack, MostPasses
 from attacks.checks import at_least, lengths, one_of
 from attacks.loop import Left, gradients_of
 from attacks.margin import ahead, rivals_of
@@ -61,6 +61,15 @@ class AutoPGD(Attack):
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
         return torch.cat([self._best(part) for part in problem.chunks()])
+
+    def most_passes(self, classes: int) -> MostPasses:
+        """Return the most passes for an image; see `Attack.most_passes`."""
+        walks = self.restarts * (1 if self.targeted else self._walks(classes))
+        return MostPasses(walks * (self.steps + 1) + 1, walks * self.steps)
+
+    @abstractmethod
+    def _walks(self, classes: int) -> int:
+        """Return how many walks an untargeted attack makes from a start, beside so many classes."""
 
     def _best(self, problem: Problem) -> Tensor:
         kept = Kept(problem, targeted=self.targeted, final=True)
@@ -149,6 +158,9 @@ class APGD(AutoPGD):
         super().__post_init__()
         one_of(LOSSES, loss=self.loss)
         at_least(0, whole=True, targets=self.targets)
+
+    def _walks(self, classes: int) -> int:
+        return min(self.targets, classes - 1) or 1
 
     def _goals(self, problem: Problem) -> list[Tensor | None]:
         if self.targeted or self.targets == 0:

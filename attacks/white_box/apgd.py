@@ -37,6 +37,9 @@ class HingedAPGD(AutoPGD):
         at_least(0, whole=True, goals=self.goals)
         above_zero(margin=self.margin, score_margin=self.score_margin)
 
+    def _walks(self, classes: int) -> int:
+        return 1 + min(self.goals, classes - 1)
+
     def _goals(self, problem: Problem) -> list[Tensor | None]:
         if self.targeted or self.goals == 0:
             return [None]

@@ -114,7 +114,13 @@ class Attacker:
         self._clean: dict[int, tuple[Tensor, Tensor]] = {}
 
     def outcome(
-        self, subject: Subject, name: str, attack: Attack, aim: Thresholded, count: int | None = None
+        self,
+        subject: Subject,
+        name: str,
+        attack: Attack,
+        aim: Thresholded,
+        count: int | None = None,
+        given: Tensor | None = None,
     ) -> Outcome:
         """Return what an attack does to a detector.
 
@@ -124,15 +130,19 @@ class Attacker:
             attack: The attack.
             aim: The detector with the threshold that the attack aims at.
             count: How many of the images; None: all.
+            given: (n,) bool, which of these the attack gets, the others stay as they are; None: all.
         """
         images, labels, goals = self.images[:count], self.labels[:count], self._goals[:count]
-        starts = range(0, len(images), BLOCK)
-        parts = [
-            self._block(subject, name, attack, aim, images[at : at + BLOCK], goals[at : at + BLOCK]) for at in starts
-        ]
-        whole = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        rows = torch.arange(len(images)) if given is None else given.nonzero().flatten()
+        adversarial, costs = images.clone(), {name: torch.zeros(len(images)) for name in COSTS}
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            made = self._block(subject, name, attack, aim, images[block], goals[block])
+            adversarial[block] = made["images"]
+            for cost, per_image in costs.items():
+                per_image[block] = made[cost.removesuffix("_passes")].to(per_image)
         right, clean = self._before(subject)
-        adversarial, change = whole["images"], whole["images"] - images
+        change = adversarial - images
         predicted = predictions(subject.model, adversarial, self.device)
         return Outcome(
             contender=subject.contender,
@@ -148,7 +158,8 @@ class Attacker:
             linf=norms.linf(change),
             l2=norms.l2(change).double(),
             span=(adversarial.amin().item(), adversarial.amax().item()),
-            costs={name: whole[name.removesuffix("_passes")].mean().item() for name in COSTS},
+            costs={name: per_image.mean().item() for name, per_image in costs.items()},
+            given=given,
         )
 
     def _block(
@@ -177,6 +188,10 @@ class Attacker:
             parts = [of_module(module), of_module(subject.model), of_code(module, subject.model)]
             self._digests[id(module)] = digest(parts)
         return digest([self._digests[id(module)], of_attack(attack), of_code(attack), versions()])
+
+    def right(self, subject: Subject) -> Tensor:
+        """Return which clean images are classified right, (M,) bool."""
+        return self._before(subject)[0]
 
     def _before(self, subject: Subject) -> tuple[Tensor, Tensor]:
         """Return which clean images are classified right, (M,), and their scores, (M,)."""

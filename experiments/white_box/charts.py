@@ -72,6 +72,6 @@ def _curves(axis: Axes, curves: Rows, across: str) -> None:
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xticks(sorted({each["at"] for each in curves}))
     axis.set_ylim(-0.03, 1.03)
-    axis.set_xlabel({"steps": "steps of the attack", "epsilon": "epsilon (L-inf budget)"}[across])
+    axis.set_xlabel({"steps": "steps of the attack", "epsilon": "epsilon (budget)"}[across])
     axis.set_ylabel("SR@5")
     axis.grid(color="0.92")

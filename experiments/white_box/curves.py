@@ -10,13 +10,18 @@ from experiments.results.two_samples import spread_of
 from experiments.study.metrics import WORKING_RATE
 from experiments.white_box.attacker import Attacker, Subject
 from experiments.white_box.records import CurvePoint, Outcome, Price
-from experiments.white_box.suite import SuiteAttack
+from experiments.white_box.suite import Norm, SuiteAttack, longest
 
 STEPS: Final = (1, 3, 10, 30)
 """Beside the suite's own number."""
 
 SHARES: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Budgets, in parts of the suite's."""
+
+
+def has_walk(attacks: Sequence[SuiteAttack]) -> bool:
+    """Return whether some of the attacks is a walk aimed at the false-positive rate, whose curve can be drawn."""
+    return any(each.kind == "gradient" and isinstance(each.attack, Walk) for each in attacks)
 
 
 def strongest(outcomes: Sequence[tuple[SuiteAttack, Outcome]]) -> SuiteAttack:
@@ -30,7 +35,12 @@ def strongest(outcomes: Sequence[tuple[SuiteAttack, Outcome]]) -> SuiteAttack:
 
 
 def curve_rows(
-    attacker: Attacker, wanted: Sequence[tuple[Subject, SuiteAttack]], epsilon: float, steps: int, count: int
+    attacker: Attacker,
+    wanted: Sequence[tuple[Subject, SuiteAttack]],
+    epsilon: float,
+    steps: int,
+    count: int,
+    norm: Norm = "linf",
 ) -> Iterator[CurvePoint]:
     """Yield what each detector's walk wins at some numbers of steps, and at some budgets.
 
@@ -40,10 +50,12 @@ def curve_rows(
         epsilon: The suite's budget.
         steps: Of the suite's walks.
         count: Attacked images, the first ones.
+        norm: Of the budgets.
     """
+    most = longest(attacker.images, norm)
     places: dict[str, list[float]] = {
         "steps": sorted({*(each for each in STEPS if each < steps), steps}),
-        "epsilon": sorted({*(min(1.0, share * epsilon) for share in SHARES), 1.0}),
+        "epsilon": sorted({*(min(most, share * epsilon) for share in SHARES), most}),
     }
     for subject, walk in wanted:
         for across, at in ((across, at) for across, values in places.items() for at in values):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 from experiments.results.result import Flag
 from experiments.results.verdicts import FEWEST, counted
@@ -25,17 +25,20 @@ NEARLY_ALL: Final = 0.95
 """What an attack without a budget, or on a broken detector, must reach."""
 
 
-def flags(records: WhiteBoxRecords, epsilon: float, training_steps: int | None) -> list[Flag]:
+def flags(
+    records: WhiteBoxRecords, epsilon: float, training_steps: int | None, norm: Literal["linf", "l2"] = "linf"
+) -> list[Flag]:
     """Return all flags.
 
     Args:
         records: All that was measured.
         epsilon: The budget.
         training_steps: Of the attack that detectors were retrained against; None: there is no such attack.
+        norm: Of the budget.
     """
     return [
         few_images(records.rows),
-        budget(records.outcomes, epsilon),
+        budget(records.outcomes, epsilon, norm),
         gradients_vanish(records.checks.gradients),
         determined(records.checks.undetermined),
         *orders(records.rows),
@@ -52,16 +55,20 @@ def few_images(rows: Rows) -> Flag:
     return Flag("Few images", fewest < FEWEST, sentence)
 
 
-def budget(outcomes: Sequence[Outcome], epsilon: float) -> Flag:
+def budget(outcomes: Sequence[Outcome], epsilon: float, norm: Literal["linf", "l2"] = "linf") -> Flag:
     """Return whether an image left the budget or the range of pixel values."""
-    largest = max(each.linf.amax().item() for each in outcomes)
+    largest = max(getattr(each, norm).amax().item() for each in outcomes)
+    name = "L-inf" if norm == "linf" else "L2"
     low, high = min(each.span[0] for each in outcomes), max(each.span[1] for each in outcomes)
     return Flag(
         "Box and budget of every returned image",
-        largest > epsilon + 1e-6 or low < 0 or high > 1,
-        f"Largest L-inf change {largest:.4f} for a budget of {epsilon:g}, values from {low:g} to {high:g}; success is "
+        largest > epsilon * (1 + _ROUNDING) + _ROUNDING or low < 0 or high > 1,
+        f"Largest {name} change {largest:.4f} for a budget of {epsilon:g}, values from {low:g} to {high:g}; success is "
         "computed anew from the images.",
     )
+
+
+_ROUNDING: Final = 1e-6
 
 
 def gradients_vanish(checks: Sequence[GradientCheck]) -> Flag:
@@ -132,14 +139,15 @@ def along_curves(curves: Rows) -> Iterator[Flag]:
     none = [each["sr_at_5"] for each in _known(curves, "epsilon") if each["at"] == 0]
     sentence = f"SR@5 at epsilon 0: at most {max(none):.3f}." if none else _NO_CURVES
     yield Flag("Epsilon 0 gives exactly the clean result", any(none) if none else None, sentence)
-    every = [each for each in _known(curves, "epsilon") if each["at"] == 1]
+    most = max((each["at"] for each in curves if each["across"] == "epsilon"), default=1)
+    every = [each for each in _known(curves, "epsilon") if each["at"] == most]
     low = [
         f"{each['detector']}, {each['phase']} retraining {each['sr_at_5']:.3f}"
         for each in every
         if each["sr_at_5"] < NEARLY_ALL
     ]
     sentence = f"SR@5 under .95: {', '.join(low)}." if low else "It is." if every else _NO_CURVES
-    yield Flag("Without a budget (epsilon 1) nearly every image is won", bool(low) if every else None, sentence)
+    yield Flag(f"Without a budget (epsilon {most:g}) nearly every image is won", bool(low) if every else None, sentence)
 
 
 _NO_CURVES: Final = "No curves were made."

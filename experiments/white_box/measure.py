@@ -1,7 +1,7 @@
 """The suite on every detector, its worst case, curves, prices, and what the flags need."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -15,9 +15,11 @@ from experiments.results.bootstrap import Resampling
 from experiments.study.batches import BATCH, batches
 from experiments.study.metrics import WORKING_RATE
 from experiments.white_box.attacker import Attacker, Subject
-from experiments.white_box.curves import curve_rows, price_rows, strongest
+from experiments.white_box.curves import curve_rows, has_walk, price_rows, strongest
+from experiments.white_box.forecast import forecast
+from experiments.white_box.plan import Mode, Plan
 from experiments.white_box.records import Checks, GradientCheck, Outcome, WhiteBoxRecords, row, worst_row
-from experiments.white_box.suite import SuiteAttack, noise, suite, transferred
+from experiments.white_box.suite import TRANSFER, Norm, SuiteAttack, longest, names, noise, suite, transferred
 
 
 @dataclass(frozen=True)
@@ -25,21 +27,19 @@ class SuiteOptions:
     """How detectors are attacked; see `white_box`.
 
     Attributes:
-        epsilon: L-inf budget.
-        steps: Of each walk.
-        restarts: Of each walk that is aimed at the false-positive rate.
+        epsilon: Budget, in the norm.
+        norm: Of the budget.
+        plan: How much is run.
         seeds: Of the detectors; those of the first have curves and a price.
         whole: Seeds whose detectors meet the whole suite, the others the paper's attacks only.
-        curve_images: Images of the curves and of the price; 0: neither.
         trained_on: Name of the attack that the detectors were trained on.
     """
 
     epsilon: float
-    steps: int
-    restarts: int
+    norm: Norm
+    plan: Plan
     seeds: Sequence[int]
     whole: Sequence[int]
-    curve_images: int
     trained_on: str
 
 
@@ -54,7 +54,7 @@ def measure(
     options: SuiteOptions,
     resampling: Resampling,
 ) -> WhiteBoxRecords:
-    """Return what the suite makes of detectors.
+    """Return what the suite makes of detectors; print beforehand what it costs at most.
 
     Args:
         attacker: Holds the images.
@@ -64,60 +64,89 @@ def measure(
         options: How they are attacked.
         resampling: Of the images.
     """
+    suites = [(subject, list(_suite(attacker, subject, alike, options))) for subject in subjects]
+    most, sentence = forecast(attacker, suites)
+    attacker.progress.console.print(sentence, highlight=False, soft_wrap=True)
     rows: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
-    about: dict[str, str] = {}
     walks: list[tuple[Subject, SuiteAttack]] = []
-    for subject in attacker.progress.track(subjects, description="detectors under attack"):
+    for subject, attacks in attacker.progress.track(suites, description="detectors under attack"):
         seed = subject.contender.seed
-        whole = seed in {None, *options.whole}
-        attacks = _suite(attacker, subject, alike, options, whole=whole)
-        pairs = [(attack, _outcome(attacker, subject, attack)) for attack in attacks]
-        about |= {attack.name: attack.about for attack, _ in pairs}
+        pairs = list(_outcomes(attacker, subject, attacks, options.plan.mode))
         outcomes += [outcome for _, outcome in pairs]
         rows += [asdict(row(outcome, resampling)) for _, outcome in pairs]
-        if whole:
+        if _is_whole(subject, options):
             strong = [outcome for attack, outcome in pairs if attack.kind != "control"]
             rows.append(asdict(worst_row(strong, resampling)))
-        if options.curve_images and seed in {None, *options.seeds[:1]}:
+        if options.plan.curve_images and seed in {None, *options.seeds[:1]} and has_walk(attacks):
             walks.append((subject, strongest(pairs)))
-    count, steps = options.curve_images, options.steps
+    count, steps = options.plan.curve_images, options.plan.steps
     return WhiteBoxRecords(
         rows=rows,
+        most_passes=most,
         outcomes=outcomes,
-        about=about,
-        curves=list(map(asdict, curve_rows(attacker, walks, options.epsilon, steps, count))),
+        about=_about([attacks for _, attacks in suites]),
+        curves=list(map(asdict, curve_rows(attacker, walks, options.epsilon, steps, count, options.norm))),
         prices=list(map(asdict, price_rows(attacker, [subject for subject, _ in walks], steps, count))),
-        checks=measure_checks(attacker, subjects, broken, options.epsilon),
+        checks=measure_checks(attacker, subjects, broken, options.epsilon, options.norm),
     )
 
 
-def _suite(
-    attacker: Attacker, subject: Subject, alike: Alike, options: SuiteOptions, *, whole: bool
-) -> Iterator[SuiteAttack]:
-    """Yield the attacks on a detector: the whole suite, or the paper's."""
-    epsilon, steps = options.epsilon, options.steps
+def _about(suites: Sequence[Sequence[SuiteAttack]]) -> dict[str, str]:
+    """Return what each attack is, by name, in the order of the longest suite."""
+    longest_first = sorted(suites, key=len, reverse=True)
+    return {attack.name: attack.about for attacks in longest_first for attack in attacks}
+
+
+def _is_whole(subject: Subject, options: SuiteOptions) -> bool:
+    """Return whether a detector meets the whole suite, or only the paper's attacks."""
+    return subject.contender.seed in {None, *options.whole}
+
+
+def _suite(attacker: Attacker, subject: Subject, alike: Alike, options: SuiteOptions) -> Iterator[SuiteAttack]:
+    """Yield the attacks on a detector, in the order of the cascade."""
+    epsilon, plan = options.epsilon, options.plan
     parts = bool(subject.parts(attacker.images[:1].to(attacker.device)))
-    goal = {"targeted": attacker.targeted}
-    every = suite(epsilon, steps, parts=parts, held=subject.has_representation_step, restarts=options.restarts, **goal)
-    yield from (attack for attack in every if whole or attack.kind == "paper")
+    goal: dict[str, Any] = {"goals": plan.goals, "norm": options.norm, "targeted": attacker.targeted}
+    whole, wanted = _is_whole(subject, options), names() if plan.attacks is None else plan.attacks
+    held = subject.has_representation_step
+    for attack in suite(epsilon, plan.steps, parts=parts, held=held, restarts=plan.restarts, **goal):
+        if attack.kind == "paper" or (whole and attack.name in wanted):
+            yield attack
     if not whole:
         return
-    other = alike(subject)
+    other = alike(subject) if TRANSFER in wanted else None
     if other is not None:
-        yield transferred(epsilon, steps, other.model, other.aimed(), parts=parts, **goal)
+        yield transferred(epsilon, plan.steps, other.model, other.aimed(), parts=parts, **goal)
     if not attacker.targeted:
-        yield noise(epsilon)
+        yield noise(epsilon, options.norm)
 
 
-def _outcome(attacker: Attacker, subject: Subject, attack: SuiteAttack) -> Outcome:
+def _outcomes(
+    attacker: Attacker, subject: Subject, attacks: Sequence[SuiteAttack], mode: Mode
+) -> Iterator[tuple[SuiteAttack, Outcome]]:
+    """Yield what each attack does; in mode worst to the images, right before, that none before it has won."""
+    right = attacker.right(subject)
+    won = torch.zeros_like(right)
+    for attack in attacks:
+        given = right & ~won if mode == "worst" and attack.kind not in {"paper", "control"} else None
+        outcome = _outcome(attacker, subject, attack, given)
+        if attack.kind != "control":
+            outcome = replace(outcome, first=outcome.fooled(WORKING_RATE) & ~won)
+            won = won | outcome.fooled(WORKING_RATE)
+        yield attack, outcome
+
+
+def _outcome(attacker: Attacker, subject: Subject, attack: SuiteAttack, given: Tensor | None) -> Outcome:
     aim = subject.aimed(None if attack.kind == "paper" and subject.learnt else WORKING_RATE)
-    return attacker.outcome(subject, attack.name, attack.attack, aim)
+    return attacker.outcome(subject, attack.name, attack.attack, aim, given=given)
 
 
-def measure_checks(attacker: Attacker, subjects: Sequence[Subject], broken: Subject, epsilon: float) -> Checks:
-    """Return what the flags need to know of detectors, and of one that is broken on purpose, under an L-inf budget."""
-    fooled, share = _self_test(attacker, broken, epsilon)
+def measure_checks(
+    attacker: Attacker, subjects: Sequence[Subject], broken: Subject, epsilon: float, norm: Norm = "linf"
+) -> Checks:
+    """Return what the flags need to know of detectors, and of one that is broken on purpose, under a budget."""
+    fooled, share = _self_test(attacker, broken, epsilon, norm)
     return Checks(
         gradients=[check for subject in subjects for check in gradient_checks(attacker, subject)],
         undetermined=[subject.name for subject in subjects if not _is_determined(attacker, subject)],
@@ -157,9 +186,10 @@ def _is_determined(attacker: Attacker, subject: Subject) -> bool:
     return torch.equal(*(scores(subject.contender.module, images, attacker.device) for _ in range(2)))
 
 
-def _self_test(attacker: Attacker, broken: Subject, epsilon: float) -> tuple[int, float]:
+def _self_test(attacker: Attacker, broken: Subject, epsilon: float, norm: Norm) -> tuple[int, float]:
     """Return how many images fool the classifier beside a broken detector, and which share of them it accepts."""
-    attack = SelectivePGD(epsilon=max(epsilon, 0.1), steps=50, targeted=attacker.targeted)
+    epsilon = max(epsilon, 0.1 * longest(attacker.images, norm))
+    attack = SelectivePGD(epsilon=epsilon, norm=norm, steps=50, targeted=attacker.targeted)
     outcome = attacker.outcome(broken, "self-test", attack, broken.aimed(), min(50, len(attacker.images)))
     fooled = int((outcome.right_before & outcome.reached).sum())
     return fooled, int(outcome.fooled(WORKING_RATE).sum()) / max(1, fooled)

@@ -1,8 +1,10 @@
 """`evaluate.py white-box`: attacks that know classifier and detector (Schut & Gal, 2020, Table 3; PROTOCOL C14-C17)."""
 
+from dataclasses import replace
+from math import inf
 from typing import Any, Final
 
-from attacks.checks import at_least
+from attacks.checks import at_least, given
 from attacks.errors import InputError, nearest, unknown
 from experiments.results.bootstrap import Resampling
 from experiments.results.result import Result
@@ -11,27 +13,34 @@ from experiments.study.study import Study
 from experiments.study.user_modules import name_of
 from experiments.white_box.attacker import TARGETS, Attacker, random_targets
 from experiments.white_box.charts import story
+from experiments.white_box.clean_lengths import median_l2
 from experiments.white_box.contrasts import contrasts
 from experiments.white_box.flags import flags
 from experiments.white_box.measure import SuiteOptions, measure
+from experiments.white_box.plan import Mode, PresetName, chosen
 from experiments.white_box.records import FIELDS, WhiteBoxRecords
 from experiments.white_box.subjects import broken_subject, over_second_classifier, own_subject, start_of, subjects
-from experiments.white_box.suite import NOISE
-from experiments.white_box.tables import finding, white_box_tables
+from experiments.white_box.suite import Norm, left_out, names
+from experiments.white_box.tables import NORMS, finding, white_box_tables
 
 
 def white_box(
     study: Study,
     *,
     images: int = 200,
-    steps: int = 100,
-    restarts: int = 1,
+    preset: PresetName | None = None,
+    mode: Mode | None = None,
+    steps: int | None = None,
+    restarts: int | None = None,
+    goals: int | None = None,
+    suite_attacks: list[str] | None = None,
+    norm: Norm = "linf",
     epsilon: float | None = None,
     trained_on: str | None = None,
     detectors: list[str] | None = None,
     seeds: list[int] | None = None,
     suite_seeds: int | None = None,
-    curve_images: int = 50,
+    curve_images: int | None = None,
     detector: str | None = None,
     classifier: str | None = None,
     targeted: bool = False,
@@ -42,14 +51,23 @@ def white_box(
     Args:
         study: Of a run whose detectors are trained.
         images: Test images attacked.
-        steps: Steps of each walk.
-        restarts: Walks, the first from the image, the others from random points; the paper's attacks start once.
-        epsilon: L-inf budget; null: that of the attack trained on.
+        preset: How much to run: quick, standard or thorough; each sets mode, steps, restarts, goals, suite_attacks and
+            curve_images, and options that you give replace its own. null: the defaults below.
+        mode: table: every attack gets every image. worst: an attack gets only the images, classified right, that no
+            attack before it has won, for the same worst case of SR@5 at a fraction of the cost. null: table.
+        steps: Steps of each walk; null: 100.
+        restarts: Walks, the first from the image, the others from random points; the paper's attacks start once. null:
+            1.
+        goals: Nearest classes to which the walks go as well, one after another; null: 0, but 3 of the hinged walk.
+        suite_attacks: Attacks that run beside the paper's and noise, by their names in the table; null: all.
+        norm: Norm of the budget, linf or l2.
+        epsilon: Budget in the norm; null: in L-inf that of the attack trained on, in L2 the median length of the run's
+            own attack of minimal L2 norm on clean calibration images.
         trained_on: Attack that the detectors were trained on; null: where retraining starts, else the first.
         detectors: Names of the detectors attacked; null: all, training-free too.
         seeds: Seeds of the detectors attacked; null: all of the run.
         suite_seeds: Seeds that meet the whole suite; the others meet the paper's attacks only. null: all.
-        curve_images: Images of the curves and of the price of detection; 0: neither.
+        curve_images: Images of the curves and of the price of detection; 0: neither. null: 50.
         detector: A detector of your own: class path or .ckpt, in place of the run's.
         classifier: A classifier of your own, to use with --detector; null: the run's.
         targeted: Whether the attacks are to reach a target: a random other class for each image.
@@ -59,12 +77,22 @@ def white_box(
         FileNotFoundError: If a stage is missing; says which command makes it.
         ValueError: If an option is out of its range, or there are too few calibration images for a threshold.
     """
-    at_least(1, images=images, steps=steps, restarts=restarts, resamples=resamples)
-    at_least(0, curve_images=curve_images)
-    at_least(1, suite_seeds=1 if suite_seeds is None else suite_seeds)
+    at_least(1, images=images, resamples=resamples)
+    at_least(1, whole=True, **given(steps=steps, restarts=restarts, suite_seeds=suite_seeds))
+    at_least(0, whole=True, **given(goals=goals, curve_images=curve_images))
+    plan = chosen(
+        preset,
+        names(),
+        mode=mode,
+        steps=steps,
+        restarts=restarts,
+        goals=goals,
+        curve_images=curve_images,
+        attacks=suite_attacks,
+    )
     _check_own(detector, classifier, seeds=seeds, suite_seeds=suite_seeds, detectors=detectors)
     trained_on = _trained_on(study, trained_on)
-    epsilon = _epsilon(study, trained_on, epsilon)
+    epsilon, epsilon_from = _epsilon(study, trained_on, norm, epsilon)
     seeds = [] if detector else _seeds(study, seeds)
     own = [] if detector is None else [own_subject(study, detector, classifier)]
     attacked = own or subjects(study, trained_on, seeds, detectors)
@@ -75,11 +103,10 @@ def white_box(
     resampling = Resampling(len(sample.images), resamples)
     options = SuiteOptions(
         epsilon=epsilon,
-        steps=steps,
-        restarts=restarts,
+        norm=norm,
+        plan=replace(plan, curve_images=min(plan.curve_images, len(sample.images))),
         seeds=seeds,
         whole=seeds[:suite_seeds],
-        curve_images=min(curve_images, len(sample.images)),
         trained_on=trained_on,
     )
     records = measure(
@@ -90,8 +117,10 @@ def white_box(
         options,
         resampling,
     )
-    name = "-".join(["white-box", *([name_of(detector)] if detector else []), *(["targeted"] if targeted else [])])
-    return _result(study, name, records, options, resampling, targeted=targeted)
+    kinds = {"targeted": targeted, "l2": norm == "l2"}
+    name = "-".join(["white-box", *([name_of(detector)] if detector else []), *(each for each in kinds if kinds[each])])
+    meta = {"preset": preset, "epsilon_from": epsilon_from}
+    return _result(study, name, records, options, resampling, meta, targeted=targeted)
 
 
 def _result(
@@ -100,32 +129,41 @@ def _result(
     records: WhiteBoxRecords,
     options: SuiteOptions,
     resampling: Resampling,
+    more: dict[str, Any],
     *,
     targeted: bool,
 ) -> Result:
-    count = len(records.outcomes[0].wrong)
-    meta = study.meta() | {
-        "knowledge": _KNOWLEDGE.format(f"targeted: {TARGETS}" if targeted else "untargeted"),
-        "fields": FIELDS,
-        "epsilon": options.epsilon,
-        "steps": options.steps,
-        "restarts": options.restarts,
-        "trained_on": options.trained_on,
-        "attacked_seeds": options.seeds,
-        "suite_seeds": options.whole,
-        "attacked_images": count,
-        "targeted": targeted,
-        "targets": TARGETS if targeted else None,
-        "left_out": [NOISE] if targeted else [],
-        "curve_images": options.curve_images,
-        "suite": records.about,
-        "contrasts": contrasts(records.outcomes, resampling),
-        "curves": records.curves,
-        "prices": records.prices,
-    }
+    count, plan = len(records.outcomes[0].wrong), options.plan
+    meta = (
+        study.meta()
+        | more
+        | {
+            "knowledge": _KNOWLEDGE.format(f"targeted: {TARGETS}" if targeted else "untargeted"),
+            "fields": FIELDS,
+            "epsilon": options.epsilon,
+            "norm": options.norm,
+            "mode": plan.mode,
+            "steps": plan.steps,
+            "restarts": plan.restarts,
+            "goals": plan.goals,
+            "most_passes": records.most_passes,
+            "trained_on": options.trained_on,
+            "attacked_seeds": options.seeds,
+            "suite_seeds": options.whole,
+            "attacked_images": count,
+            "targeted": targeted,
+            "targets": TARGETS if targeted else None,
+            "left_out": left_out(options.norm, targeted=targeted),
+            "curve_images": plan.curve_images,
+            "suite": records.about,
+            "contrasts": contrasts(records.outcomes, resampling),
+            "curves": records.curves,
+            "prices": records.prices,
+        }
+    )
     retrain = study.run.settings.retrain
     attacks = "Targeted white-box attacks" if targeted else "White-box attacks"
-    title = f"{attacks}, {meta['data']}, L-inf {options.epsilon:g}, {count} images"
+    title = f"{attacks}, {meta['data']}, {NORMS[options.norm]} {options.epsilon:.4g}, {count} images"
     return Result(
         protocol=name,
         title=f"{attacks} on the detectors",
@@ -135,7 +173,9 @@ def _result(
         rows=records.rows,
         tables=white_box_tables(records, meta),
         figures={"": story(title, records.rows, records.curves)},
-        flags=flags(records, options.epsilon, None if retrain is None else getattr(retrain.attack, "steps", 1)),
+        flags=flags(
+            records, options.epsilon, None if retrain is None else getattr(retrain.attack, "steps", 1), options.norm
+        ),
     )
 
 
@@ -156,14 +196,18 @@ def _trained_on(study: Study, name: str | None) -> str:
     return name or start_of(study.run)
 
 
-def _epsilon(study: Study, trained_on: str, epsilon: float | None) -> float:
+def _epsilon(study: Study, trained_on: str, norm: Norm, epsilon: float | None) -> tuple[float, str]:
+    """Return the budget, and where it is from, in words."""
+    if epsilon is None and norm == "l2":
+        return median_l2(study)
     if epsilon is None:
         attack = study.run.attacks().get(trained_on)
         taken = attack is not None and is_linf(attack)
         _require(taken, f"{trained_on} has no L-inf budget to take over: give --epsilon, for example --epsilon 0.1")
-        return float(attack.epsilon)  # type: ignore[union-attr]
-    _require(0 < epsilon <= 1, f"epsilon must be an L-inf budget above 0 and at most 1, got {epsilon}")
-    return float(epsilon)
+        return float(attack.epsilon), f" (of {trained_on})"  # type: ignore[union-attr]
+    _require(norm == "l2" or 0 < epsilon <= 1, f"epsilon must be an L-inf budget above 0 and at most 1, got {epsilon}")
+    _require(0 < epsilon < inf, f"epsilon must be an L2 budget above 0 and finite, got {epsilon}")
+    return float(epsilon), ""
 
 
 def _seeds(study: Study, seeds: list[int] | None) -> list[int]:

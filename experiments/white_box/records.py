@@ -44,6 +44,10 @@ FIELDS: Final = {
     "realised_fpr": "of the 5 % threshold, on the n clean images",
     "auroc": "attacked against clean images",
     "forward_passes, backward_passes, seconds": "per image, mean",
+    "n_given": "images that the attack got; fewer than n in the cascade (mode worst), whose attacks get only images, "
+    "right before, that no attack above has won; their rates are null, for they would be those of a rest",
+    "n_won_first": "of n_right, those that it wins at 5 % FPR and no attack above in the rows; null for the control",
+    "linf, l2": "the largest change of an image",
     "worst case": "an image counts as lost if any attack of the suite wins it",
 }
 
@@ -70,7 +74,9 @@ class Outcome:
         linf: (n,), how far the attack moved each image.
         l2: (n,) in float64, likewise.
         span: The smallest and the largest value of the adversarial images.
-        costs: The mean per image of each of `COSTS`.
+        costs: The mean per image of each of `COSTS`; an image that the attack did not get counts with 0.
+        given: (n,) bool, in a cascade: which images the attack got; None: all, in no cascade.
+        first: (n,) bool, the images, right before, that it won before all others; None: it takes no part.
     """
 
     contender: Contender
@@ -87,6 +93,8 @@ class Outcome:
     l2: Tensor
     span: tuple[float, float]
     costs: Mapping[str, float]
+    given: Tensor | None = None
+    first: Tensor | None = None
 
     def fooled(self, false_positive_rate: float | None) -> Tensor:
         """Return which images (n,), right before, reach the goal and are accepted at a rate; None: probability .5."""
@@ -148,16 +156,19 @@ class Row:
     sr_at_50: float | None
     fooled_both: float | None
     attack_success_rate: float | None
-    classifier_accuracy: float
+    classifier_accuracy: float | None
     detector_accuracy: float | None
-    robust_accuracy: float
+    robust_accuracy: float | None
     auroc: float | None
     clean_right_and_accepted: float
     realised_fpr: float | None
     linf: float | None
+    l2: float | None
     forward_passes: float
     backward_passes: float
     seconds: float
+    n_given: int
+    n_won_first: int | None
 
 
 @dataclass(frozen=True)
@@ -211,6 +222,7 @@ class WhiteBoxRecords:
 
     Attributes:
         rows: Of the protocol, as `Row` has them.
+        most_passes: The most passes forward and backward that an image costs, beside curves and prices.
         outcomes: Of every detector and attack.
         about: What each attack is, by name.
         curves: As `CurvePoint` has them.
@@ -219,6 +231,7 @@ class WhiteBoxRecords:
     """
 
     rows: list[dict[str, Any]]
+    most_passes: tuple[int, int]
     outcomes: Sequence[Outcome]
     about: Mapping[str, str]
     curves: list[dict[str, Any]]
@@ -229,17 +242,24 @@ class WhiteBoxRecords:
 def row(outcome: Outcome, resampling: Resampling) -> Row:
     """Return the row of an attack on a detector."""
     clean, attacked = outcome.clean_scores, outcome.scores
-    return replace(
+    found = replace(
         worst_row([outcome], resampling),
         attack=outcome.attack,
-        detector_accuracy=metrics.balanced_accuracy(clean, attacked) if outcome.learnt else None,
-        auroc=metrics.auroc(clean, attacked),
         linf=outcome.linf.amax().item(),
+        l2=outcome.l2.amax().item(),
+        n_given=len(attacked) if outcome.given is None else int(outcome.given.sum()),
+        n_won_first=None if outcome.first is None else int(outcome.first.sum()),
     )
+    if outcome.given is not None:
+        return replace(found, sr_at_5=None, sr_at_5_low=None, sr_at_5_high=None)
+    accuracy = metrics.balanced_accuracy(clean, attacked) if outcome.learnt else None
+    return replace(found, detector_accuracy=accuracy, auroc=metrics.auroc(clean, attacked))
 
 
 def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
     """Return the row of the worst case, image by image, over all attacks on one detector.
+
+    Of a cascade, only SR@5 is known: what wins at another threshold was not given to the attacks that came later.
 
     Args:
         outcomes: Of one detector on the same images, at least one.
@@ -250,6 +270,16 @@ def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
     fooled = {rate: _any(each.fooled(rate) for each in outcomes) for rate in (WORKING_RATE, LENIENT_RATE, None)}
     value = first.among_right(fooled[WORKING_RATE])
     ends = None if value is None else interval(value, resampling.ratio(fooled[WORKING_RATE], right))
+    beside: dict[str, float | None] = dict.fromkeys(_BESIDE)
+    if all(each.given is None for each in outcomes):
+        passed = [each.wrong & accepted(contender, each.scores) for each in outcomes]
+        beside = {
+            "sr_at_50": first.among_right(fooled[LENIENT_RATE]),
+            "fooled_both": first.among_right(fooled[None]) if first.learnt else None,
+            "attack_success_rate": first.among_right(_any(each.reached for each in outcomes)),
+            "classifier_accuracy": 1 - _share(_any(each.wrong for each in outcomes)),
+            "robust_accuracy": 1 - _share(_any(passed)),
+        }
     return Row(
         detector=contender.name,
         phase=first.phase,
@@ -261,18 +291,21 @@ def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
         sr_at_5=value,
         sr_at_5_low=None if ends is None else ends.low,
         sr_at_5_high=None if ends is None else ends.high,
-        sr_at_50=first.among_right(fooled[LENIENT_RATE]),
-        fooled_both=first.among_right(fooled[None]) if first.learnt else None,
-        attack_success_rate=first.among_right(_any(each.reached for each in outcomes)),
-        classifier_accuracy=1 - _share(_any(each.wrong for each in outcomes)),
         detector_accuracy=None,
-        robust_accuracy=1 - _share(_any(each.wrong & accepted(contender, each.scores) for each in outcomes)),
         auroc=None,
         clean_right_and_accepted=_share(right & accepted(contender, first.clean_scores)),
         realised_fpr=rate_flagged(contender, first.clean_scores),
         linf=None,
+        l2=None,
+        n_given=len(right),
+        n_won_first=int(fooled[WORKING_RATE].sum()),
+        **beside,  # type: ignore[arg-type]
         **{name: sum(each.costs[name] for each in outcomes) for name in COSTS},
     )
+
+
+_BESIDE: Final = ("sr_at_50", "fooled_both", "attack_success_rate", "classifier_accuracy", "robust_accuracy")
+"""Fields that no cascade can tell."""
 
 
 def _any(masks: Iterable[Tensor]) -> Tensor:

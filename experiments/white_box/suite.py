@@ -1,4 +1,4 @@
-"""The attacks of the white-box protocol, all within one L-inf budget (PROTOCOL C14-C17)."""
+"""The attacks of the white-box protocol, all within one budget in L-inf or L2 (PROTOCOL C14-C17)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,11 +19,16 @@ from attacks import (
     Square,
     Transfer,
 )
+from attacks.base import MostPasses
 from attacks.checks import untargeted
 from attacks.problem import Problem
 from experiments.white_box.records import PAPER
 
 Kind = Literal["paper", "gradient", "transfer", "gradient-free", "control"]
+Norm = Literal["linf", "l2"]
+
+TRANSFER: Final = "transfer"
+NOISE: Final = "noise"
 
 PAPER_STEPS: Final = 5
 
@@ -57,54 +62,77 @@ def suite(
     held: bool,
     restarts: int = 1,
     goals: int = 0,
+    norm: Norm = "linf",
     targeted: bool = False,
 ) -> Iterator[SuiteAttack]:
     """Yield the attacks that know everything, in the order of the cascade; all of them have a targeted form.
 
     Args:
-        epsilon: L-inf budget of each.
+        epsilon: Budget of each, in the norm.
         steps: Of each walk.
         parts: Whether the detector names parts (`surrogates`).
         held: Whether it has the authors' step of the representation, which holds the map constant.
         restarts: Of each walk that is aimed at the false-positive rate.
         goals: Nearest classes to which each such walk goes as well.
+        norm: Of the budget; see `left_out` for what does not run in L2.
         targeted: Whether each is to reach a target class.
     """
-    walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "restarts": restarts, "goals": goals}
-    for each in (*_paper(epsilon, steps, held=held), *_aimed(walk, parts=parts)):
+    walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "restarts": restarts, "goals": goals, "norm": norm}
+    for each in (*_paper(epsilon, steps, held=held, norm=norm), *_aimed(walk, parts=parts)):
         yield replace(each, attack=replace(each.attack, targeted=targeted))
+
+
+def left_out(norm: Norm, *, targeted: bool) -> dict[str, str]:
+    """Return what does not run, each with the reason, which follows "which"."""
+    in_l2 = {
+        "the alternations": "move by signs, within L-inf only",
+        "square": "is built in L-inf only",
+    }
+    return (in_l2 if norm == "l2" else {}) | ({NOISE: "has no targeted form"} if targeted else {})
 
 
 def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
     """Yield what is aimed at the false-positive rate, the cheapest of those that win most first."""
-    epsilon, steps = walk["epsilon"], walk["steps"]
     hinging = {**walk, "goals": max(walk["goals"], HingedPGD.goals)}
     hinged = HingedPGD(**hinging)
-    alternating = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
-    queries = QUERIES_PER_STEP * steps
-    of_parts = f"PGD, also against the detector's parts, weights {_words(PART_WEIGHTS)}"
+    of_parts = f"also against the detector's parts, weights {_words(PART_WEIGHTS)}"
     known: list[tuple[str, Attack, str]] = [
         ("hinged", hinged, f"one loss of two hinges, with momentum, also over the {hinged.goals} nearest classes"),
+        ("hinged_parts", replace(hinged, part_weights=PART_WEIGHTS), f"The hinged walk, {of_parts}"),
         ("selective", SelectivePGD(**walk), "Selective PGD"),
         ("orthogonal", OrthogonalPGD(**walk), "Orthogonal PGD"),
-        ("selective_parts", SelectivePGD(**walk, part_weights=PART_WEIGHTS), f"Selective {of_parts}"),
-        ("orthogonal_parts", OrthogonalPGD(**walk, part_weights=PART_WEIGHTS), f"Orthogonal {of_parts}"),
+        ("selective_parts", SelectivePGD(**walk, part_weights=PART_WEIGHTS), f"Selective PGD, {of_parts}"),
+        ("orthogonal_parts", OrthogonalPGD(**walk, part_weights=PART_WEIGHTS), f"Orthogonal PGD, {of_parts}"),
         ("hinged_apgd", HingedAPGD(**hinging), "Auto-PGD on the loss of two hinges, over the same classes"),
-        ("alternating_aimed", alternating, f"the alternation with T = {steps}, aimed at the false-positive rate"),
         ("joint_loss", JointLoss(**walk), "one loss, its weight searched per image"),
         ("joint", Joint(**walk, weights=MIX_WEIGHTS), f"Metzen's mix, weights {_words(MIX_WEIGHTS)}"),
     ]
     for name, attack, about in known:
         if parts or not name.endswith("_parts"):
             yield SuiteAttack(name, attack, "gradient", about)
-    square = Square(epsilon=epsilon, queries=queries)
-    yield SuiteAttack("square", square, "gradient-free", f"Square attack, {queries} queries")
+    if walk["norm"] == "linf":
+        yield from _aimed_in_linf(walk["epsilon"], walk["steps"])
 
 
-def _paper(epsilon: float, steps: int, *, held: bool) -> Iterator[SuiteAttack]:
+def _aimed_in_linf(epsilon: float, steps: int) -> Iterator[SuiteAttack]:
+    """Yield what is aimed at the false-positive rate and has no other norm."""
+    alternating = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
+    about = f"the alternation with T = {steps}, aimed at the false-positive rate"
+    yield SuiteAttack("alternating_aimed", alternating, "gradient", about)
+    square = Square(epsilon=epsilon, queries=QUERIES_PER_STEP * steps)
+    yield SuiteAttack("square", square, "gradient-free", f"Square attack, {square.queries} queries")
+
+
+def _paper(epsilon: float, steps: int, *, held: bool, norm: Norm) -> Iterator[SuiteAttack]:
     """Yield what the paper compares, aimed at probability .5."""
+    if norm == "linf":
+        yield from _alternations(epsilon, steps, held=held)
+    mix = Joint(epsilon=epsilon, steps=PAPER_STEPS, step_size=epsilon / PAPER_STEPS, schedule="constant", norm=norm)
+    yield SuiteAttack("metzen", mix, "paper", f"Metzen's mix, weight .5, {PAPER_STEPS} steps")
+
+
+def _alternations(epsilon: float, steps: int, *, held: bool) -> Iterator[SuiteAttack]:
     first = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=PAPER_STEPS, epsilon=epsilon)
-    mix = Joint(epsilon=epsilon, steps=PAPER_STEPS, step_size=epsilon / PAPER_STEPS, schedule="constant")
     known: list[tuple[str, Attack, str]] = [
         (PAPER, first, f"the paper's alternation, T = {PAPER_STEPS}, accumulating, through the map"),
         ("alternating_held", replace(first, through_saliency=False), "as in the authors' code: the map held constant"),
@@ -114,7 +142,6 @@ def _paper(epsilon: float, steps: int, *, held: bool) -> Iterator[SuiteAttack]:
             "as equations 3 and 4 are printed: each step from the image",
         ),
         ("alternating_long", replace(first, steps=steps), f"the first of these with T = {steps}"),
-        ("metzen", mix, f"Metzen's mix, weight .5, {PAPER_STEPS} steps"),
     ]
     for name, attack, about in known:
         if held or name != "alternating_held":
@@ -129,21 +156,24 @@ def transferred(
     *,
     parts: bool,
     goals: int = 0,
+    norm: Norm = "linf",
     targeted: bool = False,
 ) -> SuiteAttack:
     """Return the attack made on another classifier and a detector that looks through it.
 
     Args:
-        epsilon: L-inf budget.
+        epsilon: Budget, in the norm.
         steps: Of each walk.
         classifier: Of the same family, from another seed.
         detector: Of the same kind, aimed at the same false-positive rate.
         parts: Whether it names parts.
         goals: Nearest classes to which each walk goes as well.
+        norm: Of the budget.
         targeted: Whether it is to reach a target class.
     """
     weights = PART_WEIGHTS if parts else (0.0,)
-    inner = OrthogonalPGD(epsilon=epsilon, steps=steps, part_weights=weights, goals=goals, targeted=targeted)
+    walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "goals": goals, "norm": norm}
+    inner = OrthogonalPGD(**walk, part_weights=weights, targeted=targeted)
     about = (
         "Orthogonal PGD on the second classifier and a detector of the same kind that looks through it (a trained one "
         "of another seed), with the run's saliency model"
@@ -152,36 +182,50 @@ def transferred(
     return SuiteAttack(TRANSFER, attack, "transfer", about)
 
 
-TRANSFER: Final = "transfer"
-
-NOISE: Final = "noise"
-"""Name of the control, which has no targeted form."""
-
-
-def noise(epsilon: float) -> SuiteAttack:
+def noise(epsilon: float, norm: Norm = "linf") -> SuiteAttack:
     """Return the control: signs drawn at random, at the full budget."""
-    return SuiteAttack(NOISE, SignNoise(epsilon=epsilon), "control", "random signs of the full budget: a control")
+    attack = SignNoise(epsilon=epsilon, norm=norm)
+    return SuiteAttack(NOISE, attack, "control", "random signs of the full budget: a control")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignNoise(Attack):
-    """No attack but a control of its size: each value moves by epsilon, up or down at random.
+    """No attack but a control of its size: every value moves by as much, up or down at random.
 
     Args:
-        epsilon: L-inf length, in [0, 1].
+        epsilon: Length in the norm, before values are cut to [0, 1].
+        norm: linf: each value moves by epsilon; l2: by epsilon over the square root of their number.
     """
 
     epsilon: float
+    norm: Norm = "linf"
 
     def __post_init__(self) -> None:
         untargeted(self)
+        object.__setattr__(self, "norm_family", self.norm)
+
+    def most_passes(self, classes: int) -> MostPasses:  # noqa: ARG002 - the interface
+        """Return that it asks no network; see `Attack.most_passes`."""
+        return MostPasses(0, 0)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return noisy images; see `Attack.perturb`."""
         shape = problem.images.shape[1:]
         drawn = torch.stack([torch.randint(0, 2, shape, generator=each) for each in problem.generators()])
-        change = self.epsilon * (2 * drawn - 1).to(problem.images)
+        size = self.epsilon if self.norm == "linf" else self.epsilon / shape.numel() ** 0.5
+        change = size * (2 * drawn - 1).to(problem.images)
         return (problem.images + problem.within_region(change)).clamp(0, 1)
+
+
+def names() -> list[str]:
+    """Return the names of the attacks that are aimed at the false-positive rate, in the order of the cascade."""
+    every = suite(0.0, 1, parts=True, held=False)
+    return [*(each.name for each in every if each.kind != "paper"), TRANSFER]
+
+
+def longest(images: Tensor, norm: Norm) -> float:
+    """Return the length of the longest change of an image (N, C, H, W) in [0, 1]: no budget at all."""
+    return 1.0 if norm == "linf" else float(images.shape[1:].numel() ** 0.5)
 
 
 def _words(weights: Sequence[float]) -> str:

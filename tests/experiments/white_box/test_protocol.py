@@ -11,6 +11,7 @@ from torch import nn
 import evaluate
 from detectors import ID, Detector
 from experiments.results.result import write_result
+from experiments.white_box.measure import measure
 from experiments.white_box.protocol import white_box
 from experiments.white_box.records import PAPER, WORST
 from experiments.white_box.subjects import over_second_classifier, own_subject, start_of, subjects
@@ -93,7 +94,7 @@ def needs_more(classifier, depth):  # noqa: ARG001
 
 def test_every_detector_meets_every_attack_that_fits_it(found):
     names = {name: [row["attack"] for row in rows_of(found, detector=name)] for name in ("id", "spd", "max_softmax")}
-    assert set(names["spd"]) - set(names["id"]) == {"selective_parts", "orthogonal_parts"}
+    assert set(names["spd"]) - set(names["id"]) == {"hinged_parts", "selective_parts", "orthogonal_parts"}
     assert set(names["id"]) - set(names["max_softmax"]) == {"alternating_held"}
     for each in names.values():
         assert len(each) == len(set(each))
@@ -197,6 +198,118 @@ def test_it_is_repeated_from_what_is_kept(finished, tmp_path, monkeypatch):
     assert run(copy, **small).rows == first.rows
 
 
+PAPERS = {"alternating", "alternating_held", "alternating_literal", "alternating_long", "metzen"}
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """What `measure` returned, run by run."""
+    returned = []
+
+    def measured(*arguments):
+        returned.append(measure(*arguments))
+        return returned[-1]
+
+    monkeypatch.setattr("experiments.white_box.protocol.measure", measured)
+    return returned
+
+
+def won(records, detector):
+    """Which images some attack of the suite wins at 5 % FPR, (n,), the control left out."""
+    mine = [each for each in records.outcomes if each.contender.name == detector and each.attack != "noise"]
+    return torch.stack([each.fooled(0.05) for each in mine]).any(0)
+
+
+def test_the_cascade_has_the_worst_case_of_the_table_image_by_image(finished, tmp_path, recorded):
+    copy = copy_of(finished, tmp_path)
+    small = {"images": 40, "steps": 3, "epsilon": 0.006, "curve_images": 0, "detectors": ["id", "spd"]}
+    table, worst = (run(copy, mode=mode, **small) for mode in ("table", "worst"))
+    for name in ("id", "spd"):
+        assert torch.equal(*(won(each, name) for each in recorded))
+        before, after = (only(each, detector=name, attack=WORST) for each in (table, worst))
+        assert 0 < after["n_won_first"] < after["n_right"]  # else the test says nothing
+        for field in ("n", "n_right", "sr_at_5", "sr_at_5_low", "sr_at_5_high", "n_won_first"):
+            assert after[field] == before[field]
+        assert after["forward_passes"] < before["forward_passes"]
+        for field in ("sr_at_50", "robust_accuracy", "attack_success_rate"):
+            assert after[field] is None  # not known in a cascade
+
+
+def test_an_attack_of_the_cascade_gets_what_none_before_it_has_won(finished, tmp_path, recorded):
+    found = run(
+        copy_of(finished, tmp_path), mode="worst", epsilon=0.03, detectors=["spd"], images=24, steps=3, curve_images=0
+    )
+    left = only(found, attack=WORST)["n_right"]
+    for row in found.rows[:-1]:
+        if row["attack"] in {*PAPERS, "noise"}:
+            assert row["n_given"] == row["n"]
+            assert row["sr_at_5"] is not None
+        else:
+            assert row["n_given"] == left
+            assert row["sr_at_5"] is row["auroc"] is row["classifier_accuracy"] is None
+        left -= row["n_won_first"] or 0
+    assert left == only(found, attack=WORST)["n_right"] - only(found, attack=WORST)["n_won_first"]
+    (cascade,) = [table for table in found.tables if table.title.startswith("The cascade")]
+    hinged = only(found, attack="hinged")
+    assert cascade.rows[0][cascade.header.index("hinged")] == f"{hinged['n_won_first']} of {hinged['n_given']}"
+    (rates,) = [table for table in found.tables if table.title.startswith("SR@5: of the images")]
+    assert "hinged" not in rates.header
+    assert "need `--mode table`" in found.tables[0].note
+    assert all("--mode" not in table.note for table in found.tables[1:])
+    assert recorded[0].most_passes[0] >= only(found, attack=WORST)["forward_passes"]
+
+
+def test_a_cascade_is_repeated_from_what_is_kept(finished, tmp_path, monkeypatch):
+    copy = copy_of(finished, tmp_path)
+    monkeypatch.setattr("experiments.white_box.attacker.BLOCK", 2)
+    small = {"steps": 2, "curve_images": 0, "detectors": ["id"], "mode": "worst", "suite_attacks": ["hinged", "square"]}
+    first = run(copy, images=4, **small)
+    blocks = {path.name for path in (copy / "report/white_box").iterdir()}
+    more = run(copy, images=8, **small)
+    assert blocks - {path.name for path in (copy / "report/white_box").iterdir()} == set()
+
+    def fail(*_, **__):
+        pytest.fail("an attack was run again")
+
+    monkeypatch.setattr("attacks.Attack.report", fail)
+    assert run(copy, images=4, **small).rows == first.rows
+    assert run(copy, images=8, **small).rows == more.rows
+
+
+def test_a_preset_says_what_it_costs_before_it_runs_and_options_replace_its_own(finished, tmp_path, capsys):
+    copy = copy_of(finished, tmp_path)
+    study = study_of(copy)
+    found = white_box(study, images=4, preset="quick", steps=2, detectors=["id"], resamples=20)
+    assert (found.meta["preset"], found.meta["mode"], found.meta["steps"]) == ("quick", "worst", 2)
+    assert {row["attack"] for row in found.rows} - PAPERS == {"hinged", "noise", WORST}
+    assert found.meta["curves"] == found.meta["prices"] == []
+    forward, backward = found.meta["most_passes"]
+    # four alternations, one with the map held, of 5, 5, 5 and 2 steps, Metzen's 5, and the hinged walk to four goals
+    assert (forward, backward) == (2 * (5 + 5 + 2) + 3 * 5 + 6 + 4 * 3 + 1, 2 * (5 * 3 + 2) + 10 + 4 * 2)
+    assert f"at most {forward} passes forward and {backward} backward for an image" in capsys.readouterr().out
+
+
+def test_the_suite_in_l2_keeps_an_l2_budget(finished, tmp_path):
+    copy = copy_of(finished, tmp_path)
+    small = {"images": 16, "steps": 2, "curve_images": 4, "detectors": ["id"], "norm": "l2"}
+    found = run(copy, **small, epsilon=1.5)
+    assert found.protocol == "white-box-l2"
+    attacks = {row["attack"] for row in found.rows}
+    assert not attacks & {"alternating", "alternating_long", "alternating_aimed", "square"}
+    assert {"hinged", "selective", "orthogonal", "joint", "joint_loss", "metzen", "noise", WORST} <= attacks
+    lengths = [row["l2"] for row in found.rows if row["l2"] is not None]
+    assert 1 < max(lengths) <= 1.5 + 1e-5
+    (budget,) = [flag for flag in found.flags if flag.name.startswith("Box and budget")]
+    assert budget.raised is False
+    assert "Largest L2 change" in budget.sentence
+    assert "without the alternations, which move by signs, within L-inf only; without square" in found.tables[0].note
+    assert max(each["at"] for each in found.meta["curves"] if each["across"] == "epsilon") == 28
+    assert "L2 budget 1.5" in found.finding
+    own = run(copy, **(small | {"curve_images": 0}))
+    assert 0 < own.meta["epsilon"] < 28
+    assert "the median of DDN on" in own.tables[0].note
+
+
 def test_another_epsilon_is_attacked_anew(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     small = {"images": 4, "steps": 1, "curve_images": 0, "detectors": ["id"]}
@@ -228,11 +341,14 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
         ({"images": 0}, "images must be at least 1, got 0"),
         ({"restarts": 0}, "restarts must be at least 1, got 0"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"goals": -1}, "goals must be at least 0, got -1"),
+        ({"suite_attacks": ["hingd"]}, "suite_attacks must be some of hinged, .*; got hingd. Did you mean 'hinged'?"),
+        ({"norm": "l2", "epsilon": -1.0}, "epsilon must be an L2 budget above 0 and finite, got -1.0"),
         ({"seeds": [7]}, r"seeds must be different ones of the run's \[0\], got \[7\]"),
         ({"seeds": [0, 0]}, r"seeds must be different ones of the run's \[0\], got \[0, 0\]"),
         ({"seeds": [0], "detector": "a.B"}, "--detector attacks that one only: leave out seeds"),
         ({"resamples": 0}, "resamples must be at least 1, got 0"),
-        ({"curve_images": -1}, "curve_images must be finite and at least 0, got -1"),
+        ({"curve_images": -1}, "curve_images must be at least 0, got -1"),
         ({"trained_on": "bim"}, "trained_on: unknown training attack 'bim'. Accepted: fgsm"),
         ({"detectors": ["xyz"]}, "detectors must be some of id, spd, max_softmax, mask_area, .*; got xyz"),
         ({"detectors": ["sdp"]}, "detectors must be some of .*; got sdp. Did you mean 'spd'?"),

@@ -1,0 +1,73 @@
+"""What the suite costs at most, said before it runs."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import torch
+
+from attacks import Attack, HingedPGD, Square
+from attacks.base import MostPasses
+from experiments.white_box.attacker import BLOCK, Attacker, Subject
+from experiments.white_box.suite import SuiteAttack
+
+_QUERIES: Final = 4
+_STEPS: Final = 3
+"""Of the two short attacks that are timed."""
+
+_MINUTE: Final = 60.0
+
+
+def most_passes(attacks: Iterable[SuiteAttack], classes: int) -> MostPasses:
+    """Return the most passes for an image that meets all of some attacks; those that do not say count as none."""
+    known = [most for each in attacks if (most := each.attack.most_passes(classes)) is not None]
+    return MostPasses(sum(each.forward for each in known), sum(each.backward for each in known))
+
+
+def forecast(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteAttack]]]) -> tuple[MostPasses, str]:
+    """Return the most passes of a detector for an image, and a sentence about these and the time.
+
+    Args:
+        attacker: Holds the images.
+        suites: The detectors, at least one, each with its attacks.
+    """
+    with torch.no_grad():
+        subject = suites[0][0]
+        classes = subject.model(attacker.images[:1].to(attacker.device)).shape[1]
+    bounds = [most_passes(attacks, classes) for _, attacks in suites]
+    seconds = len(attacker.images) * sum(
+        _seconds(attacker, subject, most) for (subject, _), most in zip(suites, bounds, strict=True)
+    )
+    most = MostPasses(max(each.forward for each in bounds), max(each.backward for each in bounds))
+    unknown = {each.name for _, attacks in suites for each in attacks if each.attack.most_passes(classes) is None}
+    besides = f", and those of {', '.join(sorted(unknown))}, which are not known beforehand" if unknown else ""
+    sentence = (
+        f"The suite makes at most {most.forward:,} passes forward and {most.backward:,} backward for an image of a "
+        f"detector{besides}. By a few passes timed just now, {len(attacker.images)} images and {len(suites)} detectors "
+        f"take about {_words(seconds)} at most on {attacker.device}, without curves and price; images that are won "
+        "early and what is kept from before make it shorter."
+    )
+    return most, sentence
+
+
+def _seconds(attacker: Attacker, subject: Subject, most: MostPasses) -> float:
+    """Return what so many passes take for an image of a detector."""
+    forward = _timed(attacker, subject, Square(epsilon=0.1, queries=_QUERIES)) / _QUERIES
+    both = _timed(attacker, subject, HingedPGD(epsilon=0.1, steps=_STEPS, goals=0))
+    backward = max(0.0, both - (_STEPS + 1) * forward) / _STEPS
+    return most.forward * forward + most.backward * backward
+
+
+def _timed(attacker: Attacker, subject: Subject, attack: Attack) -> float:
+    """Return the seconds per image of an attack whose images are thrown away."""
+    images, labels = (each[:BLOCK].to(attacker.device) for each in (attacker.images, attacker.labels))
+    start = time.perf_counter()
+    attack(subject.model, images, labels, detector=subject.aimed()).cpu()
+    return (time.perf_counter() - start) / len(images)
+
+
+def _words(seconds: float) -> str:
+    for unit, size in (("hours", _MINUTE**2), ("minutes", _MINUTE)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(1.0, seconds):.0f} seconds"
