@@ -7,6 +7,7 @@ from attacks.carlini_wagner import CarliniWagnerL2
 from attacks.ddn import DDN
 from attacks.deepfool import DeepFool
 from attacks.gradient import BIM, FGSM, MIM, PGD
+from attacks.hop_skip_jump import HopSkipJump
 from attacks.jsma import JSMA, GreedyL0
 from attacks.localized import LocalizedBIM
 from attacks.one_of import OneOf
@@ -23,6 +24,7 @@ from attacks.white_box.transfer import Transfer
 
 __all__ = [
     "APGD", "BIM", "DDN", "FGSM", "JSMA", "MIM", "PGD", "Advertorch", "Alternating", "Attack", "AttackResult",
-    "CarliniWagnerL2", "DeepFool", "GreedyL0", "HingedAPGD", "HingedPGD", "Joint", "JointDDN", "JointLoss",
-    "LocalizedBIM", "OneOf", "OrthogonalPGD", "Quantised", "SelectivePGD", "Square", "Transfer", "WarmCarliniWagnerL2",
+    "CarliniWagnerL2", "DeepFool", "GreedyL0", "HingedAPGD", "HingedPGD", "HopSkipJump", "Joint", "JointDDN",
+    "JointLoss", "LocalizedBIM", "OneOf", "OrthogonalPGD", "Quantised", "SelectivePGD", "Square", "Transfer",
+    "WarmCarliniWagnerL2",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from attacks import (
     Attack,
     HingedAPGD,
     HingedPGD,
+    HopSkipJump,
     Joint,
     JointLoss,
     OrthogonalPGD,
@@ -110,6 +111,9 @@ def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
     for name, attack, about in known:
         if parts or not name.endswith("_parts"):
             yield SuiteAttack(name, attack, "gradient", about)
+    queries = max(100, QUERIES_PER_STEP * walk["steps"])
+    labels = HopSkipJump(epsilon=walk["epsilon"], norm=walk["norm"], queries=queries, on_system=True)
+    yield SuiteAttack("hop_skip_jump", labels, "gradient-free", f"HopSkipJump, sees labels only, {queries} queries")
     if walk["norm"] == "linf":
         yield from _aimed_in_linf(walk["epsilon"], walk["steps"])
 

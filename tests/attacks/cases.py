@@ -19,6 +19,7 @@ from attacks import (
     CarliniWagnerL2,
     DeepFool,
     GreedyL0,
+    HopSkipJump,
     LocalizedBIM,
     OneOf,
     Quantised,
@@ -51,6 +52,7 @@ _MINIMAL = {
     "WarmCarliniWagnerL2": WarmCarliniWagnerL2(steps=10),
     "WarmCarliniWagnerL2-from-image": WarmCarliniWagnerL2(steps=2, start="image", overshoot=0.2),
     "DDN": DDN(steps=24, gamma=0.1),
+    "HopSkipJump": HopSkipJump(queries=150, evaluations=20),
     "JSMA": JSMA(gamma=0.3),
     "JSMA-down": JSMA(theta=-1.0, gamma=0.3),
     "GreedyL0": GreedyL0(),
@@ -71,8 +73,8 @@ def targeted(attack):
 
 
 def _targeted(cases):
-    """The attacks that have a targeted form, in it."""
-    forms = {name: attack for name, attack in cases.items() if name not in {"DeepFool", "Quantised"}}
+    """The attacks that have a targeted form that gets there, in it."""
+    forms = {name: attack for name, attack in cases.items() if name not in {"DeepFool", "Quantised", "HopSkipJump"}}
     made = {f"{name}-targeted": targeted(attack) for name, attack in forms.items()}
     if "LocalizedBIM" in forms:  # more than half: surely the prediction
         made["LocalizedBIM-targeted"] = replace(made["LocalizedBIM-targeted"], probability=0.51)

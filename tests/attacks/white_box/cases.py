@@ -10,6 +10,7 @@ from attacks import (
     Alternating,
     HingedAPGD,
     HingedPGD,
+    HopSkipJump,
     Joint,
     JointDDN,
     JointLoss,
@@ -98,6 +99,7 @@ _FREE = {
     "Alternating": Alternating(),
     "Alternating-literal": Alternating(update="literal"),
     "JointDDN": JointDDN(steps=12, gamma=0.2),
+    "HopSkipJump": HopSkipJump(queries=150, evaluations=20, on_system=True),
 }
 
 
@@ -117,7 +119,9 @@ TARGETED = {f"{name}-targeted": targeted(UNTARGETED[name]) for name in (*_PLAIN,
 ALL = UNTARGETED | TARGETED
 BALL = {name: attack for name, attack in ALL.items() if name.removesuffix("-targeted") in _BALL}
 # Attacks that give back the best point that they met, the image included
-BEST = {name: attack for name, attack in ALL.items() if not name.startswith(("Alternating", "Transfer", "JointDDN"))}
+BEST = {
+    name: attack for name, attack in ALL.items() if not name.startswith(("Alternating", "Transfer", "JointDDN", "Hop"))
+}
 RANDOM = {name: ALL[name] for name in ("Joint-drawn", "Joint-goals", "Square")}
 # Those that say beforehand what they cost at most
 PRICED = {name: attack for name, attack in ALL.items() if attack.most_passes(CLASSES) is not None}
