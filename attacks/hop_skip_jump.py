@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from attacks import norms
-from attacks.base import Attack
+from attacks.base import Attack, MostPasses
 from attacks.checks import at_least, given, lengths, one_of
 from attacks.margin import fooled
 from attacks.norms import NORMS, Ball, column
@@ -74,6 +74,10 @@ class HopSkipJump(Attack):
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
         return torch.cat([self._search(part) for part in problem.chunks()])
+
+    def most_passes(self, classes: int) -> MostPasses:  # noqa: ARG002 - the interface
+        """Return the most passes for an image; see `Attack.most_passes`."""
+        return MostPasses(self.queries, 0)
 
     def _search(self, problem: Problem) -> Tensor:
         generators = problem.generators()
@@ -189,7 +193,7 @@ class HopSkipJump(Attack):
     def _wins(self, problem: Problem, points: Tensor) -> Tensor:
         """Return which points (n, k, C, H, W) win, (n, k) bool: the one thing that is asked."""
         width = max(1, problem.together() // len(problem))
-        return torch.cat([self._decided(problem, some) for some in points.split(width, 1)], 1)
+        return torch.cat([self._decided(problem, some) for some in torch.split(points, width, 1)], 1)
 
     def _decided(self, problem: Problem, points: Tensor) -> Tensor:
         labels = problem.labels[:, None].expand(points.shape[:2]).flatten()

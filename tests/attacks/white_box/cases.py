@@ -119,9 +119,10 @@ TARGETED = {f"{name}-targeted": targeted(UNTARGETED[name]) for name in (*_PLAIN,
 ALL = UNTARGETED | TARGETED
 BALL = {name: attack for name, attack in ALL.items() if name.removesuffix("-targeted") in _BALL}
 # Attacks that give back the best point that they met, the image included
-BEST = {
-    name: attack for name, attack in ALL.items() if not name.startswith(("Alternating", "Transfer", "JointDDN", "Hop"))
-}
+_NOT_BEST = ("Alternating", "Transfer", "JointDDN", "HopSkipJump")
+BEST = {name: attack for name, attack in ALL.items() if not name.startswith(_NOT_BEST)}
+# Those that change images of the untrained networks; HopSkipJump finds no image of another class there to start from
+MOVING = {name: attack for name, attack in ALL.items() if name != "HopSkipJump"}
 RANDOM = {name: ALL[name] for name in ("Joint-drawn", "Joint-goals", "Square")}
 # Those that say beforehand what they cost at most
 PRICED = {name: attack for name, attack in ALL.items() if attack.most_passes(CLASSES) is not None}
