@@ -9,8 +9,10 @@ import sys
 import pytest
 import torch
 
-from benchmarks import attacks, contenders, gpu, memory, soak
+from benchmarks import attacks, contenders, gpu, memory, soak, white_box
 from benchmarks.subjects import SUBJECTS
+from tests.attacks.minimal import trained_net
+from tests.attacks.white_box.museum import BROKEN
 from tests.data.pictures import write
 
 
@@ -164,3 +166,60 @@ def test_the_gpu_script_runs_on_the_cpu_in_a_reduced_form(tmp_path, monkeypatch)
     assert result["same_weights"] is True
     assert {row["comparison"] for row in result["attacks"]} == {"fgsm", "bim"}
     assert {row["detector"] for row in result["white_box"]} == {"spd"}
+
+
+@pytest.mark.parametrize("passes", [25, 50, 100])
+def test_white_box_contenders_take_no_more_passes_than_they_may(passes):
+    net, images = trained_net(12)
+    detector = BROKEN["Linear"](images)
+    for name, made in white_box.contenders(0.01).items():
+        report = made(passes).report(net, images, net(images).argmax(1), detector=detector)
+        spent = (report.forward_passes + report.backward_passes) / 2
+        assert spent.max() <= max(passes, 50 if name == "hop_skip_jump" else 0), name
+        assert spent.max() >= passes / 2 or name in {"hop_skip_jump", "joint"}, name
+
+
+def test_reference_orthogonal_pgd_steps_as_released():
+    net, images = trained_net(12)
+    detector, labels = BROKEN["Linear"](images), net(images).argmax(1)
+    expected = images.clone()
+    for row in range(12):
+        point, best, lowest = images[row : row + 1], images[row : row + 1], float("inf")
+        for _ in range(6):
+            point = point.detach().requires_grad_()
+            logits, score = net(point)[0], detector(point)[0]
+            if logits.argmax() != labels[row] and score < lowest:
+                best, lowest = point.detach(), score.item()
+            entropy = -logits.log_softmax(0)[labels[row]]
+            classifier = torch.autograd.grad(entropy, point, retain_graph=True)[0]
+            other = -torch.autograd.grad(score, point)[0]
+            logits = logits.detach()
+            logits[labels[row]] += 0.05
+            if logits.argmax() == labels[row]:
+                gradient = classifier - other * (classifier * other).sum() / other.square().sum()
+            else:
+                gradient = other - classifier * (classifier * other).sum() / classifier.square().sum()
+            change = (point.detach() + 0.1 / 8 * gradient.sign() - images[row]).clamp(-0.1, 0.1)
+            point = (images[row] + change).clamp(0, 1)
+        if lowest < float("inf"):
+            expected[row] = best
+    found = white_box.ReferenceOrthogonalPGD(epsilon=0.1, steps=6)(net, images, labels, detector=detector)
+    changed = (expected != images).flatten(1).any(1)
+    assert changed.any()
+    torch.testing.assert_close(found[changed], expected[changed], rtol=0, atol=1e-6)
+
+
+def test_an_attack_is_behind_where_its_area_lacks_more_than_one_image(capsys):
+    names = {"hinged": (0.5, 0.7), "joint": (0.4, 0.5), white_box.REFERENCES[0]: (0.6, 0.7)}
+    names[white_box.REFERENCES[1]] = (0.1, 0.1)
+    rows = [
+        white_box.Row(name, "smd", passes, passes, success, 10)
+        for name, curve in names.items()
+        for passes, success in zip((25, 50), curve, strict=True)
+    ]
+    assert white_box.area(rows, "joint", "smd") == pytest.approx(0.45)
+    assert white_box.behind(rows) == {white_box.REFERENCES[0]: ["joint on smd"], white_box.REFERENCES[1]: []}
+    white_box._print(rows)
+    printed = capsys.readouterr().out
+    assert "| hinged | 0.50 / 0.70 (0.600) |" in printed
+    assert "behind the reference: Orthogonal PGD, by more than one image of the area: joint on smd" in printed
