@@ -16,15 +16,19 @@ from attacks.warm_start import WarmCarliniWagnerL2
 from attacks.white_box.alternating import Alternating
 from attacks.white_box.apgd import HingedAPGD
 from attacks.white_box.ddn import JointDDN
+from attacks.white_box.estimation import Estimation
+from attacks.white_box.expectation import Expectation
 from attacks.white_box.hinged import HingedPGD
 from attacks.white_box.joint import Joint, JointLoss
+from attacks.white_box.matching import Matching
 from attacks.white_box.projected import OrthogonalPGD, SelectivePGD
 from attacks.white_box.square import Square
+from attacks.white_box.straight_through import StraightThrough
 from attacks.white_box.transfer import Transfer
 
 __all__ = [
     "APGD", "BIM", "DDN", "FGSM", "JSMA", "MIM", "PGD", "Advertorch", "Alternating", "Attack", "AttackResult",
-    "CarliniWagnerL2", "DeepFool", "GreedyL0", "HingedAPGD", "HingedPGD", "HopSkipJump", "Joint", "JointDDN",
-    "JointLoss", "LocalizedBIM", "OneOf", "OrthogonalPGD", "Quantised", "SelectivePGD", "Square", "Transfer",
-    "WarmCarliniWagnerL2",
+    "CarliniWagnerL2", "DeepFool", "Estimation", "Expectation", "GreedyL0", "HingedAPGD", "HingedPGD", "HopSkipJump",
+    "Joint", "JointDDN", "JointLoss", "LocalizedBIM", "Matching", "OneOf", "OrthogonalPGD", "Quantised", "SelectivePGD",
+    "Square", "StraightThrough", "Transfer", "WarmCarliniWagnerL2",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """One call of an attack: its model, images and labels, its random numbers, and the count of its passes."""
 
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -42,7 +43,7 @@ class Problem:
         """Return the problem of some images only, by a slice, indices or a mask; passes are counted as theirs."""
         return replace(
             self,
-            model=self.model.select(rows) if isinstance(self.model, Counted) else self.model,
+            model=self.model.select(rows) if isinstance(self.model, View) else self.model,
             images=self.images[rows],
             labels=self.labels[rows],
             region=None if self.region is None else self.region[rows],
@@ -131,7 +132,40 @@ class Passes:
         self.backward = torch.zeros(len(images), device=images.device)
 
 
-class Counted(nn.Module):
+class View(nn.Module, ABC):
+    """What an attack sees of the networks, for some images of a call; a subclass changes or counts what it sees."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    @abstractmethod
+    def select(self, rows: Any) -> "View":
+        """Return the view for some of this view's images, by a slice, indices or a mask."""
+
+    def of_model(self, rows: Any) -> nn.Module:
+        """Return the model beneath for some of this view's images."""
+        return self.model.select(rows) if isinstance(self.model, View) else self.model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the model's logits (N, K)."""
+        logits: Tensor = self.model(images)
+        return logits
+
+    def joint(self, images: Tensor) -> Any:
+        """Return what the guard's `joint` does."""
+        return self.model.joint(images)  # type: ignore[operator]
+
+    def surrogates(self, images: Tensor) -> Any:
+        """Return what the guard's `surrogates` does."""
+        return self.model.surrogates(images)  # type: ignore[operator]
+
+    def representation_step(self, images: Tensor, step_size: float) -> Any:
+        """Return what the guard's `representation_step` does."""
+        return self.model.representation_step(images, step_size)  # type: ignore[operator]
+
+
+class Counted(View):
     """A view of a model that counts its passes for some images of a call.
 
     A batch of another length than the view's images (an attack that repeats or splits them by itself) is spread evenly.
@@ -139,8 +173,7 @@ class Counted(nn.Module):
     """
 
     def __init__(self, model: nn.Module, passes: Passes, rows: Tensor | None = None) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.passes = passes
         self.rows = torch.arange(len(passes.forward), device=passes.forward.device) if rows is None else rows
 

@@ -8,19 +8,27 @@ from torch import nn
 from attacks import (
     BIM,
     Alternating,
+    Estimation,
+    Expectation,
     HingedAPGD,
     HingedPGD,
     HopSkipJump,
     Joint,
     JointDDN,
     JointLoss,
+    Matching,
     OrthogonalPGD,
     Quantised,
     SelectivePGD,
     Square,
+    StraightThrough,
     Transfer,
 )
+from attacks.white_box.remedy import Remedy
 from tests.conftest import CLASSES, SHAPE
+
+_AROUND = Transfer | Quantised | Remedy
+"""What runs another attack."""
 
 EPSILON = 0.1
 _WALK = {"epsilon": EPSILON, "step_size": 0.03, "steps": 5}
@@ -40,8 +48,19 @@ class Casting(nn.Module):
         return found.squeeze(1) if len(self.weight) == 1 else found
 
 
+def _patterns():
+    """Return eight black and white images (8, *SHAPE) that networks tell apart."""
+    channels, height, width = SHAPE
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    left, top = columns < width // 2, rows < height // 2
+    drawn = rows < 0, rows >= 0, left, ~left, ~top, rows % 2 == 1, columns // 3 % 2 == 1, rows // 3 % 2 == 1
+    return torch.stack(drawn).float()[:, None].expand(-1, channels, -1, -1).clone()
+
+
 class Watcher(nn.Module):
     """A detector of image and logits that shares its classifier's pass, with parts in train mode and in eval mode."""
+
+    straight_through = ("norm",)
 
     def __init__(self, classifier, classes=CLASSES, shape=SHAPE):
         super().__init__()
@@ -68,6 +87,7 @@ class Watcher(nn.Module):
         return logits, scores, {"features": self.convolution(images).square().mean((1, 2, 3))}
 
 
+_GUIDES = _patterns()
 _OTHER = {"model": Casting(CLASSES, seed=1), "detector": Casting(1, seed=2)}
 
 _BALL = {
@@ -94,6 +114,13 @@ _BALL = {
     "Transfer": Transfer(attack=BIM(**_WALK), model=_OTHER["model"]),
     "Transfer-both": Transfer(attack=SelectivePGD(**_WALK), **_OTHER),
     "Quantised": Quantised(attack=SelectivePGD(**_WALK)),
+    "Matching": Matching(**_WALK, guides=_GUIDES),
+    "Matching-layer": Matching(**_WALK, guides=_GUIDES, layer="", layer_weight=0.5, matches=1),
+    "Expectation": Expectation(attack=SelectivePGD(**_WALK), samples=2),
+    "Expectation-parts": Expectation(attack=HingedPGD(**_WALK, part_weights=(1.0,)), samples=2),
+    "StraightThrough": StraightThrough(attack=HingedPGD(**_WALK)),
+    "Estimation": Estimation(attack=SelectivePGD(**_WALK), samples=3),
+    "Estimation-parts": Estimation(attack=HingedPGD(**_WALK, part_weights=(1.0,)), samples=3),
 }
 _FREE = {
     "Alternating": Alternating(),
@@ -105,14 +132,15 @@ _FREE = {
 
 def targeted(attack):
     """The attack, targeted."""
-    if isinstance(attack, Transfer | Quantised):
+    if isinstance(attack, _AROUND):
         return replace(attack, attack=targeted(attack.attack), targeted=True)
     return replace(attack, targeted=True)
 
 
 _HINGED = ("HingedPGD", "HingedAPGD")
-_PLAIN = ("SelectivePGD", "OrthogonalPGD", *_HINGED, "Joint", "JointLoss", "Square", "Alternating", "JointDDN")
-_COMPOSED = ("Transfer-both", "Quantised")
+_WALKS = ("SelectivePGD", "OrthogonalPGD", *_HINGED, "Joint", "JointLoss", "Matching")
+_PLAIN = (*_WALKS, "Square", "Alternating", "JointDDN")
+_COMPOSED = ("Transfer-both", "Quantised", "Expectation", "StraightThrough", "Estimation")
 
 UNTARGETED = _BALL | _FREE
 TARGETED = {f"{name}-targeted": targeted(UNTARGETED[name]) for name in (*_PLAIN, *_COMPOSED)}
@@ -123,21 +151,21 @@ _NOT_BEST = ("Alternating", "Transfer", "JointDDN", "HopSkipJump")
 BEST = {name: attack for name, attack in ALL.items() if not name.startswith(_NOT_BEST)}
 # Those that change images of the untrained networks; HopSkipJump finds no image of another class there to start from
 MOVING = {name: attack for name, attack in ALL.items() if name != "HopSkipJump"}
-RANDOM = {name: ALL[name] for name in ("Joint-drawn", "Joint-goals", "Square")}
+RANDOM = {name: ALL[name] for name in ("Joint-drawn", "Joint-goals", "Square", "Estimation")}
 # Those that say beforehand what they cost at most
 PRICED = {name: attack for name, attack in ALL.items() if attack.most_passes(CLASSES) is not None}
 
 
 def without_budget(attack):
     """The attack with epsilon 0."""
-    if isinstance(attack, Transfer | Quantised):
+    if isinstance(attack, _AROUND):
         return replace(attack, attack=without_budget(attack.attack))
     return replace(attack, epsilon=0.0)
 
 
 def ball_of(attack):
     """The norm that an attack keeps to, and its budget."""
-    inner = attack.attack if isinstance(attack, Transfer | Quantised) else attack
+    inner = attack.attack if isinstance(attack, _AROUND) else attack
     return getattr(inner, "norm", "linf"), inner.epsilon
 
 
