@@ -52,9 +52,23 @@ class Linear(Exhibit):
 class Quantised(Exhibit):
     """Rounds the image to nine greys first, so that there is no gradient."""
 
+    straight_through = ("rounded",)
+
+    def rounded(self, images):
+        """Return the images in nine greys."""
+        return (8 * images).round() / 8
+
     def brightness(self, images):
         """Return the brightness of the rounded images."""
-        return super().brightness((8 * images).round() / 8)
+        return super().brightness(self.rounded(images))
+
+
+class InNumpy(Exhibit):
+    """Computes in numpy, which no gradient passes."""
+
+    def forward(self, images):
+        """Return scores from numpy."""
+        return super().forward(torch.from_numpy(images.numpy(force=True).copy()).to(images))
 
 
 class DetachedMap(Exhibit):
@@ -68,9 +82,15 @@ class DetachedMap(Exhibit):
 class Saturated(Exhibit):
     """Is so sure that its gradient is exactly 0 in single precision."""
 
+    straight_through = ("sure",)
+
+    def sure(self, scores):
+        """Return -1 and 1."""
+        return torch.tanh(300 * scores)
+
     def forward(self, images):
         """Return scores of -1 and 1."""
-        return torch.tanh(300 * super().forward(images))
+        return self.sure(super().forward(images))
 
 
 class Noisy(Exhibit):
@@ -88,9 +108,60 @@ class Noisy(Exhibit):
 class Stairs(Exhibit):
     """Knows few scores, piecewise constant."""
 
+    straight_through = ("steps",)
+
+    def steps(self, scores):
+        """Return whole numbers."""
+        return scores.ceil()
+
     def forward(self, images):
         """Return scores in steps, 0 being the highest accepted one."""
-        return (super().forward(images) / TINY).ceil()
+        return self.steps(super().forward(images) / TINY)
 
 
-BROKEN = {kind.__name__: kind for kind in (Constant, Linear, Quantised, DetachedMap, Saturated, Noisy, Stairs)}
+class Random(Exhibit):
+    """Adds ripples of random signs: they hardly move the score, but their gradient, forty times its own, drowns it."""
+
+    ripple = 0.2
+    frequency = 200
+
+    def __init__(self, images):
+        super().__init__(images)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, images):
+        """Return scores with ripples, drawn anew for each call."""
+        signs = torch.randn(images.shape, generator=self.generator).sign()
+        return super().forward(images) + (signs * self.ripple * (self.frequency * images).sin()).mean((1, 2, 3))
+
+
+BROKEN = {
+    kind.__name__: kind
+    for kind in (Constant, Linear, Quantised, InNumpy, DetachedMap, Saturated, Noisy, Stairs, Random)
+}
+
+
+class Pattern(nn.Module):
+    """A detector of consistency: rejects logits unlike those that clean images of the predicted class have.
+
+    Args:
+        images: Clean images, of which it rejects the share whose logits are farther from their class's mean.
+        classifier: Gives logits.
+        rejects: The share.
+    """
+
+    def __init__(self, images, classifier, rejects=0.5):
+        super().__init__()
+        self.classifier = classifier
+        logits = classifier(images)
+        classes = logits.argmax(1)
+        self.usual = torch.stack([logits[classes == label].mean(0) for label in range(logits.shape[1])])
+        self.limit = self.distance(logits).quantile(1 - rejects).item()
+
+    def distance(self, logits):
+        """Return how far logits (N, K) are from those usual for their class (N,)."""
+        return torch.linalg.vector_norm(logits - self.usual[logits.argmax(1)], dim=1)
+
+    def forward(self, images):
+        """Return scores (N,), above 0 = rejected."""
+        return self.distance(self.classifier(images)) - self.limit

@@ -5,8 +5,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attacks import Alternating, HingedPGD, Joint, JointDDN, JointLoss, OrthogonalPGD, SelectivePGD, Square
-from tests.attacks.white_box.museum import BROKEN, Rejecting
+from attacks import (
+    Alternating,
+    Estimation,
+    Expectation,
+    HingedPGD,
+    Joint,
+    JointDDN,
+    JointLoss,
+    Matching,
+    OrthogonalPGD,
+    SelectivePGD,
+    Square,
+    StraightThrough,
+)
+from tests.attacks.minimal import trained_net
+from tests.attacks.white_box.museum import BROKEN, Pattern, Random, Rejecting
 
 EPSILON = 0.3
 GRADIENTS = {
@@ -18,7 +32,8 @@ GRADIENTS = {
     "Alternating": Alternating(epsilon=EPSILON, steps=10),
 }
 SQUARE = Square(epsilon=EPSILON, queries=1000)
-HIDDEN = ("Quantised", "Saturated", "Stairs")
+DECLARED = ("Quantised", "Saturated", "Stairs")
+HIDDEN = (*DECLARED, "InNumpy")
 
 
 def passed(attack, detector, trained):
@@ -27,7 +42,7 @@ def passed(attack, detector, trained):
     return result.success & (result.scores <= 0)
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", [name for name in BROKEN if name != "Random"])  # it takes the expectation
 def test_suite_breaks_it(name, trained):
     detector = BROKEN[name](trained[1])
     accepted = (detector(trained[1]) <= 0).float().mean()
@@ -42,6 +57,49 @@ def test_suite_breaks_it(name, trained):
         assert by_search.float().mean() > by_gradient.float().mean() + 0.1
     else:
         assert by_gradient.float().mean() >= 0.99
+
+
+@pytest.mark.parametrize("name", ["SelectivePGD", "OrthogonalPGD", "HingedPGD"])
+@pytest.mark.parametrize("exhibit", DECLARED)
+def test_straight_through_parts_each_projected_attack_alone_breaks_what_hides(name, exhibit, trained):
+    attack = StraightThrough(attack=GRADIENTS[name])
+    assert passed(attack, BROKEN[exhibit](trained[1]), trained).float().mean() >= 0.99
+
+
+@pytest.mark.parametrize("exhibit", HIDDEN)
+def test_along_an_estimated_gradient_the_hinged_walk_breaks_what_hides(exhibit, trained):
+    attack = Estimation(attack=GRADIENTS["HingedPGD"], samples=8)
+    result = attack.report(*trained, detector=BROKEN[exhibit](trained[1]))
+    assert (result.success & (result.scores <= 0)).float().mean() >= 0.95
+    assert result.forward_passes.mean() < SQUARE.queries  # cheaper than the search
+
+
+@pytest.mark.parametrize("name", ["SelectivePGD", "HingedPGD"])
+def test_expectation_breaks_a_random_detector_that_hides_from_one_pass(name, trained):
+    plain, mean = (
+        passed(attack, Random(trained[1]), trained).float().mean()
+        for attack in (GRADIENTS[name], Expectation(attack=GRADIENTS[name], samples=16))
+    )
+    assert plain < 0.7
+    assert mean >= 0.95
+
+
+class Blind(Pattern):
+    """The detector of consistency, without a gradient."""
+
+    def forward(self, images):
+        """Return scores (N,)."""
+        return super().forward(images.detach()).detach()
+
+
+def test_detector_of_consistency_falls_to_the_hinged_walk_and_to_matching(trained):
+    net, images, _ = trained
+    strict = Pattern(images, net, rejects=0.8)
+    assert passed(GRADIENTS["HingedPGD"], strict, trained).float().mean() >= 0.95
+    matching = Matching(epsilon=EPSILON, steps=30, guides=trained_net(96)[1][48:])
+    assert passed(matching, strict, trained).float().mean() >= 0.95
+    assert passed(matching, Blind(images, net, rejects=0.8), trained).float().mean() >= 0.95  # it asks for no gradient
+    assert passed(GRADIENTS["HingedPGD"], Blind(images, net, rejects=0.8), trained).float().mean() < 0.7
 
 
 @pytest.mark.parametrize("name", ["SelectivePGD", "OrthogonalPGD", "HingedPGD"])
