@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from experiments.results.bootstrap import clopper_pearson
 from experiments.results.records import Record
 from experiments.results.result import Flag, Table
 from experiments.study.budgets import LARGE_LINF
@@ -10,11 +11,16 @@ from experiments.study.budgets import LARGE_LINF
 MATCHED: Final = 0.98
 """Ratio of norms from which noise counts as large as its attack."""
 
-SMALL: Final = "The 95 % interval of a value from n pairs or images reaches at most 1 / sqrt(n) to either side."
+SMALL: Final = "The 95 % interval of a value from n pairs or images reaches at most about 1 / sqrt(n) to either side."
 """In the note of every table of rates."""
 
 NORMS: Final = {"l0": "L0", "l2": "L2", "linf": "L-inf"}
 """The norms that noise shares with its attack, as tables name them."""
+
+
+def rate_of(share: float | None, count: int) -> str | None:
+    """Return a share of so many images with its 95 % interval, as tables show it; None without one."""
+    return None if share is None else str(clopper_pearson(share, count))
 
 
 def table_of(

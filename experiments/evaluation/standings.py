@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from experiments.detection.transfer.records import Cell, compared
-from experiments.results.bootstrap import Interval, half_width, wilson
+from experiments.results.bootstrap import Interval, clopper_pearson, half_width
 
 Row = Mapping[str, Any]
 
@@ -73,7 +73,7 @@ def _auroc_of(cells: Sequence[Sequence[Row]], pairs: int) -> Interval:
     """Return the mean AUROC with the mean ends of its intervals: wide enough, as if cells erred together."""
     value = fmean(fmean(row["auroc"] for row in rows) for rows in cells)
     low, high = (_mean(cells, key) for key in ("auroc_low", "auroc_high"))
-    return wilson(value, pairs) if low is None or high is None else Interval(value, low, high)
+    return clopper_pearson(value, pairs) if low is None or high is None else Interval(value, low, high)
 
 
 def _mean(cells: Iterable[Sequence[Row]], key: str) -> float | None:
@@ -85,7 +85,7 @@ def _mean(cells: Iterable[Sequence[Row]], key: str) -> float | None:
 def _rate_of(cells: Sequence[Sequence[Row]], key: str, images: int) -> Interval | None:
     """Return a mean of rates of the same images, which is at least as certain as one rate of so many images."""
     value = _mean(cells, key)
-    return None if value is None else _over_seeds(wilson(value, images), cells, key)
+    return None if value is None else _over_seeds(clopper_pearson(value, images), cells, key)
 
 
 def _over_seeds(over_images: Interval, cells: Iterable[Sequence[Row]], key: str) -> Interval:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from experiments.claims.evidence import Reports
 from experiments.evaluation.standings import FIELDS, DetectorMeans, Row, standings
-from experiments.results.bootstrap import Interval, wilson
+from experiments.results.bootstrap import Interval, clopper_pearson
 from experiments.results.verdicts import FEWEST
 from experiments.study.metrics import DETECTED, NOISY, SEEDS, mistakes_noise
 from experiments.white_box.records import WORST, rate_over_seeds
@@ -79,7 +79,7 @@ def _classifier(meta: Mapping[str, Any], rows: Sequence[Row], named: str) -> lis
     accuracy, images = meta.get("classifier_accuracy"), meta.get("test_images")
     if accuracy is None or not images:
         return [Statement(f"The classifier's accuracy is not known. {_run(TRANSFER, named)}")]
-    right = f"The classifier gets {_percent(wilson(accuracy, images))} of them right."
+    right = f"The classifier gets {_percent(clopper_pearson(accuracy, images))} of them right."
     return [Statement(right, TRANSFER), *_attacks(_success_rates(rows))]
 
 
@@ -99,7 +99,11 @@ def _success_rates(rows: Sequence[Row]) -> dict[str, Interval]:
     rates = {row["tested_on"]: row["attack_success_rate"] for row in rows}
     pairs = {(row["tested_on"], row["subset"]): row["n"] for row in rows}
     right = {attack: sum(pairs.get((attack, subset), 0) for subset in ("successful", "failed")) for attack in rates}
-    return {attack: wilson(rate, right[attack]) for attack, rate in rates.items() if rate is not None and right[attack]}
+    return {
+        attack: clopper_pearson(rate, right[attack])
+        for attack, rate in rates.items()
+        if rate is not None and right[attack]
+    }
 
 
 def _best(ranked: Sequence[DetectorMeans], meta: Mapping[str, Any], named: str) -> list[Statement]:

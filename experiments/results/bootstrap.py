@@ -134,16 +134,16 @@ def interval(value: float, replicates: Tensor, by_seed: Sequence[float] = ()) ->
     return Interval(value, ends[0].item(), ends[1].item())
 
 
-def wilson(share: float, count: int) -> Interval:
-    """Return a share of `count` images with Wilson's 95 % interval, which has a width at 0 and 1 too.
+def clopper_pearson(share: float, count: int) -> Interval:
+    """Return a share of `count` images with Clopper and Pearson's exact 95 % interval, whose coverage is never less.
 
-    It also serves an AUROC of as many pairs: its variance is at most that of such a share (Birnbaum, 1956).
+    Wilson's covers .92 for a share of .05 of 20 images. This one also serves an AUROC of as many pairs: its variance is
+    at most that of such a share (Birnbaum, 1956).
     """
-    z = float(stats.norm.ppf((1 + LEVEL) / 2))
-    shrink = 1 + z**2 / count
-    centre = (share + z**2 / (2 * count)) / shrink
-    half = z * sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2) / shrink
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
+    hits, misses, tail = share * count, (1 - share) * count, (1 - LEVEL) / 2
+    low = float(stats.beta.ppf(tail, hits, misses + 1)) if hits > 0 else 0.0
+    high = float(stats.beta.ppf(1 - tail, hits + 1, misses)) if misses > 0 else 1.0
+    return Interval(share, low, high)
 
 
 def half_width(values: Sequence[float]) -> float:
@@ -157,7 +157,9 @@ def mean_of_seeds(intervals: Sequence[Interval]) -> Interval:
     """Return the mean over seeds of a statistic, of which only each seed's interval over the same images is known.
 
     The seeds' errors over images may move together, so that their mean has the mean width. Student's t over seeds is
-    independent of it; half-widths of independent errors are added as squares (Zou & Donner, 2008).
+    independent of it; half-widths of independent errors are added as squares (Zou & Donner, 2008). Three rates cover
+    their mean where the seeds' deviation is up to a fifth of sqrt(rate (1 - rate)); rates near 0 or 1 that differ by
+    more are too skewed for any interval of so few.
     """
     value, low, high = (fmean(ends) for ends in zip(*((e.value, e.low, e.high) for e in intervals), strict=True))
     seeds = half_width([each.value for each in intervals])

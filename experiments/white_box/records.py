@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from detectors import metrics
-from experiments.results.bootstrap import Interval, Resampling, interval, mean_of_seeds, wilson
+from experiments.results.bootstrap import Interval, Resampling, clopper_pearson, interval, mean_of_seeds
 from experiments.results.records import mean_known
 from experiments.study.contenders import Contender
 from experiments.study.metrics import WORKING_RATE, accepted, limit, rate_flagged
@@ -334,7 +334,7 @@ def mean_of(rows: Rows, name: str) -> float | None:
 def rate_over_seeds(rows: Rows) -> Interval | None:
     """Return the mean SR@5 of rows, one for each seed, with its interval over images and seeds; None without any.
 
-    Where all images are won, or none, resampling them gives no width, and Wilson's interval stands for it.
+    Where all images are won, or none, resampling them gives no width, and Clopper and Pearson's interval stands for it.
     """
     known = [row for row in rows if row["sr_at_5"] is not None]
     if not known:
@@ -345,4 +345,4 @@ def rate_over_seeds(rows: Rows) -> Interval | None:
 
 def _rate_of(row: Mapping[str, Any]) -> Interval:
     rate = Interval(row["sr_at_5"], row["sr_at_5_low"], row["sr_at_5_high"])
-    return wilson(rate.value, row["n_right"]) if rate.low == rate.high else rate
+    return clopper_pearson(rate.value, row["n_right"]) if rate.low == rate.high else rate

@@ -47,6 +47,7 @@ _FIELDS: Final = {
     "subset": "successful: predicted right before and wrong after the attack; all: every test image",
     "n": "images in the subset",
     "success_rate": "of the images predicted right before, those wrong after; predicted anew from the stored images",
+    "success_rate_low, success_rate_high, ...": "95 % interval over images (Clopper & Pearson)",
     "success_rate_rounded": "the same with the adversarial images rounded to 8 bits",
     "right_before": "images predicted right before: the denominator of the success rates",
     "mean, q05, ..., q95": "of the norm over the subset; null where it is empty",

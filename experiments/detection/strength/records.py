@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks import Attack
+from experiments.results.bootstrap import clopper_pearson
 from experiments.results.two_samples import spread_of
 
 SUBSETS: Final = ("successful", "all")
@@ -77,12 +78,19 @@ class StrengthRecords:
             "n": int(chosen.sum()),
             **spread,
             "large": None if norm not in LARGE or mean is None else mean >= LARGE[norm],
-            "success_rate": self.success_rate,
-            "success_rate_rounded": self._rate(self.fooled_rounded),
+            **self._rate_with_ends("success_rate", self.fooled),
+            **self._rate_with_ends("success_rate_rounded", self.fooled_rounded),
             "right_before": int(self.right.sum()),
             "forward_passes": self.cost.forward_passes,
             "backward_passes": self.cost.backward_passes,
         }
+
+    def _rate_with_ends(self, name: str, fooled: Tensor) -> dict[str, float | None]:
+        rate = self._rate(fooled)
+        if rate is None:
+            return {name: None, f"{name}_low": None, f"{name}_high": None}
+        ends = clopper_pearson(rate, int(self.right.sum()))
+        return {name: rate, f"{name}_low": ends.low, f"{name}_high": ends.high}
 
     def _rate(self, fooled: Tensor) -> float | None:
         count = int(self.right.sum())

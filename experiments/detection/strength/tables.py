@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from experiments.detection.strength.records import LARGE, NORMS, SUBSETS, StrengthRecords
-from experiments.detection.tables import SMALL, table_of
+from experiments.detection.tables import rate_of, table_of
 from experiments.results.charts import boxes
-from experiments.results.records import Rows
+from experiments.results.records import Record, Rows
 from experiments.results.result import Table
 from experiments.results.two_samples import QUANTILES
 from experiments.results.verdicts import FEWEST
@@ -43,19 +43,23 @@ def _overview(rows: Rows) -> Table:
         blocks,
         {
             "attack": lambda block: block["rms"]["attack"],
-            "success rate": lambda block: block["rms"]["success_rate"],
+            "success rate": lambda block: _rate(block["rms"], "success_rate"),
             "images": lambda block: block["rms"]["subset"],
             "n": lambda block: block["rms"]["n"],
             **{title: lambda block, norm=norm: block[norm]["mean"] for norm, title in NORMS.items()},  # type: ignore[misc]
-            "success rate after rounding to 8 bits": lambda block: block["rms"]["success_rate_rounded"],
+            "success rate after rounding to 8 bits": lambda block: _rate(block["rms"], "success_rate_rounded"),
         },
-        f"Success rate: of the {rows[0]['right_before']} images that the classifier gets right, those that it "
-        f"gets wrong after the attack, predicted anew from the stored images. {SMALL} Images in [0, 1]; RMS is L2 over "
-        "the square root of the number of values, the scale of the paper's Table 2. Bold: RMS at least .025, L-inf at "
-        "least .5, as in the paper.",
+        f"Success rate: of the {rows[0]['right_before']} images that the classifier gets right, those that it gets "
+        "wrong after the attack, predicted anew from the stored images, with its 95 % interval. n: the images that the "
+        "sizes are means of. Images in [0, 1]; RMS is L2 over the square root of the number of values, the scale of "
+        "the paper's Table 2. Bold: RMS at least .025, L-inf at least .5, as in the paper.",
     )
     bold = [(y, 4 + x) for y, block in enumerate(blocks) for x, norm in enumerate(NORMS) if block[norm]["large"]]
     return replace(table, bold=bold)
+
+
+def _rate(row: Record, name: str) -> str | None:
+    return rate_of(row[name], row["right_before"])
 
 
 def _quantiles(rows: Rows) -> Iterator[Table]:

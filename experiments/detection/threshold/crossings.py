@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from experiments.detection.tables import grouped
-from experiments.results.bootstrap import Interval, Statistic, wilson
+from experiments.results.bootstrap import Interval, Statistic, clopper_pearson
 from experiments.results.records import Record, Rows, mean_known
 from experiments.results.verdicts import FEWEST, Verdict, all_above
 from experiments.study.metrics import DETECTED, Metric, shown_in
@@ -135,10 +135,10 @@ def lowest_of(where: Crossing, areas: Mapping[float, Statistic]) -> tuple[float,
     """Return size, AUROC and number of pairs where it is lowest, at or below the size where it is best.
 
     Lowest is the upper end where an interval lies under the level, for such a detector fails; else the lower end.
-    Where resampling gives no width, as with an AUROC of 1, Wilson's interval stands for it.
+    Where resampling gives no width, as with an AUROC of 1, Clopper and Pearson's interval stands for it.
     """
     known = {
-        size: wilson(area.value, area.n) if area.interval.flat else area.interval
+        size: clopper_pearson(area.value, area.n) if area.interval.flat else area.interval
         for size, area in areas.items()
         if where.best is not None and size <= where.best
     }

@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from detectors import ID, metrics
 from detectors.scoring import scores
+from experiments.results.bootstrap import clopper_pearson
 from experiments.study.batches import batches
 from experiments.study.contenders import Contender
 from experiments.study.study import Study
@@ -60,7 +60,7 @@ def _permuted(clean: Tensor, adversarial: Tensor, seed: int) -> float | None:
 def underflow(model: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64) -> dict[str, Any]:
     """Return on which share of the images the gradient of the largest softmax probability is exactly zero.
 
-    The record has n, share with its 95 % Wilson interval (low, high), and share_logit, the same of the largest logit,
+    The record has n, share with its 95 % interval (low, high), and share_logit, the same of the largest logit,
     of the first `UNDERFLOW_IMAGES` images (M, C, H, W) in [0, 1].
     """
     zero: dict[str, list[Tensor]] = {"softmax": [], "logit": []}
@@ -71,12 +71,11 @@ def underflow(model: nn.Module, images: Tensor, device: torch.device, batch_size
             (gradient,) = torch.autograd.grad(values.amax(1).sum(), batch, retain_graph=True)
             zero[name].append((gradient == 0).flatten(1).all(1).cpu())
     softmax, logit = (torch.cat(parts) for parts in zero.values())
-    count, zeros = len(softmax), int(softmax.sum())
-    ends = stats.binomtest(zeros, count).proportion_ci(method="wilson")
+    ends = clopper_pearson(softmax.double().mean().item(), len(softmax))
     return {
-        "n": count,
-        "share": zeros / count,
-        "low": float(ends.low),
-        "high": float(ends.high),
+        "n": len(softmax),
+        "share": ends.value,
+        "low": ends.low,
+        "high": ends.high,
         "share_logit": logit.double().mean().item(),
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from detectors.calibration import rate_interval
-from experiments.detection.tables import NORMS, SMALL, capital, table_of
+from experiments.detection.tables import NORMS, SMALL, capital, rate_of, table_of
 from experiments.detection.transfer.contrasts import Contrast
 from experiments.detection.transfer.ranking import Standing, ranking_table
 from experiments.detection.transfer.records import UNTRAINED, Line, TransferRecords, collected, summary, unseen_means
@@ -58,12 +58,14 @@ def _margin(rows: Rows, subset: str, attacks: Sequence[str], *, of_right: bool) 
     """Return the lines over a matrix: how often each attack succeeds, and how many pairs or images a value rests on."""
     by_attack = _by_attack(rows)
     rates = [by_attack["all", attack]["attack_success_rate"] for attack in attacks]
-    counts = [
-        sum(by_attack[each, attack]["n"] for each in (("successful", "failed") if of_right else (subset,)))
-        for attack in attacks
-    ]
+    counts = [_right(by_attack, attack) if of_right else by_attack[subset, attack]["n"] for attack in attacks]
     counted = "images classified right" if of_right else "pairs"
     return [["attack success rate", UNTRAINED, *rates], [counted, UNTRAINED, *counts]]
+
+
+def _right(by_attack: Mapping[tuple[str, str], Record], attack: str) -> int:
+    """Return how many images the classifier gets right."""
+    return sum(int(by_attack[subset, attack]["n"]) for subset in ("successful", "failed"))
 
 
 def _by_attack(rows: Rows) -> dict[tuple[str, str], Record]:
@@ -93,25 +95,29 @@ def _attacks(records: TransferRecords) -> Table:
         rows=[
             [
                 attack,
-                by_attack["all", attack]["attack_success_rate"],
+                rate_of(by_attack["all", attack]["attack_success_rate"], _right(by_attack, attack)),
                 *(by_attack[subset, attack]["n"] for subset in subsets),
                 *(ratios[norm] for norm in NORMS),
             ]
             for attack, ratios in records.noise_ratios.items()
         ],
-        note="Success rate: of the images that the classifier gets right (successful and failed pairs). Of noise / "
-        "attack: the norm of the noise over that of the attack, the smallest ratio of an image; 1 is as large. L0 "
-        "counts values that change by at least 0.000001.",
+        note="Success rate: of the images that the classifier gets right (successful and failed pairs), with its 95 % "
+        "interval. Of noise / attack: the norm of the noise over that of the attack, the smallest ratio of an image; 1 "
+        "is as large. L0 counts values that change by at least 0.000001.",
     )
 
 
 def _realised(rows: Rows, meta: Mapping[str, Any]) -> Table:
     by_detector = {(row["detector"], row["trained_on"], row["seed"]): row for row in rows}
+
+    def rate(row: Record) -> str | None:
+        return rate_of(row["realised_fpr"], meta["test_images"])
+
     return table_of(
         "Realised false-positive rate of the 5 % threshold",
         by_detector.values(),
-        {"detector": "detector", "trained on": "trained_on", "seed": "seed", "realised FPR": "realised_fpr"},
-        f"On {meta['test_images']} clean test images; {_threshold(meta)}.",
+        {"detector": "detector", "trained on": "trained_on", "seed": "seed", "realised FPR": rate},
+        f"On {meta['test_images']} clean test images, with a 95 % interval; {_threshold(meta)}.",
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from attacks import BIM, FGSM, PGD, Attack, CarliniWagnerL2, DeepFool
@@ -239,3 +240,14 @@ def test_a_classifier_that_is_never_right_is_told(finished):
     assert "no test image right" in found.finding
     assert {each["success_rate"] for each in found.rows} == {None}
     json.dumps(list(found.rows), allow_nan=False)
+
+
+def test_rates_have_an_interval_and_say_of_how_many_images(found):
+    for each in found.rows:
+        hits = round(each["success_rate"] * each["right_before"])
+        ends = stats.binomtest(hits, each["right_before"]).proportion_ci(method="exact")
+        assert (each["success_rate_low"], each["success_rate_high"]) == pytest.approx((ends.low, ends.high))
+    line, record = found.tables[0].rows[0], found.rows[0]
+    shown = "{success_rate:.3f} [{success_rate_low:.3f}, {success_rate_high:.3f}]".format(**record)
+    assert (line[0], line[1]) == (record["attack"], shown)
+    assert f"of the {record['right_before']} images that the classifier gets right" in found.tables[0].note

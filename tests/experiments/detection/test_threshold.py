@@ -231,7 +231,7 @@ def test_an_auroc_of_1_has_the_interval_of_so_many_pairs():
     assert decided(where, areas(e1=(1.0, 1.0), e2=(1.0, 1.0))) == (0.01, False)
     size, ends, pairs = lowest_of(where, areas(e1=(1.0, 1.0)))
     assert (size, pairs) == (0.01, 40)
-    assert (ends.low, ends.high) == (pytest.approx(0.9124, abs=1e-4), 1.0)  # 1 / (1 + 1.96**2 / 40)
+    assert (ends.low, ends.high) == (pytest.approx(0.025 ** (1 / 40)), 1.0)
 
 
 def test_what_is_too_close_to_tell_is_not_decided():

@@ -1,11 +1,21 @@
 """Bootstrap intervals: against plain resampling, and paired."""
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 from detectors import metrics
-from experiments.results.bootstrap import Resampling, Statistic, average, interval, mean_of, over_seeds
+from experiments.results.bootstrap import (
+    Resampling,
+    Statistic,
+    average,
+    clopper_pearson,
+    interval,
+    mean_of,
+    mean_of_seeds,
+    over_seeds,
+)
 
 
 def test_replicates_are_the_auroc_of_the_images_that_were_drawn():
@@ -99,6 +109,37 @@ def test_intervals_over_three_seeds_cover_no_difference_between_equal_detectors(
         apart = detectors[0].minus(detectors[1]).interval
         covered += apart.low <= 0 <= apart.high
     assert covered / 300 >= 0.93
+
+
+@pytest.mark.parametrize("count", [20, 35, 100, 200])
+def test_the_interval_of_a_rate_covers_every_rate(count):
+    """The coverage is exact: the chances of all numbers of hits whose interval holds the rate."""
+    ends = [clopper_pearson(hits / count, count) for hits in range(count + 1)]
+    for rate in np.linspace(0.05, 0.95, 37):
+        held = [hits for hits, each in enumerate(ends) if each.low <= rate <= each.high]
+        assert stats.binom.pmf(held, count, rate).sum() >= 0.95
+    known = stats.binomtest(7, count).proportion_ci(method="exact")
+    assert (ends[7].low, ends[7].high) == (pytest.approx(known.low), pytest.approx(known.high))
+    assert (ends[0].low, ends[-1].high) == (0, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("deviation", [0.0, 0.1, 0.2])
+@pytest.mark.parametrize("count", [20, 100, 200])
+def test_the_mean_rate_of_three_seeds_is_covered(count, deviation, together):
+    """Seeds' rates are drawn around the truth by `deviation` of its binomial one; together: on the same images."""
+    generator = np.random.default_rng(0)
+    ends = [clopper_pearson(hits / count, count) for hits in range(count + 1)]
+    for rate in (0.05, 0.1, 0.3, 0.5, 0.8, 0.95):
+        spread = 1 / deviation**2 - 1 if deviation else 0
+        covered = 0
+        for _ in range(1500):
+            rates = generator.beta(rate * spread, (1 - rate) * spread, 3) if deviation else np.full(3, rate)
+            hits = (generator.random((1 if together else 3, count)) < rates[:, None]).sum(1)
+            mean = mean_of_seeds([ends[number] for number in hits])
+            covered += mean.low <= rate <= mean.high
+        assert covered / 1500 >= 0.93, (rate, covered)
 
 
 @pytest.mark.parametrize("resamples", [0, -1])

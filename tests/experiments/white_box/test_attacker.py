@@ -120,7 +120,7 @@ def test_a_rate_over_seeds_has_the_error_of_images_and_of_seeds():
 
 def test_a_rate_of_all_images_has_a_width():
     found = rate_over_seeds([{"sr_at_5": 1.0, "sr_at_5_low": 1.0, "sr_at_5_high": 1.0, "n_right": 10}])
-    expected = stats.binomtest(10, 10).proportion_ci(method="wilson")
+    expected = stats.binomtest(10, 10).proportion_ci(method="exact")
     assert (found.value, found.low, found.high) == pytest.approx((1, expected.low, 1))
 
 
