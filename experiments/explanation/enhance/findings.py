@@ -164,10 +164,10 @@ def _on_recovery(records: EnhanceRecords) -> Iterator[str]:
     enhanced, chance = records.maps[names.ENHANCED], records.maps[names.RANDOM]
     ranked = [record.name for record in records.ranked]
     yield (
-        f"{records.attack} fools {records.images} of {records.right} images that are classified right, "
-        f"{records.success}. Replacing pixels by {names.FILLS[records.fill]} in the order of enhanced guided backprop "
-        f"brings back {shown(enhanced.recovered.area)} of the true classes, on average over the shares of pixels. That "
-        f"is place {ranked.index(names.ENHANCED) + 1} of {len(ranked)} maps."
+        f"{records.attack} fools {records.images} of {records.right} images that are classified right. That is a share "
+        f"of {records.success}. Replacing pixels by {names.FILLS[records.fill]} in the order of enhanced guided "
+        f"backprop brings back {shown(enhanced.recovered.area)} of the true classes, on average over the "
+        f"shares of pixels. That is place {ranked.index(names.ENHANCED) + 1} of {len(ranked)} maps."
     )
     share, best = enhanced.recovered.best_share, shown(enhanced.recovered.best)
     if share is None:

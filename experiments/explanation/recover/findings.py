@@ -73,8 +73,9 @@ def success_in_words(records: RecoverRecords) -> str:
     attempts = records.attempts
     left = int(attempts.left_out.sum())
     return (
-        f"{records.explanations} of {len(attempts.image)} localized attacks succeeded, {shown(records.success)}. They "
-        f"were tried on {len(attempts.left_out) - left} images; {left} more are predicted as the target already."
+        f"{records.explanations} of {len(attempts.image)} localized attacks succeeded. That is a share of "
+        f"{shown(records.success)}. They were tried on {len(attempts.left_out) - left} images; {left} more are "
+        "predicted as the target already."
     )
 
 

@@ -202,7 +202,7 @@ def test_few_photographs_decide_nothing(measured, photographs):
     assert {claim.verdict for claim in claims} == {"not decided"}
     told = finding(few, claims)
     assert told.startswith(f"Nothing is decided: of 20 images that a verdict needs there are {few.photographs}. ")
-    assert f" localized attacks succeeded, {few.success.interval}. They were tried on " in told
+    assert f" localized attacks succeeded. That is a share of {few.success.interval}. They were tried on " in told
 
 
 def test_findings_say_which_methods_are_lacking(measured):

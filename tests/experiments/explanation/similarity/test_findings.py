@@ -179,7 +179,7 @@ def test_tables_and_the_answer_are_made_of_these_numbers():
     assert [line[:2] for line in by_target.rows] == [["ant", 20], ["bee", 20], ["cat", 40], ["all", 80]]
     assert by_target.rows[0][2].startswith("1.000")
     told = finding(found, claims)
-    assert told.startswith("FGSM of epsilon 0.2 fools 0.500 [")
+    assert told.startswith(f"FGSM of epsilon 0.2 attacks {IMAGES} images. It fools 0.500 [")
     assert " Under it the maps of cam are the least alike by Spearman, 0.100 [" in told
     assert all(len(re.findall(r"\d\.\d{3} \[", sentence)) <= 1 for sentence in told.split(". "))
     assert "Holds: Grad-CAM's maps are the least similar" in told
