@@ -25,7 +25,7 @@ class _Way(NamedTuple):
 def hinges(problem: Problem, stands: Tensor, scores: Tensor, margin: float, score_margin: float) -> Tensor:
     """Return the loss (n,) to lower, of by how much predictions stand (n,), in logits, and of scores (n,)."""
     spread = getattr(problem.detector, "spread", 1.0)
-    return (stands + margin).clamp(min=0) + (scores / spread + score_margin).clamp(min=0)
+    return (stands + margin).clamp(min=0).square() + (scores / spread + score_margin).clamp(min=0).square()
 
 
 def standing(problem: Problem, logits: Tensor, goal: Tensor | None, *, targeted: bool) -> Tensor:
@@ -37,15 +37,15 @@ def standing(problem: Problem, logits: Tensor, goal: Tensor | None, *, targeted:
 
 @dataclass(frozen=True, kw_only=True)
 class HingedPGD(PartsWalk):
-    r"""Descent of :math:`\max(0, m + r(x)) + \max(0, m_d + s(x) / \sigma)` with momentum, for several goals in turn.
+    r"""Descent of :math:`\max(0, m + r(x))^2 + \max(0, m_d + s(x) / \sigma)^2` with momentum, for several goals.
 
     r is by how much the prediction stands, in logits: the label's lead over the other classes or, for a goal, the lead
     of the others over it. s is the detector's score above its threshold, and sigma its standard deviation on the clean
-    calibration images, so that a detector of large scores does not drown the model's part. A part that is beaten by its
-    margin has no gradient: the whole step then goes against the other part. Selective PGD switches at margin 0 instead,
-    and steps to and fro across the decision boundary. The gradient is divided by the mean of its absolute values and
-    added to the momentum, whose direction is stepped against: it carries a walk over the kinks of ReLUs and hinges.
-    Kept is the misclassified point of lowest score.
+    calibration images, so that a detector of large scores does not drown the model's part. A part pulls the more, the
+    more it lacks of its margin: one that is nearly beaten does not hold up the other, one that is beaten has no
+    gradient. Selective PGD switches at margin 0 instead, and steps to and fro across the decision boundary. The
+    gradient is divided by the mean of its absolute values and added to the momentum, whose direction is stepped
+    against: it carries a walk over the kinks of ReLUs and hinges. Kept is the misclassified point of lowest score.
 
     An image that is misclassified and accepted takes part in no further walk, so that most images cost one walk. The
     result is for the threshold aimed at.
@@ -57,7 +57,8 @@ class HingedPGD(PartsWalk):
         score_margin: :math:`m_d`, in standard deviations of the detector's score on clean images, above 0.
         goals: See `Walk`; 3 unless given.
 
-    Reference: This project. Carlini & Wagner, arXiv 1608.04644, have the hinge; Dong et al., arXiv 1710.06081, the
+    Reference: This project. The squares are those of the quadratic penalty method (Nocedal & Wright, "Numerical
+    Optimization", chapter 17). Carlini & Wagner, arXiv 1608.04644, have the hinge; Dong et al., arXiv 1710.06081, the
     momentum; Croce & Hein, arXiv 2003.01690, the nearest classes as goals.
     """
 
