@@ -192,7 +192,7 @@ def _row(name: str, attack: Attack, passes: int, subject: Subject, images: Tenso
     with torch.no_grad():
         right = subject.model(images).argmax(1) == labels
     report = attack.report(subject.model, images[right], labels[right], detector=subject.aimed())
-    won = report.success & (report.scores <= 0)  # type: ignore[operator] - it has a detector
+    won = report.success & (report.scores <= 0)  # type: ignore[operator]
     spent = (report.forward_passes + report.backward_passes).mean().item() / 2
     return Row(name, subject.name, passes, spent, won.tolist())
 
