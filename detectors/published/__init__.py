@@ -1,7 +1,13 @@
 """Published detectors, to be benchmarked: each in a file of its own, with what published attacks did to it."""
 
 from detectors.published.fitted import FittedDetector
+from detectors.published.intrinsic_dimensionality import LocalIntrinsicDimensionality
 from detectors.published.kernel_density import KernelDensity
 from detectors.published.mahalanobis import Mahalanobis
 
-__all__ = ["FittedDetector", "KernelDensity", "Mahalanobis"]
+__all__ = [
+    "FittedDetector",
+    "KernelDensity",
+    "LocalIntrinsicDimensionality",
+    "Mahalanobis",
+]

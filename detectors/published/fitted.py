@@ -28,37 +28,33 @@ class Gathered(NamedTuple):
     labels: Tensor
 
 
-class FittedDetector(Portable):
-    """Scores images by features of the classifier, compared with those of the clean images that it was fitted to.
+class Fitted(Portable):
+    """Scores images by what it learnt from clean ones.
 
-    A subclass has `fit` and `score`. What it learns it keeps in buffers, so that a checkpoint holds them; they may
-    change their shape in `fit`.
+    A subclass has `fit`, `seen` and `score`. What it learns it keeps in buffers, so that a checkpoint holds them; they
+    may change their shape in `fit`.
 
     Args:
         classifier: The attacked classifier, logits (N, K) of images (N, C, H, W) in [0, 1]; frozen.
-        layers: Its layers, by the names of `named_modules`, or `penultimate`.
-        pool: Whether feature maps are averaged over their places; else they are flattened.
 
     Attributes:
         fitted: Whether `fit` was called, a buffer.
-
-    Raises:
-        ValueError: If a layer does not exist; lists those that do.
     """
 
     fitted: Tensor
 
-    def __init__(self, classifier: Portable, layers: Sequence[str], *, pool: bool = True) -> None:
+    def __init__(self, classifier: Portable) -> None:
         super().__init__()
-        check_layers(classifier, layers)
         self.classifier = classifier.requires_grad_(requires_grad=False)
-        self.layers = list(layers)
-        self.pool = pool
         self.register_buffer("fitted", torch.tensor(data=False))
 
     @abstractmethod
     def fit(self, clean: Clean) -> None:
         """Fit the detector to clean images, those that detectors are trained on."""
+
+    @abstractmethod
+    def seen(self, images: Tensor) -> Features:
+        """Return the classifier's logits, and what the score depends on besides, of images (N, C, H, W)."""
 
     @abstractmethod
     def score(self, seen: Features) -> Tensor:
@@ -74,12 +70,22 @@ class FittedDetector(Portable):
 
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the classifier's logits (N, K) and the scores (N,), from one pass."""
+        self.require_fitted()
+        seen = self.seen(images)
+        return seen.logits, self.score(seen)
+
+    def require_fitted(self) -> None:
+        """Refuse to score before `fit`."""
         if not self.fitted:
             name = type(self).__name__
             msg = f"{name} was not fitted: call fit with batches of clean images, or load a fitted checkpoint"
             raise InputError(msg)
-        seen = features(self.classifier, self.layers, images, pool=self.pool)
-        return seen.logits, self.score(seen)
+
+    def keep(self, **learnt: Tensor) -> None:
+        """Keep what was learnt in the buffers of these names, on the classifier's device, and count as fitted."""
+        for name, value in learnt.items():
+            setattr(self, name, value.to(self.fitted.device))
+        self.fitted.fill_(value=True)
 
     @torch.no_grad()
     def gathered(self, clean: Clean) -> Gathered:
@@ -93,7 +99,7 @@ class FittedDetector(Portable):
         labels: list[Tensor] = []
         with evaluation_mode(self.classifier):
             for images, classes, *_ in clean:
-                seen = features(self.classifier, self.layers, images.to(device), pool=self.pool)
+                seen = self.seen(images.to(device))
                 parts.append(Features(seen.logits.cpu(), [layer.cpu() for layer in seen.layers]))
                 labels.append(classes.cpu())
                 if len(parts) == 1:
@@ -103,12 +109,6 @@ class FittedDetector(Portable):
             raise InputError(msg)
         layers = [torch.cat(outputs) for outputs in zip(*(part.layers for part in parts), strict=True)]
         return Gathered(layers, torch.cat([part.logits for part in parts]), torch.cat(labels))
-
-    def keep(self, **learnt: Tensor) -> None:
-        """Keep what was learnt in the buffers of these names, on the classifier's device, and count as fitted."""
-        for name, value in learnt.items():
-            setattr(self, name, value.to(self.fitted.device))
-        self.fitted.fill_(value=True)
 
     def _check_memory(self, seen: Features, clean: Clean) -> None:
         """Refuse features that would not fit, before they are computed; `seen` are those of the first batch."""
@@ -128,6 +128,31 @@ class FittedDetector(Portable):
             if saved is not None:  # its shape depends on the images that it was fitted to
                 setattr(self, name, torch.empty_like(saved, device=buffer.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class FittedDetector(Fitted):
+    """Scores images by features of the classifier, compared with those of the clean images that it was fitted to.
+
+    A subclass has `fit` and `score`.
+
+    Args:
+        classifier: The attacked classifier, logits (N, K) of images (N, C, H, W) in [0, 1]; frozen.
+        layers: Its layers, by the names of `named_modules`, or `penultimate`.
+        pool: Whether feature maps are averaged over their places; else they are flattened.
+
+    Raises:
+        ValueError: If a layer does not exist; lists those that do.
+    """
+
+    def __init__(self, classifier: Portable, layers: Sequence[str], *, pool: bool = True) -> None:
+        super().__init__(classifier)
+        check_layers(classifier, layers)
+        self.layers = list(layers)
+        self.pool = pool
+
+    def seen(self, images: Tensor) -> Features:
+        """Return the logits and features of images, from one pass."""
+        return features(self.classifier, self.layers, images, pool=self.pool)
 
 
 def by_class(values: Tensor, labels: Tensor, classes: int) -> list[Tensor]:
@@ -153,3 +178,19 @@ def empty_buffers(module: nn.Module, *names: str) -> None:
 def squared_distances(first: Tensor, second: Tensor) -> Tensor:
     """Return the squared distances (N, M) of rows (N, d) to rows (M, d), without cancellation between near ones."""
     return torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist").square()
+
+
+def fixed_order(count: int) -> Tensor:
+    """Return the numbers (count,) from 0 on, in a random order that is always the same."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))
+
+
+def more_than(neighbours: int, images: int) -> None:
+    """Refuse clean images that are not more than the neighbours sought among them.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if images <= neighbours:
+        msg = f"{images} clean images are too few for neighbours={neighbours}: give more images, or lower neighbours"
+        raise InputError(msg)

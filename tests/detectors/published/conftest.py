@@ -9,10 +9,13 @@ from tests.conftest import CLASSES, SHAPE
 
 
 @pytest.fixture
-def classifier():
-    """An untrained convolutional classifier in eval mode."""
+def classifier(whole):
+    """An untrained convolutional classifier in eval mode that predicts several classes."""
     torch.manual_seed(3)
-    return Classifier(SHAPE, CLASSES, widths=(4,)).eval()
+    made = Classifier(SHAPE, CLASSES, widths=(4,)).eval()
+    with torch.no_grad():
+        made.network.layers[-1].bias -= made(whole[0]).mean(0)
+    return made
 
 
 @pytest.fixture
