@@ -4,8 +4,10 @@ from detectors.published.fitted import FittedDetector
 from detectors.published.intrinsic_dimensionality import LocalIntrinsicDimensionality
 from detectors.published.kernel_density import KernelDensity
 from detectors.published.mahalanobis import Mahalanobis
+from detectors.published.nearest_neighbours import DeepNearestNeighbours
 
 __all__ = [
+    "DeepNearestNeighbours",
     "FittedDetector",
     "KernelDensity",
     "LocalIntrinsicDimensionality",
