@@ -5,6 +5,7 @@ from detectors.published.intrinsic_dimensionality import LocalIntrinsicDimension
 from detectors.published.kernel_density import KernelDensity
 from detectors.published.mahalanobis import Mahalanobis
 from detectors.published.nearest_neighbours import DeepNearestNeighbours
+from detectors.published.odds import Odds
 
 __all__ = [
     "DeepNearestNeighbours",
@@ -12,4 +13,5 @@ __all__ = [
     "KernelDensity",
     "LocalIntrinsicDimensionality",
     "Mahalanobis",
+    "Odds",
 ]
