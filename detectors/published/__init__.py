@@ -1,5 +1,6 @@
 """Published detectors, to be benchmarked: each in a file of its own, with what published attacks did to it."""
 
+from detectors.published.dropout_uncertainty import DropoutUncertainty
 from detectors.published.fitted import FittedDetector
 from detectors.published.intrinsic_dimensionality import LocalIntrinsicDimensionality
 from detectors.published.kernel_density import KernelDensity
@@ -9,6 +10,7 @@ from detectors.published.odds import Odds
 
 __all__ = [
     "DeepNearestNeighbours",
+    "DropoutUncertainty",
     "FittedDetector",
     "KernelDensity",
     "LocalIntrinsicDimensionality",

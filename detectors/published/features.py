@@ -32,7 +32,7 @@ def check_layers(network: nn.Module, layers: Sequence[str]) -> None:
     known = [name for name, module in network.named_modules() if name and not isinstance(module, Metric)]
     for layer in layers:
         if layer == PENULTIMATE:
-            _last_linear(network)
+            last_linear(network)
         elif layer not in known:
             raise InputError(unknown("layer", layer, [PENULTIMATE, *known]))
 
@@ -55,19 +55,35 @@ def features(network: nn.Module, layers: Sequence[str], images: Tensor, *, pool:
     Raises:
         ValueError: If a layer takes no part in the pass, or gives something else than a tensor.
     """
+    logits, outputs = _outputs(network, layers, images)
+    return Features(logits, [_rows(layer, outputs.get(layer), pool=pool) for layer in layers])
+
+
+def feature_maps(network: nn.Module, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a network's logits (N, K) and what a layer gives as maps (N, c, h, w), from one pass; values are 1x1 maps.
+
+    Raises:
+        ValueError: If the layer takes no part in the pass, or gives something else than a tensor.
+    """
+    logits, outputs = _outputs(network, [layer], images)
+    output = outputs.get(layer)
+    is_map = isinstance(output, Tensor) and output.ndim == 4  # noqa: PLR2004 - (N, c, h, w)
+    return logits, output if is_map else _rows(layer, output, pool=False)[:, :, None, None]
+
+
+def _outputs(network: nn.Module, layers: Sequence[str], images: Tensor) -> tuple[Tensor, dict[str, Any]]:
     outputs: dict[str, Any] = {}
     hooks = [_watched(network, layer, outputs) for layer in layers]
     try:
-        logits = network(images)
+        return network(images), outputs
     finally:
         for hook in hooks:
             hook.remove()
-    return Features(logits, [_rows(layer, outputs.get(layer), pool=pool) for layer in layers])
 
 
 def _watched(network: nn.Module, layer: str, outputs: dict[str, Any]) -> Any:
     if layer == PENULTIMATE:
-        return _last_linear(network).register_forward_pre_hook(lambda _, inputs: outputs.update({layer: inputs[0]}))
+        return last_linear(network).register_forward_pre_hook(lambda _, inputs: outputs.update({layer: inputs[0]}))
     return network.get_submodule(layer).register_forward_hook(partial(_keep, outputs, layer))
 
 
@@ -75,7 +91,12 @@ def _keep(outputs: dict[str, Any], layer: str, _module: nn.Module, _inputs: Any,
     outputs[layer] = output
 
 
-def _last_linear(network: nn.Module) -> nn.Linear:
+def last_linear(network: nn.Module) -> nn.Linear:
+    """Return the linear layer whose input is the penultimate layer.
+
+    Raises:
+        ValueError: If there is none.
+    """
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not linear:
         msg = f"{type(network).__name__} has no linear layer, whose input is its {PENULTIMATE} layer: name its layers"
