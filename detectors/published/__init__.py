@@ -7,6 +7,7 @@ from detectors.published.kernel_density import KernelDensity
 from detectors.published.mahalanobis import Mahalanobis
 from detectors.published.nearest_neighbours import DeepNearestNeighbours
 from detectors.published.odds import Odds
+from detectors.published.prediction_inconsistency import PredictionInconsistency
 
 __all__ = [
     "DeepNearestNeighbours",
@@ -16,4 +17,5 @@ __all__ = [
     "LocalIntrinsicDimensionality",
     "Mahalanobis",
     "Odds",
+    "PredictionInconsistency",
 ]
