@@ -11,6 +11,7 @@ from experiments.white_box.records import (
     Checks,
     GradientCheck,
     Outcome,
+    Remedied,
     Rows,
     WhiteBoxRecords,
     detectors_of,
@@ -41,6 +42,7 @@ def flags(
         budget(records.outcomes, epsilon, norm),
         gradients_vanish(records.checks.gradients),
         determined(records.checks.undetermined),
+        remedies(records.remedies),
         *orders(records.rows),
         *along_curves(records.curves),
         _self_test(records.checks),
@@ -78,19 +80,38 @@ def gradients_vanish(checks: Sequence[GradientCheck]) -> Flag:
         for name, phase, seed, zero, broken in checks
         if zero or broken
     ]
-    sentence = f"Share of images on which one is exactly zero or not finite: {', '.join(wrong)}."
+    sentence = f"Share of images on which one is exactly zero or not finite: {', '.join(wrong)}. {_ESTIMATE}"
     name = "Gradients of scores and of the classifier's margin at the clean images"
     return Flag(name, bool(wrong), sentence if wrong else "They are zero on no image.")
 
 
 def determined(moving: Sequence[str]) -> Flag:
     """Return whether there are detectors whose scores differ between calls."""
-    sentence = f"Scores of the same images differ between calls: {', '.join(moving)}."
+    sentence = f"Scores of the same images differ between calls: {', '.join(moving)}. {_AVERAGE}"
     return Flag("Determinism", bool(moving), sentence if moving else "Every detector gives the same scores twice.")
 
 
+_ESTIMATE: Final = (
+    "Remedy: --remedies auto estimates a score's gradient (attacks.Estimation); where one part has none, name it by "
+    "--bpda, or let the detector declare it in straight_through (attacks.StraightThrough). For the classifier's margin "
+    "there is none: Square needs no gradient."
+)
+_AVERAGE: Final = "Remedy: --remedies auto attacks the mean of several passes (attacks.Expectation)."
+_UNMASK: Final = "Remedy: the gradient is masked; name the part that masks it by --bpda, with --remedies auto."
+
+
+def remedies(applied: Sequence[Remedied]) -> Flag:
+    """Return which remedies were applied to which detector, and why; None where there were none."""
+    which = [
+        f"{each.remedy} on {each.detector} ({each.phase} retraining, seed {each.seed}), because {each.why}"
+        for each in applied
+    ]
+    sentence = f"In the rows *_remedied: {'; '.join(which)}." if which else "None was applied."
+    return Flag("Remedies against masked gradients", False if which else None, sentence)
+
+
 _PLAIN: Final = ("joint", "joint_loss", "selective", "orthogonal", "hinged", "alternating_aimed")
-_PARTS: Final = ("selective_parts", "orthogonal_parts")
+_PARTS: Final = ("selective_parts", "orthogonal_parts", "selective_remedied", "hinged_remedied")
 
 _ORDERS: Final = (
     ("White-box at least as strong as transfer", (*_PLAIN, *_PARTS), "transfer", "sr_at_5"),
@@ -107,6 +128,9 @@ _ORDERS: Final = (
 )
 """Name, the attacks of which one must be at least as strong as another, that one, and the field compared."""
 
+_REMEDIES: Final = {"square": _UNMASK, "transfer": _UNMASK}
+"""What to do where an attack wins more than those that should win as much."""
+
 
 def orders(rows: Rows) -> Iterator[Flag]:
     """Yield for each rule of `_ORDERS` whether a detector breaks it; None where none has both attacks."""
@@ -118,7 +142,8 @@ def orders(rows: Rows) -> Iterator[Flag]:
             if high is not None and low is not None:
                 pairs.append((f"{detector}, {phase} retraining", high, low))
         wrong = [f"{which}: {high:.3f} < {low:.3f}" for which, high, low in pairs if high < low - SLACK]
-        sentence = f"{field}: {_holds_unless(wrong)}" if pairs else "Not measured in this run."
+        remedy = f". {_REMEDIES[weaker]}" if wrong and weaker in _REMEDIES else ""
+        sentence = f"{field}: {_holds_unless(wrong)}{remedy}" if pairs else "Not measured in this run."
         yield Flag(name, bool(wrong) if pairs else None, sentence)
 
 

@@ -122,6 +122,20 @@ class GradientCheck(NamedTuple):
     broken: float
 
 
+class Remedied(NamedTuple):
+    """A remedy, by its class in `attacks`, under which a detector was attacked once more, and why.
+
+    `parts` are those that --bpda names; none: those that the detector declares, or the remedy is about none.
+    """
+
+    detector: str
+    phase: str
+    seed: int | None
+    remedy: str
+    why: str
+    parts: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Checks:
     """What was measured for the flags.
@@ -228,6 +242,7 @@ class WhiteBoxRecords:
         curves: As `CurvePoint` has them.
         prices: Of detection, as `Price` has them.
         checks: For the flags.
+        remedies: Those that were applied.
     """
 
     rows: list[dict[str, Any]]
@@ -237,6 +252,7 @@ class WhiteBoxRecords:
     curves: list[dict[str, Any]]
     prices: list[dict[str, Any]]
     checks: Checks
+    remedies: Sequence[Remedied] = ()
 
 
 def row(outcome: Outcome, resampling: Resampling) -> Row:
