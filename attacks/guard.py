@@ -165,7 +165,7 @@ class Guarded(nn.Module):
         if self.detector is None:
             msg = "there is no detector to ask: only attacks with needs_detector have one"
             raise InputError(msg)
-        return self.detector(images)
+        return asked(self.detector, images)
 
     def _safely(self, function: Callable[..., Any], images: Tensor, *rest: Any) -> Any:
         """Call a function of images, once more in another layout if it fails in this one; refuse one that writes."""
@@ -203,12 +203,30 @@ class Guarded(nn.Module):
             raise InputError(msg)
         self._largest_label = None
         for values in scores:
+            if not isinstance(values, Tensor) or values.dtype == torch.bool:
+                got = values.dtype if isinstance(values, Tensor) else f"a {type(values).__name__}"
+                msg = (
+                    f"a detector must give a tensor of real scores (N,), higher = more adversarial, got {got} from "
+                    f"{type(self.detector).__name__}: return its score before it decides, or decisions.float(), whose "
+                    "gradient only attacks.Estimation and Square go without"
+                )
+                raise InputError(msg)
             if values.shape != logits.shape[:1]:
                 msg = (
                     f"a detector must give one score per image, shape ({len(logits)},), got {tuple(values.shape)} from "
                     f"{type(self.detector).__name__}: squeeze what is too much"
                 )
                 raise InputError(msg)
+
+
+def asked(detector: nn.Module, images: Tensor) -> Any:
+    """Return a detector's output of images; one that computes in numpy gets them without their graph."""
+    try:
+        return detector(images)
+    except RuntimeError as error:
+        if "numpy() on Tensor that requires grad" not in str(error):
+            raise
+        return detector(images.detach())
 
 
 def _fitted(outputs: Tensor, images: Tensor) -> Tensor:

@@ -78,7 +78,10 @@ class FirstOutputs:
             msg = f"{gap}: let it pass one, or use a method that needs none, as Square and LIME"
             raise InputError(msg)
         else:
-            warnings.warn(f"{gap}: gradients only work against the model; Square needs none", stacklevel=2)
+            warnings.warn(
+                f"{gap}: gradients only work against the model; Square needs none, attacks.Estimation estimates one",
+                stacklevel=2,
+            )
         return asked, came
 
 

@@ -36,6 +36,12 @@ def scores(
         result = _in_batches(detector, images, device=device, size=batch_size)
     else:
         result = _in_batches(detector.score, images, explanation, device=device, size=batch_size)
+    if result.dtype == torch.bool:
+        msg = (
+            f"{type(detector).__name__} must give real scores, higher = more adversarial, not decisions (torch.bool): "
+            "return its score before it decides, or decisions.float()"
+        )
+        raise InputError(msg)
     if result.shape != images.shape[:1] or not result.isfinite().all():
         msg = (
             f"{type(detector).__name__} must give one finite score per image, shape ({len(images)},); it gave shape "

@@ -68,7 +68,7 @@ class InNumpy(Exhibit):
 
     def forward(self, images):
         """Return scores from numpy."""
-        return super().forward(torch.from_numpy(images.numpy(force=True).copy()).to(images))
+        return super().forward(torch.from_numpy(images.cpu().numpy().copy()).to(images))
 
 
 class DetachedMap(Exhibit):

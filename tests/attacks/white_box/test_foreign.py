@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import Alternating, Joint, JointDDN, JointLoss, OrthogonalPGD, SelectivePGD, Square
+from attacks import Alternating, Estimation, Joint, JointDDN, JointLoss, OrthogonalPGD, SelectivePGD, Square
 from detectors import Classifier, Thresholded
 from tests.attacks.white_box.cases import Casting, Watcher
 from tests.conftest import CLASSES, SHAPE
@@ -63,6 +63,41 @@ def test_a_column_of_scores_is_refused(name, classifier, images):
     column = nn.Sequential(nn.Flatten(), nn.Linear(144, 1))
     with pytest.raises(ValueError, match=r"one score per image, shape \(8,\), got \(8, 1\) from Sequential: squeeze"):
         ATTACKS[name](classifier, images, detector=column)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_decisions_and_arrays_are_refused_with_what_goes_without_a_gradient(name, classifier, images):
+    class Decided(nn.Module):
+        def forward(self, images):
+            return images.mean((1, 2, 3)) > 0.5
+
+    class Array(nn.Module):
+        def forward(self, images):
+            return images.detach().mean((1, 2, 3)).numpy()
+
+    for detector, got in ((Decided(), "torch.bool from Decided"), (Array(), "a ndarray from Array")):
+        with pytest.raises(ValueError, match=f"tensor of real scores .*got {got}: .* attacks.Estimation and Square go"):
+            ATTACKS[name](classifier, images, detector=detector)
+
+
+class InNumpy(nn.Module):
+    """Computes in numpy, and fails on images that take a gradient."""
+
+    def forward(self, images):
+        """Return scores (N,)."""
+        return torch.from_numpy(images.numpy().mean((1, 2, 3)) - 0.5)
+
+
+def test_detector_in_numpy_is_told_and_falls_to_an_estimated_gradient(classifier, images):
+    wrong = (classifier(images).argmax(1) + 1) % CLASSES  # fooled from the start
+    with pytest.warns(
+        UserWarning, match=r"no gradient leads from the scores of InNumpy .* attacks.Estimation estimates"
+    ):
+        plain = ATTACKS["SelectivePGD"].report(classifier, images, wrong, detector=InNumpy())
+    estimated = Estimation(attack=ATTACKS["SelectivePGD"], samples=8)
+    result = estimated.report(classifier, images, wrong, detector=InNumpy())
+    assert (result.scores < plain.scores).all()
+    assert (result.success & (result.scores <= 0)).all()
 
 
 @pytest.mark.parametrize("offered", ["joint", "surrogates"])
