@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks import SelectivePGD
-from attacks.guard import evaluation_mode, gradients
+from attacks.guard import asked, evaluation_mode, gradients
 from attacks.margin import lead
 from detectors.scoring import scores
 from experiments.results.bootstrap import Resampling
@@ -18,7 +18,16 @@ from experiments.white_box.attacker import Attacker, Subject
 from experiments.white_box.curves import curve_rows, has_walk, price_rows, strongest
 from experiments.white_box.forecast import forecast
 from experiments.white_box.plan import Mode, Plan
-from experiments.white_box.records import Checks, GradientCheck, Outcome, WhiteBoxRecords, row, worst_row
+from experiments.white_box.records import (
+    Checks,
+    GradientCheck,
+    Outcome,
+    Remedied,
+    WhiteBoxRecords,
+    row,
+    worst_row,
+)
+from experiments.white_box.remedies import Remedies, needed, remedied
 from experiments.white_box.suite import TRANSFER, Norm, SuiteAttack, longest, names, noise, suite, transferred
 
 
@@ -33,6 +42,8 @@ class SuiteOptions:
         seeds: Of the detectors; those of the first have curves and a price.
         whole: Seeds whose detectors meet the whole suite, the others the paper's attacks only.
         trained_on: Name of the attack that the detectors were trained on.
+        remedies: auto: remedies against masked gradients where a check asks for them, in rows beside the plain ones.
+        bpda: Names of parts of detectors through which the gradient is to pass unchanged.
     """
 
     epsilon: float
@@ -41,6 +52,8 @@ class SuiteOptions:
     seeds: Sequence[int]
     whole: Sequence[int]
     trained_on: str
+    remedies: Remedies = "none"
+    bpda: Sequence[str] | None = None
 
 
 Alike = Callable[[Subject], Subject | None]
@@ -64,7 +77,11 @@ def measure(
         options: How they are attacked.
         resampling: Of the images.
     """
-    suites = [(subject, list(_suite(attacker, subject, alike, options))) for subject in subjects]
+    remedies = [_needed(attacker, subject, options) for subject in subjects]
+    suites = []
+    for subject, of_subject in zip(subjects, remedies, strict=True):
+        plain = list(_suite(attacker, subject, alike, options))
+        suites.append((subject, [*plain, *remedied(plain, of_subject)]))
     most, sentence = forecast(attacker, suites)
     attacker.progress.console.print(sentence, highlight=False, soft_wrap=True)
     rows: list[dict[str, Any]] = []
@@ -89,7 +106,16 @@ def measure(
         curves=list(map(asdict, curve_rows(attacker, walks, options.epsilon, steps, count, options.norm))),
         prices=list(map(asdict, price_rows(attacker, [subject for subject, _ in walks], steps, count))),
         checks=measure_checks(attacker, subjects, broken, options.epsilon, options.norm),
+        remedies=[remedy for of_subject in remedies for remedy in of_subject],
     )
+
+
+def _needed(attacker: Attacker, subject: Subject, options: SuiteOptions) -> list[Remedied]:
+    """Return the remedies for a detector that meets the whole suite, by what it does with clean images."""
+    if options.remedies == "none" or not _is_whole(subject, options):
+        return []
+    gradients = gradient_checks(attacker, subject)
+    return needed(subject, gradients, options.bpda, determined=_is_determined(attacker, subject))
 
 
 def _about(suites: Sequence[Sequence[SuiteAttack]]) -> dict[str, str]:
@@ -171,7 +197,7 @@ def _without_gradient(
     with evaluation_mode(network), gradients(attacker.device):
         for images, labels in batches(attacker.images, attacker.labels, device=attacker.device):
             seen = images.clone().requires_grad_()
-            value = read(network(seen), labels)
+            value = read(asked(network, seen), labels)
             gradient = torch.zeros_like(seen)
             if value.requires_grad:
                 (gradient,) = torch.autograd.grad(value.sum(), seen, materialize_grads=True)

@@ -19,6 +19,7 @@ from experiments.white_box.flags import flags
 from experiments.white_box.measure import SuiteOptions, measure
 from experiments.white_box.plan import Mode, PresetName, chosen
 from experiments.white_box.records import FIELDS, WhiteBoxRecords
+from experiments.white_box.remedies import Remedies, check_remedies
 from experiments.white_box.subjects import broken_subject, over_second_classifier, own_subject, start_of, subjects
 from experiments.white_box.suite import Norm, left_out, names
 from experiments.white_box.tables import NORMS, finding, white_box_tables
@@ -44,6 +45,8 @@ def white_box(
     detector: str | None = None,
     classifier: str | None = None,
     targeted: bool = False,
+    remedies: Remedies = "none",
+    bpda: list[str] | None = None,
     resamples: int = 1000,
 ) -> Result:
     """Return what a suite of attacks that know the detectors makes of them, before and after retraining.
@@ -71,6 +74,9 @@ def white_box(
         detector: A detector of your own: class path or .ckpt, in place of the run's.
         classifier: A classifier of your own, to use with --detector; null: the run's.
         targeted: Whether the attacks are to reach a target: a random other class for each image.
+        remedies: auto: detectors whose scores have no gradient on clean images, differ between calls, or declare parts
+            without gradient (straight_through) are attacked once more under a remedy; in rows of their own.
+        bpda: Sub-modules or methods of detectors through which the gradient is to pass unchanged (auto only).
         resamples: Bootstrap resamples of the intervals.
 
     Raises:
@@ -96,6 +102,7 @@ def white_box(
     seeds = [] if detector else _seeds(study, seeds)
     own = [] if detector is None else [own_subject(study, detector, classifier)]
     attacked = own or subjects(study, trained_on, seeds, detectors)
+    check_remedies(bpda, remedies, attacked)
     split = study.data.split("test")
     sample = split.__getitems__(list(range(min(images, len(split)))))
     targets = random_targets(sample.labels, study.data.classes) if targeted else None
@@ -108,6 +115,8 @@ def white_box(
         seeds=seeds,
         whole=seeds[:suite_seeds],
         trained_on=trained_on,
+        remedies=remedies,
+        bpda=bpda,
     )
     records = measure(
         Attacker(sample.images, sample.labels, study.device, study.progress, folder, targets),
@@ -156,6 +165,7 @@ def _result(
             "left_out": left_out(options.norm, targeted=targeted),
             "curve_images": plan.curve_images,
             "suite": records.about,
+            "remedies": [each._asdict() for each in records.remedies],
             "contrasts": contrasts(records.outcomes, resampling),
             "curves": records.curves,
             "prices": records.prices,

@@ -107,8 +107,8 @@ def _headline(rows: Rows, meta: Mapping[str, Any]) -> Table:
         "threshold for 50 % false positives. Robust: right or rejected; rejecting everything would win it, so beside "
         "it stand the shares of clean images that are kept (right and accepted) and rejected (FPR). Classifier fooled: "
         "of n, those on which some attack succeeds, accepted or not. Gradients go through the image, the map and every "
-        f"network; through JSD's Jacobian only as a softplus copy (*_parts). {meta['attacked_images']} test images; "
-        f"{_seeds(meta)}.",
+        f"network; through JSD's Jacobian only as a softplus copy (*_parts). {_remedied(meta)}"
+        f"{meta['attacked_images']} test images; {_seeds(meta)}.",
         bold=bold,
     )
 
@@ -138,6 +138,11 @@ def _cascade(rows: Rows, meta: Mapping[str, Any]) -> Table:
 def _won_of_given(rows: Rows) -> str | None:
     known = [row for row in rows if row["n_won_first"] is not None]
     return f"{sum(row['n_won_first'] for row in known)} of {sum(row['n_given'] for row in known)}" if known else None
+
+
+def _remedied(meta: Mapping[str, Any]) -> str:
+    names = ", ".join(dict.fromkeys(each["detector"] for each in meta["remedies"]))
+    return f"Rows *_remedied of {names} stand beside the plain ones and count in the worst case. " if names else ""
 
 
 def _attacks(meta: Mapping[str, Any]) -> str:
