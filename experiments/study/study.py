@@ -63,7 +63,8 @@ class Study:
         self.progress = progress
         self.command = command
         self._under: dict[str, AttackedSet] = {}
-        _check_detectors(detectors, [*run.settings.detectors, *run.settings.sections["training_free"]])
+        if detectors is not None:
+            _check_detectors(detectors, [*run.settings.detectors, *run.settings.sections["training_free"]])
 
     @cached_property
     def data(self) -> ImageData:
@@ -236,9 +237,7 @@ def _is_path(name: str) -> bool:
     return "." in name
 
 
-def _check_detectors(names: Sequence[str] | None, known: Sequence[str]) -> None:
-    if names is None:
-        return
+def _check_detectors(names: Sequence[str], known: Sequence[str]) -> None:
     if not names or len(set(names)) < len(names):
         msg = f"detectors must name different ones, at least one, or be null for all; got {list(names)}"
         raise InputError(msg)

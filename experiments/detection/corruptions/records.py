@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from experiments.results.bootstrap import wilson
+from experiments.results.bootstrap import clopper_pearson
 from experiments.study.contenders import Contender
 
 NONE: Final = "none"
@@ -49,7 +49,7 @@ FIELDS: Final = {
     "corruption, severity": f"{NONE}, 0: the images as they are",
     "n": "test images",
     "flagged": "share of n above the threshold: false positives, for nobody attacked them",
-    "flagged_low, flagged_high": "95 % interval over images (Wilson)",
+    "flagged_low, flagged_high": "95 % interval over images (Clopper-Pearson)",
     "n_right": "of n, those that the classifier gets right under the corruption",
     "flagged_right": "share of n_right above the threshold",
     "classifier_accuracy": "n_right / n",
@@ -72,7 +72,7 @@ def record(
     """
     flagged = scores > threshold
     share, among = flagged.double().mean().item(), flagged[right]
-    ends = wilson(share, len(scores))
+    ends = clopper_pearson(share, len(scores))
     return CorruptionRecord(
         detector=contender.name,
         trained_on=contender.trained_on,
