@@ -204,7 +204,7 @@ class Guarded(nn.Module):
         self._largest_label = None
         for values in scores:
             if not isinstance(values, Tensor) or values.dtype == torch.bool:
-                got = values.dtype if isinstance(values, Tensor) else f"a {type(values).__name__}"
+                got = str(values.dtype) if isinstance(values, Tensor) else f"a {type(values).__name__}"
                 msg = (
                     f"a detector must give a tensor of real scores (N,), higher = more adversarial, got {got} from "
                     f"{type(self.detector).__name__}: return its score before it decides, or decisions.float(), whose "

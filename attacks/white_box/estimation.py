@@ -80,12 +80,12 @@ class _Estimating(View):
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
         if not (images.requires_grad and torch.is_grad_enabled()):
             return super().joint(images)  # type: ignore[no-any-return]
-        return self(images), _Score.apply(images, self._scores(images), self)  # type: ignore[no-untyped-call]
+        return self(images), _Score.apply(images, self._scores(images), self)
 
     def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         logits, scores, parts = super().surrogates(images)
         if images.requires_grad and torch.is_grad_enabled():
-            scores = _Score.apply(images, scores.detach(), self)  # type: ignore[no-untyped-call]
+            scores = _Score.apply(images, scores.detach(), self)
         return logits, scores, parts
 
     @torch.no_grad()

@@ -100,7 +100,9 @@ class Matching(Walk):
             raise InputError(msg)
         parts = [self._look(problem, guides[rows]) for rows in problem.batches(torch.arange(len(guides)))]
         values = [torch.cat(each) for each in zip(*(part.values for part in parts), strict=True)]
-        return _Signature(values, *(torch.cat([part[at] for part in parts]) for at in (1, 2)))
+        return _Signature(
+            values, torch.cat([part.logits for part in parts]), torch.cat([part.scores for part in parts])
+        )
 
     def _look(self, problem: Problem, points: Tensor) -> "_Signature":
         with _outputs_of(classifier_of(problem), self.layer) as outputs:

@@ -48,7 +48,7 @@ def _reseeded(source: Any, seed: int) -> Callable[[], object]:
     elif isinstance(source, np.random.Generator):
         bits = source.bit_generator
         undo = partial(setattr, bits, "state", bits.state)
-        bits.state = type(bits)(seed).state  # type: ignore[call-arg]
+        bits.state = type(bits)(seed).state
     elif isinstance(source, random.Random) or source is random:
         undo = partial(source.setstate, source.getstate())
         source.seed(seed)

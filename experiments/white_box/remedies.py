@@ -72,5 +72,6 @@ def remedied(attacks: Iterable[SuiteAttack], remedies: Sequence[Remedied]) -> It
 def _under(remedy: Remedied, attack: Attack) -> Attack:
     if remedy.remedy == "StraightThrough":
         return StraightThrough(attack=attack, parts=remedy.parts or None, targeted=attack.targeted)
-    kind = {"Estimation": Estimation, "Expectation": Expectation}[remedy.remedy]
-    return kind(attack=attack, targeted=attack.targeted)
+    if remedy.remedy == "Estimation":
+        return Estimation(attack=attack, targeted=attack.targeted)
+    return Expectation(attack=attack, targeted=attack.targeted)
