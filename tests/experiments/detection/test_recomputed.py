@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
 import evaluate
@@ -126,6 +127,42 @@ def test_every_figure_of_every_row(report, recomputed):
         for name in row.keys() - set(keys):
             value = expected.get(name)
             assert row[name] == (None if value is None else pytest.approx(value, abs=2e-6)), (row, name)
+
+
+def test_the_figures_of_the_meta_data(run, report):
+    """Accuracy, counts, the underflow of the softmax with its exact interval, and the norms of the noise."""
+    study, meta = study_of(run), report["meta"]
+    clean, labels = study.images.clean, study.images.labels.numpy()
+    images = clean.clone().requires_grad_()
+    logits = study.classifier(images)
+    zero = {}
+    for name, values in {"share": logits.softmax(1), "share_logit": logits}.items():
+        (gradient,) = torch.autograd.grad(values.amax(1).sum(), images, retain_graph=True)
+        zero[name] = (gradient.numpy() == 0).reshape(len(clean), -1).all(1)
+    calibration = sum(len(batch.images) for batch in study.data.calibration_dataloader())
+    assert (meta["test_images"], meta["calibration_images"], meta["resamples"]) == (len(clean), calibration, RESAMPLES)
+    assert meta["seeds"] == [0, 1]
+    assert meta["classifier_accuracy"] == pytest.approx((logits.detach().numpy().argmax(1) == labels).mean())
+    ends = stats.binomtest(int(zero["share"].sum()), len(clean)).proportion_ci(method="exact")
+    shares = {name: values.mean() for name, values in zero.items()}
+    assert meta["underflow"] == pytest.approx({"n": len(clean), "low": ends.low, "high": ends.high, **shares})
+    for attack in ATTACKS:
+        under = study.under(attack)
+        change, noise = (
+            (each - clean).double().numpy().reshape(len(clean), -1)
+            for each in (under.adversarial, under.variant("noise", clean)[0])
+        )
+        for norm, size in SIZES.items():
+            before, after = size(change), size(noise)
+            smallest = (after[before > 0] / before[before > 0]).min()
+            assert meta["noise_ratios"][attack][norm] == pytest.approx(smallest, rel=1e-4), (attack, norm)
+
+
+SIZES = {
+    "l0": lambda change: (np.abs(change) >= 1e-6).sum(1),
+    "l2": lambda change: np.sqrt((change**2).sum(1)),
+    "linf": lambda change: np.abs(change).max(1),
+}
 
 
 def table(report, title):

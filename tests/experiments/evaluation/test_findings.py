@@ -11,11 +11,12 @@ from tests.experiments.studies import copy_of
 
 METHODS = {"grad_cam": {"class_path": "saliency.GradCAM"}, "gradient": {"class_path": "saliency.Gradient"}}
 LIME = {"lime": {"class_path": "saliency.LIME", "init_args": {"samples": 10}}}
+QUICK = {"steps": 40, "step_size": 0.05, "probability": 0.15}
 STUDIES = {
     "white-box": {"images": 12, "steps": 5, "epsilon": 0.1, "curve_images": 0, "resamples": 20, "detectors": ["id"]},
     "similarity": {"images": 6, "epsilons": [0.1, 0.2], "targets": [1], "methods": METHODS, "resamples": 20},
     "enhance": {"images": 30, "shares": [0.1, 0.5], "methods": METHODS, "resamples": 20},
-    "recover": {"images": 6, "regions": 3, "steps": 30, "methods": METHODS | LIME, "resamples": 20},
+    "recover": {"images": 14, "regions": 4, "target": None, **QUICK, "methods": METHODS | LIME, "resamples": 20},
 }
 NAMES = r"SR@\d+|\d+ %|L-?\d|L-inf|\d+ bits|R\d, |Figures? [\d and]+|On .* thread\(s\)"
 """What holds a digit and is a name: a rate or threshold of the protocol, a norm, a claim or figure of a paper, a
