@@ -8,6 +8,8 @@ import torch
 
 from attacks import Attack, HingedPGD, Square
 from attacks.base import MostPasses
+from attacks.guard import evaluation_mode, gradients, guarded
+from attacks.problem import Counted, Passes, Problem
 from experiments.white_box.attacker import BLOCK, Attacker, Subject
 from experiments.white_box.suite import SuiteAttack
 
@@ -38,7 +40,9 @@ def forecast(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteA
     seconds = len(attacker.images) * sum(
         _seconds(attacker, subject, most) for (subject, _), most in zip(suites, bounds, strict=True)
     )
-    most = MostPasses(max(each.forward for each in bounds), max(each.backward for each in bounds))
+    inner = [_inner(attacker, subject) for subject, _ in suites]
+    backward = [each.backward + own * each.forward for each, own in zip(bounds, inner, strict=True)]
+    most = MostPasses(max(each.forward for each in bounds), max(backward))
     unknown = {each.name for _, attacks in suites for each in attacks if each.attack.most_passes(classes) is None}
     besides = f", and those of {', '.join(sorted(unknown))}, which are not known beforehand" if unknown else ""
     sentence = (
@@ -53,9 +57,21 @@ def forecast(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteA
 def _seconds(attacker: Attacker, subject: Subject, most: MostPasses) -> float:
     """Return what so many passes take for an image of a detector."""
     forward = _timed(attacker, subject, Square(epsilon=0.1, queries=_QUERIES)) / _QUERIES
+    if not most.backward:
+        return most.forward * forward
     both = _timed(attacker, subject, HingedPGD(epsilon=0.1, steps=_STEPS, goals=0))
     backward = max(0.0, both - (_STEPS + 1) * forward) / _STEPS
     return most.forward * forward + most.backward * backward
+
+
+def _inner(attacker: Attacker, subject: Subject) -> int:
+    """Return how many gradients a detector takes by itself in a pass, as one does that looks at a Jacobian."""
+    images = attacker.images[:1].to(attacker.device)
+    aim = subject.aimed()
+    with evaluation_mode(subject.model, aim), gradients(attacker.device), guarded(subject.model, aim) as safe:
+        passes = Passes(images)
+        Problem(Counted(safe, passes), images, detector=aim).surrogates(images.clone().requires_grad_())
+        return int(passes.backward.amax())
 
 
 def _timed(attacker: Attacker, subject: Subject, attack: Attack) -> float:

@@ -83,7 +83,8 @@ def measure(
         plain = list(_suite(attacker, subject, alike, options))
         suites.append((subject, [*plain, *remedied(plain, of_subject)]))
     most, sentence = forecast(attacker, suites)
-    attacker.progress.console.print(sentence, highlight=False, soft_wrap=True)
+    for said in (*(subject.remark for subject in subjects if subject.remark), sentence):
+        attacker.progress.console.print(said, highlight=False, markup=False, soft_wrap=True)
     rows: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
     walks: list[tuple[Subject, SuiteAttack]] = []
@@ -137,7 +138,8 @@ def _suite(attacker: Attacker, subject: Subject, alike: Alike, options: SuiteOpt
     whole, wanted = _is_whole(subject, options), names() if plan.attacks is None else plan.attacks
     held = subject.has_representation_step
     for attack in suite(epsilon, plan.steps, parts=parts, held=held, restarts=plan.restarts, **goal):
-        if attack.kind == "paper" or (whole and attack.name in wanted):
+        works = subject.differentiable or attack.kind == "gradient-free"
+        if works and (attack.kind == "paper" or (whole and attack.name in wanted)):
             yield attack
     if not whole:
         return

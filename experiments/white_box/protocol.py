@@ -1,5 +1,6 @@
 """`evaluate.py white-box`: attacks that know classifier and detector (Schut & Gal, 2020, Table 3; PROTOCOL C14-C17)."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any, Final
@@ -7,7 +8,7 @@ from typing import Any, Final
 from attacks.checks import at_least, given
 from attacks.errors import InputError, nearest, unknown
 from experiments.results.bootstrap import Resampling
-from experiments.results.result import Result
+from experiments.results.result import Flag, Result
 from experiments.study.budgets import is_linf
 from experiments.study.study import Study
 from experiments.study.user_modules import name_of
@@ -18,7 +19,7 @@ from experiments.white_box.contrasts import contrasts
 from experiments.white_box.flags import flags
 from experiments.white_box.measure import SuiteOptions, measure
 from experiments.white_box.plan import Mode, PresetName, chosen
-from experiments.white_box.records import FIELDS, WhiteBoxRecords
+from experiments.white_box.records import FIELDS, Outcome, WhiteBoxRecords
 from experiments.white_box.remedies import Remedies, check_remedies
 from experiments.white_box.subjects import broken_subject, over_second_classifier, own_subject, start_of, subjects
 from experiments.white_box.suite import Norm, left_out, names
@@ -128,7 +129,7 @@ def white_box(
     )
     kinds = {"targeted": targeted, "l2": norm == "l2"}
     name = "-".join(["white-box", *([name_of(detector)] if detector else []), *(each for each in kinds if kinds[each])])
-    meta = {"preset": preset, "epsilon_from": epsilon_from}
+    meta = {"preset": preset, "epsilon_from": epsilon_from, "remarks": [each.remark for each in own if each.remark]}
     return _result(study, name, records, options, resampling, meta, targeted=targeted)
 
 
@@ -183,10 +184,23 @@ def _result(
         rows=records.rows,
         tables=white_box_tables(records, meta),
         figures={"": story(title, records.rows, records.curves)},
-        flags=flags(
-            records, options.epsilon, None if retrain is None else getattr(retrain.attack, "steps", 1), options.norm
-        ),
+        flags=[
+            *flags(
+                records, options.epsilon, None if retrain is None else getattr(retrain.attack, "steps", 1), options.norm
+            ),
+            *_not_finite(records.outcomes),
+        ],
     )
+
+
+def _not_finite(outcomes: Sequence[Outcome]) -> Iterator[Flag]:
+    """Yield how many scores of a detector of the user's own are NaN or infinite."""
+    stands_for = getattr(outcomes[0].contender.module, "rejected", None)
+    if stands_for is not None:
+        clean = int((outcomes[0].clean_scores == stands_for).sum())
+        attacked = sum(int((each.scores == stands_for).sum()) for each in outcomes)
+        sentence = f"{clean} of the clean images and {attacked} of all attacked ones; they count as rejected."
+        yield Flag("Scores that are NaN or infinite", clean + attacked > 0, sentence)
 
 
 _KNOWLEDGE: Final = "attacks know classifier and detector with all their weights; {}, labels are the true ones"

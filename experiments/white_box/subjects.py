@@ -14,6 +14,7 @@ from experiments.study.study import Study
 from experiments.study.user_modules import MissingPartError, built_from, name_of, own_classifier, takes
 from experiments.training.run_folder import Run
 from experiments.white_box.attacker import Subject
+from experiments.white_box.own_detector import read_scores
 from experiments.white_box.records import AFTER, BEFORE
 from saliency.checkpoints import Portable
 
@@ -118,8 +119,14 @@ def own_subject(study: Study, detector: str, classifier: str | None) -> Subject:
         attacked = own_classifier(classifier, study.device, image, study.data.classes)
     offered: dict[str, Callable[[], Any]] = {"classifier": lambda: attacked, "saliency": lambda: study.saliency}
     module = built_from(detector, offered, Portable).to(study.device).eval()
+    reader = None
+    if not isinstance(module, Detector):
+        some = next(iter(study.data.calibration_dataloader())).images
+        module = reader = read_scores(detector, module, some.to(study.device))
     calibration = takes(detector, partial(study.scored, module))
-    return Subject(Contender(name_of(detector), None, None, module, calibration), BEFORE, shared(attacked, module))
+    remark = "" if reader is None else reader.calibrate(calibration)
+    contender = Contender(name_of(detector), None, None, module, calibration.sort().values)
+    return Subject(contender, BEFORE, shared(attacked, module), remark)
 
 
 def broken_subject(study: Study, model: nn.Module) -> Subject:

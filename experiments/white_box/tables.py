@@ -99,7 +99,7 @@ def _headline(rows: Rows, meta: Mapping[str, Any]) -> Table:
         header=["detector", *_PAPER.values(), "n", "SR@5", *_WORST.values(), *_CLEAN.values(), *_ALONE.values()],
         rows=lines,
         note=f"{NORMS[meta['norm']]} budget {meta['epsilon']:.4g}{meta['epsilon_from']}, attacks know classifier and "
-        f"detector; {_goal(meta)}. {_mode(meta)}"
+        f"detector; {_goal(meta)}. {_mode(meta)}{''.join(f'{remark} ' for remark in meta['remarks'])}"
         f"{_definition(meta)} "
         "Classifier and detector accuracy: the paper's two columns (Table 3) under its alternation through the map, "
         "aimed at probability .5. The other columns are about the worst case: an image is lost if any of the suite's "

@@ -92,6 +92,49 @@ def needs_more(classifier, depth):  # noqa: ARG001
     return Brightness()
 
 
+class Answers(nn.Module):
+    """A detector of dark images that answers in one way or another."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images):
+        return self.answer(images)
+
+
+def booleans():
+    return Answers(lambda images: images.mean((1, 2, 3)) < 0.01)
+
+
+def numpy_inside():
+    return Answers(lambda images: torch.from_numpy(-images.numpy().mean((1, 2, 3))))
+
+
+def array():
+    return Answers(lambda images: -images.detach().numpy().mean((1, 2, 3)))
+
+
+def detached():
+    return Answers(lambda images: -images.mean((1, 2, 3)).detach())
+
+
+def sometimes_nan():
+    return Answers(lambda images: images.mean((1, 2, 3)).masked_fill(images[:, 0, 0, 0] > 0, torch.nan))
+
+
+def always_nan():
+    return Answers(lambda images: images.mean((1, 2, 3)) * torch.nan)
+
+
+def a_column():
+    return Answers(lambda images: images.mean((2, 3)))
+
+
+def a_list():
+    return Answers(lambda images: images.mean((1, 2, 3)).tolist())
+
+
 def test_every_detector_meets_every_attack_that_fits_it(found):
     names = {name: [row["attack"] for row in rows_of(found, detector=name)] for name in ("id", "spd", "max_softmax")}
     assert set(names["spd"]) - set(names["id"]) == {"hinged_parts", "selective_parts", "orthogonal_parts"}
@@ -366,6 +409,15 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
             r"but the data need logits \(1, 10\)",
         ),
         ({"detector": f"{__name__}.needs_more"}, "needs depth as well, but is given classifier, saliency only"),
+        (
+            {"detector": f"{__name__}.always_nan"},
+            r"Answers gives NaN or an infinite score for (\d+) of \1 clean images. .* more than 5% false positives",
+        ),
+        (
+            {"detector": f"{__name__}.a_column"},
+            r"must give one score per image, shape \((\d+),\); it gave shape \(\1, 1\): squeeze",
+        ),
+        ({"detector": f"{__name__}.a_list"}, "gives a list: it must give a tensor of scores, one for each image"),
         ({"detector": "attacks.FGSM"}, "makes a FGSM: it must make a torch.nn.Module"),
     ],
 )
@@ -410,10 +462,41 @@ def test_a_checkpoint_as_ones_own_gives_what_the_run_gives(finished, tmp_path):
 
 def test_a_detector_is_given_what_it_takes_and_drawn_from_a_fixed_seed(finished):
     study = study_of(finished)
-    first, again = (own_subject(study, f"{__name__}.Asks", None).contender.module for _ in range(2))
+    first, again = (own_subject(study, f"{__name__}.Asks", None).contender.module.detector for _ in range(2))
     assert first.classifier is study.classifier
     assert first.saliency is study.saliency
     assert torch.equal(first.weights.weight, again.weights.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [
+        ("booleans", "Answers gives booleans, read as scores 0 and 1, without a gradient"),
+        ("numpy_inside", "Answers takes no images that ask for a gradient (numpy inside?)"),
+        ("array", "Answers gives a numpy array without a gradient"),
+        ("detached", "Answers gives scores without a gradient"),
+    ],
+)
+def test_a_detector_without_a_gradient_is_attacked_without_one_and_that_is_said(finished, tmp_path, capsys, name, odd):
+    found = run(copy_of(finished, tmp_path), detector=f"{__name__}.{name}", curve_images=4, epsilon=0.3)
+    assert {row["attack"] for row in found.rows} == {"square", "noise", WORST}
+    assert only(found, attack=WORST)["sr_at_5"] == only(found, attack="square")["sr_at_5"] > 0
+    said = f"{odd}: attacks along gradients cannot work against it and are left out; gradient-free ones run."
+    assert found.meta["remarks"] == [said]
+    assert said in capsys.readouterr().out
+    assert said in found.tables[0].note
+    assert found.meta["curves"] == []
+
+
+def test_scores_that_are_nan_count_as_rejected_and_are_flagged(finished, tmp_path):
+    copy = copy_of(finished, tmp_path)
+    found = run(copy, detector=f"{__name__}.sometimes_nan", curve_images=0, epsilon=0.3)
+    (flag,) = [flag for flag in found.flags if flag.name == "Scores that are NaN or infinite"]
+    assert flag.raised
+    assert flag.sentence.startswith("0 of the clean images and ")
+    assert "hinged" in {row["attack"] for row in found.rows}  # gradients work, and find what is accepted
+    noise = only(found, attack="noise")
+    assert noise["attack_success_rate"] >= noise["sr_at_5"]
 
 
 def test_detectors_for_transfer_look_through_the_second_classifier(finished, tmp_path):
