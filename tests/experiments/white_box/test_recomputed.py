@@ -36,6 +36,7 @@ class Recomputed:
         } | {"max_softmax": MaxSoftmax(self.classifier)}
         self.goals, self.targeted = goals, targeted
         self.right = self.predicted(self.images) == self.labels
+        self.lost = {name: np.zeros(IMAGES, dtype=bool) for name in self.networks}
 
     def predicted(self, images):
         with torch.no_grad():
@@ -88,6 +89,16 @@ class Recomputed:
             "realised_fpr": np.mean(clean > five),
         }
 
+    def first(self, name, attack, images, *, worst):
+        """How many images an attack wins that none before it has won; of the worst case: how many are won at all."""
+        if worst:
+            return np.count_nonzero(self.lost[name])
+        if attack == "noise":
+            return None
+        new = self.won(name, images, self.threshold(name, 0.05)) & ~self.lost[name]
+        self.lost[name] |= new
+        return np.count_nonzero(new)
+
     def of_one(self, name, images):
         """The figures that one attack has and the worst case has not."""
         both = np.concatenate([self.scores(name, self.images), self.scores(name, images)])
@@ -96,6 +107,7 @@ class Recomputed:
             "auroc": roc_auc_score(kinds, both),
             "detector_accuracy": balanced_accuracy_score(kinds, both > 0) if name != "max_softmax" else None,
             "linf": np.abs((images - self.images).numpy()).max(),
+            "l2": np.sqrt(np.square((images - self.images).numpy().astype(np.float64)).sum((1, 2, 3))).max(),
         }
 
 
@@ -141,6 +153,7 @@ def test_every_figure_is_what_numpy_and_scikit_learn_say(finished, tmp_path, see
         for cost in ("forward", "backward", "seconds"):
             per_image = [torch.cat([parts[cost] for parts in blocks[key]]).numpy() for key in keys]
             expected[cost if cost == "seconds" else f"{cost}_passes"] = sum(each.mean() for each in per_image)
+        expected |= {"n_given": IMAGES, "n_won_first": study.first(*keys[0], images[keys[0]], worst=not one)}
         text = {key: row.pop(key) for key in ("detector", "phase", "trained_on", "seed", "attack")}
         assert text["phase"] == "before"
         assert row.keys() == expected.keys()
