@@ -110,8 +110,8 @@ def remedies(applied: Sequence[Remedied]) -> Flag:
     return Flag("Remedies against masked gradients", False if which else None, sentence)
 
 
-_PLAIN: Final = ("joint", "joint_loss", "selective", "orthogonal", "hinged", "alternating_aimed")
-_PARTS: Final = ("selective_parts", "orthogonal_parts", "selective_remedied", "hinged_remedied")
+_PLAIN: Final = ("joint", "joint_loss", "selective", "orthogonal", "hinged", "hinged_apgd", "alternating_aimed")
+_PARTS: Final = ("selective_parts", "orthogonal_parts", "hinged_parts", "selective_remedied", "hinged_remedied")
 
 _ORDERS: Final = (
     ("White-box at least as strong as transfer", (*_PLAIN, *_PARTS), "transfer", "sr_at_5"),

@@ -479,8 +479,8 @@ def test_a_detector_is_given_what_it_takes_and_drawn_from_a_fixed_seed(finished)
 )
 def test_a_detector_without_a_gradient_is_attacked_without_one_and_that_is_said(finished, tmp_path, capsys, name, odd):
     found = run(copy_of(finished, tmp_path), detector=f"{__name__}.{name}", curve_images=4, epsilon=0.3)
-    assert {row["attack"] for row in found.rows} == {"square", "noise", WORST}
-    assert only(found, attack=WORST)["sr_at_5"] == only(found, attack="square")["sr_at_5"] > 0
+    assert {row["attack"] for row in found.rows} == {"square", "hop_skip_jump", "noise", WORST}
+    assert only(found, attack=WORST)["sr_at_5"] >= only(found, attack="square")["sr_at_5"] > 0
     said = f"{odd}: attacks along gradients cannot work against it and are left out; gradient-free ones run."
     assert found.meta["remarks"] == [said]
     assert said in capsys.readouterr().out
