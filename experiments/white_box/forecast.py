@@ -10,6 +10,7 @@ from attacks import Attack, HingedPGD, Square
 from attacks.base import MostPasses
 from attacks.guard import evaluation_mode, gradients, guarded
 from attacks.problem import Counted, Passes, Problem
+from experiments.results.verdicts import counted
 from experiments.white_box.attacker import BLOCK, Attacker, Subject
 from experiments.white_box.suite import SuiteAttack
 
@@ -45,11 +46,12 @@ def forecast(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteA
     most = MostPasses(max(each.forward for each in bounds), max(backward))
     unknown = {each.name for _, attacks in suites for each in attacks if each.attack.most_passes(classes) is None}
     besides = f", and those of {', '.join(sorted(unknown))}, which are not known beforehand" if unknown else ""
+    size = f"{counted(len(attacker.images), 'images')} and {counted(len(suites), 'detectors')}"
     sentence = (
         f"The suite makes at most {most.forward:,} passes forward and {most.backward:,} backward for an image of a "
-        f"detector{besides}. By a few passes timed just now, {len(attacker.images)} images and {len(suites)} detectors "
-        f"take about {_words(seconds)} at most on {attacker.device}, without curves and price; images that are won "
-        "early and what is kept from before make it shorter."
+        f"detector{besides}. By a few passes timed just now, {size} take about {_words(seconds)} at most on "
+        f"{attacker.device}, without curves and price; images that are won early and what is kept from before make it "
+        "shorter."
     )
     return most, sentence
 
@@ -75,11 +77,14 @@ def _inner(attacker: Attacker, subject: Subject) -> int:
 
 
 def _timed(attacker: Attacker, subject: Subject, attack: Attack) -> float:
-    """Return the seconds per image of an attack whose images are thrown away."""
+    """Return the seconds per image of an attack whose images are thrown away, run twice: the first warms up."""
     images, labels = (each[:BLOCK].to(attacker.device) for each in (attacker.images, attacker.labels))
-    start = time.perf_counter()
-    attack(subject.model, images, labels, detector=subject.aimed()).cpu()
-    return (time.perf_counter() - start) / len(images)
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        attack(subject.model, images, labels, detector=subject.aimed()).cpu()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds) / len(images)
 
 
 def _words(seconds: float) -> str:
