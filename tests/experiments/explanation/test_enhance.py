@@ -17,6 +17,7 @@ from torch import nn
 import evaluate
 from attacks import BIM, FGSM, WarmCarliniWagnerL2
 from experiments.evaluation.command import _parser
+from experiments.explanation import evidence
 from experiments.explanation.enhance import attacked_images, grids, shown_images
 from experiments.explanation.enhance import measure as measuring
 from experiments.explanation.enhance.attacked_images import ALWAYS, chosen_attack, of_kind, prepare, ready
@@ -40,7 +41,6 @@ from experiments.explanation.enhance.protocol import enhance
 from experiments.explanation.enhance.tables import rows_of as rows_from
 from experiments.explanation.enhance.tables import tables
 from experiments.explanation.subject import Explained, explained
-from experiments.results import verdicts
 from experiments.results.bootstrap import Interval, Resampling, Statistic
 from experiments.results.result import read_result
 from saliency import LIME, Enhanced, GradCAM, Gradient, GuidedBackprop
@@ -299,7 +299,7 @@ def judged_as(everything, part):
 
 
 def test_methods_that_noise_changes_as_well_decide_nothing(everything, monkeypatch):
-    monkeypatch.setattr(verdicts, "FEWEST", 1)
+    monkeypatch.setattr(evidence, "FEWEST", 1)
     similar = {"noisy": statistic(0.95), "attacked": statistic(0.9)}
     for name in ("gradient", "grad_cam", PLAIN):
         everything = with_measured(everything, name, **similar)
@@ -315,17 +315,17 @@ def test_methods_that_noise_changes_as_well_decide_nothing(everything, monkeypat
 
 def test_few_images_decide_nothing(everything, monkeypatch):
     sure = replace(everything, pairs=replace(everything.pairs, more_alike=statistic(0.5)))
-    assert sure.images < verdicts.FEWEST
+    assert sure.images < evidence.FEWEST
     assert {each.verdict for each in judge(sure).values()} == {"not decided"}
     assert all(" images are too few to decide, it takes 20; " in each.statistic for each in judge(sure).values())
-    monkeypatch.setattr(verdicts, "FEWEST", 1)
+    monkeypatch.setattr(evidence, "FEWEST", 1)
     assert judged_as(sure, "the image's, not the network's").verdict == "holds"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_what_is_the_same_for_all_images_decides_nothing(everything, monkeypatch, share):
     """Maps that are all alike bring back the same everywhere, and agree with each other in the same share of values."""
-    monkeypatch.setattr(verdicts, "FEWEST", 1)
+    monkeypatch.setattr(evidence, "FEWEST", 1)
     constant = statistic(share, spread=0.0)
     everything = replace(everything, pairs=replace(everything.pairs, more_alike=constant))
     everything = with_measured(everything, ENHANCED, beyond_class=constant)
@@ -336,7 +336,7 @@ def test_what_is_the_same_for_all_images_decides_nothing(everything, monkeypatch
 
 
 def test_what_is_built_in_is_said_beside_the_verdict(everything, monkeypatch):
-    monkeypatch.setattr(verdicts, "FEWEST", 1)
+    monkeypatch.setattr(evidence, "FEWEST", 1)
     count = everything.images
     for name, value in {ENHANCED: 1.5, "gradient": 0.1, "grad_cam": 0.1, PLAIN: 0.1}.items():
         spread = torch.linspace(0, 0.1, count) if name == ENHANCED else 0
