@@ -68,7 +68,7 @@ class DropoutUncertainty(Portable):
         """Return logits (T, N, K) of passes with dropout."""
         with self._dropout():
             logits: Tensor = self.classifier(images.repeat(self.passes, 1, 1, 1))
-        return logits.unflatten(0, (self.passes, -1))
+        return logits.view(self.passes, len(images), -1)
 
     @contextmanager
     def _dropout(self) -> Iterator[None]:
@@ -91,4 +91,5 @@ class DropoutUncertainty(Portable):
         """Return values (T * N, ...) with those of a pass dropped alike for all images."""
         generator = torch.Generator().manual_seed(place)
         kept = torch.rand(self.passes, 1, *values.shape[1:], generator=generator) >= self.rate
-        return (values.unflatten(0, (self.passes, -1)) * (kept.to(values) / (1 - self.rate))).flatten(0, 1)
+        of_passes = values.reshape(self.passes, -1, *values.shape[1:])
+        return (of_passes * (kept.to(values) / (1 - self.rate))).flatten(0, 1)

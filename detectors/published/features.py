@@ -67,8 +67,9 @@ def feature_maps(network: nn.Module, layer: str, images: Tensor) -> tuple[Tensor
     """
     logits, outputs = _outputs(network, [layer], images)
     output = outputs.get(layer)
-    is_map = isinstance(output, Tensor) and output.ndim == 4  # noqa: PLR2004 - (N, c, h, w)
-    return logits, output if is_map else _rows(layer, output, pool=False)[:, :, None, None]
+    if isinstance(output, Tensor) and output.ndim == 4:  # noqa: PLR2004 - (N, c, h, w)
+        return logits, output
+    return logits, _rows(layer, output, pool=False)[:, :, None, None]
 
 
 def _outputs(network: nn.Module, layers: Sequence[str], images: Tensor) -> tuple[Tensor, dict[str, Any]]:

@@ -89,7 +89,8 @@ class DeepNearestNeighbours(FittedDetector):
         """Fit to clean images; those held out are no neighbours."""
         found = self.gathered(clean)
         rows = fixed_order(len(found.logits))
-        held, others = rows.split([count := round(self.held_out * len(rows)), len(rows) - count])
+        count = round(self.held_out * len(rows))
+        held, others = rows[:count], rows[count:]
         more_than(self.neighbours, len(others))
         if not count:
             msg = f"held_out={self.held_out} of {len(rows)} clean images are none: give more images, or raise held_out"

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -49,4 +50,5 @@ def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
     """Return the divergence (N,) of the softmax of logits (N, K), in float64."""
     one, other = (functional.log_softmax(logits.double(), 1) for logits in (first, second))
     middle = one.logaddexp(other) - math.log(2)
-    return 0.5 * sum((each.exp() * (each - middle)).sum(1) for each in (one, other))
+    both = torch.stack([one, other])
+    return 0.5 * (both.exp() * (both - middle)).sum((0, 2))
