@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from detectors import ID, JSD, SMD, SPD, Classifier, Disagreement, MaskArea, MaxSoftmax
+from detectors.published import FeatureHead
 from saliency import Encoder, SaliencyModel, Selector
 from tests.saliency.helpers import awake, loader
 
-TRAINED = {"ID": ID, "JSD": JSD, "SMD": SMD, "SPD": SPD}
+TRAINED = {"ID": ID, "JSD": JSD, "SMD": SMD, "SPD": SPD, "FeatureHead": FeatureHead}
 TRAINING_FREE = {"MaxSoftmax": MaxSoftmax, "MaskArea": MaskArea, "Disagreement": Disagreement}
 WITH_MAPS = ("SMD", "SPD")
 WITH_SALIENCY = (*WITH_MAPS, "MaskArea", "Disagreement")
