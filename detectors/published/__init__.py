@@ -1,6 +1,7 @@
 """Published detectors, to be benchmarked: each in a file of its own, with what published attacks did to it."""
 
 from detectors.published.dropout_uncertainty import DropoutUncertainty
+from detectors.published.extra_class import ExtraClass
 from detectors.published.feature_head import FeatureHead
 from detectors.published.fitted import FittedDetector
 from detectors.published.intrinsic_dimensionality import LocalIntrinsicDimensionality
@@ -13,6 +14,7 @@ from detectors.published.prediction_inconsistency import PredictionInconsistency
 __all__ = [
     "DeepNearestNeighbours",
     "DropoutUncertainty",
+    "ExtraClass",
     "FeatureHead",
     "FittedDetector",
     "KernelDensity",
