@@ -59,13 +59,13 @@ def test_the_cheapest_walks_run_once_more_under_all_remedies(targeted):
         remedied(plain, needed(subject(Declaring()), [GradientCheck("", BEFORE, 3, 0, 0)], None, determined=False))
     )
     assert [each.name for each in found] == [f"{name}_remedied" for name in WALKS]
-    assert found[1].about == "hinged under StraightThrough, then Expectation"
+    assert found[0].about == "hinged under StraightThrough, then Expectation"
     walks = {each.name: each.attack for each in plain}
     for name, each in zip(WALKS, found, strict=True):
         through = StraightThrough(attack=walks[name], targeted=targeted)
         assert each.attack == Expectation(attack=through, targeted=targeted)
         assert (each.kind, each.attack.epsilon, each.attack.steps) == ("gradient", 0.1, 10)
-    (estimated, _) = remedied(plain, [Remedied("mine", BEFORE, 3, "Estimation", "", ())])
+    (_, estimated) = remedied(plain, [Remedied("mine", BEFORE, 3, "Estimation", "", ())])
     assert estimated.attack == Estimation(attack=walks["selective"], targeted=targeted)
 
 
