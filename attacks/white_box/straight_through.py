@@ -66,20 +66,29 @@ class StraightThrough(Remedy):
             return self.attack.perturb(problem)
 
 
-def declared(network: nn.Module) -> tuple[str, ...]:
-    """Return the names of the parts that a detector or classifier declares to have no useful gradient."""
-    return tuple(getattr(network, DECLARED, ()))
+def declared(detector: nn.Module) -> tuple[str, ...]:
+    """Return the names of the parts that a detector, or one that it wraps, declares to have no useful gradient."""
+    return tuple(name for network in _wrapped(detector) for name in getattr(network, DECLARED, ()))
 
 
-def has_part(network: nn.Module, name: str) -> bool:
-    """Return whether a network has a sub-module or method of a name."""
-    return _found(network, name) is not None
+def has_part(detector: nn.Module, name: str) -> bool:
+    """Return whether a detector, or one that it wraps, has a sub-module or method of a name."""
+    return any(_found(network, name) for network in _wrapped(detector))
+
+
+def _wrapped(detector: nn.Module | None) -> list[nn.Module]:
+    """Return the detector inside all wrappers, such as that of its threshold, then these, the inner ones first."""
+    networks: list[nn.Module] = []
+    while isinstance(detector, nn.Module):
+        networks.insert(0, detector)
+        detector = getattr(detector, "detector", None)
+    return networks
 
 
 def _networks(problem: Problem) -> list[nn.Module]:
-    """Return the detector, without its threshold, and the classifier."""
-    detector = getattr(problem.detector, "detector", problem.detector)
-    return [each for each in (detector, classifier_of(problem)) if each is not None]
+    """Return the detector with what wraps it, and the classifier."""
+    classifier = classifier_of(problem)
+    return [*_wrapped(problem.detector), *([] if classifier is None else [classifier])]
 
 
 class _Place(NamedTuple):
@@ -93,7 +102,7 @@ class _Place(NamedTuple):
 def _places(names: Sequence[str] | None, networks: Sequence[nn.Module]) -> list[_Place]:
     """Return where the parts of some names are; of None: those that the networks declare."""
     if names is None:
-        return [_place(name, [network]) for network in networks for name in declared(network)]
+        return [_place(name, [network]) for network in networks for name in getattr(network, DECLARED, ())]
     return [_place(name, networks) for name in names]
 
 

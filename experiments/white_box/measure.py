@@ -78,10 +78,10 @@ def measure(
         resampling: Of the images.
     """
     remedies = [_needed(attacker, subject, options) for subject in subjects]
-    suites = []
-    for subject, of_subject in zip(subjects, remedies, strict=True):
-        plain = list(_suite(attacker, subject, alike, options))
-        suites.append((subject, [*plain, *remedied(plain, of_subject)]))
+    suites = [
+        (subject, [*_suite(attacker, subject, alike, options), *_remedied(attacker, subject, options, of_subject)])
+        for subject, of_subject in zip(subjects, remedies, strict=True)
+    ]
     most, sentence = forecast(attacker, suites)
     for said in (*(subject.remark for subject in subjects if subject.remark), sentence):
         attacker.progress.console.print(said, highlight=False, markup=False, soft_wrap=True)
@@ -133,11 +133,9 @@ def _is_whole(subject: Subject, options: SuiteOptions) -> bool:
 def _suite(attacker: Attacker, subject: Subject, alike: Alike, options: SuiteOptions) -> Iterator[SuiteAttack]:
     """Yield the attacks on a detector, in the order of the cascade."""
     epsilon, plan = options.epsilon, options.plan
-    parts = bool(subject.parts(attacker.images[:1].to(attacker.device)))
-    goal: dict[str, Any] = {"goals": plan.goals, "norm": options.norm, "targeted": attacker.targeted}
+    parts, goal = _has_parts(attacker, subject), _goal(attacker, options)
     whole, wanted = _is_whole(subject, options), names() if plan.attacks is None else plan.attacks
-    held = subject.has_representation_step
-    for attack in suite(epsilon, plan.steps, parts=parts, held=held, restarts=plan.restarts, **goal):
+    for attack in _every(attacker, subject, options):
         works = subject.differentiable or attack.kind == "gradient-free"
         if works and (attack.kind == "paper" or (whole and attack.name in wanted)):
             yield attack
@@ -148,6 +146,27 @@ def _suite(attacker: Attacker, subject: Subject, alike: Alike, options: SuiteOpt
         yield transferred(epsilon, plan.steps, other.model, other.aimed(), parts=parts, **goal)
     if not attacker.targeted:
         yield noise(epsilon, options.norm)
+
+
+def _every(attacker: Attacker, subject: Subject, options: SuiteOptions) -> Iterator[SuiteAttack]:
+    plan, held, parts = options.plan, subject.has_representation_step, _has_parts(attacker, subject)
+    walk: dict[str, Any] = {"restarts": plan.restarts, **_goal(attacker, options)}
+    return suite(options.epsilon, plan.steps, parts=parts, held=held, **walk)
+
+
+def _remedied(
+    attacker: Attacker, subject: Subject, options: SuiteOptions, remedies: Sequence[Remedied]
+) -> Iterator[SuiteAttack]:
+    """Yield the walks under remedies, also those that cannot work without."""
+    return remedied(_every(attacker, subject, options), remedies)
+
+
+def _has_parts(attacker: Attacker, subject: Subject) -> bool:
+    return bool(subject.parts(attacker.images[:1].to(attacker.device)))
+
+
+def _goal(attacker: Attacker, options: SuiteOptions) -> dict[str, Any]:
+    return {"goals": options.plan.goals, "norm": options.norm, "targeted": attacker.targeted}
 
 
 def _outcomes(
