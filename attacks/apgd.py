@@ -11,7 +11,7 @@ from torch.nn import functional
 from attacks.base import Attack, MostPasses
 from attacks.checks import at_least, lengths, one_of
 from attacks.loop import Left, gradients_of
-from attacks.margin import ahead, rivals_of
+from attacks.margin import ahead, nearest_classes, rivals_of
 from attacks.norms import NORMS, Ball, column
 from attacks.problem import Problem
 from attacks.white_box.walk import Kept
@@ -109,12 +109,6 @@ class AutoPGD(Attack):
         best.offer(climb.points, asked.logits, asked.scores)
         kept.put(left.rows, best)
 
-    @torch.no_grad()
-    def _nearest(self, problem: Problem, number: int) -> list[Tensor]:
-        """Return the classes (N,) of the largest logits on the clean images beside the labels, the nearest first."""
-        rivals = rivals_of(problem.model(problem.images), problem.labels)
-        return list(rivals.topk(min(number, rivals.shape[1] - 1), 1).indices.T)
-
     @abstractmethod
     def _goals(self, problem: Problem) -> list[Tensor | None]:
         """Return what each walk is to reach: classes (N,), or None to leave the label (targeted: to reach it)."""
@@ -165,7 +159,7 @@ class APGD(AutoPGD):
     def _goals(self, problem: Problem) -> list[Tensor | None]:
         if self.targeted or self.targets == 0:
             return [None]
-        return [*self._nearest(problem, self.targets)]
+        return [*nearest_classes(problem, self.targets)]
 
     def _ask(self, problem: Problem, points: Tensor, goal: Tensor | None) -> Asked:
         logits = problem.model(points)

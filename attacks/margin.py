@@ -6,6 +6,8 @@ Logits are (N, K), K at least 2; labels (N,) are to be left or, if targeted, to 
 import torch
 from torch import Tensor
 
+from attacks.problem import Problem
+
 _SURE = 32
 """Least lead, in roundings of the largest logit: smaller ones turn with the batch size or the memory layout."""
 
@@ -42,3 +44,10 @@ def fooled(logits: Tensor, labels: Tensor, *, targeted: bool = False) -> Tensor:
 def reached(logits: Tensor, labels: Tensor, *, targeted: bool) -> Tensor:
     """Return whether the predictions have left the labels, or reached them, (N,) bool; NaN is no prediction."""
     return ((logits.argmax(1) == labels) == targeted) & ~logits.isnan().any(1)
+
+
+@torch.no_grad()
+def nearest_classes(problem: Problem, number: int) -> list[Tensor]:
+    """Return the classes (N,) of the largest logits on the images beside the labels, the nearest first."""
+    rivals = rivals_of(problem.model(problem.images), problem.labels)
+    return list(rivals.topk(min(number, rivals.shape[1] - 1), 1).indices.T)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from attacks.apgd import Asked, AutoPGD
 from attacks.checks import above_zero, at_least
+from attacks.margin import nearest_classes
 from attacks.problem import Problem
 from attacks.white_box.hinged import hinges, standing
 
@@ -43,7 +44,7 @@ class HingedAPGD(AutoPGD):
     def _goals(self, problem: Problem) -> list[Tensor | None]:
         if self.targeted or self.goals == 0:
             return [None]
-        return [None, *self._nearest(problem, self.goals)]
+        return [None, *nearest_classes(problem, self.goals)]
 
     def _ask(self, problem: Problem, points: Tensor, goal: Tensor | None) -> Asked:
         logits, scores = problem.joint(points)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
+from attacks.base import MostPasses
 from attacks.checks import above_zero, at_least, at_most
 from attacks.errors import InputError
 from attacks.norms import column
@@ -49,6 +50,11 @@ class Estimation(Remedy):
         at_least(1, samples=self.samples)
         above_zero(sigma=self.sigma)
         at_most(1, sigma=self.sigma)
+
+    def most_passes(self, classes: int) -> MostPasses | None:
+        """Return the most passes for an image; see `Attack.most_passes`."""
+        most = self.attack.most_passes(classes)
+        return most and MostPasses(2 * most.forward + 2 * self.samples * most.backward, most.backward)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

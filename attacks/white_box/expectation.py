@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attacks.base import MostPasses
 from attacks.checks import at_least
 from attacks.problem import Problem, View
 from attacks.white_box.randomness import seeded
@@ -37,6 +38,11 @@ class Expectation(Remedy):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, samples=self.samples)
+
+    def most_passes(self, classes: int) -> MostPasses | None:
+        """Return the most passes for an image; see `Attack.most_passes`."""
+        most = self.attack.most_passes(classes)
+        return most and MostPasses(self.samples * most.forward, self.samples * most.backward)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
+from attacks.base import MostPasses
 from attacks.checks import at_least
 from attacks.errors import InputError, unknown
 from attacks.guard import check_images
@@ -69,6 +70,16 @@ class Matching(Walk):
         check_images(self.guides)
         at_least(1, matches=self.matches, guides=len(self.guides))
         at_least(0, layer_weight=self.layer_weight)
+
+    @property
+    def _ways(self) -> int:
+        return self.matches
+
+    def most_passes(self, classes: int) -> MostPasses:
+        """Return the most passes for an image; see `Attack.most_passes`."""
+        most = super().most_passes(classes)
+        starts = self.restarts * (1 if self.targeted else 1 + min(self.goals, classes - 1))
+        return MostPasses(most.forward + starts * (1 + len(self.guides)), most.backward)
 
     def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:  # noqa: ARG002
         for goal in self._goals(problem):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from attacks.base import MostPasses
 from attacks.errors import InputError, InputTypeError, unknown
 from attacks.problem import Problem
 from attacks.white_box.remedy import Remedy, classifier_of
@@ -52,6 +53,10 @@ class StraightThrough(Remedy):
             raise InputTypeError(msg)
         if self.parts is not None:
             object.__setattr__(self, "parts", tuple(self.parts))  # lists come from configs
+
+    def most_passes(self, classes: int) -> MostPasses | None:
+        """Return the most passes for an image; see `Attack.most_passes`."""
+        return self.attack.most_passes(classes)
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""

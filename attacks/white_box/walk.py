@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from attacks.base import Attack, MostPasses
 from attacks.checks import at_least, lengths, one_of
-from attacks.margin import ahead, fooled, rivals_of
+from attacks.margin import ahead, fooled, nearest_classes
 from attacks.norms import NORMS, Ball, column
 from attacks.problem import Problem
 
@@ -160,21 +160,13 @@ class Walk(Attack):
     def _best(self, problem: Problem) -> Tensor:
         kept = Kept(problem, targeted=self.targeted)
         generators = problem.generators() if self._is_random() else []
-        goals = self._nearest(problem)
+        goals = [] if self.targeted or self.goals == 0 else nearest_classes(problem, self.goals)
         for restart in range(self.restarts):
             start = problem.images if restart == 0 else self.ball.random(problem, generators)
             self._walks(problem, start, kept, generators)
             for goal in goals:
                 self._walks_to(goal, problem, start, kept, generators)
         return kept.points
-
-    @torch.no_grad()
-    def _nearest(self, problem: Problem) -> list[Tensor]:
-        """Return the classes (N,) to walk to, the nearest first."""
-        if self.targeted or self.goals == 0:
-            return []
-        rivals = rivals_of(problem.model(problem.images), problem.labels)
-        return list(rivals.topk(min(self.goals, rivals.shape[1] - 1), 1).indices.T)
 
     def _walks_to(self, goal: Tensor, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:
         """Walk to a class (N,) with the images that are not won yet; any misclassified point counts."""

@@ -95,7 +95,7 @@ class Blind(Pattern):
 def test_detector_of_consistency_falls_to_the_hinged_walk_and_to_matching(trained):
     net, images, _ = trained
     strict = Pattern(images, net, rejects=0.8)
-    assert passed(GRADIENTS["HingedPGD"], strict, trained).float().mean() >= 0.95
+    assert passed(HingedPGD(epsilon=EPSILON), strict, trained).float().mean() >= 0.95
     matching = Matching(epsilon=EPSILON, steps=30, guides=trained_net(96)[1][48:])
     assert passed(matching, strict, trained).float().mean() >= 0.95
     assert passed(matching, Blind(images, net, rejects=0.8), trained).float().mean() >= 0.95  # it asks for no gradient
