@@ -43,14 +43,15 @@ def pooled_layers(network: nn.Module) -> list[str]:
     return [*pools, PENULTIMATE]
 
 
-def features(network: nn.Module, layers: Sequence[str], images: Tensor, *, pool: bool = True) -> Features:
+def features(network: nn.Module, layers: Sequence[str], images: Tensor, *, pool: bool | None = True) -> Features:
     """Return a network's logits and the features of its layers, from one pass, differentiable in the images.
 
     Args:
         network: Gives logits (N, K).
         layers: Names of `named_modules`, or `PENULTIMATE`.
         images: (N, C, H, W) in [0, 1].
-        pool: Whether feature maps (N, c, h, w) are averaged over their places; else they are flattened.
+        pool: Whether feature maps (N, c, h, w) are averaged over their places; else they are flattened. None: outputs
+            are left as they are.
 
     Raises:
         ValueError: If a layer takes no part in the pass, or gives something else than a tensor.
@@ -105,9 +106,11 @@ def last_linear(network: nn.Module) -> nn.Linear:
     return linear[-1]
 
 
-def _rows(layer: str, output: Any, *, pool: bool) -> Tensor:
+def _rows(layer: str, output: Any, *, pool: bool | None) -> Tensor:
     if not isinstance(output, Tensor):
         got = "took no part in the pass" if output is None else f"gave a {type(output).__name__}, not a tensor"
         msg = f"layer {layer!r} {got}: name another layer"
         raise InputError(msg)
+    if pool is None:
+        return output
     return output.mean((2, 3)) if pool and output.ndim == 4 else output.flatten(1)  # noqa: PLR2004 - (N, c, h, w)

@@ -3,7 +3,7 @@
 import os
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,8 @@ class Fitted(Portable):
     """
 
     fitted: Tensor
+    remedy: ClassVar = "set --data.train_limit"
+    """What to do if the features do not fit in memory."""
 
     def __init__(self, classifier: Portable) -> None:
         super().__init__()
@@ -113,12 +115,12 @@ class Fitted(Portable):
     def _check_memory(self, seen: Features, clean: Clean) -> None:
         """Refuse features that would not fit, before they are computed; `seen` are those of the first batch."""
         count = getattr(getattr(clean, "dataset", None), "__len__", int)()
-        width = sum(layer.shape[1] for layer in seen.layers)
+        width = sum(layer[0].numel() for layer in seen.layers)
         needed, free = 4 * width * count, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if needed > _OF_THE_FREE_MEMORY * free:
             msg = (
                 f"the features of {count} images, {width} values each, take {needed / 2**30:.1f} GiB, more than half "
-                f"of the {free / 2**30:.1f} GiB free: name fewer layers, set pool: true, or --data.train_limit"
+                f"of the {free / 2**30:.1f} GiB free: {self.remedy}"
             )
             raise InputError(msg)
 
@@ -143,6 +145,8 @@ class FittedDetector(Fitted):
     Raises:
         ValueError: If a layer does not exist; lists those that do.
     """
+
+    remedy: ClassVar = "name fewer layers, set pool: true, or --data.train_limit"
 
     def __init__(self, classifier: Portable, layers: Sequence[str], *, pool: bool = True) -> None:
         super().__init__(classifier)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from detectors.published.features import Features, pooled_layers
 from detectors.published.fitted import Clean, FittedDetector, by_class, squared_distances
+from detectors.published.gaussian import inverse_root, shrunk_covariance
 from saliency.checkpoints import Portable
 
 
@@ -45,7 +46,7 @@ class Mahalanobis(FittedDetector):
             values = layer.double()
             means = torch.stack([group.mean(0) for group in by_class(values, found.labels, found.logits.shape[1])])
             centred = values - means[found.labels]
-            root = _inverse_root(_covariance(centred))
+            root = inverse_root(shrunk_covariance(centred))
             distances = _nearest(values, means, root)
             scale = torch.stack([distances.mean(), distances.std().clamp(min=1e-12)])
             learnt = {"means": means, "whitening": root, "scale": scale}
@@ -64,21 +65,6 @@ class Mahalanobis(FittedDetector):
         mean, deviation = torch.stack([getattr(self, f"scale_{place}") for place in range(len(self.layers))], 1)
         scores: Tensor = ((self.distances(seen) - mean) / deviation).mean(1)
         return scores
-
-
-def _covariance(centred: Tensor) -> Tensor:
-    """Return the covariance (d, d) of centred values (M, d), shrunk towards a multiple of the identity."""
-    from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 - it takes a second
-
-    covariance, _ = ledoit_wolf(centred.numpy(), assume_centered=True)
-    return torch.as_tensor(covariance)
-
-
-def _inverse_root(covariance: Tensor) -> Tensor:
-    """Return W (d, d) with W W^T the inverse of a covariance (d, d)."""
-    values, vectors = torch.linalg.eigh(covariance)
-    root: Tensor = vectors / values.clamp(min=torch.finfo(torch.float32).tiny).sqrt()
-    return root
 
 
 def _nearest(values: Tensor, means: Tensor, whitening: Tensor) -> Tensor:
