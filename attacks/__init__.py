@@ -6,6 +6,7 @@ from attacks.base import Attack, AttackResult
 from attacks.carlini_wagner import CarliniWagnerL2
 from attacks.ddn import DDN
 from attacks.deepfool import DeepFool
+from attacks.fmn import FMN
 from attacks.gradient import BIM, FGSM, MIM, PGD
 from attacks.hop_skip_jump import HopSkipJump
 from attacks.jsma import JSMA, GreedyL0
@@ -18,6 +19,7 @@ from attacks.white_box.apgd import HingedAPGD
 from attacks.white_box.ddn import JointDDN
 from attacks.white_box.estimation import Estimation
 from attacks.white_box.expectation import Expectation
+from attacks.white_box.fmn import JointFMN
 from attacks.white_box.hinged import HingedPGD
 from attacks.white_box.joint import Joint, JointLoss
 from attacks.white_box.matching import Matching
@@ -27,8 +29,8 @@ from attacks.white_box.straight_through import StraightThrough
 from attacks.white_box.transfer import Transfer
 
 __all__ = [
-    "APGD", "BIM", "DDN", "FGSM", "JSMA", "MIM", "PGD", "Advertorch", "Alternating", "Attack", "AttackResult",
+    "APGD", "BIM", "DDN", "FGSM", "FMN", "JSMA", "MIM", "PGD", "Advertorch", "Alternating", "Attack", "AttackResult",
     "CarliniWagnerL2", "DeepFool", "Estimation", "Expectation", "GreedyL0", "HingedAPGD", "HingedPGD", "HopSkipJump",
-    "Joint", "JointDDN", "JointLoss", "LocalizedBIM", "Matching", "OneOf", "OrthogonalPGD", "Quantised", "SelectivePGD",
-    "Square", "StraightThrough", "Transfer", "WarmCarliniWagnerL2",
+    "Joint", "JointDDN", "JointFMN", "JointLoss", "LocalizedBIM", "Matching", "OneOf", "OrthogonalPGD", "Quantised",
+    "SelectivePGD", "Square", "StraightThrough", "Transfer", "WarmCarliniWagnerL2",
 ]  # fmt: skip

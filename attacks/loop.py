@@ -71,8 +71,8 @@ class Shortest:
         self.points = images.clone()
         self.lengths = images.new_full((len(images),), torch.inf)
 
-    def offer(self, rows: Tensor, points: Tensor, lengths: Tensor, hit: Tensor) -> None:
-        """Keep the points (n, C, H, W) of images `rows` (n,) that are adversarial (`hit`) and shorter than the best."""
+    def offer(self, rows: Tensor | slice, points: Tensor, lengths: Tensor, hit: Tensor) -> None:
+        """Keep the points (n, C, H, W) of images `rows` that are adversarial (`hit`) and shorter than the best."""
         best = self.lengths[rows]
         better = hit & (lengths < best)
         self.points[rows] = torch.where(column(better), points, self.points[rows])

@@ -1,5 +1,6 @@
 """Sizes (N,) of perturbations (N, ...) of any range; balls, projections onto them and directions in them, per image."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,11 @@ def l2(perturbation: Tensor) -> Tensor:
     return length
 
 
+def l1(perturbation: Tensor) -> Tensor:
+    """Return the sum of each image's absolute changes."""
+    return perturbation.flatten(1).abs().sum(1)
+
+
 def rms(perturbation: Tensor) -> Tensor:
     r"""Return :math:`\lVert r \rVert_2 / \sqrt{m}` of each image, m its number of values.
 
@@ -34,12 +40,12 @@ def l0(perturbation: Tensor) -> Tensor:
     return (perturbation.flatten(1) != 0).sum(1).to(perturbation.dtype)
 
 
-def project_linf(adversarial: Tensor, images: Tensor, epsilon: float) -> Tensor:
+def project_linf(adversarial: Tensor, images: Tensor, epsilon: float | Tensor) -> Tensor:
     """Return the nearest point to `adversarial` in the L-inf ball of radius epsilon around images and in [0, 1]."""
     return torch.minimum(torch.maximum(adversarial, images - epsilon), images + epsilon).clamp(0, 1)
 
 
-def project_l2(adversarial: Tensor, images: Tensor, epsilon: float) -> Tensor:
+def project_l2(adversarial: Tensor, images: Tensor, epsilon: float | Tensor) -> Tensor:
     """Return `adversarial` drawn back onto the L2 ball of radius epsilon around images, then clipped to [0, 1].
 
     Not the nearest point of ball and box together, but one of both: clipping towards the images' box never lengthens
@@ -48,6 +54,25 @@ def project_l2(adversarial: Tensor, images: Tensor, epsilon: float) -> Tensor:
     change = adversarial - images
     length = column(l2(change))
     return torch.where(length > epsilon, images + change * (epsilon / length), adversarial).clamp(0, 1)
+
+
+def project_l1(adversarial: Tensor, images: Tensor, epsilon: Tensor) -> Tensor:
+    """Return the nearest points to `adversarial` in the L1 ball of radius epsilon around images, clipped to [0, 1].
+
+    All absolute changes shrink by one number, and no further than to 0.
+    """
+    change = adversarial - images
+    sizes = change.flatten(1).abs()
+    excess = sizes.sort(1, descending=True).values.cumsum(1) - epsilon.view(-1, 1)
+    threshold = (excess / torch.arange(1, sizes.shape[1] + 1, device=sizes.device)).amax(1).clamp(min=0)
+    return (images + change.sign() * (change.abs() - column(threshold)).clamp(min=0)).clamp(0, 1)
+
+
+def project_l0(adversarial: Tensor, images: Tensor, epsilon: Tensor) -> Tensor:
+    """Return `adversarial` with its epsilon largest changes of values, of equal ones the first; clipped to [0, 1]."""
+    order = (adversarial - images).flatten(1).abs().argsort(dim=1, descending=True, stable=True)
+    kept = order.argsort(1).view_as(images) < epsilon
+    return torch.where(kept, adversarial, images).clamp(0, 1)
 
 
 def unit(direction: Tensor) -> Tensor:
@@ -59,6 +84,16 @@ def unit(direction: Tensor) -> Tensor:
 def column(values: Tensor) -> Tensor:
     """Return one value per image (N,) as (N, 1, 1, 1)."""
     return values.view(-1, 1, 1, 1)
+
+
+LENGTHS = {"l0": l0, "l1": l1, "l2": l2, "linf": linf}
+PROJECTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "l0": project_l0,
+    "l1": project_l1,
+    "l2": project_l2,
+    "linf": project_linf,
+}
+"""Into balls of radii (N, 1, 1, 1) and [0, 1], by the name of the norm."""
 
 
 @dataclass(frozen=True)

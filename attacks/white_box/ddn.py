@@ -1,11 +1,13 @@
-"""The price of detection: the shortest perturbation that passes both networks."""
+"""The price of detection in L2: the shortest perturbation that passes both networks."""
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from attacks.ddn import DDN, Goal
+from attacks.ddn import DDN
+from attacks.minimal_norm import Goal
 from attacks.problem import Problem
 
 _SURE = 1e-5
@@ -25,25 +27,53 @@ class JointDDN(DDN):
 
     needs_detector = True
 
-    def goal(self, problem: Problem) -> "Goal":
+    def goal(self, problem: Problem) -> Goal:
         """Return what the walk asks at its points."""
-        return _JointGoal(problem, targeted=self.targeted)
+        return SwitchingGoal(problem, targeted=self.targeted)
 
 
-class _JointGoal(Goal):
-    """To fool the model with a score of at most 0."""
+class JointGoal(Goal):
+    """To fool the model with a score of at most 0; a subclass says what is to be lowered."""
 
-    def __init__(self, problem: Problem, *, targeted: bool) -> None:
-        super().__init__(problem, targeted=targeted)
+    def __init__(self, problem: Problem, **options: Any) -> None:
+        super().__init__(problem, **options)
         self._scale = torch.zeros_like(problem.images[:, 0, 0, 0])
-        self._at_detector = torch.zeros_like(problem.labels, dtype=torch.bool)
 
     def look(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is to be lowered (N,), and whether both are passed (N,), at points (N, C, H, W)."""
         logits, scores = self.problem.joint(points)
         resistance, hit = self.stand(logits)
-        values = scores.detach()
-        self._scale = torch.fmax(self._scale, values.abs())  # passes over NaN
-        accepted = (values <= -_SURE * self._scale) | (values == 0)  # exactly 0: the detector counts
-        reached = hit & accepted
+        reached = hit & self._accepted(scores.detach())
+        return self._loss(resistance, scores, hit, reached), reached
+
+    def of(self, rows: Tensor) -> Self:
+        """Return the goal on some of the images, by their indices (n,)."""
+        part = super().of(rows)
+        part._scale = self._scale[rows]  # noqa: SLF001 - its own
+        return part
+
+    def _accepted(self, scores: Tensor) -> Tensor:
+        self._scale = torch.fmax(self._scale, scores.abs())  # passes over NaN
+        return (scores <= -_SURE * self._scale) | (scores == 0)  # exactly 0: the detector counts
+
+    def _loss(self, resistance: Tensor, scores: Tensor, hit: Tensor, reached: Tensor) -> Tensor:
+        """Return what is to be lowered (N,); `hit` (N,) is where the model is fooled, `reached` (N,) both."""
+        raise NotImplementedError
+
+
+class SwitchingGoal(JointGoal):
+    """Against the model or the detector, whichever withstands, or withstood last."""
+
+    def __init__(self, problem: Problem, **options: Any) -> None:
+        super().__init__(problem, **options)
+        self._at_detector = torch.zeros_like(problem.labels, dtype=torch.bool)
+
+    def of(self, rows: Tensor) -> Self:
+        """Return the goal on some of the images, by their indices (n,)."""
+        part = super().of(rows)
+        part._at_detector = self._at_detector[rows]  # noqa: SLF001 - its own
+        return part
+
+    def _loss(self, resistance: Tensor, scores: Tensor, hit: Tensor, reached: Tensor) -> Tensor:
         self._at_detector = torch.where(reached, self._at_detector, hit)
-        return torch.where(self._at_detector, scores, resistance), reached
+        return torch.where(self._at_detector, scores, resistance)

@@ -12,6 +12,7 @@ from attacks import norms
 SLACK = 1e-12
 NUMPY = {
     "linf": lambda flat: np.abs(flat).max(1),
+    "l1": lambda flat: np.abs(flat).sum(1),
     "l2": lambda flat: np.linalg.norm(flat, axis=1),
     "rms": lambda flat: np.sqrt(np.mean(flat**2, axis=1)),
     "l0": lambda flat: np.count_nonzero(flat, axis=1),
@@ -137,3 +138,22 @@ def test_norm_keeps_the_dtype_and_has_one_number_per_image(name, dtype):
 @pytest.mark.parametrize("name", NUMPY)
 def test_norm_of_no_images_is_empty(name):
     assert getattr(norms, name)(torch.empty(0, 1, 4, 4)).shape == (0,)
+
+
+def test_l1_projection_takes_one_number_off_all_changes():
+    images = torch.full((3, 1, 1, 3), 0.5, dtype=torch.float64)
+    moved = images + torch.tensor([[0.4, -0.2, 0.05], [0.1, 0.0, -0.1], [0.4, 0.3, 0.0]]).double().view(3, 1, 1, 3)
+    radii = torch.tensor([0.3, 0.3, torch.inf], dtype=torch.float64)
+    change = norms.project_l1(moved, images, norms.column(radii)) - images
+    expected = torch.tensor([[0.25, -0.05, 0.0], [0.1, 0.0, -0.1], [0.4, 0.3, 0.0]]).double()
+    torch.testing.assert_close(change.flatten(1), expected, rtol=0, atol=1e-7)
+    torch.testing.assert_close(norms.l1(change)[:2], torch.tensor([0.3, 0.2], dtype=torch.float64), rtol=0, atol=1e-7)
+
+
+def test_l0_projection_keeps_the_largest_changes_and_of_equal_ones_the_first():
+    images = torch.full((2, 1, 1, 4), 0.5)
+    moved = images + torch.tensor([[0.1, -0.3, 0.2, 0.0], [0.2, 0.2, 0.2, 0.2]]).view(2, 1, 1, 4)
+    kept = norms.project_l0(moved, images, norms.column(torch.tensor([2.0, 3.0])))
+    changed = kept != images
+    assert changed.flatten(1).tolist() == [[False, True, True, False], [True, True, True, False]]
+    assert torch.equal(kept[changed], moved[changed])

@@ -15,6 +15,7 @@ from attacks import (
     HopSkipJump,
     Joint,
     JointDDN,
+    JointFMN,
     JointLoss,
     Matching,
     OrthogonalPGD,
@@ -23,6 +24,7 @@ from attacks import (
     Square,
     StraightThrough,
     Transfer,
+    norms,
 )
 from attacks.white_box.remedy import Remedy
 from tests.conftest import CLASSES, SHAPE
@@ -127,6 +129,8 @@ _FREE = {
     "Alternating-literal": Alternating(update="literal"),
     "JointDDN": JointDDN(steps=12, gamma=0.2),
     "HopSkipJump": HopSkipJump(queries=150, evaluations=20, on_system=True),
+    "JointFMN": JointFMN(steps=12, goals=0),
+    **{f"JointFMN-{norm}": JointFMN(steps=24, gamma=0.5, norm=norm, goals=1) for norm in norms.LENGTHS},
 }
 
 
@@ -139,7 +143,7 @@ def targeted(attack):
 
 _HINGED = ("HingedPGD", "HingedAPGD")
 _WALKS = ("SelectivePGD", "OrthogonalPGD", *_HINGED, "Joint", "JointLoss", "Matching")
-_PLAIN = (*_WALKS, "Square", "Alternating", "JointDDN")
+_PLAIN = (*_WALKS, "Square", "Alternating", "JointDDN", "JointFMN", "JointFMN-l0")
 _COMPOSED = ("Transfer-both", "Quantised", "Expectation", "StraightThrough", "Estimation")
 
 UNTARGETED = _BALL | _FREE
@@ -147,7 +151,7 @@ TARGETED = {f"{name}-targeted": targeted(UNTARGETED[name]) for name in (*_PLAIN,
 ALL = UNTARGETED | TARGETED
 BALL = {name: attack for name, attack in ALL.items() if name.removesuffix("-targeted") in _BALL}
 # Attacks that give back the best point that they met, the image included
-_NOT_BEST = ("Alternating", "Transfer", "JointDDN", "HopSkipJump")
+_NOT_BEST = ("Alternating", "Transfer", "JointDDN", "JointFMN", "HopSkipJump")
 BEST = {name: attack for name, attack in ALL.items() if not name.startswith(_NOT_BEST)}
 # Those that change images of the untrained networks; HopSkipJump finds no image of another class there to start from
 MOVING = {name: attack for name, attack in ALL.items() if name != "HopSkipJump"}

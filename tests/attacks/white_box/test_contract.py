@@ -12,7 +12,6 @@ from attacks import (
     HingedPGD,
     HopSkipJump,
     Joint,
-    JointDDN,
     JointLoss,
     OrthogonalPGD,
     SelectivePGD,
@@ -21,6 +20,7 @@ from attacks import (
     norms,
     problem,
 )
+from attacks.minimal_norm import MinimalNorm
 from attacks.white_box.walk import Kept
 from tests.attacks.cases import each, goals
 from tests.attacks.test_contract import CONTEXTS, SLACK, numpy_state
@@ -98,7 +98,7 @@ def test_result_is_no_worse_than_the_image(attack, classifier, detector, images,
     assert (same | (kept.fooled & ~before[0]) | (kept.value > before[1])).all()
 
 
-@each({name: attack for name, attack in ALL.items() if isinstance(attack, JointDDN)})
+@each({name: attack for name, attack in ALL.items() if isinstance(attack, MinimalNorm)})
 def test_minimal_attack_passes_both_or_gives_the_image_back(attack, classifier, detector, images, labels):
     result = attack.report(classifier, images, labels, detector=detector)
     same = (result.images == images).flatten(1).all(1)
