@@ -56,7 +56,7 @@ class MagNet(Fitted):
         classifier: Portable,
         norm: int = 1,
         temperature: float = 10.0,
-        width: int = 16,
+        width: int = 8,
         noise: float = 0.1,
         epochs: int = 20,
         learning_rate: float = 0.01,

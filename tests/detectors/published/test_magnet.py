@@ -23,11 +23,11 @@ def test_divergence_is_that_of_scipy():
 
 def test_reconstruction_is_that_of_the_network_whose_weights_are_kept(detector, images):
     network = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding="same"),
+        nn.Conv2d(1, 8, 3, padding="same"),
         nn.ReLU(),
-        nn.Conv2d(16, 16, 3, padding="same"),
+        nn.Conv2d(8, 8, 3, padding="same"),
         nn.ReLU(),
-        nn.Conv2d(16, 1, 3, padding="same"),
+        nn.Conv2d(8, 1, 3, padding="same"),
         nn.Sigmoid(),
     )
     for place, layer in enumerate(network[::2]):
