@@ -8,7 +8,7 @@ from attacks.apgd import Asked, AutoPGD
 from attacks.checks import above_zero, at_least
 from attacks.margin import nearest_classes
 from attacks.problem import Problem
-from attacks.white_box.hinged import hinges, standing
+from attacks.white_box.hinged import hinges, squared, standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,4 +49,4 @@ class HingedAPGD(AutoPGD):
     def _ask(self, problem: Problem, points: Tensor, goal: Tensor | None) -> Asked:
         logits, scores = problem.joint(points)
         stands = standing(problem, logits, goal, targeted=self.targeted)
-        return Asked(-hinges(problem, stands, scores, self.margin, self.score_margin), logits, scores)
+        return Asked(-squared(hinges(problem, stands, scores, self.margin, self.score_margin)), logits, scores)

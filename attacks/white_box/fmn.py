@@ -9,7 +9,7 @@ from torch import Tensor
 from attacks.checks import above_zero, at_least, below
 from attacks.fmn import FMN
 from attacks.loop import Shortest
-from attacks.margin import lead, rivals_of
+from attacks.margin import lead, nearest_classes
 from attacks.minimal_norm import Goal, Here
 from attacks.norms import NORMS, Ball, column
 from attacks.problem import Problem
@@ -68,19 +68,12 @@ class JointFMN(FMN):
         found = super()._shortest(problem)
         rows = (found.lengths > 0).nonzero().flatten()
         if len(rows):
-            for classes in self._goals(problem[rows]):
+            number = 0 if self.targeted else self.goals
+            for classes in nearest_classes(problem[rows], number) if number else []:
                 aimed = replace(problem[rows], labels=classes)
                 part = FMN._shortest(replace(self, targeted=True), aimed)  # noqa: SLF001 - its own
                 found.offer(rows, part.points, part.lengths, part.lengths.isfinite())
         return found
-
-    @torch.no_grad()
-    def _goals(self, problem: Problem) -> list[Tensor]:
-        """Return the classes (N,) to walk to, the nearest first."""
-        if self.targeted or self.goals == 0:
-            return []
-        rivals = rivals_of(problem.model(problem.images), problem.labels)
-        return list(rivals.topk(min(self.goals, rivals.shape[1] - 1), 1).indices.T)
 
     def _step(self, step: int, goal: Goal, here: Here, radii: Tensor) -> Tensor:
         assert isinstance(goal, _HingedGoal)  # noqa: S101 - see `goal`
@@ -111,4 +104,5 @@ class _HingedGoal(JointGoal):
         return self._momentum
 
     def _loss(self, resistance: Tensor, scores: Tensor, hit: Tensor, reached: Tensor) -> Tensor:  # noqa: ARG002
-        return hinges(self.problem, resistance, scores, self._attack.margin, self._attack.score_margin)
+        of_model, of_detector = hinges(self.problem, resistance, scores, self._attack.margin, self._attack.score_margin)
+        return of_model + of_detector

@@ -22,10 +22,17 @@ class _Way(NamedTuple):
     momentum: Tensor
 
 
-def hinges(problem: Problem, stands: Tensor, scores: Tensor, margin: float, score_margin: float) -> Tensor:
-    """Return the loss (n,) to lower, of by how much predictions stand (n,), in logits, and of scores (n,)."""
+def hinges(
+    problem: Problem, stands: Tensor, scores: Tensor, margin: float, score_margin: float
+) -> tuple[Tensor, Tensor]:
+    """Return both hinges (n,): of by how much predictions stand (n,), in logits, and of scores (n,) in their spread."""
     spread = getattr(problem.detector, "spread", 1.0)
-    return (stands + margin).clamp(min=0).square() + (scores / spread + score_margin).clamp(min=0).square()
+    return (stands + margin).clamp(min=0), (scores / spread + score_margin).clamp(min=0)
+
+
+def squared(hinged: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the sum of the squares of both hinges (n,): a part that is nearly beaten pulls little."""
+    return hinged[0].square() + hinged[1].square()
 
 
 def standing(problem: Problem, logits: Tensor, goal: Tensor | None, *, targeted: bool) -> Tensor:
@@ -88,7 +95,7 @@ class HingedPGD(PartsWalk):
 
     def _direction(self, problem: Problem, look: Look, way: _Way) -> Tensor:
         stands = -ahead(look.logits, problem.labels, targeted=self.targeted)
-        loss = hinges(problem, stands, look.suspicion, self.margin, self.score_margin)
+        loss = squared(hinges(problem, stands, look.suspicion, self.margin, self.score_margin))
         gradient = problem.within_region(gradients_of([loss], look.points)[0])
         size = column(gradient.abs().mean((1, 2, 3)))
         way.momentum.mul_(self.decay).add_((gradient / size).nan_to_num(0, 0, 0))

@@ -6,7 +6,7 @@ from torch import nn
 
 from attacks import HingedPGD, SelectivePGD
 from attacks.problem import Problem
-from attacks.white_box.hinged import hinges
+from attacks.white_box.hinged import hinges, squared
 from detectors import Thresholded
 from tests.attacks.white_box.museum import BROKEN
 
@@ -57,7 +57,7 @@ def test_a_part_pulls_by_what_it_lacks_of_its_margin():
     problem = Problem(nn.Identity(), torch.zeros(3, 1, 2, 2), detector=Thresholded(Second(), spread=2.0))
     stands = torch.tensor([1.0, -0.9, -2.0], requires_grad=True)
     scores = torch.tensor([1.0, 1.0, -2.0], requires_grad=True)
-    loss = hinges(problem, stands, scores, margin=1.0, score_margin=0.5)
+    loss = squared(hinges(problem, stands, scores, margin=1.0, score_margin=0.5))
     torch.testing.assert_close(loss, torch.tensor([5.0, 1.01, 0.0]))
     pulls = torch.autograd.grad(loss.sum(), (stands, scores))
     torch.testing.assert_close(pulls, (torch.tensor([4.0, 0.2, 0.0]), torch.tensor([1.0, 1.0, 0.0])))
