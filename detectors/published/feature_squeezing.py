@@ -13,9 +13,9 @@ from attacks.errors import InputError, unknown
 from saliency.checkpoints import Portable
 
 GREY: Final = ("bits_1", "median_2")
-"""The paper's joint setting for MNIST."""
+"""The joint setting of the paper's authors for MNIST."""
 COLOUR: Final = ("bits_5", "median_2", "non_local_13_3_2")
-"""The paper's joint setting for CIFAR-10; that for ImageNet has `non_local_11_3_4`."""
+"""The joint setting of the paper's authors for CIFAR-10; that for ImageNet has `non_local_11_3_4`."""
 
 
 class FeatureSqueezing(Portable):
@@ -29,8 +29,7 @@ class FeatureSqueezing(Portable):
     Non-local means differ from the paper's, which are OpenCV's on CIELAB colours: here they compare patches of RGB
     values with Gaussian weights, as scikit-image does.
 
-    Published attacks: He et al. (2017) evade it on MNIST and CIFAR-10 by adaptive attacks; Sharma & Chen (2018) evade
-    it without knowing of it, by attacks of higher confidence.
+    Published attacks: He et al. (2017) evade it by adaptive attacks, Sharma & Chen (2018) by stronger ones.
 
     Args:
         classifier: The attacked classifier, logits (N, K) of images (N, C, H, W) in [0, 1]; frozen.
@@ -42,8 +41,8 @@ class FeatureSqueezing(Portable):
         ValueError: If a squeezer is unknown, its numbers do not fit, or there is none.
 
     Reference:
-        Xu, Evans & Qi, "Feature Squeezing: Detecting Adversarial Examples in Deep Neural Networks", arXiv 1704.01155,
-        section 5. Evaded in He et al., "Adversarial Example Defenses: Ensembles of Weak Defenses are not Strong", arXiv
+        Xu, Evans & Qi, "Feature Squeezing: Detecting Adversarial Examples in Deep Neural Networks", arXiv 1704.01155.
+        Evaded in He et al., "Adversarial Example Defenses: Ensembles of Weak Defenses are not Strong", arXiv
         1706.04701, and in Sharma & Chen, "Bypassing Feature Squeezing by Increasing Adversary Strength", arXiv
         1803.09868.
     """

@@ -31,21 +31,20 @@ class MagNet(Fitted):
     Two things differ from the paper: it gives each detector a threshold of its own, and lets the classifier see the
     reconstruction (its reformer), which changes the classifier and not the detector.
 
-    Published attacks: Carlini & Wagner (2017) break it on MNIST and CIFAR-10 by images that transfer from autoencoders
-    of their own.
+    Published attacks: Carlini & Wagner (2017) break it, without access to its own autoencoder.
 
     Args:
         classifier: The attacked classifier.
         norm: p, 1 or 2.
-        temperature: T, above 0; the paper has 10 and 40 on CIFAR-10.
+        temperature: T, above 0; its authors have 10 and 40 on CIFAR-10.
         width: Channels of the hidden layers.
-        noise: Standard deviation of the noise, in parts of the range of values; the paper has 0.1 on MNIST.
+        noise: Standard deviation of the noise, in parts of the range of values; the authors' code has 0.1 on MNIST.
         epochs: Of Adam, with steps of `learning_rate` that fall to 0.
         learning_rate: Above 0.
 
     Reference:
-        Meng & Chen, "MagNet: a Two-Pronged Defense against Adversarial Examples", arXiv 1705.09064, sections 4.2 and
-        5. Broken in Carlini & Wagner, "MagNet and 'Efficient Defenses Against Adversarial Attacks' are Not Robust to
+        Meng & Chen, "MagNet: a Two-Pronged Defense against Adversarial Examples", arXiv 1705.09064.
+        Broken in Carlini & Wagner, "MagNet and 'Efficient Defenses Against Adversarial Attacks' are Not Robust to
         Adversarial Examples", arXiv 1711.08478.
     """
 

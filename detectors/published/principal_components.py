@@ -30,7 +30,7 @@ class PrincipalComponents(Fitted):
             256 levels.
 
     Reference:
-        Hendrycks & Gimpel, "Early Methods for Detecting Adversarial Images", arXiv 1608.00530, section 2. Broken in
+        Hendrycks & Gimpel, "Early Methods for Detecting Adversarial Images", arXiv 1608.00530. Broken in
         Carlini & Wagner, "Adversarial Examples Are Not Easily Detected", arXiv 1705.07263.
     """
 
