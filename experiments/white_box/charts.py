@@ -1,13 +1,16 @@
 """The charts of the white-box protocol: what every attack reaches, and what steps and budget change."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-from experiments.results.charts import COLOURS, png, style
-from experiments.white_box.records import BEFORE, WORST, Rows, detectors_of, mean_of, of
+from experiments.results.bootstrap import clopper_pearson
+from experiments.results.charts import COLOURS, canvas, gridlines, legend_below, png, style
+from experiments.white_box.records import BEFORE, NORMS, WORST, Rows, detectors_of, mean_of, of
+from experiments.white_box.smallest import within
 from experiments.white_box.tables import named
 
 SUCCESS: Final = "SR@5: the attacker's success at 5 % FPR"
@@ -37,6 +40,66 @@ def story(title: str, rows: Rows, curves: Rows) -> bytes:
     figure.legend([entries[name] for name in names], names, loc="outside lower center", ncols=5, fontsize="small")
     figure.suptitle(title)
     return png(figure)
+
+
+def budgets(title: str, smallest: Rows, curves: Rows, epsilon: float) -> bytes:
+    """Return a PNG: the share of images won within each budget, before and, where they were, after retraining.
+
+    Args:
+        title: Over the whole figure.
+        smallest: Records of `smallest_rows`, at least one.
+        curves: Records of `curve_rows`, whose walks are drawn as markers.
+        epsilon: The suite's budget, which is marked.
+    """
+    phases = list(dict.fromkeys(each["phase"] for each in smallest))
+    names = list(dict.fromkeys(each["detector"] for each in smallest))
+    tails = [each["bounds"][int(_SHOWN * len(each["bounds"]))] for each in smallest if each["bounds"]]
+    most = 1.1 * max([2 * epsilon, *tails])
+    figure, axes = canvas(title, (2.6 + 5.2 * len(phases), 5.4), 1, len(phases), sharey=True)
+    for axis, phase in zip(axes[0], phases, strict=True):
+        for each in (each for each in smallest if each["phase"] == phase):
+            points = [point for point in curves if (point["detector"], point["phase"]) == (each["detector"], phase)]
+            _budgets(axis, each, points, most, style(names.index(each["detector"])))
+        axis.axvline(epsilon, color="0.3", linewidth=0.8, linestyle=":")
+        axis.annotate("the suite's budget", (epsilon, 0.01), (4, 0), textcoords="offset points", fontsize="small")
+        axis.set_xlim(0, most)
+        axis.set_xlabel(f"epsilon ({NORMS[smallest[0]['norm']]} budget)")
+        count = min(each["n_right"] for each in smallest if each["phase"] == phase)
+        width = f", 95 % interval at most ± {_half_width(count):.2f}" if count else ""
+        axis.set_title(f"{phase} retraining, n = {count}{width}", fontsize="medium")
+        gridlines(axis)
+    axes[0, 0].set_ylim(-0.03, 1.03)
+    axes[0, 0].set_ylabel("SR@5: share of the n images won within epsilon")
+    lines = {label: line for axis in axes[0] for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    legend_below(figure, list(lines.values()), _BUDGETS, 3 * len(phases))
+    return png(figure)
+
+
+_SHOWN: Final = 0.95
+"""The share of the images whose budgets the chart is made wide enough for."""
+
+_BUDGETS: Final = (
+    "Lines: the bound, each image at its shortest change by JointFMN or the suite.\n"
+    "Markers: the walk that won most, run anew at this epsilon."
+)
+
+
+def _half_width(count: int) -> float:
+    """Return half the width of the interval of a share of one half, the widest."""
+    ends = clopper_pearson(0.5, count)
+    return (ends.high - ends.low) / 2
+
+
+def _budgets(axis: Axes, each: Mapping[str, Any], points: Rows, most: float, look: dict[str, Any]) -> None:
+    places = [0.0, *each["bounds"], most]
+    ends = [end for place in places if (end := within(each["bounds"], each["n_right"], place))]
+    if not ends:
+        return
+    axis.step(places, [end.value for end in ends], where="post", color=look["color"], linewidth=1.6)
+    axis.plot([], [], **look, label=each["detector"])
+    known = [(point["at"], point["sr_at_5"]) for point in points if point["across"] == "epsilon"]
+    known = [(at, value) for at, value in known if at <= most]
+    axis.plot([at for at, _ in known], [value for _, value in known], **look | {"linestyle": "", "markersize": 6})
 
 
 def _attacks(axis: Axes, rows: Rows) -> None:

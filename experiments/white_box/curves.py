@@ -1,15 +1,19 @@
-"""SR@5 of each detector's strongest attack against its steps and its budget, and the price of detection."""
+"""SR@5 of each detector against steps and budget, the smallest budget of each image, and the price of detection."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final, TypedDict
+from typing import Final, Literal, TypedDict
 
-from attacks import DDN, JointDDN
+import torch
+from torch import Tensor
+
+from attacks import DDN, JointDDN, JointFMN
 from attacks.white_box.walk import Walk
 from experiments.results.two_samples import spread_of
 from experiments.study.metrics import WORKING_RATE
 from experiments.white_box.attacker import Attacker, Subject
 from experiments.white_box.records import CurvePoint, Outcome, Price
+from experiments.white_box.smallest import Smallest
 from experiments.white_box.suite import Norm, SuiteAttack, longest
 
 STEPS: Final = (1, 3, 10, 30)
@@ -70,6 +74,52 @@ def curve_rows(
                 sr_at_5=outcome.success(WORKING_RATE),
                 fooled=outcome.among_right(outcome.reached),
             )
+
+
+def smallest_rows(
+    attacker: Attacker,
+    subjects: Sequence[Subject],
+    suite: Sequence[Outcome],
+    steps: int,
+    count: int,
+    norm: Literal["linf", "l2"] = "linf",
+) -> Iterator[Smallest]:
+    """Yield the smallest budgets at which each detector's images are won.
+
+    Args:
+        attacker: Holds the images.
+        subjects: The detectors.
+        suite: What the suite's attacks did to them, which count for the bound.
+        steps: Of the suite's walks; each of the four walks has half of them.
+        count: Attacked images, the first ones.
+        norm: Of the budgets.
+    """
+    attack = JointFMN(norm=norm, steps=max(1, steps // 2), targeted=attacker.targeted)
+    for subject in subjects:
+        found = attacker.outcome(subject, "joint_fmn", attack, subject.aimed(), count)
+        rest = [each for each in suite if each.contender is subject.contender]
+        lengths = torch.stack([_lengths(each, norm)[:count] for each in (found, *rest)])
+        yield Smallest(
+            **_of(subject),
+            attack="JointFMN",
+            norm=norm,
+            n_right=int(found.right_before.sum()),
+            budgets=_finite(lengths[0]),
+            bounds=_finite(lengths.amin(0)),
+            forward_passes=found.costs["forward_passes"],
+            backward_passes=found.costs["backward_passes"],
+        )
+
+
+def _lengths(outcome: Outcome, norm: str) -> Tensor:
+    """Return how far each image was moved (n,) where it is won; infinite where it is not."""
+    lengths: Tensor = getattr(outcome, norm).double()
+    return lengths.masked_fill(~outcome.fooled(WORKING_RATE), torch.inf)
+
+
+def _finite(lengths: Tensor) -> list[float]:
+    found: list[float] = lengths[lengths.isfinite()].sort().values.tolist()
+    return found
 
 
 def price_rows(attacker: Attacker, subjects: Sequence[Subject], steps: int, count: int) -> Iterator[Price]:

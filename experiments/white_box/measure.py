@@ -15,7 +15,7 @@ from experiments.results.bootstrap import Resampling
 from experiments.study.batches import BATCH, batches
 from experiments.study.metrics import WORKING_RATE
 from experiments.white_box.attacker import Attacker, Subject
-from experiments.white_box.curves import curve_rows, has_walk, price_rows, strongest
+from experiments.white_box.curves import curve_rows, has_walk, price_rows, smallest_rows, strongest
 from experiments.white_box.forecast import forecast
 from experiments.white_box.plan import Mode, Plan
 from experiments.white_box.records import (
@@ -99,13 +99,15 @@ def measure(
         if options.plan.curve_images and seed in {None, *options.seeds[:1]} and has_walk(attacks):
             walks.append((subject, strongest(pairs)))
     count, steps = options.plan.curve_images, options.plan.steps
+    shown = [subject for subject, _ in walks]
     return WhiteBoxRecords(
         rows=rows,
         most_passes=most,
         outcomes=outcomes,
         about=_about([attacks for _, attacks in suites]),
         curves=list(map(asdict, curve_rows(attacker, walks, options.epsilon, steps, count, options.norm))),
-        prices=list(map(asdict, price_rows(attacker, [subject for subject, _ in walks], steps, count))),
+        smallest=list(map(asdict, smallest_rows(attacker, shown, outcomes, steps, count, options.norm))),
+        prices=list(map(asdict, price_rows(attacker, shown, steps, count))),
         checks=measure_checks(attacker, subjects, broken, options.epsilon, options.norm),
         remedies=[remedy for of_subject in remedies for remedy in of_subject],
     )

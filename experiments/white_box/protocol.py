@@ -13,17 +13,17 @@ from experiments.study.budgets import is_linf
 from experiments.study.study import Study
 from experiments.study.user_modules import name_of
 from experiments.white_box.attacker import TARGETS, Attacker, random_targets
-from experiments.white_box.charts import story
+from experiments.white_box.charts import budgets, story
 from experiments.white_box.clean_lengths import median_l2
 from experiments.white_box.contrasts import contrasts
 from experiments.white_box.flags import flags
 from experiments.white_box.measure import SuiteOptions, measure
 from experiments.white_box.plan import Mode, PresetName, chosen
-from experiments.white_box.records import FIELDS, Outcome, WhiteBoxRecords
+from experiments.white_box.records import FIELDS, NORMS, Outcome, WhiteBoxRecords
 from experiments.white_box.remedies import Remedies, check_remedies
 from experiments.white_box.subjects import broken_subject, over_second_classifier, own_subject, start_of, subjects
 from experiments.white_box.suite import Norm, left_out, names
-from experiments.white_box.tables import NORMS, finding, white_box_tables
+from experiments.white_box.tables import finding, white_box_tables
 
 
 def white_box(
@@ -169,6 +169,7 @@ def _result(
             "remedies": [each._asdict() for each in records.remedies],
             "contrasts": contrasts(records.outcomes, resampling),
             "curves": records.curves,
+            "smallest": records.smallest,
             "prices": records.prices,
         }
     )
@@ -183,7 +184,8 @@ def _result(
         meta=meta,
         rows=records.rows,
         tables=white_box_tables(records, meta),
-        figures={"": story(title, records.rows, records.curves)},
+        figures={"": story(title, records.rows, records.curves)}
+        | ({"budgets": budgets(title, records.smallest, records.curves, options.epsilon)} if records.smallest else {}),
         flags=[
             *flags(
                 records, options.epsilon, None if retrain is None else getattr(retrain.attack, "steps", 1), options.norm

@@ -26,6 +26,9 @@ LENIENT_RATE: Final = 0.5
 FALLEN: Final = 0.9
 """Worst-case SR@5 from which on a detector counts as fallen."""
 
+NORMS: Final = {"linf": "L-inf", "l2": "L2"}
+"""What norms are called in tables and charts."""
+
 FIELDS: Final = {
     "phase": "before or after adversarial retraining",
     "n": "clean test images attacked, the first of the test split; labels are the true ones",
@@ -232,7 +235,7 @@ class Price:
 
 @dataclass(frozen=True)
 class WhiteBoxRecords:
-    """All that was measured; curves and prices may be empty.
+    """All that was measured; curves, smallest budgets and prices may be empty.
 
     Attributes:
         rows: Of the protocol, as `Row` has them.
@@ -240,6 +243,7 @@ class WhiteBoxRecords:
         outcomes: Of every detector and attack.
         about: What each attack is, by name.
         curves: As `CurvePoint` has them.
+        smallest: Budgets, as `smallest.Smallest` has them.
         prices: Of detection, as `Price` has them.
         checks: For the flags.
         remedies: Those that were applied.
@@ -250,6 +254,7 @@ class WhiteBoxRecords:
     outcomes: Sequence[Outcome]
     about: Mapping[str, str]
     curves: list[dict[str, Any]]
+    smallest: list[dict[str, Any]]
     prices: list[dict[str, Any]]
     checks: Checks
     remedies: Sequence[Remedied] = ()

@@ -12,6 +12,7 @@ from experiments.white_box.records import (
     BEFORE,
     COSTS,
     FALLEN,
+    NORMS,
     PAPER,
     WORST,
     Rows,
@@ -21,6 +22,7 @@ from experiments.white_box.records import (
     of,
     rate_over_seeds,
 )
+from experiments.white_box.smallest import smallest_tables
 
 
 def white_box_tables(records: WhiteBoxRecords, meta: Mapping[str, Any]) -> list[Table]:
@@ -30,6 +32,7 @@ def white_box_tables(records: WhiteBoxRecords, meta: Mapping[str, Any]) -> list[
         *([_cascade(records.rows, meta)] if meta["mode"] == "worst" else []),
         *_by_attack(records.rows, meta),
         *([_prices(records.prices, meta)] if records.prices else []),
+        *smallest_tables(records.smallest, records.curves),
         *_curves(records.curves, meta),
         _costs(records.rows, meta),
     ]
@@ -174,9 +177,6 @@ def _definition(meta: Mapping[str, Any]) -> str:
         f"attacks, that is, images classified as a chosen class, {same}."
     )
 
-
-NORMS: Final = {"linf": "L-inf", "l2": "L2"}
-"""The norms as they are written."""
 
 _WON: Final = {False: "misclassified", True: "classified as the target"}
 

@@ -14,6 +14,7 @@ from experiments.results.result import write_result
 from experiments.white_box.measure import measure
 from experiments.white_box.protocol import white_box
 from experiments.white_box.records import PAPER, WORST
+from experiments.white_box.smallest import within
 from experiments.white_box.subjects import over_second_classifier, own_subject, start_of, subjects
 from experiments.white_box.suite import SignNoise, suite
 from tests.experiments.studies import copy_of, study_of
@@ -221,6 +222,17 @@ def test_curves_begin_at_the_clean_images(found):
     assert len(starts) == len({row["detector"] for row in found.rows})
     assert all(each["n_right"] > 0 for each in starts)
     assert all(each["sr_at_5"] == each["fooled"] == 0 for each in starts)
+
+
+def test_the_smallest_budgets_are_of_the_images_right_before_and_the_bound_holds_all_that_the_suite_wins(found):
+    assert "budgets" in found.figures
+    for each in found.meta["smallest"]:
+        worst = only(found, detector=each["detector"], attack=WORST)
+        assert each["norm"] == "linf"
+        assert each["n_right"] == worst["n_right"]
+        assert len(each["budgets"]) <= len(each["bounds"]) <= each["n_right"]
+        assert all(bound <= length for bound, length in zip(each["bounds"], each["budgets"], strict=False))
+        assert within(each["bounds"], each["n_right"], 0.1).value >= worst["sr_at_5"]
 
 
 def test_the_price_is_at_least_one_on_average_and_counts_only_images_that_both_win(found):

@@ -1,0 +1,106 @@
+"""The smallest budget at which each image is won: what is kept of it, and its table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+from experiments.results.bootstrap import Interval, clopper_pearson
+from experiments.results.result import Table
+from experiments.white_box.records import NORMS, Rows
+
+_ROUNDING: Final = 1e-6
+"""By how much a change may be longer than its budget."""
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """The smallest budgets at which a detector's images are won at 5 % false positives.
+
+    Attributes:
+        norm: linf or l2.
+        n_right: Images right before the attack.
+        budgets: Of those of them that the attack of minimal norm wins, the smallest first.
+        bounds: The same, where the suite's attacks count as well: the shorter change of an image counts.
+        forward_passes: Of the attack of minimal norm, for an image, mean.
+        backward_passes: Likewise.
+    """
+
+    detector: str
+    phase: str
+    seed: int | None
+    attack: str
+    norm: str
+    n_right: int
+    budgets: list[float]
+    bounds: list[float]
+    forward_passes: float
+    backward_passes: float
+
+
+def within(lengths: Sequence[float], count: int, epsilon: float) -> Interval | None:
+    """Return the share of `count` images won within a budget, with its interval; None of no images.
+
+    Args:
+        lengths: The smallest budgets of the images that are won.
+        count: Of the images right before the attack.
+        epsilon: The budget.
+    """
+    if count == 0:
+        return None
+    return clopper_pearson(sum(length <= epsilon + _ROUNDING for length in lengths) / count, count)
+
+
+def smallest_tables(smallest: Rows, curves: Rows) -> list[Table]:
+    """Return a table of what is won within the budgets of the walks; none without records.
+
+    Args:
+        smallest: As `Smallest` has them.
+        curves: As `CurvePoint` has them.
+    """
+    if not smallest:
+        return []
+    places = sorted({each["at"] for each in curves if each["across"] == "epsilon"})
+    norm, attack = NORMS[smallest[0]["norm"]], smallest[0]["attack"]
+    return [
+        Table(
+            title="SR@5 by epsilon, from the smallest budget of each image",
+            header=["detector", "retraining", "n", "attack", "median budget", *(f"{place:g}" for place in places),
+                    "forward passes", "backward passes"],
+            rows=[line for each in smallest for line in _lines(each, curves, places)],
+            note=f"{norm} budgets. {attack} looks for the shortest change that wins an image, so that one run gives "
+            "the curve at every epsilon. The walk is the one that won most, run anew at each epsilon. Bound: an image "
+            f"counts if {attack} or an attack of the suite wins it within epsilon; where the walk's share is higher, "
+            "that share. The interval is Wilson's over the n images. Median budget: over the n images, empty if fewer "
+            "than half are won. Passes are for an image, mean.",
+        )
+    ]  # fmt: skip
+
+
+def _lines(each: Any, curves: Rows, places: Sequence[float]) -> list[list[Any]]:
+    of_walk = {
+        point["at"]: point["sr_at_5"]
+        for point in curves
+        if point["across"] == "epsilon" and (point["detector"], point["phase"]) == (each["detector"], each["phase"])
+    }
+    before, count = [each["detector"], each["phase"], each["n_right"]], each["n_right"]
+    found = [within(each["budgets"], count, place) for place in places]
+    bounds = [_higher(within(each["bounds"], count, place), of_walk.get(place), count) for place in places]
+    passes = [each["forward_passes"], each["backward_passes"]]
+    return [
+        [*before, each["attack"], _median(each["budgets"], count), *(end and end.value for end in found), *passes],
+        [*before, "walk", None, *(of_walk.get(place) for place in places), None, None],
+        [*before, "bound", _median(each["bounds"], count), *(end and str(end) for end in bounds), None, None],
+    ]
+
+
+def _higher(bound: Interval | None, walk: float | None, count: int) -> Interval | None:
+    """Return the higher one of a bound and what a walk wins."""
+    return bound if bound is None or walk is None or walk <= bound.value else clopper_pearson(walk, count)
+
+
+def _median(lengths: Sequence[float], count: int) -> float | None:
+    """Return the median over `count` images, of which those that are not won have no budget; None if it is not won."""
+    everyone = [*lengths, *[float("inf")] * (count - len(lengths))]
+    middle = median(everyone) if everyone else float("inf")
+    return None if middle == float("inf") else middle
