@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.errors import InputError
+from detectors.logits import logits_of
 from detectors.networks import ConvNet
 from saliency.checkpoints import Portable
 from saliency.training import ImageClassifier, Schedule
@@ -22,7 +23,7 @@ class Classifier(ImageClassifier):
         mean: What the paper's network subtracts from the images first: one number, or one per channel.
         std: What it divides by, after that.
         network: Another network, logits (N, K) of images (N, C, H, W) in [0, 1]; normalisation is its first layer. See
-            `TorchvisionNetwork` and `WrappedNetwork`.
+            `TorchvisionNetwork` and `WrappedNetwork`. A dict, tuple or `ModelOutput` with the logits will do.
         learning_rate: Step size of Adam, above 0; 1e-3 in the paper.
         schedule: constant (the paper's) or one-cycle.
 
@@ -53,8 +54,7 @@ class Classifier(ImageClassifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, K) of images (N, C, H, W) in [0, 1]; a network that writes on these gets a copy."""
-        logits: Tensor = self.network(images.clone() if self._writes else images)
-        return logits
+        return logits_of(self.network(images.clone() if self._writes else images))
 
 
 def _check(network: nn.Module, shape: Sequence[int], classes: int) -> bool:
@@ -66,7 +66,7 @@ def _check(network: nn.Module, shape: Sequence[int], classes: int) -> bool:
         hint = "; if they are too small, set its option size" if getattr(network, "size", 0) is None else ""
         msg = f"{name} does not take {images} ({_first_line(error)}): use a network made for them{hint}"
         raise InputError(msg) from error
-    given = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+    given = f"shape {tuple(logits.shape)}"
     if given != f"shape {(1, classes)}":
         msg = (
             f"{name} gives an output of {given} for one of the {images}, but {classes} classes need logits of shape "
@@ -88,7 +88,7 @@ def _probe(network: nn.Module, shape: Sequence[int]) -> tuple[Tensor, bool]:
         image = like.new_zeros(1, *shape)
         version = image._version  # noqa: SLF001 - torch's count of writes
     try:
-        logits: Tensor = network.eval()(image)
+        logits = logits_of(network.eval()(image))
     finally:
         for module, training in before.items():
             module.training = training

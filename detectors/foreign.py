@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from attacks.checks import at_least, given
 from attacks.errors import InputError
+from detectors.logits import logits_of
 from detectors.networks import Normalize
 from saliency.checkpoints import Portable, read_tensors, refuse_named
 from saliency.files import expanded
@@ -26,7 +27,7 @@ class ForeignNetwork(Portable):
     A subclass builds the network and calls this constructor. Checkpoints hold the weights; their file is read once.
 
     Args:
-        model: Returns logits (N, K) of normalised images.
+        model: Returns logits (N, K) of normalised images, as `logits_of` reads them.
         mean: Subtracted from the images by the first layer: one number, or one per channel.
         std: Divided by, after that.
         size: Side in pixels that the images are scaled to; None: as they are.
@@ -58,8 +59,7 @@ class ForeignNetwork(Portable):
         images = self.normalize(images)
         if self.size is not None:
             images = functional.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
-        logits: Tensor = self.model(images)
-        return logits
+        return logits_of(self.model(images))
 
     def arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments, without the place that the weights came from."""

@@ -21,7 +21,8 @@ class WrappedNetwork(ForeignNetwork):
     imports nothing: import the module that defines the class before `load`.
 
     Args:
-        network: The class, at the top level of its module; its `forward` returns logits (N, K) of images (N, C, H, W).
+        network: The class, at the top level of its module; its `forward` returns logits (N, K) of images (N, C, H, W),
+            or what `logits_of` reads them from.
         options: Arguments of its constructor by name, plain values.
         weights: A file with its weights: a state_dict, or a checkpoint that has one under `state_dict` or `model`, as
             Lightning's; None: those that the constructor gives.

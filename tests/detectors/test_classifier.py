@@ -59,7 +59,7 @@ def test_mode_of_every_module_is_as_before(function):
             lambda images: _sums(images)[0],
             r"shape \(4,\).* need logits of shape \(1, 4\): use a network with 4 outputs",
         ),
-        (lambda images: (_sums(images), None), "an output of tuple"),
+        (lambda images: (None, _sums(images)), "gives a tuple: it must give logits"),
         (lambda images: _sums(images) / 0, "gives logits that are not finite"),
         (lambda images: images @ torch.rand(5, 5), r"does not take images \(1, 12, 12\) \(RuntimeError: .*shapes"),
         (lambda images: images.nothing, r"does not take images .*AttributeError: .*use a network made for them$"),
