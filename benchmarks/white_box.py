@@ -114,9 +114,9 @@ def main() -> None:
     """Measure, print the tables, and write them as JSON where asked."""
     options = _options()
     torch.set_num_threads(options.threads)
-    study = Study(Run(options.run), torch.device(options.device), Progress(disable=True), [])
+    study = Study(Run(options.run), torch.device(options.device), Progress(disable=True), [], options.detectors)
     images, labels = _images(study, options.split, options.skip, options.images)
-    attacked = subjects(study, start_of(study.run), study.run.settings.seeds[:1], options.detectors)
+    attacked = subjects(study, start_of(study.run), study.run.settings.seeds[:1])
     known = contenders(options.epsilon)
     rows: list[Row] = []
     for subject in attacked:

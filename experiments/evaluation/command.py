@@ -88,7 +88,8 @@ def _run(name: str, study: Study, given: Mapping[str, Any]) -> Result:
     """Run a protocol, write its files, and return its result, whose meta data name the options."""
     protocol = PROTOCOLS[name]
     defaults = {option: about.default for option, about in list(signature(protocol.run).parameters.items())[1:]}
-    options = {option: plain(value) for option, value in {**defaults, **given}.items()}
+    chosen = {_DETECTORS: study.detectors} if protocol.of_detectors and study.detectors is not None else {}
+    options = {option: plain(value) for option, value in {**defaults, **given, **chosen}.items()}
     result = protocol.run(study, **given)
     result = replace(result, meta={**result.meta, "options": options})
     write_result(result, study.run.report)

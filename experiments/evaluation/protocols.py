@@ -47,7 +47,9 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "corruptions": Protocol(corruptions, "false positives on benign changes of the images", of_detectors=True),
     "speed": Protocol(speed, "latency, throughput, parameters and FLOPs", of_detectors=True),
     "gallery": Protocol(gallery, "images, attacks and maps"),
-    "white-box": Protocol(white_box, "attacks that know the detectors, before and after retraining", apart=LONG),
+    "white-box": Protocol(
+        white_box, "attacks that know the detectors, before and after retraining", apart=LONG, of_detectors=True
+    ),
     "enhance": Protocol(enhance, "enhanced guided backpropagation (Gu & Tresp)", apart=LONG),
     "similarity": Protocol(similarity, "how alike maps stay under attack (Liu et al.)", apart=LONG),
     "recover": Protocol(recover, "do maps find a localized attack (Goepfert et al.)", apart=LONG),

@@ -14,6 +14,7 @@ class Contender:
         seed: Of the training; None for a training-free detector.
         module: Gives scores (N,).
         calibration: (n,) sorted scores of the clean calibration images.
+        remark: What is odd about a detector that is not of the run, and what follows; empty: nothing.
     """
 
     name: str
@@ -21,3 +22,4 @@ class Contender:
     seed: int | None
     module: nn.Module
     calibration: Tensor
+    remark: str = ""

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from attacks.errors import InputError
+from attacks.errors import InputError, InputTypeError
 from data import ImageData
 from data.store.identity import digest, of_code, of_module, of_tensor, versions
-from saliency.checkpoints import Portable, load_weights, save
+from saliency.checkpoints import Portable, describe, load_weights, save
 
 SPLIT = "detector_train"
 """Whose images they are fitted to, those that detectors are trained on."""
@@ -30,7 +30,7 @@ def fit_to_clean(name: str, detector: nn.Module, data: ImageData, folder: Path) 
     """
     if not hasattr(detector, "fit"):
         return
-    path = folder / f"{name}-{_digest(detector, data)}.ckpt" if isinstance(detector, Portable) else None
+    path = folder / f"{name}-{_digest(detector, data)}.ckpt" if _can_be_kept(detector) else None
     if path is not None and path.is_file():
         load_weights(detector, path)  # type: ignore[arg-type]
         return
@@ -46,6 +46,14 @@ def fit_to_clean(name: str, detector: nn.Module, data: ImageData, folder: Path) 
         raise InputError(msg) from error
     if path is not None:
         save(detector, path)  # type: ignore[arg-type]
+
+
+def _can_be_kept(detector: nn.Module) -> bool:
+    """Return whether a checkpoint can hold a detector; not one beside somebody's own network."""
+    try:
+        return isinstance(detector, Portable) and bool(describe(detector))
+    except InputTypeError:
+        return False
 
 
 def _digest(detector: nn.Module, data: ImageData) -> str:

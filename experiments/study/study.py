@@ -20,11 +20,20 @@ from detectors.scoring import clean_scores
 from experiments.study.contenders import Contender
 from experiments.study.fitted_detectors import fit_to_clean
 from experiments.study.images import AttackedSet, TestImages
-from experiments.study.user_modules import MissingPartError, built_from, name_of, takes, training_free_detector
+from experiments.study.own_detector import read_scores
+from experiments.study.user_modules import (
+    GivenDetector,
+    MissingPartError,
+    Offers,
+    given_detector,
+    given_name,
+    name_of,
+    takes,
+    training_free_detector,
+)
 from experiments.training.run_folder import Run
 from experiments.training.run_inputs import check_record
 from saliency import SaliencyModel
-from saliency.checkpoints import Portable
 
 PACKAGES: Final = (
     *("adversarial-saliency", "torch", "torchvision", "lightning", "torchmetrics", "captum", "numpy"),
@@ -107,7 +116,7 @@ class Study:
     def trained(self) -> list[Contender]:
         """The trained detectors."""
         settings = self.run.settings
-        names = filter(self._is_wanted, settings.detectors)
+        names = filter(self.wants, settings.detectors)
         wanted = [(d, a, s) for d in names for a in settings.train_on for s in settings.seeds]
         self.require(*(self.run.detector_path(*each) for each in wanted))
         return [self._contender(*each) for each in self.progress.track(wanted, description="detectors")]
@@ -116,7 +125,7 @@ class Study:
     def training_free(self) -> list[Contender]:
         """The training-free detectors, but for those that need a part which the run lacks."""
         contenders = []
-        entries = {n: e for n, e in self.run.settings.sections["training_free"].items() if self._is_wanted(n)}
+        entries = {n: e for n, e in self.run.settings.sections["training_free"].items() if self.wants(n)}
         for name, entry in self.progress.track(entries.items(), description="training-free detectors"):
             try:
                 module = self.training_free_detector(name)
@@ -138,10 +147,8 @@ class Study:
             MissingPartError: If it needs a part that the run lacks.
             ValueError: If it cannot be built or fitted.
         """
-        parts = {"classifier": lambda: classifier, "saliency": lambda: self.saliency, "second": lambda: None}
-        if classifier is None:
-            parts |= {"classifier": lambda: self.classifier, "second": lambda: self.second}
-        detector = training_free_detector(self.run.settings.sections["training_free"][name], parts).to(self.device)
+        entry = self.run.settings.sections["training_free"][name]
+        detector = training_free_detector(entry, self._parts(classifier)).to(self.device)
         fit_to_clean(name, detector, self.data, self.run.report / "fitted")
         return detector
 
@@ -152,20 +159,55 @@ class Study:
 
     @cached_property
     def own(self) -> list[Contender]:
-        """The detectors that are not of the run; one that has `fit` is fitted to clean images."""
-        parts = {
+        """The detectors that are not of the run; a name that is taken gets a number."""
+        taken = [*self.run.settings.detectors, *self.run.settings.sections["training_free"]]
+        contenders = []
+        for path in filter(_is_path, self.detectors or ()):
+            taken.append(name_of(path))
+            count = taken.count(name_of(path))
+            name = name_of(path) if count == 1 else f"{name_of(path)}-{count}"
+            contenders.append(self.own_contender(name, path))
+        return contenders
+
+    def own_contender(self, name: str, given: GivenDetector, classifier: nn.Module | None = None) -> Contender:
+        """Return a detector that is not of the run; one that has `fit` is fitted to clean images.
+
+        Args:
+            name: In the tables.
+            given: Path of a checkpoint (.ckpt), or of a class or function, `my.module.MyDetector`, which is called with
+                what it takes of `classifier`, `saliency` and `second`, its random weights drawn from a fixed seed. A
+                module or a function from images to scores may be given itself.
+            classifier: In place of the attacked one; then there is no second classifier.
+
+        Raises:
+            TypeError: If what the path names cannot be called, or makes no module.
+            ValueError: If it cannot be imported, built or fitted, or does not take the run's images.
+        """
+        module = given_detector(given, self._parts(classifier)).to(self.device).eval()
+        path = given if isinstance(given, str) else given_name(given)
+        fit_to_clean(name, module, self.data, self.run.report / "fitted")
+        if isinstance(module, Detector):
+            return Contender(name, None, None, module, takes(path, partial(self.scored, module)))
+        some = next(iter(self.data.calibration_dataloader())).images
+        reader = read_scores(path, module, some.to(self.device))
+        calibration = takes(path, partial(self.scored, reader))
+        remark = reader.calibrate(calibration)
+        if remark:
+            self.progress.console.print(remark, highlight=False, markup=False, soft_wrap=True)
+        return Contender(name, None, None, reader, calibration.sort().values, remark)
+
+    def _parts(self, classifier: nn.Module | None = None) -> Offers:
+        """Return what detectors are built from; beside another classifier there is no second one."""
+        if classifier is not None:
+            return {"classifier": lambda: classifier, "saliency": lambda: self.saliency, "second": lambda: None}
+        return {
             "classifier": lambda: self.classifier,
             "saliency": lambda: self.saliency,
             "second": lambda: self.second,
         }
-        contenders = []
-        for path in filter(_is_path, self.detectors or ()):
-            name, module = name_of(path), built_from(path, parts, Portable).to(self.device).eval()
-            fit_to_clean(name, module, self.data, self.run.report / "fitted")
-            contenders.append(Contender(name, None, None, module, takes(path, partial(self.calibration, module))))
-        return contenders
 
-    def _is_wanted(self, name: str) -> bool:
+    def wants(self, name: str) -> bool:
+        """Return whether a detector of the run is evaluated."""
         return self.detectors is None or name in self.detectors
 
     @cached_property

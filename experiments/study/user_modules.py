@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,57 @@ from torch import Tensor, nn
 
 from attacks.errors import InputError, InputTypeError
 from detectors import Classifier, load
+from detectors.logits import LogitsOf, logits_of
 from experiments.training.training_free import PARTS, required
 from saliency.checkpoints import Portable
 from saliency.class_paths import imported
 
 Offers = Mapping[str, Callable[[], Any]]
 """Functions that make arguments, by the name of the argument. Only those that a class or function takes are called."""
+
+GivenDetector = str | nn.Module | Callable[..., Any]
+"""A detector of the user's own: a class path or checkpoint, a module, a class, or a function from images to scores."""
+
+
+class FromFunction(nn.Module):
+    """A function from images to scores as a module.
+
+    Args:
+        function: Takes images (N, C, H, W) in [0, 1], gives scores (N,).
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+        self.name = given_name(function)
+
+    def forward(self, images: Tensor) -> Any:
+        """Return scores (N,)."""
+        return self.function(images)
+
+
+def given_detector(given: GivenDetector, offers: Offers) -> nn.Module:
+    """Return the user's own detector; a class is called with what it takes of the offers."""
+    if isinstance(given, str):
+        return built_from(given, offers, Portable)
+    if isinstance(given, type):
+        return _made(given.__qualname__, given, offers)
+    if isinstance(given, nn.Module):
+        return given
+    if callable(given):
+        return FromFunction(given)
+    msg = (
+        f"a detector must be a class path, a .ckpt, a torch.nn.Module or a function from images to scores, got a "
+        f"{type(given).__name__}"
+    )
+    raise InputTypeError(msg)
+
+
+def given_name(given: object) -> str:
+    """Return a name for the user's own detector or classifier, for tables."""
+    if isinstance(given, str | nn.Module):
+        return name_of(given)
+    return str(getattr(given, "__name__", type(given).__name__)).strip("<>").lower()
 
 
 def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, classes: int | None) -> nn.Module:
@@ -33,8 +79,11 @@ def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, 
         InputError: If the path cannot be imported or built, or the classifier does not take the image.
     """
     built = built_from(given, {}, Classifier) if isinstance(given, str) else given
-    classifier = built.to(device).eval()
-    check_classifier(given if isinstance(given, str) else type(given).__name__, classifier, image, classes)
+    classifier, name = built.to(device).eval(), given if isinstance(given, str) else type(given).__name__
+    with torch.no_grad(), suppress(Exception):  # `check_classifier` says what is wrong
+        if not isinstance(classifier(image.to(device)), Tensor):
+            classifier = LogitsOf(classifier).eval()
+    check_classifier(name, classifier, image, classes)
     return classifier
 
 
@@ -43,10 +92,7 @@ def check_classifier(name: str, classifier: nn.Module, image: Tensor, classes: i
     device = next((weights.device for weights in classifier.parameters()), image.device)
 
     def logits() -> Tensor:
-        output: Tensor = classifier(image.to(device))
-        if not isinstance(output, Tensor):
-            msg = f"it gives a {type(output).__name__}, but must give a tensor of logits"
-            raise InputTypeError(msg)
+        output = logits_of(classifier(image.to(device)))
         if output.ndim != 2 or len(output) != 1 or classes not in {None, output.shape[1]}:  # noqa: PLR2004 - (N, K)
             needed = (1, "K" if classes is None else classes)
             msg = f"it gives an output of shape {tuple(output.shape)} for one image, but the data need logits {needed}"
@@ -106,6 +152,10 @@ def built_from(path: str, offers: Offers, kind: type[Portable]) -> nn.Module:
     if not callable(maker):
         msg = f"{path} cannot be called: give a class path as my.module.MyDetector, or a .ckpt"
         raise InputTypeError(msg)
+    return _made(path, maker, offers)
+
+
+def _made(path: str, maker: Callable[..., Any], offers: Offers) -> nn.Module:
     lacking = [name for name in required(maker) if name not in offers]
     if lacking:
         msg = (

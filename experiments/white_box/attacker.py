@@ -40,13 +40,11 @@ class Subject:
         contender: The detector.
         phase: before or after retraining; a detector that is never retrained is always before.
         model: The attacked classifier: the detector's own where it holds it, so that a pass is shared.
-        remark: What is odd about a detector of the user's own, and what follows; empty: nothing.
     """
 
     contender: Contender
     phase: str
     model: nn.Module
-    remark: str = ""
 
     @property
     def differentiable(self) -> bool:

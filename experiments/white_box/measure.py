@@ -83,8 +83,7 @@ def measure(
         for subject, of_subject in zip(subjects, remedies, strict=True)
     ]
     most, sentence = forecast(attacker, suites)
-    for said in (*(subject.remark for subject in subjects if subject.remark), sentence):
-        attacker.progress.console.print(said, highlight=False, markup=False, soft_wrap=True)
+    attacker.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     rows: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
     walks: list[tuple[Subject, SuiteAttack]] = []

@@ -39,7 +39,6 @@ def white_box(
     norm: Norm = "linf",
     epsilon: float | None = None,
     trained_on: str | None = None,
-    detectors: list[str] | None = None,
     seeds: list[int] | None = None,
     suite_seeds: int | None = None,
     curve_images: int | None = None,
@@ -68,12 +67,12 @@ def white_box(
         epsilon: Budget in the norm; null: in L-inf that of the attack trained on, in L2 the median length of the run's
             own attack of minimal L2 norm on clean calibration images.
         trained_on: Attack that the detectors were trained on; null: where retraining starts, else the first.
-        detectors: Names of the detectors attacked; null: all, training-free too.
         seeds: Seeds of the detectors attacked; null: all of the run.
         suite_seeds: Seeds that meet the whole suite; the others meet the paper's attacks only. null: all.
         curve_images: Images of the curves and of the price of detection; 0: neither. null: 50.
-        detector: A detector of your own: class path or .ckpt, in place of the run's.
-        classifier: A classifier of your own, to use with --detector; null: the run's.
+        detector: One detector of your own, class path or .ckpt: as --detectors with this one alone, but the report has
+            its name, and --classifier can be given.
+        classifier: A classifier of your own, class path or .ckpt, to use with --detector; null: the run's.
         targeted: Whether the attacks are to reach a target: a random other class for each image.
         remedies: auto: detectors whose scores have no gradient on clean images, differ between calls, or declare parts
             without gradient (straight_through) are attacked once more under a remedy; in rows of their own.
@@ -97,12 +96,11 @@ def white_box(
         curve_images=curve_images,
         attacks=suite_attacks,
     )
-    _check_own(detector, classifier, seeds=seeds, suite_seeds=suite_seeds, detectors=detectors)
+    _check_own(detector, classifier, seeds=seeds, suite_seeds=suite_seeds, detectors=study.detectors)
     trained_on = _trained_on(study, trained_on)
     epsilon, epsilon_from = _epsilon(study, trained_on, norm, epsilon)
     seeds = [] if detector else _seeds(study, seeds)
-    own = [] if detector is None else [own_subject(study, detector, classifier)]
-    attacked = own or subjects(study, trained_on, seeds, detectors)
+    attacked = [own_subject(study, detector, classifier)] if detector else subjects(study, trained_on, seeds)
     check_remedies(bpda, remedies, attacked)
     split = study.data.split("test")
     sample = split.__getitems__(list(range(min(images, len(split)))))
@@ -123,13 +121,14 @@ def white_box(
         Attacker(sample.images, sample.labels, study.device, study.progress, folder, targets),
         attacked,
         broken_subject(study, attacked[0].model),
-        lambda subject: None if own else over_second_classifier(study, subject),
+        lambda subject: None if detector else over_second_classifier(study, subject),
         options,
         resampling,
     )
     kinds = {"targeted": targeted, "l2": norm == "l2"}
     name = "-".join(["white-box", *([name_of(detector)] if detector else []), *(each for each in kinds if kinds[each])])
-    meta = {"preset": preset, "epsilon_from": epsilon_from, "remarks": [each.remark for each in own if each.remark]}
+    remarks = [each.contender.remark for each in attacked if each.contender.remark]
+    meta = {"preset": preset, "epsilon_from": epsilon_from, "remarks": remarks}
     return _result(study, name, records, options, resampling, meta, targeted=targeted)
 
 
@@ -196,13 +195,16 @@ def _result(
 
 
 def _not_finite(outcomes: Sequence[Outcome]) -> Iterator[Flag]:
-    """Yield how many scores of a detector of the user's own are NaN or infinite."""
-    stands_for = getattr(outcomes[0].contender.module, "rejected", None)
-    if stands_for is not None:
-        clean = int((outcomes[0].clean_scores == stands_for).sum())
-        attacked = sum(int((each.scores == stands_for).sum()) for each in outcomes)
-        sentence = f"{clean} of the clean images and {attacked} of all attacked ones; they count as rejected."
-        yield Flag("Scores that are NaN or infinite", clean + attacked > 0, sentence)
+    """Yield how many scores of each detector of the user's own are NaN or infinite."""
+    for name in dict.fromkeys(each.contender.name for each in outcomes):
+        of_detector = [each for each in outcomes if each.contender.name == name]
+        stands_for = getattr(of_detector[0].contender.module, "rejected", None)
+        if stands_for is not None:
+            clean = int((of_detector[0].clean_scores == stands_for).sum())
+            attacked = sum(int((each.scores == stands_for).sum()) for each in of_detector)
+            counts = f"{clean} of the clean images and {attacked} of all attacked ones"
+            sentence = f"{name} gives them for {counts}; they count as rejected."
+            yield Flag("Scores that are NaN or infinite", clean + attacked > 0, sentence)
 
 
 _KNOWLEDGE: Final = "attacks know classifier and detector with all their weights; {}, labels are the true ones"

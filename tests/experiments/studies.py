@@ -1,6 +1,7 @@
 """A study of a finished run, without the command line."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,10 +11,10 @@ from experiments.study.study import Study
 from experiments.training.run_folder import Run
 
 
-def study_of(folder: Path) -> Study:
-    """Return a study on the CPU that shows no progress."""
+def study_of(folder: Path, detectors: Sequence[str] | None = None) -> Study:
+    """Return a study on the CPU that shows no progress, of detectors as `--detectors` takes them."""
     progress = Progress(disable=True)
-    return Study(Run(folder), torch.device("cpu"), progress, ["python", "evaluate.py", "test"])
+    return Study(Run(folder), torch.device("cpu"), progress, ["python", "evaluate.py", "test"], detectors)
 
 
 def copy_of(finished: Path, folder: Path) -> Path:

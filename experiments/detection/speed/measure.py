@@ -94,7 +94,8 @@ def parameters(system: System, images: Tensor) -> int:
     with torch.enable_grad():
         outputs = copy(images[:1].clone().requires_grad_())
         every = list(copy.parameters())
-        gradients = torch.autograd.grad([output.sum() for output in outputs], every, allow_unused=True)
+        reached = [output.sum() for output in outputs if output.requires_grad]
+        gradients = torch.autograd.grad(reached, every, allow_unused=True)
     return sum(one.numel() for one, gradient in zip(every, gradients, strict=True) if gradient is not None)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from experiments.detection.speed.records import ALONE
 from experiments.study.contenders import Contender
+from experiments.study.own_detector import ReadScores
 from experiments.study.study import Study
 
 
@@ -35,12 +36,14 @@ class Pass(nn.Module):
 
     def __init__(self, classifier: nn.Module, detector: nn.Module | None = None) -> None:
         super().__init__()
-        self.joint = hasattr(detector, "joint")
+        asked = detector.detector if isinstance(detector, ReadScores) else detector
+        self.joint = hasattr(asked, "joint")
         self.classifier = cast("nn.Module", getattr(detector, "classifier", None)) if self.joint else classifier
         self.remembered = _Remembered(self.classifier)
         self.detector = detector if self.joint else deepcopy(detector)
-        if self.detector is not None and not self.joint and getattr(detector, "classifier", None) is classifier:
-            self.detector.classifier = self.remembered
+        if self.detector is not None and not self.joint and getattr(asked, "classifier", None) is classifier:
+            inner = self.detector.detector if isinstance(self.detector, ReadScores) else self.detector
+            inner.classifier = self.remembered
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return logits and, with a detector, scores."""

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 from rich.progress import Progress
+from torch import nn
 
 import evaluate
 from detectors import load
@@ -114,6 +115,28 @@ def test_ones_own_module_is_fitted(finished, tmp_path):
 def test_what_cannot_be_fitted_is_refused(free, message, finished, tmp_path):
     with pytest.raises(ValueError, match=re.escape(message)):
         list(study_of(changed(finished, tmp_path, training_free={"own": free})).training_free)
+
+
+class Decides(nn.Module):
+    """A detector of somebody else: numpy inside, decisions instead of scores."""
+
+    def __init__(self, classifier):
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images):
+        return self.classifier(images).detach().numpy().max(1) < images.numpy().mean((1, 2, 3))
+
+
+def test_a_detector_that_decides_without_a_gradient_gets_every_table(finished, tmp_path, capsys):
+    run = copy_of(finished, tmp_path)
+    for protocol, options in {"transfer": ["--resamples", "20"], "speed": ["--repeats", "2"]}.items():
+        command = [protocol, "--run", str(run), "--detectors", f"[{__name__}.Decides]", "--device", "cpu", *options]
+        assert evaluate.main(command) == 0, capsys.readouterr().err
+        assert "Decides gives a numpy array without a gradient" in capsys.readouterr().out.replace("\n", " ")
+    rows = {row["detector"]: row for row in json.loads((run / "report" / "speed.json").read_text())["rows"]}
+    assert rows["decides"]["parameters"] == rows["classifier alone"]["parameters"]
+    assert rows["decides"]["classifier_passes"] == 1
 
 
 def test_detectors_of_the_run_by_class_path_and_checkpoint_stand_in_one_table(finished, tmp_path, capsys):

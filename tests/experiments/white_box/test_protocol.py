@@ -22,8 +22,8 @@ from tests.experiments.studies import copy_of, study_of
 SMALL = {"images": 8, "steps": 2, "curve_images": 8, "resamples": 50}
 
 
-def run(folder, **changes):
-    return white_box(study_of(folder), **(SMALL | changes))
+def run(folder, detectors=None, **changes):
+    return white_box(study_of(folder, detectors), **(SMALL | changes))
 
 
 @pytest.fixture(scope="module")
@@ -333,8 +333,8 @@ def test_a_cascade_is_repeated_from_what_is_kept(finished, tmp_path, monkeypatch
 
 def test_a_preset_says_what_it_costs_before_it_runs_and_options_replace_its_own(finished, tmp_path, capsys):
     copy = copy_of(finished, tmp_path)
-    study = study_of(copy)
-    found = white_box(study, images=4, preset="quick", steps=2, detectors=["id"], resamples=20)
+    study = study_of(copy, ["id"])
+    found = white_box(study, images=4, preset="quick", steps=2, resamples=20)
     assert (found.meta["preset"], found.meta["mode"], found.meta["steps"]) == ("quick", "worst", 2)
     assert {row["attack"] for row in found.rows} - PAPERS == {"hinged", "noise", WORST}
     assert found.meta["curves"] == found.meta["prices"] == []
@@ -405,8 +405,10 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
         ({"resamples": 0}, "resamples must be at least 1, got 0"),
         ({"curve_images": -1}, "curve_images must be at least 0, got -1"),
         ({"trained_on": "bim"}, "trained_on: unknown training attack 'bim'. Accepted: fgsm"),
-        ({"detectors": ["xyz"]}, "detectors must be some of id, spd, max_softmax, mask_area, .*; got xyz"),
-        ({"detectors": ["sdp"]}, "detectors must be some of .*; got sdp. Did you mean 'spd'?"),
+        ({"detectors": ["xyz"]}, "unknown detector 'xyz'. Accepted: id, spd, max_softmax, mask_area, .*"),
+        ({"detectors": ["sdp"]}, "unknown detector 'sdp'. Did you mean 'spd'?"),
+        ({"detectors": ["spd"], "detector": "a.B"}, "--detector attacks that one only: leave out detectors"),
+        ({"detectors": ["nowhere.Net"]}, "class path 'nowhere.Net' cannot be imported: No module"),
         ({"trained_on": "fgms"}, "trained_on: unknown training attack 'fgms'. Did you mean 'fgsm'?"),
         ({"classifier": "a.B"}, "--classifier goes with --detector"),
         ({"detector": "nowhere.Net"}, "class path 'nowhere.Net' cannot be imported: No module"),
@@ -420,7 +422,7 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
             {"detector": f"{__name__}.Asks", "classifier": f"{__name__}.five"},
             r"but the data need logits \(1, 10\)",
         ),
-        ({"detector": f"{__name__}.needs_more"}, "needs depth as well, but is given classifier, saliency only"),
+        ({"detector": f"{__name__}.needs_more"}, "needs depth as well, but is given classifier, saliency, second only"),
         (
             {"detector": f"{__name__}.always_nan"},
             r"Answers gives NaN or an infinite score for (\d+) of \1 clean images. .* more than 5% false positives",
@@ -458,6 +460,31 @@ def test_a_detector_of_ones_own_gets_the_same_benchmark(finished, tmp_path, name
     assert not (copy / "report" / "white-box.json").exists()
     page = (copy / "report" / "report.html").read_text()
     assert f'id="white-box-{name.lower()}"' in page
+
+
+def test_names_class_paths_and_checkpoints_stand_in_one_table(finished, tmp_path, capsys):
+    copy = copy_of(finished, tmp_path)
+    checkpoint = copy / "detectors/id/fgsm/seed_0/model.ckpt"
+    paths = [str(checkpoint), "detectors.published.Mahalanobis", f"{__name__}.booleans", f"{__name__}.Brightness"]
+    command = ["white-box", "--run", str(copy), "--detectors", f"[id, max_softmax, {', '.join(paths)}]"]
+    options = ["--images", "4", "--steps", "2", "--curve_images", "2", "--resamples", "20", "--device", "cpu"]
+    assert evaluate.main([*command, *options]) == 0, capsys.readouterr().err
+    contents = json.loads((copy / "report" / "white-box.json").read_text())
+    same = "detectors-id-fgsm-seed-0-model"
+    wanted = ["id", "max_softmax", same, "mahalanobis", "booleans", "brightness"]
+    worst = {row["detector"]: row["sr_at_5"] for row in contents["rows"] if row["attack"] == WORST}
+    assert list(worst) == wanted
+    assert worst["id"] == worst[same]
+    tried = {row["attack"] for row in contents["rows"] if row["detector"] == "booleans"}
+    assert tried == {"square", "hop_skip_jump", "noise", WORST}
+    assert "hinged" in {row["attack"] for row in contents["rows"] if row["detector"] == "mahalanobis"}
+    assert len(contents["meta"]["remarks"]) == 1
+    assert contents["meta"]["options"]["detectors"] == ["id", "max_softmax", *paths]
+
+
+def test_a_name_that_is_taken_gets_a_number(finished):
+    study = study_of(finished, ["detectors.ID", f"{__name__}.Brightness", "tests.experiments.stand_ins.Brightness"])
+    assert [contender.name for contender in study.own] == ["id-2", "brightness", "brightness-2"]
 
 
 def test_a_checkpoint_as_ones_own_gives_what_the_run_gives(finished, tmp_path):
@@ -505,7 +532,7 @@ def test_scores_that_are_nan_count_as_rejected_and_are_flagged(finished, tmp_pat
     found = run(copy, detector=f"{__name__}.sometimes_nan", curve_images=0, epsilon=0.3)
     (flag,) = [flag for flag in found.flags if flag.name == "Scores that are NaN or infinite"]
     assert flag.raised
-    assert flag.sentence.startswith("0 of the clean images and ")
+    assert flag.sentence.startswith("sometimes_nan gives them for 0 of the clean images and ")
     assert "hinged" in {row["attack"] for row in found.rows}  # gradients work, and find what is accepted
     noise = only(found, attack="noise")
     assert noise["attack_success_rate"] >= noise["sr_at_5"]
