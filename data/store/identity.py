@@ -7,6 +7,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
@@ -33,18 +34,26 @@ def digest(value: Any) -> str:
 
 def of_module(module: nn.Module) -> str:
     """Return a digest of a module's class, arguments, weights and buffers, whatever its device."""
-    about = describe(module) if isinstance(module, Portable) else [_plain_parts(part) for part in module.modules()]
-    result = hashlib.blake2b(digest(about).encode(), digest_size=16)
+    result = hashlib.blake2b(digest(_about(module)).encode(), digest_size=16)
     for name, tensor in module.state_dict().items():
         result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         result.update(_bytes(tensor))
     return result.hexdigest()
 
 
+def _about(module: nn.Module) -> Any:
+    """Return a module's class and arguments; of one that no checkpoint can hold, those of its parts."""
+    if isinstance(module, Portable):
+        with suppress(InputTypeError):  # a part is somebody's own module
+            return describe(module)
+    return [_plain_parts(part) for part in module.modules()]
+
+
 def _plain_parts(module: nn.Module) -> list[Any]:
     """Return a module's class and the plain values among its own attributes, which may change what it computes."""
     if isinstance(module, Portable):
-        return [describe(module)]
+        with suppress(InputTypeError):
+            return [describe(module)]
     kept = {name: value for name, value in vars(module).items() if not name.startswith("_") and name != "training"}
     plain = {name: repr(value) for name, value in kept.items() if isinstance(value, bool | int | float | str)}
     return [type(module).__qualname__, plain]
