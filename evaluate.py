@@ -1,8 +1,13 @@
 """Evaluate the detectors of a run folder: one subcommand per protocol."""
 
 import sys
+from typing import Final
 
+from experiments.commands import chosen
+from experiments.evaluation.protocols import COMMANDS
 from experiments.process import guarded
+
+_ABOUT: Final = "Evaluate the detectors of a run folder; each command writes RUN/report/COMMAND.{json,csv,md,png}."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _evaluate(arguments: list[str]) -> None:
     """Import the command, which takes seconds, and run it."""
+    chosen("evaluate.py", _ABOUT, COMMANDS, arguments)
     from experiments.evaluation.command import run_evaluation  # noqa: PLC0415
 
     run_evaluation(arguments)

@@ -1,10 +1,19 @@
 """Train one model (fit, validate, test, predict), run a whole experiment (pipeline), or look after its store."""
 
 import sys
+from typing import Final
 
+from experiments.commands import HELP, chosen
 from experiments.process import guarded
 
-COMMANDS = ("fit", "validate", "test", "predict", "pipeline", "store")
+COMMANDS: Final = {
+    "fit": "train one model",
+    "validate": "measure one model on the validation images",
+    "test": "measure one model on the test images",
+    "predict": "write what one model says of the test images",
+    "pipeline": "train every model of an experiment that is missing",
+    "store": "list a run's adversarial sets, and delete some",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,13 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> None:
     """Import the command, which takes seconds, and run it."""
-    command = arguments[0] if arguments else None
-    if command not in COMMANDS and not (command or "").startswith("-"):
-        from attacks.errors import unknown  # noqa: PLC0415
-        from experiments.errors import UsageError  # noqa: PLC0415
-
-        known = f"a command is needed: {', '.join(COMMANDS)}; see --help"
-        raise UsageError(unknown("command", command, COMMANDS) if command else known)
+    options_first = arguments[:1] != [] and arguments[0].startswith("-") and arguments[0] not in HELP
+    command = "" if options_first else chosen("train.py", str(__doc__), COMMANDS, arguments)
     if command == "pipeline":
         from experiments.training.pipeline import run_pipeline  # noqa: PLC0415
 

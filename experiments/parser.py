@@ -12,8 +12,10 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from attacks.errors import InputError, unknown
 from experiments.errors import UsageError, expected, explained, unknown_key
-from saliency.class_paths import CLASS_KEYS
+from saliency.class_paths import CLASS_KEYS, OWN, import_all
 from saliency.files import expanded
+
+import_all(*OWN[:-1])  # a parser knows subclasses, and their bare names, once they are imported
 
 set_parsing_settings(instantiate_subclass_spec_in_any=False)  # else a config could call any function
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
+from experiments.errors import UsageError, refusal
+
 WRONG_INPUT: Final = 1
 WRONG_USAGE: Final = 2
 
@@ -58,8 +60,6 @@ def _refused(error: BaseException) -> tuple[str, int] | None:
     """
     if isinstance(error, SystemExit):
         return "", error.code if isinstance(error.code, int) else int(error.code is not None)
-    from experiments.errors import UsageError, refusal  # noqa: PLC0415 - it imports torch: Ctrl-C must work before
-
     sentence = refusal(error)
     if sentence is None:
         return None

@@ -1,18 +1,5 @@
 """Saliency maps: the learnt model of Dabkowski & Gal, gradients, and the standard methods."""
 
-from saliency.jacobian import jacobian
-from saliency.maps.base import SaliencyMethod
-from saliency.maps.enhanced import Enhanced
-from saliency.maps.grad_cam import GradCAM
-from saliency.maps.gradients import Gradient, GradientTimesInput, IntegratedGradients, Jacobian, SmoothGrad
-from saliency.maps.guided import GuidedBackprop
-from saliency.maps.learnt import Learnt
-from saliency.maps.lime import LIME
-from saliency.maps.random import Random
-from saliency.model import SaliencyModel
-from saliency.selector import Encoder, Selector
+import lazy_loader
 
-__all__ = [
-    "LIME", "Encoder", "Enhanced", "GradCAM", "Gradient", "GradientTimesInput", "GuidedBackprop", "IntegratedGradients",
-    "Jacobian", "Learnt", "Random", "SaliencyMethod", "SaliencyModel", "Selector", "SmoothGrad", "jacobian",
-]  # fmt: skip
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

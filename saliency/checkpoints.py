@@ -11,13 +11,12 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
-import lightning
 import torch
 from torch import nn
 
 from attacks.errors import InputError, InputTypeError
 from saliency.files import expanded, write_tensors
-from saliency.portable import FORMAT, Portable, describe, pack
+from saliency.known_classes import FORMAT, Portable, describe, pack
 
 __all__ = [
     "FORMAT", "Portable", "describe", "load", "load_weights", "pack", "part", "put_weights", "read", "read_tensors",
@@ -37,6 +36,8 @@ def save(module: Portable, path: str | Path, **extra: Any) -> None:
         path: The file; its folder is made.
         extra: Plain values to keep beside, for example the epoch.
     """
+    import lightning  # noqa: PLC0415 - it takes seconds, and loading does without
+
     weights = module.state_dict()
     for name, tensor in weights.items():  # in place: layers' versions, which some need, are an attribute of the dict
         weights[name] = tensor.detach().cpu()

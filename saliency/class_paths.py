@@ -1,6 +1,7 @@
 """What a class path names."""
 
 import importlib
+import inspect
 import sys
 from typing import Any, Final
 
@@ -11,6 +12,15 @@ OWN: Final = ("attacks", "saliency", "detectors", "data", "experiments")
 
 CLASS_KEYS: Final = ("class_path", "init_args")
 """Keys of a config's section that names a class."""
+
+
+def import_all(*packages: str) -> None:
+    """Import all that these packages offer, so that it is known to parsers and to the loader of checkpoints."""
+    for package in packages:
+        module = importlib.import_module(package)
+        for name in module.__all__:
+            if inspect.ismodule(getattr(module, name)):
+                import_all(f"{package}.{name}")
 
 
 def imported(path: str) -> Any:

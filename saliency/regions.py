@@ -6,7 +6,6 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 import torch
-from skimage.segmentation import felzenszwalb, quickshift, slic
 from torch import Tensor
 
 from attacks.checks import at_least, one_of
@@ -50,12 +49,16 @@ def superpixels(images: Tensor, segmenter: Segmenter = "auto", segments: int = 6
 
 
 def _quickshift(image: np.ndarray) -> np.ndarray:
+    from skimage.segmentation import quickshift  # noqa: PLC0415
+
     labels: np.ndarray = quickshift(image, kernel_size=4, max_dist=200, ratio=0.2, rng=0)  # type: ignore[no-untyped-call]
     return labels
 
 
 def _slic(image: np.ndarray, segments: int) -> np.ndarray:
     """Return superpixels (H, W), compact enough that noise does not merge more than half of them."""
+    from skimage.segmentation import slic  # noqa: PLC0415
+
     for compactness in _COMPACTNESS:
         labels: np.ndarray = slic(image, n_segments=segments, compactness=compactness, start_label=0)
         if 2 * len(np.unique(labels)) >= segments:
@@ -79,6 +82,8 @@ def segments(images: Tensor) -> Tensor:
 
     Reference: Felzenszwalb & Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 59 (2004). By scikit-image.
     """
+    from skimage.segmentation import felzenszwalb  # noqa: PLC0415
+
     height, width = images.shape[2:]
     scale = _COARSENESS * (height * width) ** 0.25
     smallest = max(1, round(SHARES[0] * height * width))

@@ -10,7 +10,6 @@ from typing import Final, Literal, cast
 
 import torch
 from scipy import stats
-from skimage.draw import line
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -182,6 +181,8 @@ def _block(histograms: Tensor) -> Tensor:
 
 def _lines(cell: int) -> Tensor:
     """Return a line through a cell for each direction, (9, 1, cell, cell) of 0 and 1."""
+    from skimage.draw import line  # noqa: PLC0415
+
     drawn = torch.zeros(ORIENTATIONS, 1, cell, cell, dtype=torch.float64)
     centre, radius = cell // 2, cell // 2 - 1
     for number in range(ORIENTATIONS):

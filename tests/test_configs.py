@@ -121,8 +121,8 @@ def test_network_config_goes_over_a_classifier_config(path):
 
 @pytest.mark.parametrize("path", EXPLAIN, ids=short)
 def test_options_of_a_protocol_are_accepted(path):
-    parser = command._parser()
     protocol = path.stem.partition("_")[0]
+    parser = command._parser(protocol)
     options = parser.parse_args([protocol, "--run", "runs/any", "--config", str(path)])[protocol]
     given = yaml.safe_load(path.read_text())
     assert set(given) <= signature(PROTOCOLS[protocol].run).parameters.keys()

@@ -1,7 +1,6 @@
 """scikit-learn's handwritten digits: real images that need no download."""
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,6 +22,8 @@ class Digits(ImageData):
 
     def read(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return all images; none is marked as test."""
+        from sklearn.datasets import load_digits  # noqa: PLC0415 - it takes half a second
+
         images, labels = load_digits(return_X_y=True)
         small = torch.from_numpy(images).float().view(-1, 1, 8, 8) / 16
         large = functional.interpolate(small, self.shape[1:], mode="bilinear", align_corners=False)

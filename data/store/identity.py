@@ -187,7 +187,7 @@ class _Source(ast.NodeTransformer):
     """A module's code: what it computes, without docstrings and annotations, and what it imports."""
 
     def __init__(self, module: str, path: Path) -> None:
-        self._package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        self._package = module if path.stem == "__init__" else module.rpartition(".")[0]
         self._in_annotations: set[str] = set()
         self.imports: list[tuple[str, str, str]] = []
         """The name here, the module, and the name there; empty for the module itself."""
@@ -258,7 +258,11 @@ def _source(module: str) -> _Source:
             "into a module, or give store: null"
         )
         raise InputTypeError(msg)
-    return _parsed(module, Path(path), Path(path).stat().st_mtime_ns)
+    source = _parsed(module, Path(path), Path(path).stat().st_mtime_ns)
+    if not any(there == "lazy_loader" for _, there, _ in source.imports):
+        return source
+    stub = Path(path).with_suffix(".pyi")  # says what the package imports on first use
+    return _parsed(module, stub, stub.stat().st_mtime_ns)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.table import Table as ConsoleTable
 
 from attacks.errors import InputError
-from experiments.evaluation.protocols import PROTOCOLS
+from experiments.evaluation.protocols import ALL, PROTOCOLS
 from experiments.evaluation.report import columns_of_words, read_results, write_report
 from experiments.evaluation.summary import summarise
 from experiments.evaluation.tensorboard import write_charts, write_scores
@@ -27,8 +27,6 @@ from experiments.study.study import Study, plain
 from experiments.training.run_folder import Run
 from experiments.training.sections import import_modules
 from saliency.files import UnwrittenError, write_text
-
-ALL: Final = "all"
 
 _FILE_WIDTH: Final = 200
 """Characters of a line where the output goes to a file or a pipe: rich would wrap tables at 80."""
@@ -49,7 +47,7 @@ def run_evaluation(arguments: list[str]) -> None:
         OSError: If the report's folder cannot be written.
         ValueError: If the device cannot be used, something in the run does not fit together, or the run needs trust.
     """
-    parser = _parser()
+    parser = _parser(arguments[0])
     config = parser.instantiate(parser.parse_args(arguments))
     options: Namespace = config[config.protocol]
     import_modules(options.imports)
@@ -118,18 +116,25 @@ def _all(study: Study, console: Console) -> None:
         console.print(f"[bold]{name}[/bold] was left out: {escape(reason)}", highlight=False, soft_wrap=True)
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="evaluate.py", description="Evaluate a run folder: RUN/report/<protocol>.{json,csv,md,png}.")
-    protocols = parser.add_subcommands(dest="protocol")
-    for name, protocol in PROTOCOLS.items():
-        sub = _of_run(f"{protocol.help[0].upper()}{protocol.help[1:]}: RUN/report/{name}.{{json,csv,md,png}}.")
-        if name in _OF_DETECTORS:
-            sub.add_argument(f"--{_DETECTORS}", type=list[str] | None, default=None, help=_ABOUT_DETECTORS)
-        sub.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
-        sub.add_function_arguments(protocol.run, as_group=False, skip={"study"})
-        protocols.add_subcommand(name, sub, help=protocol.help)
-    every = _of_run("Run every protocol that needs no other run and does not take long; name those that are left out.")
-    protocols.add_subcommand(ALL, every, help="every protocol for which the run has what it needs")
+def _parser(name: str) -> Parser:
+    """Return the parser of one subcommand: to build all takes seconds."""
+    parser = Parser(prog="evaluate.py")
+    parser.add_subcommands(dest="protocol").add_subcommand(name, _every() if name == ALL else _of_protocol(name))
+    return parser
+
+
+def _every() -> Parser:
+    about = "Run every protocol that needs no other run and does not take long; name those that are left out."
+    return _of_run(ALL, about)
+
+
+def _of_protocol(name: str) -> Parser:
+    protocol = PROTOCOLS[name]
+    parser = _of_run(name, f"{protocol.help[0].upper()}{protocol.help[1:]}: RUN/report/{name}.{{json,csv,md,png}}.")
+    if name in _OF_DETECTORS:
+        parser.add_argument(f"--{_DETECTORS}", type=list[str] | None, default=None, help=_ABOUT_DETECTORS)
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help="A YAML file of these options.")
+    parser.add_function_arguments(protocol.run, as_group=False, skip={"study"})
     return parser
 
 
@@ -140,8 +145,8 @@ _ABOUT_DETECTORS: Final = (
 )
 
 
-def _of_run(description: str) -> Parser:
-    parser = Parser(description=description)
+def _of_run(name: str, about: str) -> Parser:
+    parser = Parser(description=f"{about} Example: python evaluate.py {name} --run runs/digits")
     parser.add_argument("--run", type=str, required=True, help="The run folder that `train.py pipeline` made.")
     parser.add_argument(
         "--report",

@@ -6,20 +6,22 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from detectors import metrics
 from experiments.results.charts import png, style
 from experiments.results.result import Result
 from experiments.study.contenders import Contender
 from experiments.study.study import Study
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 FOLDER: Final = "tensorboard"
 """In the report folder."""
@@ -77,8 +79,10 @@ def write_charts(report: Path, result: Result) -> Path | None:
 
 
 @contextmanager
-def _replacing(folder: Path) -> Iterator[tuple[Path, SummaryWriter]]:
+def _replacing(folder: Path) -> Iterator[tuple[Path, "SummaryWriter"]]:
     """Give a writer of event files; those of an evaluation before are replaced when all are written."""
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
+
     temporary = folder.parent.with_name(f".{folder.parent.name}.{os.getpid()}.tmp")
     try:
         writer = SummaryWriter(str(temporary))
@@ -91,11 +95,11 @@ def _replacing(folder: Path) -> Iterator[tuple[Path, SummaryWriter]]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _histogram(writer: SummaryWriter, contender: Contender, images: str, scores: Tensor) -> None:
+def _histogram(writer: "SummaryWriter", contender: Contender, images: str, scores: Tensor) -> None:
     writer.add_histogram(f"scores_{_name(contender)}/{images}", scores, 0)
 
 
-def _chart(writer: SummaryWriter, tag: str, contents: bytes) -> None:
+def _chart(writer: "SummaryWriter", tag: str, contents: bytes) -> None:
     pixels = np.asarray(Image.open(io.BytesIO(contents)).convert("RGB"))
     writer.add_image(tag, pixels, 0, dataformats="HWC")
 

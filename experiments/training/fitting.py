@@ -35,11 +35,16 @@ _TRAINER_DEFAULTS = {"default_root_dir": "runs/fit", "num_sanity_val_steps": 0, 
 # Callbacks of Lightning have enums as defaults of arguments that are text: a config holds that text.
 yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
-_DESCRIPTION = (
-    "Train, validate, test or predict with one model; or `pipeline --config FILE`: every missing stage of an "
-    "experiment, in order (see `pipeline --help`); or `store FOLDER`: the adversarial sets that it keeps (see "
-    "`store --help`)."
-)
+_DESCRIPTIONS: Final = {
+    "fit": "Train one model: --trainer.default_root_dir is the folder of its files. "
+    "Example: python train.py fit --config configs/mnist/classifier.yaml",
+    "validate": "Measure one model on the validation images. "
+    "Example: python train.py validate --config runs/mnist/classifier/seed_0/config.yaml",
+    "test": "Measure one model on the test images. "
+    "Example: python train.py test --config runs/mnist/classifier/seed_0/config.yaml",
+    "predict": "Write what one model says of the test images to predictions.npz in its folder. "
+    "Example: python train.py predict --config runs/mnist/classifier/seed_0/config.yaml",
+}
 
 
 class ModelCLI(LightningCLI):
@@ -58,7 +63,7 @@ class ModelCLI(LightningCLI):
             trainer_defaults=_TRAINER_DEFAULTS,
             seed_everything_default=0,
             parser_class=Parser,
-            parser_kwargs={"description": _DESCRIPTION},
+            parser_kwargs={name: {"description": _DESCRIPTIONS[name]} for name in self.subcommands()},
             subclass_mode_model=True,
             subclass_mode_data=True,
             args=args,

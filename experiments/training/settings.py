@@ -164,7 +164,8 @@ def _parser() -> Parser:
         prog="train.py pipeline",
         description="Run every missing stage of an experiment, in order: classifier, saliency encoder, selector and "
         "mask, then each detector on each attack with each seed, the second classifier, and the retrained detectors. "
-        "Finished stages are skipped; an interrupted one goes on from its last epoch.",
+        "Finished stages are skipped; an interrupted one goes on from its last epoch. "
+        "Example: python train.py pipeline --config configs/digits.yaml --run runs/digits",
     )
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="The pipeline file; may be given repeatedly.")
     parser.add_argument("--run", type=str, required=True, help="The run folder.")

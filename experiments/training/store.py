@@ -25,7 +25,8 @@ def run_store(arguments: list[str]) -> None:
     parser = Parser(
         prog="train.py store",
         description="List the adversarial sets of a store, those used last first; with --prune or --unused_days, "
-        "delete some. What is deleted is made anew when a fit or an evaluation needs it.",
+        "delete some. What is deleted is made anew when a fit or an evaluation needs it. "
+        "Example: python train.py store runs/digits/adversarial --unused_days 30",
     )
     parser.add_argument("folder", type=str, help="The store, for example runs/digits/adversarial.")
     parser.add_argument("--prune", type=str, nargs="+", default=[], help="Names of sets to delete, or their keys.")

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, Final
 
 import torch
-from captum.attr import LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
 from attacks.errors import InputError
@@ -38,6 +37,8 @@ class GradCAM(SaliencyMethod):
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return maps (N, 1, H, W), at least 0; see `SaliencyMethod.attribute`."""
+        from captum.attr import LayerAttribution, LayerGradCam  # noqa: PLC0415
+
         layers = dict(problem.model.model.named_modules())  # type: ignore[union-attr]
         name = _last(layers, problem) if self.layer is None else self.layer
         if name not in layers:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from captum.attr import InputXGradient, Saliency
-from captum.attr import IntegratedGradients as PathIntegral
 from torch import Tensor
 
 from attacks.checks import at_least, at_most
@@ -37,6 +35,8 @@ class GradientTimesInput(SaliencyMethod):
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the products; see `SaliencyMethod.attribute`."""
+        from captum.attr import InputXGradient  # noqa: PLC0415
+
         maps: Tensor = InputXGradient(problem.model).attribute(problem.images, problem.labels)
         return maps
 
@@ -117,6 +117,8 @@ class IntegratedGradients(SaliencyMethod):
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the integral; see `SaliencyMethod.attribute`."""
+        from captum.attr import IntegratedGradients as PathIntegral  # noqa: PLC0415
+
         baseline, size = torch.full_like(problem.images, self.baseline), len(problem)
         integral = PathIntegral(problem.model).attribute
         maps: Tensor = integral(problem.images, baseline, problem.labels, n_steps=self.steps, internal_batch_size=size)
@@ -125,5 +127,7 @@ class IntegratedGradients(SaliencyMethod):
 
 def _gradient(problem: Problem, images: Tensor) -> Tensor:
     """Return the gradient of the targets' logits with respect to images near the problem's own."""
+    from captum.attr import Saliency  # noqa: PLC0415
+
     maps: Tensor = Saliency(problem.model).attribute(images.detach().requires_grad_(), problem.labels, abs=False)
     return maps

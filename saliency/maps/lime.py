@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from captum._utils.models.linear_model import SkLearnRidge
-from captum.attr import Lime
 from torch import Tensor, nn
 
 from attacks.checks import above_zero, at_least, one_of
@@ -53,6 +51,9 @@ class LIME(SaliencyMethod):
 
     def attribute(self, problem: Problem) -> Tensor:
         """Return the weights, (N, 1, H, W), with sign; see `SaliencyMethod.attribute`."""
+        from captum._utils.models.linear_model import SkLearnRidge  # noqa: PLC0415
+        from captum.attr import Lime  # noqa: PLC0415
+
         surrogate = Lime(_Softmax(problem.model), SkLearnRidge(alpha=self.alpha), self._similarity)
         maps = []
         segments = self.superpixels(problem.images)

@@ -65,13 +65,13 @@ def test_an_evaluation_may_name_the_home_folder(home, option):
     from experiments.evaluation.command import _parser  # noqa: PLC0415
 
     run = [] if option == "run" else ["--run", "x"]
-    assert _parser().parse_args(["recover", *run, f"--{option}=~/x"]).recover[option] == f"{home}/x"
+    assert _parser("recover").parse_args(["recover", *run, f"--{option}=~/x"]).recover[option] == f"{home}/x"
 
 
 def test_a_list_of_runs_may_name_the_home_folder(home):
     from experiments.evaluation.command import _parser  # noqa: PLC0415
 
-    options = _parser().parse_args(["pipelines", "--run", "x", "--others", "[~/a, b]"]).pipelines
+    options = _parser("pipelines").parse_args(["pipelines", "--run", "x", "--others", "[~/a, b]"]).pipelines
     assert options.others == [f"{home}/a", "b"]
 
 

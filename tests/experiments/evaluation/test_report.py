@@ -113,8 +113,8 @@ def test_an_interrupted_evaluation_of_everything_leaves_a_whole_page(finished, t
     def interrupted(study):  # noqa: ARG001 - by this name it is called
         raise KeyboardInterrupt
 
-    protocols = {"strength": PROTOCOLS["strength"], "shift": replace(PROTOCOLS["shift"], run=interrupted)}
-    monkeypatch.setattr(command, "PROTOCOLS", protocols)
+    monkeypatch.setattr(command, "PROTOCOLS", {name: PROTOCOLS[name] for name in ("strength", "shift")})
+    monkeypatch.setattr("experiments.detection.shift.protocol.shift", interrupted)
     run = copy_of(finished, tmp_path)
     assert evaluate.main(["all", "--run", str(run), "--device", "cpu"]) == 130
     page = Page()

@@ -571,7 +571,7 @@ def test_another_fill_is_refused(finished):
 
 
 def test_the_file_of_options_holds_the_defaults():
-    parsed = _parser().parse_args(["enhance", "--run", "runs/digits", "--config", str(CONFIG)])["enhance"]
+    parsed = _parser("enhance").parse_args(["enhance", "--run", "runs/digits", "--config", str(CONFIG)])["enhance"]
     options = list(signature(enhance).parameters.values())[1:]
     assert {option.name: parsed[option.name] for option in options} == {
         option.name: list(option.default) if option.name == "shares" else option.default for option in options

@@ -15,8 +15,7 @@ from PIL import Image
 import evaluate
 from attacks import LocalizedBIM
 from detectors import Classifier, TorchvisionNetwork
-from experiments.evaluation import command
-from experiments.evaluation.protocols import PROTOCOLS, Protocol
+from experiments.evaluation.protocols import PROTOCOLS
 from experiments.explanation.recover.attempts import attempted, targets_of
 from experiments.explanation.recover.findings import finding, judge
 from experiments.explanation.recover.flags import flags
@@ -310,7 +309,7 @@ def spied(monkeypatch):
         seen.update(options)
         return PROTOCOLS["strength"].run(study)
 
-    monkeypatch.setattr(command, "PROTOCOLS", {"recover": Protocol(spy, "a spy", apart="it takes long")})
+    monkeypatch.setattr("experiments.explanation.recover.protocol.recover", spy)
     return seen
 
 

@@ -12,8 +12,7 @@ from torch.nn import functional
 import evaluate
 from attacks import FGSM
 from detectors import TorchvisionNetwork
-from experiments.evaluation import command
-from experiments.evaluation.protocols import PROTOCOLS, Protocol
+from experiments.evaluation.protocols import PROTOCOLS
 from experiments.explanation.enhance.protocol import enhance
 from experiments.explanation.subject import METHODS, explained, read_photographs
 from experiments.study.batches import in_batches
@@ -171,7 +170,7 @@ def test_options_come_from_a_file_and_the_command_line(finished, tmp_path, monke
         seen.update(options)
         return PROTOCOLS["strength"].run(study)
 
-    monkeypatch.setattr(command, "PROTOCOLS", {"explain": Protocol(spy, "a spy")})
+    monkeypatch.setattr("experiments.explanation.enhance.protocol.enhance", spy)
     mask = finished / "saliency" / "mask" / "model.ckpt"
     methods = {
         "lime": {"class_path": "saliency.LIME", "init_args": {"samples": 20}},
@@ -180,7 +179,7 @@ def test_options_come_from_a_file_and_the_command_line(finished, tmp_path, monke
     network = {"class_path": "detectors.ConvNet", "init_args": {"shape": [1, 28, 28], "outputs": 10}}
     path = tmp_path / "options.yaml"
     path.write_text(yaml.safe_dump({"images": 9, "methods": methods, "classifier": network}))
-    arguments = ["explain", "--run", str(finished), "--config", str(path), "--images", "4"]
+    arguments = ["enhance", "--run", str(finished), "--config", str(path), "--images", "4"]
     assert evaluate.main(arguments) == 0
     assert seen["images"] == 4
     assert seen["methods"]["lime"] == LIME(samples=20)

@@ -1,0 +1,29 @@
+from . import published
+from .base import Detector
+from .baselines import Disagreement, MaskArea, MaxSoftmax, SecondOpinion
+from .classifier import Classifier
+from .loading import load
+from .networks import ConvNet
+from .representations import ID, JSD, SMD, SPD
+from .thresholded import Thresholded
+from .torchvision_networks import TorchvisionNetwork
+from .wrapped import WrappedNetwork
+
+__all__ = [
+    "ID",
+    "JSD",
+    "SMD",
+    "SPD",
+    "Classifier",
+    "ConvNet",
+    "Detector",
+    "Disagreement",
+    "MaskArea",
+    "MaxSoftmax",
+    "SecondOpinion",
+    "Thresholded",
+    "TorchvisionNetwork",
+    "WrappedNetwork",
+    "load",
+    "published",
+]
