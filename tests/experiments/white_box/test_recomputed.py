@@ -1,4 +1,4 @@
-"""Every figure in the rows of white-box.json, computed anew with numpy and scikit-learn from images and networks.
+"""Every figure of white-box.json, its tables included, computed anew with numpy and scikit-learn.
 
 No metric, threshold or interval of this project is used: only its networks, its data and the adversarial images.
 """
@@ -9,15 +9,27 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 import evaluate
 from data import Digits
 from detectors import Classifier, Detector, MaxSoftmax, load
 from experiments.white_box.attacker import Attacker
+from tests.experiments.figures import all_expected
 from tests.experiments.studies import copy_of
 
-IMAGES, RESAMPLES = 40, 60
+IMAGES, CURVE_IMAGES, RESAMPLES, STEPS, EPSILON = 40, 20, 60, 5, 0.02
+WALKS = {
+    "hinged",
+    "hinged_parts",
+    "selective",
+    "orthogonal",
+    "selective_parts",
+    "orthogonal_parts",
+    "joint_loss",
+    "joint",
+}
 PAPER = {"alternating", "alternating_held", "alternating_literal", "alternating_long", "metzen"}
 
 
@@ -110,16 +122,59 @@ class Recomputed:
             "l2": np.sqrt(np.square((images - self.images).numpy().astype(np.float64)).sum((1, 2, 3))).max(),
         }
 
+    def lengths(self, images):
+        return np.sqrt(np.square((images - self.images[: len(images)]).numpy().astype(np.float64)).sum((1, 2, 3)))
+
+    def first_images(self, name, images, rate):
+        """Which of the first images, right before, are won at a rate (None: accepted or not), and which are right."""
+        count = len(images)
+        predicted, right = self.predicted(images), self.right[:count]
+        reached = predicted == self.goals[:count] if self.targeted else predicted != self.labels[:count]
+        passed = np.inf if rate is None else self.threshold(name, rate)
+        return right & reached & (self.scores(name, images) <= passed), right
+
+    def point(self, name, images):
+        """What is known of a point of the curves."""
+        won, right = self.first_images(name, images, 0.05)
+        fooled, _ = self.first_images(name, images, None)
+        return {"n_right": right.sum(), "sr_at_5": won.sum() / right.sum(), "fooled": fooled.sum() / right.sum()}
+
+    def price(self, name, alone, both):
+        """How much further an attack of minimal norm goes, over the images that it wins both ways."""
+        fooled, right = self.first_images(name, alone, None)
+        accepted, won = (self.first_images(name, images, 0.05)[0] for images in (alone, both))
+        paid = fooled & won
+        short, long = self.lengths(alone)[paid], self.lengths(both)[paid]
+        quarters = np.quantile(long / short, [0.25, 0.5, 0.75])
+        return {
+            "n_right": right.sum(),
+            "n_both": paid.sum(),
+            "success_alone": fooled.sum() / right.sum(),
+            "sr_at_5_alone": accepted.sum() / right.sum(),
+            "sr_at_5": won.sum() / right.sum(),
+            "median_l2_alone": np.median(short),
+            "median_l2": np.median(long),
+            **dict(zip(("ratio_q25", "ratio_median", "ratio_q75"), quarters, strict=True)),
+        }
+
+    def contrast(self, name, more, less):
+        """How much more one attack wins than another at probability .5, with the ends of its interval."""
+        drawn = torch.randint(IMAGES, (RESAMPLES, IMAGES), generator=torch.Generator().manual_seed(0)).numpy()
+        won = [self.won(name, images, 0) for images in (more, less)]
+        difference = won[0].astype(int) - won[1].astype(int)
+        ends = np.quantile(difference[drawn].sum(1) / self.right[drawn].sum(1), [0.025, 0.975])
+        return {"value": difference.sum() / self.right.sum(), "low": ends[0], "high": ends[1]}
+
 
 @pytest.fixture
 def seen(monkeypatch):
-    """What the attacks gave in a run: a list of adversarial images of blocks, and of goals, by detector and attack."""
+    """What the attacks gave in a run: of each block the images, costs, goals and attack, by detector and attack."""
     blocks = {}
     attack_block = Attacker._block
 
     def recorded(self, subject, name, attack, aim, images, goals):
         parts = attack_block(self, subject, name, attack, aim, images, goals)
-        blocks.setdefault((subject.name, name), []).append((parts, goals))
+        blocks.setdefault((subject.name, name), []).append(parts | {"goals": goals, "attack": attack})
         return parts
 
     monkeypatch.setattr(Attacker, "_block", recorded)
@@ -127,37 +182,200 @@ def seen(monkeypatch):
     return blocks
 
 
+class Tables:
+    """The figures that the meta data and the tables must have."""
+
+    def __init__(self, rows, blocks, study):
+        self.rows, self.blocks, self.study = rows, blocks, study
+        self.images = {key: torch.cat([parts["images"] for parts in of_key]) for key, of_key in blocks.items()}
+        self.attacks = list(dict.fromkeys(row["attack"] for row in rows))
+        self.at = {(row["detector"], row["attack"]): row for row in rows}
+
+    def curves(self):
+        """The points of each detector's strongest walk, by steps and by budget."""
+        points = []
+        for name in self.study.networks:
+            walks = [row for row in self.rows if row["detector"] == name and row["attack"] in WALKS]
+            best = max(walks, key=lambda row: row["sr_at_5"])["attack"]
+            for across, places in {"steps": [1, 3, 5], "epsilon": [0, 0.005, 0.01, 0.02, 0.04, 1]}.items():
+                for at in places:
+                    blocks = self.blocks[name, f"{across} {at:g}"]
+                    assert {type(each["attack"]) for each in blocks} == {type(self.blocks[name, best][0]["attack"])}
+                    point = self.study.point(name, self.images[name, f"{across} {at:g}"])
+                    points.append({"seed": self.at[name, best]["seed"], "at": at, **point})
+        return points
+
+    def prices(self):
+        return [
+            {"seed": self.at[name, "metzen"]["seed"]}
+            | self.study.price(name, self.images[name, "ddn"], self.images[name, "joint_ddn"])
+            for name in self.study.networks
+        ]
+
+    def contrasts(self):
+        pairs = [("alternating_long", "alternating"), ("alternating", "metzen")]
+        return [
+            self.study.contrast(name, *(self.images[name, attack] for attack in pair))
+            for name in ("id", "spd")
+            for pair in pairs
+        ]
+
+    def most_passes(self):
+        """The most passes of a detector: what its attacks allow themselves, never less than they took."""
+        bounds = []
+        for name in self.study.networks:
+            attacks = [
+                self.blocks[name, row["attack"]][0]["attack"]
+                for row in self.rows
+                if row["detector"] == name and row["attack"] != "worst case"
+            ]
+            known = [each.most_passes(10) for each in attacks]
+            bounds.append([sum(each[i] for each in known if each is not None) for i in (0, 1)])
+            taken = [row for row in self.rows if row["detector"] == name and row["attack"] != "worst case"]
+            assert all(
+                sum(row[cost] for row in taken) <= bound
+                for cost, bound in zip(("forward_passes", "backward_passes"), bounds[-1], strict=True)
+            )
+        return [max(each) for each in zip(*bounds, strict=True)]
+
+    def headline(self):
+        """The rate has the exact interval where resampling gives it no width."""
+        lines = []
+        for name in self.study.networks:
+            paper, worst = self.at[name, "alternating"], self.at[name, "worst case"]
+            value, low, high = (worst[key] for key in ("sr_at_5", "sr_at_5_low", "sr_at_5_high"))
+            if low == high:
+                exact = stats.binomtest(round(value * worst["n_right"]), worst["n_right"]).proportion_ci(method="exact")
+                low, high = exact.low, exact.high
+            beside = ("sr_at_50", "robust_accuracy", "clean_right_and_accepted", "realised_fpr", "attack_success_rate")
+            accuracies = paper["classifier_accuracy"], paper["detector_accuracy"]
+            lines.append([None, *accuracies, worst["n_right"], (value, low, high), *(worst[key] for key in beside)])
+        return lines
+
+    def by_attack(self, field, attacks):
+        """A line for each detector, without those for which nothing is known."""
+        lines = [[self.at.get((name, attack), {}).get(field) for attack in attacks] for name in self.study.networks]
+        return [[None, None, *line] for line in lines if any(value is not None for value in line)]
+
+    def of_curves(self, points, across):
+        chosen = [
+            point["sr_at_5"] for point, of_steps in zip(points, self.of_steps(), strict=True) if of_steps is across
+        ]
+        return [[None, None, *line] for line in np.reshape(chosen, (len(self.study.networks), -1)).tolist()]
+
+    def of_steps(self):
+        return ([True] * 3 + [False] * 6) * len(self.study.networks)
+
+    def costs(self, attacks):
+        lines = []
+        for attack in attacks:
+            rows = [row for row in self.rows if row["attack"] == attack]
+            lines.append([None, *(np.mean([row[cost] for row in rows]) for cost in COSTS)])
+        return lines
+
+    def expected(self, tables):
+        points = self.curves()
+        shown = {}
+        for table in tables:
+            title, header = table["title"], table["header"]
+            if title.startswith("SR@5 of the walk"):
+                shown[title] = self.of_curves(points, title.endswith("steps"))
+            elif title == "The price of detection":
+                shown[title] = [[None, None, *(price[key] for key in PRICES)] for price in self.prices()]
+            elif title == "What the attacks cost":
+                shown[title] = self.costs([line[0] for line in table["rows"]])
+            elif title.endswith("before and after retraining"):
+                shown[title] = self.headline()
+            else:
+                field = next(field for start, field in TITLES.items() if title.startswith(start))
+                shown[title] = self.by_attack(field, header[2:])
+        return points, shown
+
+
+COSTS = ("forward_passes", "backward_passes", "seconds")
+PRICES = (
+    *("n_right", "success_alone", "sr_at_5_alone", "sr_at_5", "n_both", "median_l2_alone", "median_l2"),
+    *("ratio_q25", "ratio_median", "ratio_q75"),
+)
+TITLES = {
+    "SR@5:": "sr_at_5",
+    "SR@50:": "sr_at_50",
+    "Those ": "fooled_both",
+    "Success on the classifier alone": "attack_success_rate",
+    "Classifier accuracy under attack": "classifier_accuracy",
+    "Detector accuracy under attack": "detector_accuracy",
+    "Robust accuracy": "robust_accuracy",
+    "AUROC": "auroc",
+}
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("targeted", [False, True])
 def test_every_figure_is_what_numpy_and_scikit_learn_say(finished, tmp_path, seen, targeted):
     folder = copy_of(finished, tmp_path)
-    size = ["--images", str(IMAGES), "--steps", "5", "--epsilon", "0.02", "--curve_images", "0"]
-    options = ["--resamples", str(RESAMPLES), "--detectors", "[id, spd, max_softmax]", "--device", "cpu"]
+    size = ["--images", str(IMAGES), "--steps", str(STEPS), "--epsilon", str(EPSILON)]
+    size += ["--curve_images", str(CURVE_IMAGES), "--resamples", str(RESAMPLES)]
+    options = ["--detectors", "[id, spd, max_softmax]", "--device", "cpu"]
     goal = ["--targeted", "true"] if targeted else []
     assert evaluate.main(["white-box", "--run", str(folder), *size, *options, *goal]) == 0
-    rows = json.loads((folder / f"report/white-box{'-targeted' if targeted else ''}.json").read_text())["rows"]
-    blocks = {key: [parts for parts, _ in pairs] for key, pairs in seen.items() if key[0] != "broken"}
-    goals = torch.cat([goals for _, goals in seen["id", "alternating"]]).numpy()
+    contents = json.loads((folder / f"report/white-box{'-targeted' if targeted else ''}.json").read_text())
+    blocks = {key: parts for key, parts in seen.items() if key[0] != "broken"}
+    goals = torch.cat([parts["goals"] for parts in seen["id", "alternating"]]).numpy()
     study = Recomputed(folder, goals, targeted=targeted)
     assert (goals != study.labels).all() if targeted else (goals == study.labels).all()
     images = {key: torch.cat([parts["images"] for parts in of_key]) for key, of_key in blocks.items()}
-    assert {(row["detector"], row["attack"]) for row in rows if row["attack"] != "worst case"} == set(images)
-    for row in rows:
-        keys = [(row["detector"], row["attack"])]
-        if row["attack"] == "worst case":
-            keys = [key for key in images if key[0] == row["detector"] and key[1] != "noise"]
-        expected = study.row(row["detector"], [images[key] for key in keys])
-        one = row["attack"] != "worst case"
-        alone = study.of_one(row["detector"], images[keys[0]])
-        expected |= alone if one else dict.fromkeys(alone)
-        for cost in ("forward", "backward", "seconds"):
-            per_image = [torch.cat([parts[cost] for parts in blocks[key]]).numpy() for key in keys]
-            expected[cost if cost == "seconds" else f"{cost}_passes"] = sum(each.mean() for each in per_image)
-        expected |= {"n_given": IMAGES, "n_won_first": study.first(*keys[0], images[keys[0]], worst=not one)}
-        text = {key: row.pop(key) for key in ("detector", "phase", "trained_on", "seed", "attack")}
-        assert text["phase"] == "before"
-        assert row.keys() == expected.keys()
-        for key, value in expected.items():
-            assert row[key] == (value if value is None else pytest.approx(value, rel=1e-6, abs=1e-9)), (text, key)
+    alone = [(row["detector"], row["attack"]) for row in contents["rows"] if row["attack"] != "worst case"]
+    assert [key for key, each in images.items() if len(each) == IMAGES] == alone
+    rows = [_row(row, study, blocks, images) for row in contents["rows"]]
+    tables = Tables(rows, blocks, study)
+    points, shown = tables.expected(contents["report"]["tables"])
+    settings = {
+        "images": IMAGES,
+        "steps": STEPS,
+        "epsilon": EPSILON,
+        "curve_images": CURVE_IMAGES,
+        "resamples": RESAMPLES,
+    }
+    calibration = len(study.calibration)
+    expected = {
+        "meta": {
+            **{key: settings[key] for key in ("steps", "epsilon", "curve_images")},
+            "options": settings,
+            "restarts": 1,
+            "goals": 0,
+            "attacked_images": IMAGES,
+            "test_images": IMAGES,
+            "classes": 10,
+            "seeds": [0],
+            "attacked_seeds": [0],
+            "suite_seeds": [0],
+            "calibration_images": calibration,
+            "most_passes": tables.most_passes(),
+            "contrasts": tables.contrasts(),
+            "curves": points,
+            "prices": tables.prices(),
+        },
+        "rows": rows,
+        "tables": shown,
+        "notes": {},
+    }
+    all_expected(contents, expected)
     assert len({row["sr_at_5"] for row in rows}) > 3  # the run is no trivial one
     assert {attack for _, attack in images} > PAPER
+
+
+def _row(row, study, blocks, images):
+    """The figures of an attack, or of the worst case over all attacks on a detector but the control."""
+    name, attack = row["detector"], row["attack"]
+    one = attack != "worst case"
+    of_detector = [key for key in images if key[0] == name and key[1] != "noise" and len(images[key]) == IMAGES]
+    keys = [(name, attack)] if one else of_detector
+    found = study.row(name, [images[key] for key in keys])
+    alone = study.of_one(name, images[keys[0]])
+    found |= alone if one else dict.fromkeys(alone)
+    for cost in ("forward", "backward", "seconds"):
+        per_image = [torch.cat([parts[cost] for parts in blocks[key]]).numpy() for key in keys]
+        found[cost if cost == "seconds" else f"{cost}_passes"] = sum(each.mean() for each in per_image)
+    found |= {"n_given": IMAGES, "n_won_first": study.first(*keys[0], images[keys[0]], worst=not one)}
+    return found | {"detector": name, "attack": attack, "seed": row["seed"]}
