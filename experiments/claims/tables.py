@@ -6,7 +6,8 @@ from experiments.claims.estimates import VALUES, Cell, Estimate, contrasts, matr
 from experiments.claims.evidence import Reports
 from experiments.claims.runs import Repetition
 from experiments.claims.together import PIPELINES, Together
-from experiments.detection.transfer.records import UNTRAINED
+from experiments.detection.tables import rate_of
+from experiments.detection.transfer.records import UNTRAINED, success_rates
 from experiments.results.result import Table
 
 
@@ -74,12 +75,21 @@ def _classifiers(repetitions: Sequence[Repetition]) -> Table:
     attacks = repetitions[0].reports["transfer"]["meta"]["attacks"]
     for repetition in repetitions:
         meta = repetition.reports["transfer"]["meta"]
-        rates = {row["tested_on"]: row["attack_success_rate"] for row in repetition.reports["transfer"]["rows"]}
+        rates = success_rates(repetition.reports["transfer"]["rows"])
         seeds = ", ".join(map(str, meta["seeds"]))
-        rows.append([repetition.name, seeds, meta["classifier_accuracy"], *(rates.get(a) for a in attacks)])
+        accuracy = rate_of(meta["classifier_accuracy"], meta["test_images"])
+        of_attacks = (str(rates[attack]) if attack in rates else None for attack in attacks)
+        rows.append([repetition.name, seeds, meta["test_images"], accuracy, *of_attacks])
     return Table(
         title="The pipelines",
-        header=["run", "seeds of the detectors", "classifier's accuracy", *(f"success of {a}" for a in attacks)],
+        header=[
+            "run",
+            "seeds of the detectors",
+            "test images",
+            "classifier's accuracy",
+            *(f"success of {a}" for a in attacks),
+        ],
         rows=rows,
-        note="The first seed is also that of classifier and saliency model.",
+        note="The first seed is also that of classifier and saliency model. Success: of the images that the classifier "
+        "gets right. Brackets: 95 % intervals over images.",
     )

@@ -73,7 +73,8 @@ def _auroc_of(cells: Sequence[Sequence[Row]], pairs: int) -> Interval:
     """Return the mean AUROC with the mean ends of its intervals: wide enough, as if cells erred together."""
     value = fmean(fmean(row["auroc"] for row in rows) for rows in cells)
     low, high = (_mean(cells, key) for key in ("auroc_low", "auroc_high"))
-    return clopper_pearson(value, pairs) if low is None or high is None else Interval(value, low, high)
+    unknown = low is None or high is None or low == high  # where all resamples are separated
+    return clopper_pearson(value, pairs) if unknown else Interval(value, low, high)  # type: ignore[arg-type]
 
 
 def _mean(cells: Iterable[Sequence[Row]], key: str) -> float | None:

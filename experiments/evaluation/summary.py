@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from experiments.claims.evidence import Reports
+from experiments.detection.transfer.records import success_rates
 from experiments.evaluation.standings import FIELDS, DetectorMeans, Row, standings
 from experiments.results.bootstrap import Interval, clopper_pearson
-from experiments.results.verdicts import FEWEST
+from experiments.results.verdicts import FEWEST, all_above
 from experiments.study.metrics import DETECTED, NOISY, SEEDS, mistakes_noise
 from experiments.white_box.records import WORST, rate_over_seeds
 
@@ -19,10 +20,13 @@ NOTE: Final = (
     "pairs of an attack trained on and another one tested on, for all detectors."
 )
 
+_WIDE: Final = 0.3
+"""Width of an interval from which on a reader is told why."""
+
 _MOSTLY: Final = 0.5
 """Success rate below which an attack mostly fails."""
 
-_ATTACKED: Final = ("detector", "phase", "attack", "n_right", "sr_at_5", "sr_at_5_low", "sr_at_5_high")
+_ATTACKED: Final = ("detector", "phase", "attack", "seed", "n_right", "sr_at_5", "sr_at_5_low", "sr_at_5_high")
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def _classifier(meta: Mapping[str, Any], rows: Sequence[Row], named: str) -> lis
     if accuracy is None or not images:
         return [Statement(f"The classifier's accuracy is not known. {_run(TRANSFER, named)}")]
     right = f"The classifier gets {_percent(clopper_pearson(accuracy, images))} of them right."
-    return [Statement(right, TRANSFER), *_attacks(_success_rates(rows))]
+    return [Statement(right, TRANSFER), *_attacks(success_rates(rows))]
 
 
 def _attacks(rates: Mapping[str, Interval]) -> list[Statement]:
@@ -92,18 +96,6 @@ def _attacks(rates: Mapping[str, Interval]) -> list[Statement]:
     fooled = f"{'They turn between' if low != high else 'It turns'} {ends} of these wrong."
     known = f"Attacks that know the classifier, not the detectors: {', '.join(rates)}."
     return [Statement(f"{known} {fooled}", TRANSFER)]
-
-
-def _success_rates(rows: Sequence[Row]) -> dict[str, Interval]:
-    """Return how often each attack succeeds, of the images that the classifier gets right."""
-    rates = {row["tested_on"]: row["attack_success_rate"] for row in rows}
-    pairs = {(row["tested_on"], row["subset"]): row["n"] for row in rows}
-    right = {attack: sum(pairs.get((attack, subset), 0) for subset in ("successful", "failed")) for attack in rates}
-    return {
-        attack: clopper_pearson(rate, right[attack])
-        for attack, rate in rates.items()
-        if rate is not None and right[attack]
-    }
 
 
 def _best(ranked: Sequence[DetectorMeans], meta: Mapping[str, Any], named: str) -> list[Statement]:
@@ -118,7 +110,7 @@ def _best(ranked: Sequence[DetectorMeans], meta: Mapping[str, Any], named: str) 
         said.append("Only these pairs count, for most attacks fail on most images.")
     if best.auroc.value < DETECTED:
         said.append(f"That is poor: below {DETECTED}, an attack does not count as detected.")
-    said += [_at_threshold(best, meta), *_noise(best), *(_behind(best, other, meta) for other in others[:1])]
+    said += [_at_threshold(best, meta), *_noise(best), *(_behind(best, other, meta, named) for other in others[:1])]
     return [Statement(sentence, TRANSFER) for sentence in said]
 
 
@@ -142,18 +134,16 @@ def _noise(best: DetectorMeans) -> list[str]:
     return [f"Against noise of the same norms its mean AUROC is {best.against_noise:.3f}: {ending}."]
 
 
-def _behind(best: DetectorMeans, second: DetectorMeans, meta: Mapping[str, Any]) -> str:
-    names = {
-        f"{best.detector} - {second.detector}, unseen attacks",
-        f"{second.detector} - {best.detector}, unseen attacks",
-    }
-    known = meta.get("contrasts", []) if _subset(meta) == "all" else []  # contrasts are of all pairs
-    contrast = next((each for each in known if each["name"] in names), None)
-    if contrast is None:
-        compared = "were not compared"
-    else:
-        compared = "cannot be told apart" if contrast["low"] <= 0 <= contrast["high"] else "differ by more than chance"
-    return f"Second is {second.detector}, {second.auroc}; the two {compared}."
+def _behind(best: DetectorMeans, second: DetectorMeans, meta: Mapping[str, Any], named: str) -> str:
+    """Say which detector is second, and whether it differs from the best."""
+    said, apart = f"Second is {second.detector}, {second.auroc}", meta.get("best_two") or {"name": ""}
+    if {*apart["name"].split(" - ")} != {best.detector, second.detector}:
+        return f"{said}. Whether the two differ was not computed. {_run(TRANSFER, named)}"
+    ends = Interval(*(apart[key] for key in ("value", "low", "high")))
+    if best.pairs < FEWEST or all_above([ends]) == "not decided":
+        return f"{said}; the two cannot be told apart, their difference is {ends}."
+    alone = ", for the images alone" if len(meta.get("seeds", ())) < SEEDS else ""
+    return f"{said}; the two differ by more than chance{alone}: by {ends}."
 
 
 def _white_box(reports: Reports, ranked: Sequence[DetectorMeans], named: str) -> list[Statement]:
@@ -167,11 +157,19 @@ def _white_box(reports: Reports, ranked: Sequence[DetectorMeans], named: str) ->
             [*(each.detector for each in ranked[:1] if each.detector in lost), *filter(None, [least])]
         ):
             fewest = ", fewest of all" if name == least and len(lost) > 1 else ""
-            said.append(f"{when}it wins {_percent(lost[name])} of {rows[0]['n_right']} images against {name}{fewest}.")
+            won = f"{when}it wins {_percent(lost[name])} of {rows[0]['n_right']} images against {name}"
+            said.append(f"{won}{fewest}.{_why_wide(lost[name], rows)}")
     if not said:
         return [Statement(f"Not measured. {_run(WHITE_BOX, named)} It takes long.")]
     won = "An attacker who knows the detector wins an image that turns wrong and passes the 5 % threshold."
     return [Statement(sentence, protocol) for sentence in [won, *(f"{each[0].upper()}{each[1:]}" for each in said)]]
+
+
+def _why_wide(rate: Interval, rows: Sequence[Row]) -> str:
+    """Say why an interval is wide, where other seeds are the reason."""
+    seeds = len({row["seed"] for row in rows} - {None})
+    wide = seeds > 1 and rate.high - rate.low > _WIDE
+    return f" That is so wide because {seeds} seeds say little of others." if wide else ""
 
 
 def _lost(rows: Sequence[Row]) -> dict[str, Interval]:
@@ -191,7 +189,7 @@ def _doubts(reports: Reports, rows: Sequence[Row], ranked: Sequence[DetectorMean
         images = contents["meta"].get("attacked_images", contents["meta"].get("test_images", FEWEST))
         if images < FEWEST:
             said.append(Statement(f"{name} has {images} images: fewer than {FEWEST} decide nothing.", name))
-    failing = [attack for attack, share in _success_rates(rows).items() if share.value < _MOSTLY]
+    failing = [attack for attack, share in success_rates(rows).items() if share.value < _MOSTLY]
     if failing:
         said.append(Statement(f"Attacks that mostly fail, on images that stay right: {', '.join(failing)}.", TRANSFER))
     noisy = [each.detector for each in ranked if mistakes_noise(each.auroc.value, each.against_noise)]

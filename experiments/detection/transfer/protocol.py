@@ -6,7 +6,7 @@ from typing import Any
 from experiments.detection.transfer.contrasts import contrasts
 from experiments.detection.transfer.findings import finding, flags_of
 from experiments.detection.transfer.measure import measure_transfer
-from experiments.detection.transfer.ranking import standings
+from experiments.detection.transfer.ranking import best_two, standings
 from experiments.detection.transfer.records import summary
 from experiments.detection.transfer.tables import tables_of
 from experiments.results.charts import grouped_bars, heat_maps
@@ -33,6 +33,7 @@ def transfer(study: Study, *, resamples: int = 1000) -> Result:
         "classifier_accuracy": records.accuracy,
         "resamples": resamples,
         "contrasts": differences,
+        "best_two": best_two(ranked),
         "underflow": records.underflow,
         "noise_ratios": records.noise_ratios,
         "headline_subset": records.headline.subset,

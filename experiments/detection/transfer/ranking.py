@@ -1,7 +1,8 @@
 """Detectors compared on the same cells: attacks that they were not trained on."""
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from experiments.detection.transfer.records import ORACLE, UNTRAINED, Cell, Headline, compared
 from experiments.results.bootstrap import Statistic, average
@@ -42,6 +43,15 @@ def standings(headline: Headline, attacks: Container[str]) -> list[Standing]:
         learnt = worst.trained_on is not None
         ranked.append(Standing(detector, learnt, area, against_noise, worst, areas[worst].value, len(cells)))
     return sorted(ranked, key=lambda standing: -standing.area.value)
+
+
+def best_two(ranked: Sequence[Standing]) -> dict[str, Any] | None:
+    """Return how far the first two lie apart, as a record of name, value, low, high and cells; None below two."""
+    if len(ranked) < 2:  # noqa: PLR2004 - a difference has two sides
+        return None
+    first, second = ranked[:2]
+    apart = first.area.minus(second.area).interval
+    return {"name": f"{first.detector} - {second.detector}", **asdict(apart), "cells": first.cells}
 
 
 def ranking_table(ranked: Sequence[Standing], headline: Headline) -> Table:

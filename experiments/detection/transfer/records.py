@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final
 
-from experiments.results.bootstrap import Statistic
+from experiments.results.bootstrap import Interval, Statistic, clopper_pearson
 from experiments.results.records import Rows, mean_known
 
 UNTRAINED: Final = "-"
@@ -153,3 +153,15 @@ def unseen_means(rows: Rows, value: str = "auroc", subset: str = "all") -> dict[
     """Return each detector's mean of a field over the cells of `compared`, of means over seeds."""
     values = unseen_values(rows, value, subset)
     return {detector: fmean(mean for _, mean in cells) for detector, cells in values.items()}
+
+
+def success_rates(rows: Rows) -> dict[str, Interval]:
+    """Return how often each attack succeeds, of the images that the classifier gets right."""
+    rates = {row["tested_on"]: row["attack_success_rate"] for row in rows}
+    pairs = {(row["tested_on"], row["subset"]): row["n"] for row in rows}
+    right = {attack: sum(pairs.get((attack, subset), 0) for subset in ("successful", "failed")) for attack in rates}
+    return {
+        attack: clopper_pearson(rate, right[attack])
+        for attack, rate in rates.items()
+        if rate is not None and right[attack]
+    }

@@ -10,6 +10,7 @@ import pytest
 import evaluate
 from experiments.evaluation.protocols import PROTOCOLS
 from experiments.evaluation.report import write_report
+from experiments.results.bootstrap import clopper_pearson
 from experiments.training.run_folder import Run
 from tests.experiments.claims.conftest import AHEAD, UNDERFLOWS, change
 
@@ -85,9 +86,13 @@ def test_tables_have_each_number_in_its_column(told):
         expected = "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**records[name])
         assert told_first == expected
     success = {row["tested_on"]: row["attack_success_rate"] for row in first["rows"]}
-    table = by_title["The pipelines"]
-    assert table["header"][3:] == [f"success of {attack}" for attack in success]
-    assert [row[3:] for row in table["rows"]] == [list(success.values())] * 3
+    counts = {(row["tested_on"], row["subset"]): row["n"] for row in first["rows"]}
+    right = {attack: counts[attack, "successful"] + counts[attack, "failed"] for attack in success}
+    table, images = by_title["The pipelines"], first["meta"]["test_images"]
+    assert table["header"][2:] == ["test images", "classifier's accuracy", *(f"success of {each}" for each in success)]
+    rates = [str(clopper_pearson(rate, right[attack])) for attack, rate in success.items()]
+    accuracy = str(clopper_pearson(first["meta"]["classifier_accuracy"], images))
+    assert [row[2:] for row in table["rows"]] == [[images, accuracy, *rates]] * 3
     matrix = by_title["AUROC, all pairs"]
     whole = [row for row in first["rows"] if row["subset"] == "all"]
     (fgsm,) = [r["auroc"] for r in whole if (r["detector"], r["tested_on"]) == ("spd", "fgsm")]
