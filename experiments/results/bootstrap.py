@@ -17,6 +17,12 @@ LEVEL: Final = 0.95
 
 _WIDTH: Final = 1e-9
 
+_SKEWED: Final = 0.45
+"""Rates over seeds that lie below, or above one less this, are skewed."""
+
+_SKEWED_IMAGES: Final = 7
+"""What a seed counts at most for, near rates of 0 and 1."""
+
 _ROWS: Final = 64
 """Resamples at a time: so many rows of all images stay in the cache."""
 
@@ -35,7 +41,9 @@ class Interval:
         return self.high - self.low < _WIDTH
 
     def __str__(self) -> str:
-        """Return it as `.912 [.880, .941]`."""
+        """Return it as `.912 [.880, .941]`; without a width, as where all resamples have the same value, say so."""
+        if self.flat:
+            return f"{self.value:.3f} (does not vary)"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def __neg__(self) -> "Interval":
@@ -154,16 +162,21 @@ def half_width(values: Sequence[float]) -> float:
 
 
 def mean_of_seeds(intervals: Sequence[Interval]) -> Interval:
-    """Return the mean over seeds of a statistic, of which only each seed's interval over the same images is known.
+    """Return the mean over seeds of a rate, of which only each seed's interval over the same images is known.
 
     The seeds' errors over images may move together, so that their mean has the mean width. Student's t over seeds is
-    independent of it; half-widths of independent errors are added as squares (Zou & Donner, 2008). Three rates cover
-    their mean where the seeds' deviation is up to a fifth of sqrt(rate (1 - rate)); rates near 0 or 1 that differ by
-    more are too skewed for any interval of so few.
+    independent of it; half-widths of independent errors are added as squares (Zou & Donner, 2008). Rates near 0 or 1
+    are skewed over seeds: a few that agree do not show the rare ones that differ. So near there the end towards one
+    half lies at least where it would if each seed had `_SKEWED_IMAGES` images. Where seeds' rates deviate by up to half
+    of sqrt(rate (1 - rate)), three cover their mean in at least 93 % of cases. Of one seed, the interval is its own.
     """
     value, low, high = (fmean(ends) for ends in zip(*((e.value, e.low, e.high) for e in intervals), strict=True))
     seeds = half_width([each.value for each in intervals])
-    return Interval(value, value - hypot(value - low, seeds), value + hypot(high - value, seeds))
+    low, high = value - hypot(value - low, seeds), value + hypot(high - value, seeds)
+    if len(intervals) > 1:
+        skewed = clopper_pearson(value, _SKEWED_IMAGES * len(intervals))
+        low, high = min(low, max(skewed.low, 1 - _SKEWED)), max(high, min(skewed.high, _SKEWED))
+    return Interval(value, max(0.0, low), min(1.0, high))
 
 
 @lru_cache

@@ -358,10 +358,7 @@ def rate_over_seeds(rows: Rows) -> Interval | None:
     Where all images are won, or none, resampling them gives no width, and Clopper and Pearson's interval stands for it.
     """
     known = [row for row in rows if row["sr_at_5"] is not None]
-    if not known:
-        return None
-    mean = mean_of_seeds(list(map(_rate_of, known)))
-    return Interval(mean.value, max(0.0, mean.low), min(1.0, mean.high))
+    return mean_of_seeds(list(map(_rate_of, known))) if known else None
 
 
 def _rate_of(row: Mapping[str, Any]) -> Interval:

@@ -125,21 +125,33 @@ def test_the_interval_of_a_rate_covers_every_rate(count):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("together", [False, True])
-@pytest.mark.parametrize("deviation", [0.0, 0.1, 0.2])
-@pytest.mark.parametrize("count", [20, 100, 200])
+@pytest.mark.parametrize("deviation", [0.0, 0.1, 0.2, 0.3, 0.5])
+@pytest.mark.parametrize("count", [20, 200, 1000])
 def test_the_mean_rate_of_three_seeds_is_covered(count, deviation, together):
     """Seeds' rates are drawn around the truth by `deviation` of its binomial one; together: on the same images."""
     generator = np.random.default_rng(0)
     ends = [clopper_pearson(hits / count, count) for hits in range(count + 1)]
-    for rate in (0.05, 0.1, 0.3, 0.5, 0.8, 0.95):
+    for rate in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 0.95):
         spread = 1 / deviation**2 - 1 if deviation else 0
         covered = 0
-        for _ in range(1500):
+        for _ in range(2000):
             rates = generator.beta(rate * spread, (1 - rate) * spread, 3) if deviation else np.full(3, rate)
             hits = (generator.random((1 if together else 3, count)) < rates[:, None]).sum(1)
             mean = mean_of_seeds([ends[number] for number in hits])
             covered += mean.low <= rate <= mean.high
-        assert covered / 1500 >= 0.93, (rate, covered)
+        assert covered / 2000 >= 0.93, (rate, covered)
+
+
+def test_seeds_that_agree_on_nothing_leave_room_for_one_that_differs():
+    none = clopper_pearson(0.0, 1000)
+    assert mean_of_seeds([none]) == none
+    few = mean_of_seeds([none] * 3)
+    assert (few.value, few.low, few.high) == (0, 0, pytest.approx(clopper_pearson(0.0, 21).high))
+    every = mean_of_seeds([clopper_pearson(1.0, 1000)] * 3)
+    assert (every.low, every.high) == (pytest.approx(1 - few.high), 1)
+    middle = clopper_pearson(0.5, 1000)
+    alike = mean_of_seeds([middle] * 3)
+    assert (alike.low, alike.high) == pytest.approx((middle.low, middle.high))
 
 
 @pytest.mark.parametrize("resamples", [0, -1])
