@@ -1,11 +1,12 @@
 """Tables, chart, flags and finding of the corruptions, from their rows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any, Final
 
 from experiments.detection.corruptions.records import NONE
 from experiments.detection.tables import listing_flag
-from experiments.results.bootstrap import Interval, mean_of_seeds
+from experiments.results.bootstrap import Interval, clopper_pearson, mean_of_seeds
 from experiments.results.charts import heat_maps
 from experiments.results.records import Record, Rows, mean_known
 from experiments.results.result import Flag, Table
@@ -16,6 +17,9 @@ _MOST_CLASSES: Final = 20
 
 _HARMED: Final = 0.8
 """Share of its accuracy on the images as they are below which the classifier counts as harmed by a corruption."""
+
+_COUNTS: Final = {"flagged": "n", "flagged_right": "n_right"}
+"""The number of images that a share is of."""
 
 Key = tuple[str, str | None]
 
@@ -31,8 +35,8 @@ def tables_of(rows: Rows, classes: Rows, meta: Mapping[str, Any]) -> Iterator[Ta
     names = {name: name for name in [NONE, *meta["corruptions"]]}
     note = (
         f"Share of {counted(meta['attacked_images'], 'test images')} above the threshold of {meta['rate']:.0%} false "
-        "positives: nobody attacked them. A mean over the five severities, and over seeds. The 95 % interval of one "
-        "share reaches at most 1 / sqrt(n) to either side."
+        "positives: nobody attacked them. A mean over the five severities, and over seeds. Brackets: 95 % intervals "
+        "over images, of which each counts once, and over seeds."
     )
     title = "False positives, by corruption"
     yield _table(title, rows, names, "corruption", "flagged", note)
@@ -62,8 +66,9 @@ def finding(rows: Rows, meta: Mapping[str, Any]) -> str:
     clean = {key: _mean(of_detector, "corruption", NONE, "flagged") for key, of_detector in _by_detector(rows).items()}
     by_corruption = {name: mean_known(_values(rows, "corruption", name, "flagged")) for name in meta["corruptions"]}
     worst = max(by_corruption, key=lambda name: by_corruption[name] or 0.0)
+    images = counted(meta["attacked_images"], "images")
     return (
-        f"The thresholds let {meta['rate']:.0%} of clean images be flagged. Of images that were only corrupted, "
+        f"The thresholds let {meta['rate']:.0%} of clean images be flagged. Of {images} that were only corrupted, "
         f"{_name(least)} flags the fewest: {means[least]:.3f} against {clean[least]:.3f} of those as they are. "
         f"{_name(most)} flags the most: {means[most]:.3f} against {clean[most]:.3f}. "
         f"The corruption that is flagged most, by the mean over detectors, is {worst} ({by_corruption[worst]:.3f})."
@@ -75,7 +80,8 @@ def flags_of(rows: Rows, meta: Mapping[str, Any]) -> list[Flag]:
     count, rate = meta["attacked_images"], meta["rate"]
     few = f"The shares rest on {counted(count, 'images')}; below {FEWEST} they decide nothing."
     untouched = _by_detector(row for row in rows if row["corruption"] == NONE)
-    off = [_name(key) for key, alike in untouched.items() if not _interval(alike).low <= rate <= _interval(alike).high]
+    shares = {_name(key): _share(alike, "flagged") for key, alike in untouched.items()}
+    off = [name for name, share in shares.items() if not share.low <= rate <= share.high]
     return [
         Flag("Few images", count < FEWEST, few),
         listing_flag(
@@ -104,9 +110,9 @@ def _harming(rows: Rows, corruptions: Sequence[str]) -> Iterator[str]:
 
 
 def _table(title: str, rows: Rows, columns: Mapping[str, Any], field: str, value: str, note: str) -> Table:
-    """Return a line for each detector: means of a value over the rows whose field is the column's."""
+    """Return a line for each detector: mean shares over the rows whose field is the column's."""
     lines = [
-        [name, trained_on, *(_mean(of_detector, field, wanted, value) for wanted in columns.values())]
+        [name, trained_on, *(_shown(of_detector, field, wanted, value) for wanted in columns.values())]
         for (name, trained_on), of_detector in _by_detector(rows).items()
     ]
     counts = [["n", None, *(_least(rows, field, wanted, value) for wanted in columns.values())]]
@@ -115,8 +121,22 @@ def _table(title: str, rows: Rows, columns: Mapping[str, Any], field: str, value
 
 def _least(rows: Rows, field: str, wanted: Any, value: str) -> int | None:
     """Return the smallest number of images behind a share in a column."""
-    counted_as = "n_right" if value == "flagged_right" else "n"
-    return min((row[counted_as] for row in rows if row[field] == wanted), default=None)
+    return min((row[_COUNTS[value]] for row in rows if row[field] == wanted), default=None)
+
+
+def _shown(rows: Rows, field: str, wanted: Any, value: str) -> str | None:
+    known = [row for row in rows if row[field] == wanted and row[value] is not None]
+    return str(_share(known, value)) if known else None
+
+
+def _share(rows: Rows, value: str) -> Interval:
+    """Return the mean of shares of the same images; an image counts once, under however many corruptions it stands."""
+    seeds: dict[int | None, list[Record]] = {}
+    for row in rows:
+        seeds.setdefault(row["seed"], []).append(row)
+    counts = {seed: min(row[_COUNTS[value]] for row in alike) for seed, alike in seeds.items()}
+    means = {seed: fmean(row[value] for row in alike) for seed, alike in seeds.items()}
+    return mean_of_seeds([clopper_pearson(means[seed], counts[seed]) for seed in seeds])
 
 
 def _mean(rows: Iterable[Record], field: str, wanted: Any, value: str) -> float | None:
@@ -136,10 +156,6 @@ def _by_detector(rows: Iterable[Record]) -> dict[Key, list[Record]]:
     for row in rows:
         groups.setdefault((row["detector"], row["trained_on"]), []).append(row)
     return groups
-
-
-def _interval(alike: Rows) -> Interval:
-    return mean_of_seeds([Interval(row["flagged"], row["flagged_low"], row["flagged_high"]) for row in alike])
 
 
 def _name(key: Key) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attacks import Attack
-from experiments.detection.tables import SMALL, capital
+from experiments.detection.tables import SMALL, capital, rate_of
 from experiments.detection.threshold.crossings import (
     FEWEST_PAIRS,
     FRAGILE,
@@ -20,7 +20,7 @@ from experiments.detection.threshold.crossings import (
     values_of,
 )
 from experiments.results.charts import Curve, CurveChart, curves
-from experiments.results.records import Rows, mean_known, spread
+from experiments.results.records import Record, Rows, mean_known, spread
 from experiments.results.result import Table
 from experiments.results.verdicts import Verdict
 from experiments.study.budgets import is_linf
@@ -77,10 +77,15 @@ def _margin(lines: Curves, subset: str) -> list[list[Any]]:
             first.setdefault(attack, points)
     titles = {"attack_success_rate": "attack success rate", "n": "pairs"}
     return [
-        [attack, title, *(records[0][name] for records in points.values())]
+        [attack, title, *(_of_attack(records[0], name) for records in points.values())]
         for attack, points in first.items()
         for name, title in titles.items()
     ]
+
+
+def _of_attack(record: Record, name: str) -> Any:
+    """Return a field of a record; the success rate with its interval."""
+    return rate_of(record[name], record["right_before"]) if name == "attack_success_rate" else record[name]
 
 
 def _lines(lines: Curves, name: str, subset: str) -> list[list[Any]]:
@@ -107,13 +112,13 @@ def _attacks(lines: Curves, epsilons: Sequence[str]) -> Table:
         title="The attacks at each epsilon",
         header=["attack", "pairs", *epsilons],
         rows=[
-            [attack, f"{subset}: {title}", *(records[0][name] for records in points.values())]
+            [attack, f"{subset}: {title}", *(_of_attack(records[0], name) for records in points.values())]
             for (attack, subset), points in first.items()
             for name, title in columns.items()
             if subset == "all" or name != "attack_success_rate"
         ],
-        note="Success rate: of the images that the classifier gets right, those that the attack turns wrong. Step "
-        "sizes grow in proportion to epsilon.",
+        note="Success rate: of the images that the classifier gets right, those that the attack turns wrong, "
+        "with its 95 % interval. Step sizes grow in proportion to epsilon.",
     )
 
 

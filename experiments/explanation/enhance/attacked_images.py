@@ -13,7 +13,7 @@ from attacks.errors import InputError, unknown
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.records import FooledImages
 from experiments.explanation.subject import METHODS, Explained
-from experiments.results.bootstrap import Resampling, interval
+from experiments.results.bootstrap import Resampling, clopper_pearson
 from experiments.results.verdicts import FEWEST
 from experiments.study.images import norm_matched_noise
 from experiments.study.study import Study
@@ -122,7 +122,7 @@ def prepare(
         attack=name,
         images=count,
         right=len(labels),
-        success=interval(count / len(labels), Resampling(len(labels), resamples).mean(fooled)),
+        success=clopper_pearson(count / len(labels), len(labels)),
         channels=clean.shape[1],
         shares=shares,
         fill=fill,

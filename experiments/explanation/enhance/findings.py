@@ -147,8 +147,8 @@ def built_in(records: EnhanceRecords) -> str:
     return (
         "The enhanced map's reaction is built in where the attack exchanges the first two classes: then one map is of "
         "(k, m) and the other of (m, k), which on one image share no value. On "
-        f"{shown(records.share(records.rivals_true))} of {records.images} images the attacked one's runner-up is the "
-        f"clean one's class. On {shown(records.share(records.exchanged))} the reverse is true as well."
+        f"{records.share(records.rivals_true)} of {records.images} images the attacked one's runner-up is the "
+        f"clean one's class. On {records.share(records.exchanged)} the reverse is true as well."
     )
 
 

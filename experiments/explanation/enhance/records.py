@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from experiments.explanation.enhance import names
-from experiments.explanation.evidence import mean_of_all
-from experiments.results.bootstrap import Interval, Resampling, Statistic, mean_of
+from experiments.results.bootstrap import Interval, Resampling, Statistic, clopper_pearson, mean_of
 
 
 @dataclass(frozen=True)
@@ -169,9 +168,9 @@ class EnhanceRecords(FooledImages):
     repeated: int
     moved: Sequence[str]
 
-    def share(self, count: int) -> Statistic:
+    def share(self, count: int) -> Interval:
         """Return the share of so many of the images."""
-        return mean_of_all(torch.arange(self.images) < count, self.resampling)
+        return clopper_pearson(count / self.images, self.images)
 
     @property
     def ranked(self) -> list[MapRecord]:

@@ -179,7 +179,7 @@ def _reaction(records: EnhanceRecords) -> Table:
         "the map of the attacked image, and of the image under noise of the same norms, each for its own predicted "
         "class. Class alone: the map of the same clean image for the class that the attacked one is mistaken for; "
         "where that is as low, the map answers to the class, not to the attack. n: images on which no map is constant. "
-        f"The noise changes the prediction of {shown(records.share(records.noise_changes))} of {records.images} "
+        f"The noise changes the prediction of {records.share(records.noise_changes)} of {records.images} "
         "images. Random draws anew for each image, and so do in part the samples of LIME; random is compared with "
         f"nothing. {built_in(records)}"
     )

@@ -64,7 +64,7 @@ def finding(records: SimilarityRecords, claims: Sequence[Claim]) -> str:
 def _least_alike(records: SimilarityRecords) -> Iterator[str]:
     attack = Change("untargeted", records.settings.reference)
     yield f"FGSM of epsilon {attack.epsilon:g} attacks {records.count} images."
-    yield f"It fools {shown(records.success(attack))} of them."
+    yield f"It fools {records.success(attack)} of them."
     for metric, title in METRICS.items():
         names = [name for name in records.methods if name not in records.random]
         means = {name: mean for name in names if (mean := records.mean(name, metric, attack)) is not None}

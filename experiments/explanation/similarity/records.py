@@ -9,10 +9,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from experiments.explanation.evidence import mean_of_all
 from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import CLEAN, Change, SimilaritySettings
-from experiments.results.bootstrap import Interval, Resampling, Statistic, mean_of, superiority
+from experiments.results.bootstrap import Interval, Resampling, Statistic, clopper_pearson, mean_of, superiority
 
 METRICS: Final[Mapping[str, str]] = {"spearman": "Spearman", "ssim": "mean SSIM", "hog": "HoG"}
 """The paper's three measures."""
@@ -137,9 +136,9 @@ class SimilarityRecords:
         """Return the mean similarity; None if there is no such similarity."""
         return self.statistic(self.of(method, metric, change, subset)) if self.known(method, change) else None
 
-    def success(self, change: Change) -> Statistic:
+    def success(self, change: Change) -> Interval:
         """Return the share of images whose predicted class a change changes."""
-        return mean_of_all(self.fooled(change), self.resampling)
+        return clopper_pearson(self.fooled(change).double().mean().item(), self.count)
 
     def oracle(self, metric: str, epsilon: float, methods: Sequence[str]) -> list[Statistic]:
         """Return AUROCs: the chance that a map is less like the clean one under the attack than under noise.

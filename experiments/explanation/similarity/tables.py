@@ -170,7 +170,7 @@ def _attacks(records: SimilarityRecords) -> Table:
             f"{attack.epsilon:g}",
             f"{2 * (attack.epsilon or 0.0):g}",
             records.count,
-            *(shown(records.success(change)) for change in (attack, Change("sign noise", attack.epsilon))),
+            *(str(records.success(change)) for change in (attack, Change("sign noise", attack.epsilon))),
         ]
         for attack in records.settings.untargeted
     ]

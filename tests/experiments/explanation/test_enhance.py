@@ -41,7 +41,7 @@ from experiments.explanation.enhance.protocol import enhance
 from experiments.explanation.enhance.tables import rows_of as rows_from
 from experiments.explanation.enhance.tables import tables
 from experiments.explanation.subject import Explained, explained
-from experiments.results.bootstrap import Interval, Resampling, Statistic
+from experiments.results.bootstrap import Interval, Resampling, Statistic, clopper_pearson
 from experiments.results.result import read_result
 from saliency import LIME, Enhanced, GradCAM, Gradient, GuidedBackprop
 from tests.data.pictures import write
@@ -344,9 +344,7 @@ def test_what_is_built_in_is_said_beside_the_verdict(everything, monkeypatch):
     everything = replace(everything, rivals_true=count, exchanged=0)
     judged = judged_as(everything, "more strongly")
     assert judged.verdict == "holds"
-    told = (
-        f"On 1.000 [1.000, 1.000] of {count} images the attacked one's runner-up is the clean one's class. On 0.000 ["
-    )
+    told = f"On {clopper_pearson(1.0, count)} of {count} images the attacked one's runner-up is the clean one's class."
     assert told in judged.statistic
     words = finding(everything, judge(everything))
     assert told in words
@@ -365,7 +363,7 @@ def test_the_own_reaction_is_paired_over_images_known_in_both(everything, settin
     found, *_ = map_records(one, {})
     assert (found.beyond_class.value, found.beyond_class.n) == (pytest.approx(0.2), rest)
     judged = judged_as(with_measured(everything, ENHANCED, beyond_class=found.beyond_class), "not only to the class")
-    assert judged.statistic.endswith("class alone minus attack 0.200 [0.200, 0.200]")
+    assert judged.statistic.endswith("class alone minus attack 0.200 (does not vary)")
 
 
 def test_every_finding_has_a_verdict_and_the_answer_says_it(found):
