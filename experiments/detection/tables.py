@@ -11,9 +11,6 @@ from experiments.study.budgets import LARGE_LINF
 MATCHED: Final = 0.98
 """Ratio of norms from which noise counts as large as its attack."""
 
-SMALL: Final = "The 95 % interval of a value from n pairs or images reaches at most about 1 / sqrt(n) to either side."
-"""In the note of every table of rates."""
-
 NORMS: Final = {"l0": "L0", "l2": "L2", "linf": "L-inf"}
 """The norms that noise shares with its attack, as tables name them."""
 

@@ -3,9 +3,12 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 Row = Mapping[str, Any]
+
+SMALL: Final = "The 95 % interval of a value from n pairs or images reaches at most about 1 / sqrt(n) to either side."
+"""In the note of every table of rates without intervals."""
 
 
 def as_csv(rows: Sequence[Row]) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from experiments.results.records import spread
 from experiments.results.result import Table
+from experiments.results.text import SMALL
 from experiments.results.verdicts import FEWEST, counted
 from experiments.study.metrics import SEEDS
 from experiments.white_box.records import (
@@ -112,7 +113,7 @@ def _headline(rows: Rows, meta: Mapping[str, Any]) -> Table:
         "it stand the shares of clean images that are kept (right and accepted) and rejected (FPR). Classifier fooled: "
         "of n, those on which some attack succeeds, accepted or not. Gradients go through the image, the map and every "
         f"network; through JSD's Jacobian only as a softplus copy (*_parts). {_remedied(meta)}"
-        f"{meta['attacked_images']} test images; {_seeds(meta)}.",
+        f"{meta['attacked_images']} test images; {_seeds(meta)}. {SMALL}",
         bold=bold,
     )
 
@@ -201,9 +202,14 @@ _TITLES: Final = {
 }
 
 
+_OF_RIGHT: Final = {"sr_at_5", "sr_at_50", "fooled_both", "attack_success_rate"}
+"""Shares of the images right before; the others are of all images."""
+
+
 def _by_attack(rows: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
     attacks = _attacks_of([row for row in rows if row["sr_at_5"] is not None], meta)
     suite = "; ".join(f"{attack}: {words}" for attack, words in meta["suite"].items())
+    right = min(row["n_right"] for row in rows)
     for name, title in _TITLES.items():
         lines = [
             [detector, phase, *(_spread(of(rows, detector, phase, attack), name) for attack in attacks)]
@@ -211,8 +217,9 @@ def _by_attack(rows: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
         ]
         lines = [line for line in lines if any(value is not None for value in line[2:])]
         if lines:
-            header, note = ["detector", "retraining", *attacks], suite if name == "sr_at_5" else ""
-            yield Table(title.format(_WON[meta["targeted"]]), header, lines, note)
+            about = f" {suite}" if name == "sr_at_5" else ""
+            note = f"n = {right if name in _OF_RIGHT else meta['attacked_images']} images. {SMALL}{about}"
+            yield Table(title.format(_WON[meta["targeted"]]), ["detector", "retraining", *attacks], lines, note)
 
 
 _PRICES: Final = {
@@ -236,7 +243,7 @@ def _prices(prices: Rows, meta: Mapping[str, Any]) -> Table:
         rows=[[each["detector"], each["phase"], *(each[name] for name in _PRICES)] for each in prices],
         note="How much further in L2 an attack of minimal norm goes when it must fool the detector at 5 % false "
         "positives as well as the classifier, image by image, on the images where both attacks succeed; "
-        f"{meta['steps']} steps, first seed.",
+        f"{meta['steps']} steps, first seed. {SMALL}",
     )
 
 
@@ -246,12 +253,13 @@ def _curves(curves: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
     for across in ("steps", "epsilon") if curves else ():
         points = [each for each in curves if each["across"] == across]
         places = list(dict.fromkeys(each["at"] for each in points))
+        right = min(each["n_right"] for each in points)
         values = {(each["detector"], each["phase"], each["at"]): each["sr_at_5"] for each in points}
         yield Table(
             title=f"SR@5 of the walk that won most, by {across}",
             header=["detector", "retraining", *(f"{place:g}" for place in places)],
             rows=[[*key, *(values.get((*key, place)) for place in places)] for key in walks],
-            note=f"{meta['curve_images']} images, first seed. {about}.",
+            note=f"{meta['curve_images']} images, of which n = {right} are right before; first seed. {about}. {SMALL}",
         )
 
 

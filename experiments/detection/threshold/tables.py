@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attacks import Attack
-from experiments.detection.tables import SMALL, capital, rate_of
+from experiments.detection.tables import capital, rate_of
 from experiments.detection.threshold.crossings import (
     FEWEST_PAIRS,
     FRAGILE,
@@ -22,6 +22,7 @@ from experiments.detection.threshold.crossings import (
 from experiments.results.charts import Curve, CurveChart, curves
 from experiments.results.records import Record, Rows, mean_known, spread
 from experiments.results.result import Table
+from experiments.results.text import SMALL
 from experiments.results.verdicts import Verdict
 from experiments.study.budgets import is_linf
 from experiments.study.metrics import DETECTED, SEEDS, shown_in

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from detectors.calibration import rate_interval
-from experiments.detection.tables import NORMS, SMALL, capital, rate_of, table_of
+from experiments.detection.tables import NORMS, capital, rate_of, table_of
 from experiments.detection.transfer.contrasts import Contrast
 from experiments.detection.transfer.ranking import Standing, ranking_table
 from experiments.detection.transfer.records import UNTRAINED, Line, TransferRecords, collected, summary, unseen_means
 from experiments.results.bootstrap import Interval
 from experiments.results.records import Record, Rows, mean_known, spread
 from experiments.results.result import Table
-from experiments.results.text import cell
+from experiments.results.text import SMALL, cell
 from experiments.results.verdicts import FEWEST, all_above
 from experiments.study.metrics import SEEDS, WORKING_RATE, shown_in
 
@@ -165,7 +165,7 @@ def left_out_tables(rows: Rows, left_out: Mapping[str, str]) -> list[Table]:
     note = (
         "Trained on `all-but-<attack>`: each training image was attacked by one of the others, drawn at random. All "
         f"pairs. The best training-free detector on the same attacks: {', '.join(free)}. What is called best was "
-        "chosen on these test images, which flatters it."
+        f"chosen on these test images, which flatters it. {SMALL}"
     )
     header = [
         "detector",

@@ -382,6 +382,7 @@ def test_every_figure_is_what_numpy_and_scikit_learn_say(run, report, recomputed
     assert set(of_title) <= set(titles)
     expected = {
         "meta": meta
+        | {"best_two": tables.best_two()}
         | {"contrasts": [dict(zip(fields, (name, *ends), strict=True)) for name, ends in contrasts.items()]},
         "rows": [recomputed.figures[tuple(row[key] for key in keys)] | {"seed": row["seed"]} for row in report["rows"]],
         "tables": {title: of_title[title]() if title in of_title else tables.matrix(title) for title in titles},

@@ -38,17 +38,70 @@ def test_numbers_are_counted_without_names_and_intervals():
     assert too_full("One of 3. cw wins 4 images, 2 and 1.") == ["cw wins 4 images, 2 and 1."]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_no_finding_of_any_protocol_lists_numbers(finished, tmp_path):
+RATE = re.compile(
+    r"\brates?\b|SR@|^Success|attacker's success|accuracy|TPR|FPR|\bshare(?! of pixels)|[Ff]alse positives"
+)
+COUNT = re.compile(r"^n\b|\bpairs\b|\bimages\b")
+
+
+def is_bare(value):
+    """Whether a cell is a number between 0 and 1, or several seeds' mean, without an interval."""
+    return isinstance(value, float) or (isinstance(value, str) and re.fullmatch(r"\d?\.\d+( ± .*)?", value) is not None)
+
+
+def bare_rates(table):
+    """The rates of a table without an interval, by the words over their column, before their row, or over the table."""
+    of_rates = RATE.search(table["title"].split(":")[0])
+    for row in table["rows"]:
+        labels = " ".join(cell for cell in row[:2] if isinstance(cell, str))
+        for column, value in zip(table["header"], row, strict=True):
+            if is_bare(value) and (of_rates or RATE.search(column) or RATE.search(labels)):
+                yield column, labels, value
+
+
+def says_how_sure(table):
+    """Whether a table says how many images its rates are of, and how far they may be off."""
+    labels = [*table["header"], *(str(cell) for row in table["rows"] for cell in row[:2])]
+    counted = re.search(r"\d+ (\w+ )*(images|pairs)|n = \d", f"{table['title']} {table['note']}")
+    return "95 %" in table["note"] and (counted is not None or any(map(COUNT.search, labels)))
+
+
+def test_rates_without_n_and_interval_are_found():
+    table = {"title": "Attacks", "header": ["attack", "success rate"], "rows": [["fgsm", 0.9]], "note": ""}
+    assert list(bare_rates(table)) == [("success rate", "fgsm", 0.9)]
+    assert not says_how_sure(table)
+    assert not says_how_sure(table | {"note": "Of 40 images."})
+    assert says_how_sure(table | {"note": "Of 40 images; the 95 % interval reaches 1 / sqrt(n)."})
+    assert not list(bare_rates(table | {"rows": [["fgsm", "0.900 [0.800, 0.950]"]]}))
+
+
+@pytest.fixture(scope="module")
+def reports(finished, tmp_path_factory):
+    """The report of every protocol on a tiny run, by its name."""
+    tmp_path = tmp_path_factory.mktemp("findings")
     run = copy_of(finished, tmp_path)
     assert evaluate.main(["all", "--run", str(run), "--device", "cpu"]) == 0
     for name, options in STUDIES.items():
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(options))
         assert evaluate.main([name, "--run", str(run), "--device", "cpu", "--config", str(path)]) == 0, name
-    findings = {
-        path.stem: json.loads(path.read_text())["report"]["finding"] for path in (run / "report").glob("*.json")
-    }
-    assert len(findings) == 10
-    assert {name: full for name, finding in findings.items() if (full := too_full(finding))} == {}
+    return {path.stem: json.loads(path.read_text())["report"] for path in (run / "report").glob("*.json")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_no_finding_of_any_protocol_lists_numbers(reports):
+    assert len(reports) == 11
+    assert {name: full for name, each in reports.items() if (full := too_full(each["finding"]))} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_rate_has_its_n_and_its_interval(reports):
+    wanting = [
+        (name, table["title"], bare[0])
+        for name, report in reports.items()
+        for table in report["tables"]
+        if (bare := list(bare_rates(table))) and not says_how_sure(table)
+    ]
+    assert wanting == []
