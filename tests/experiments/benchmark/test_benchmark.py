@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from importlib.metadata import version
 from inspect import signature
 
 import pytest
@@ -98,7 +99,7 @@ def test_a_detector_with_fit_is_fitted_and_one_by_class_path_is_built(network):
 
 
 def test_what_is_given_stays_as_it_was(network):
-    network.train()
+    network.train().requires_grad_()
     small(Mahalanobis, network)
     assert all(weights.requires_grad for weights in network.parameters())
     assert all(module.training for module in network.modules())
@@ -126,7 +127,7 @@ def test_a_card_states_the_threat_model(report):
     assert model["unaware"]["fgsm"] == repr(FGSM(epsilon=0.1))
     assert (model["aware"]["norm"], model["aware"]["epsilon"], model["aware"]["steps"]) == ("linf", 0.1, 4)
     assert {"hinged", "square"} <= model["aware"]["attacks"].keys()
-    assert report.card["versions"]["torch"] == torch.__version__
+    assert report.card["versions"]["torch"] == version("torch")
 
 
 def without(card, *path):
