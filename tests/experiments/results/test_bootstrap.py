@@ -1,5 +1,7 @@
 """Bootstrap intervals: against plain resampling, and paired."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -127,8 +129,9 @@ def test_the_interval_of_a_rate_covers_every_rate(count):
 @pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("deviation", [0.0, 0.1, 0.2, 0.3, 0.5])
 @pytest.mark.parametrize("count", [20, 200, 1000])
-def test_the_mean_rate_of_three_seeds_is_covered(count, deviation, together):
+def test_the_mean_rate_of_three_seeds_is_covered(count, deviation, together, monkeypatch):
     """Seeds' rates are drawn around the truth by `deviation` of its binomial one; together: on the same images."""
+    monkeypatch.setattr("experiments.results.bootstrap.clopper_pearson", cache(clopper_pearson))  # it is slow
     generator = np.random.default_rng(0)
     ends = [clopper_pearson(hits / count, count) for hits in range(count + 1)]
     for rate in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 0.95):
