@@ -35,7 +35,8 @@ class ReadScores(Thresholded):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores (N,) of images (N, C, H, W) in [0, 1]."""
-        return self._read(self.detector(images if self.differentiable else images.detach()), images)
+        taken = images if self.differentiable or not images.requires_grad else images.detach()
+        return self._read(self.detector(taken), images)
 
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the classifier's logits (N, K) and the scores (N,)."""
