@@ -44,8 +44,8 @@ class FMN(MinimalNorm):
 
     Differences: Gradients that would push a value at 0 or 1 out of the range count as 0. Else the distance to the
     boundary seems shorter than any change in the range can be, and walks in L1 and L2 stop before it: of 48 images of
-    the tests, a third. The radius grows at least by gamma, so that no walk ends on the boundary itself. The last point
-    counts.
+    the tests, a third. The radius grows at least by .001 of the change, so that no walk ends on the boundary itself.
+    The last point counts.
     """
 
     norm: NormFamily = "linf"
@@ -79,7 +79,7 @@ class FMN(MinimalNorm):
     def _distances(self, here: Here, radii: Tensor, gamma: float) -> Tensor:
         """Return the next radii (N,) in a norm that has a dual."""
         seeming = here.lengths + here.loss.abs() / LENGTHS[_DUALS[self.norm]](here.gradient)
-        beyond = torch.maximum(seeming.nan_to_num(), (1 + gamma) * here.lengths)
+        beyond = torch.maximum(seeming.nan_to_num(), (1 + _LAST_GAMMA) * here.lengths)
         grown = torch.where(here.shortest.isinf(), beyond, (1 + gamma) * radii)
         return torch.where(here.reached, torch.minimum((1 - gamma) * radii, here.shortest), grown)
 
