@@ -36,6 +36,8 @@ def imported(path: str) -> Any:
         reason = str(error).partition("\n")[0]
         if not isinstance(error, ImportError | AttributeError):
             reason = f"{type(error).__name__}: {reason}"
+        elif reason == f"No {package} attribute {name}":  # as lazy_loader says it
+            reason = f"module {package!r} has no attribute {name!r}"
         msg = f"class path {path!r} cannot be imported: {reason}"
         raise InputError(msg + similar(path)) from error
 
