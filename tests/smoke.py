@@ -87,7 +87,7 @@ def refusals() -> int:
         ),
         "model: the following arguments are required: shape, classes": ("train", ["fit", *model[:2], *fit[-2:]]),
         "the following arguments are required: --model": ("train", ["fit"]),
-        "unknown protocol 'transfr'. Did you mean 'transfer'? Accepted: ": ("evaluate", ["transfr"]),
+        "unknown command 'transfr'. Did you mean 'transfer'?": ("evaluate", ["transfr"]),
         "unknown key 'resample'. Did you mean 'resamples'? Accepted: ": ("evaluate", ["transfer", "--resample", "3"]),
         "methods: expected the class_path of a SaliencyMethod, got 7": (
             "evaluate",

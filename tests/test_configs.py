@@ -101,7 +101,11 @@ def test_attack_config_goes_over_a_detector_config(path):
     parser.add_subclass_arguments(Attack, "attack")
     built = parser.instantiate(parser.parse_object({"attack": resolved["data"]["init_args"]["attack"]})).attack
     assert f"attacks.{type(built).__name__}" == given["class_path"]
-    assert all(getattr(built, name) == value for name, value in given["init_args"].items())
+    for name, value in given["init_args"].items():
+        if isinstance(value, dict) and "class_path" in value:  # the attack inside
+            assert f"attacks.{type(getattr(built, name)).__name__}" == value["class_path"]
+        else:
+            assert getattr(built, name) == value
     assert resolved["data"]["init_args"]["images"]["class_path"] == "data.MNIST"
 
 

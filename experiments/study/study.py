@@ -160,9 +160,11 @@ class Study:
     @cached_property
     def own(self) -> list[Contender]:
         """The detectors that are not of the run; a name that is taken gets a number."""
+        if self.detectors is None:
+            return []
         taken = [*self.run.settings.detectors, *self.run.settings.sections["training_free"]]
         contenders = []
-        for path in filter(_is_path, self.detectors or ()):
+        for path in filter(_is_path, self.detectors):
             taken.append(name_of(path))
             count = taken.count(name_of(path))
             name = name_of(path) if count == 1 else f"{name_of(path)}-{count}"

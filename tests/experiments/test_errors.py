@@ -216,8 +216,8 @@ def test_what_lightning_refuses_is_told(capsys):
 @pytest.mark.parametrize(("command", "meant"), [("white_box", "white-box"), ("transfr", "transfer"), ("xyz", None)])
 def test_the_nearest_protocol_is_told(command, meant, capsys):
     assert evaluate.main([command]) == 2
-    near = f" Did you mean {meant!r}?" if meant else ""
-    assert capsys.readouterr().err.startswith(f"error: unknown protocol {command!r}.{near} Accepted: transfer, ")
+    answer = f"Did you mean {meant!r}?" if meant else "Accepted: transfer, "
+    assert capsys.readouterr().err.startswith(f"error: unknown command {command!r}. {answer}")
 
 
 def test_required_argument_is_told_as_it_is_typed():

@@ -133,7 +133,9 @@ def test_a_detector_that_decides_without_a_gradient_gets_every_table(finished, t
     for protocol, options in {"transfer": ["--resamples", "20"], "speed": ["--repeats", "2"]}.items():
         command = [protocol, "--run", str(run), "--detectors", f"[{__name__}.Decides]", "--device", "cpu", *options]
         assert evaluate.main(command) == 0, capsys.readouterr().err
-        assert "Decides takes no images that ask for a gradient (numpy inside?)" in capsys.readouterr().out.replace("\n", " ")
+        assert "Decides takes no images that ask for a gradient (numpy inside?)" in capsys.readouterr().out.replace(
+            "\n", " "
+        )
     rows = {row["detector"]: row for row in json.loads((run / "report" / "speed.json").read_text())["rows"]}
     assert rows["decides"]["parameters"] == rows["classifier alone"]["parameters"]
     assert rows["decides"]["classifier_passes"] == 1
