@@ -467,16 +467,16 @@ def test_names_class_paths_and_checkpoints_stand_in_one_table(finished, tmp_path
     checkpoint = copy / "detectors/id/fgsm/seed_0/model.ckpt"
     paths = [str(checkpoint), "detectors.published.Mahalanobis", f"{__name__}.booleans", f"{__name__}.Brightness"]
     command = ["white-box", "--run", str(copy), "--detectors", f"[id, max_softmax, {', '.join(paths)}]"]
-    options = ["--images", "4", "--steps", "2", "--curve_images", "2", "--resamples", "20", "--device", "cpu"]
-    assert evaluate.main([*command, *options]) == 0, capsys.readouterr().err
+    small = ["--images", "4", "--steps", "2", "--curve_images", "0", "--suite_attacks", "[hinged, square]"]
+    assert evaluate.main([*command, *small, "--resamples", "20", "--device", "cpu"]) == 0, capsys.readouterr().err
     contents = json.loads((copy / "report" / "white-box.json").read_text())
     same = "detectors-id-fgsm-seed-0-model"
     wanted = ["id", "max_softmax", same, "mahalanobis", "booleans", "brightness"]
-    worst = {row["detector"]: row["sr_at_5"] for row in contents["rows"] if row["attack"] == WORST}
-    assert list(worst) == wanted
-    assert worst["id"] == worst[same]
+    assert list(dict.fromkeys(row["detector"] for row in contents["rows"])) == wanted
+    auroc = {row["detector"]: row["auroc"] for row in contents["rows"] if row["attack"] == "hinged"}
+    assert auroc["id"] == auroc[same] is not None
     tried = {row["attack"] for row in contents["rows"] if row["detector"] == "booleans"}
-    assert tried == {"square", "hop_skip_jump", "noise", WORST}
+    assert tried == {"square", "noise", WORST}
     assert "hinged" in {row["attack"] for row in contents["rows"] if row["detector"] == "mahalanobis"}
     assert len(contents["meta"]["remarks"]) == 1
     assert contents["meta"]["options"]["detectors"] == ["id", "max_softmax", *paths]
