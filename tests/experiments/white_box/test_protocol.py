@@ -462,6 +462,7 @@ def test_a_detector_of_ones_own_gets_the_same_benchmark(finished, tmp_path, name
     assert f'id="white-box-{name.lower()}"' in page
 
 
+@pytest.mark.timeout(600)  # six detectors
 def test_names_class_paths_and_checkpoints_stand_in_one_table(finished, tmp_path, capsys):
     copy = copy_of(finished, tmp_path)
     checkpoint = copy / "detectors/id/fgsm/seed_0/model.ckpt"
