@@ -3,9 +3,8 @@
 import sys
 from typing import Final
 
-from experiments.commands import chosen
 from experiments.evaluation.protocols import COMMANDS
-from experiments.process import guarded
+from experiments.process import chosen, guarded
 
 _ABOUT: Final = "Evaluate the detectors of a run folder; each command writes RUN/report/COMMAND.{json,csv,md,png}."
 

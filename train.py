@@ -3,8 +3,7 @@
 import sys
 from typing import Final
 
-from experiments.commands import HELP, chosen
-from experiments.process import guarded
+from experiments.process import HELP, chosen, guarded
 
 COMMANDS: Final = {
     "fit": "train one model",

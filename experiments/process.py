@@ -1,4 +1,4 @@
-"""A command as a process: its exit status, and what ends it: an error, Ctrl-C, SIGTERM, a lost standard output."""
+"""A command as a process: its first word, its exit status, and what ends it: errors, signals, a lost output."""
 
 import logging
 import os
@@ -6,12 +6,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
 
+from attacks.errors import unknown
 from experiments.errors import UsageError, refusal
 
 WRONG_INPUT: Final = 1
@@ -154,3 +155,38 @@ def _flushed() -> OSError | None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         return error
     return None
+
+
+HELP = ("-h", "--help")
+
+
+def chosen(script: str, about: str, commands: Mapping[str, str], arguments: list[str]) -> str:
+    """Return the command that the first argument names.
+
+    Args:
+        script: Name of the script, for its help.
+        about: What it does, for its help.
+        commands: A line about each command.
+        arguments: As on the command line.
+
+    Raises:
+        SystemExit: If help was asked for, once it is printed.
+        UsageError: If there is no such command.
+    """
+    first = arguments[0] if arguments else ""
+    if first in HELP:
+        sys.stdout.write(_help(script, about, commands))
+        raise SystemExit(0)
+    if first in commands:
+        return first
+    if not first or first.startswith("-"):
+        got = f"{first!r} cannot come first: " * bool(first)
+        msg = f"{got}a command is needed: {', '.join(commands)}; see --help"
+        raise UsageError(msg)
+    raise UsageError(unknown("command", first, commands))
+
+
+def _help(script: str, about: str, commands: Mapping[str, str]) -> str:
+    width = max(map(len, commands))
+    listed = "\n".join(f"  {name:<{width}}  {line}" for name, line in commands.items())
+    return f"usage: {script} COMMAND [options]\n\n{about}\n\ncommands:\n{listed}\n\nMore: {script} COMMAND --help\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import train
-from experiments.commands import chosen
 from experiments.evaluation.protocols import COMMANDS
+from experiments.process import chosen
 
 ROOT = Path(train.__file__).parent
 
