@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from experiments.claims.evidence import Reports
+from experiments.claims.paper import judge
 from experiments.results.text import cell, markdown_table
 from saliency.files import write_text
 
@@ -141,11 +143,11 @@ def keep(run: Path, study: str, folder: Path = RESULTS) -> None:
         msg = f"{run} holds no report: run `python evaluate.py all --run {run}` first"
         raise FileNotFoundError(msg)
     folder.mkdir(exist_ok=True)
-    for old in folder.glob(f"{study}_*.png"):
-        old.unlink()
-    kept = {}
-    for path in paths:
-        contents = json.loads(path.read_text())
+    for old in _charts(folder, study):
+        old.unlink(missing_ok=True)
+    contents_of = {path: json.loads(path.read_text()) for path in paths}
+    kept = {"claims": _claims({path.stem: contents for path, contents in contents_of.items()})}
+    for path, contents in contents_of.items():
         meta, report = contents["meta"], contents["report"]
         charts = {name: digest(path.with_name(name)) for name in report["figures"]}
         for name in charts:
@@ -153,6 +155,20 @@ def keep(run: Path, study: str, folder: Path = RESULTS) -> None:
         known = {key: meta[key] for key in _META if key in meta}
         kept[path.stem] = {**known, **{key: report[key] for key in ("finding", "tables", "flags")}, "charts": charts}
     write_text(folder / f"{study}.json", json.dumps(kept, indent=1) + "\n")
+
+
+def _charts(folder: Path, study: str) -> list[Path]:
+    """Return where the charts of a study lie that was kept before."""
+    path = folder / f"{study}.json"
+    protocols = json.loads(path.read_text()).values() if path.is_file() else ()
+    return [folder / f"{study}_{name}" for protocol in protocols for name in protocol["charts"]]
+
+
+def _claims(reports: Reports) -> dict[str, Any]:
+    """Return the verdicts on the paper's claims, in the form of a protocol's results."""
+    rows = [[claim.number, claim.text, claim.verdict, claim.statistic] for claim in judge(reports)]
+    table = {"title": "Claims", "header": ["", "claim", "verdict", "statistic"], "rows": rows, "note": ""}
+    return {"finding": "", "tables": [table], "flags": [], "charts": {}}
 
 
 _META: Final = (

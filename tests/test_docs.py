@@ -52,7 +52,7 @@ def kept(tmp_path):
     meta = {"command": "python evaluate.py transfer --run runs/x", "seeds": [0], "private": "not kept"}
     rows = [{"detector": "spd", "rate": 0.91234}]
     result = Result(
-        "transfer", "T", "Q?", "So.", meta, rows, [table], {"": b"png"}, [Flag("F", raised=True, sentence="Few.")]
+        "rates", "T", "Q?", "So.", meta, rows, [table], {"": b"png"}, [Flag("F", raised=True, sentence="Few.")]
     )
     write_result(result, tmp_path / "run" / "report")
     folder = tmp_path / "results"
@@ -62,21 +62,31 @@ def kept(tmp_path):
 
 
 def test_values_and_tables_are_those_that_the_protocol_printed(kept):
-    assert kept.value("study/transfer", "Rates", "rate", detector="spd", trained_on="fgsm") == "0.912"
-    assert kept.table("study/transfer", "Rates", ["rate"], {"detector": ["id"]}) == "| rate |\n| --- |\n| 0.500 |\n"
-    assert kept.table("study/transfer", "Rates", note=True).endswith("| id | - | 0.500 |\n\nIn all.\n")
-    about = kept.about("study/transfer")
+    assert kept.value("study/rates", "Rates", "rate", detector="spd", trained_on="fgsm") == "0.912"
+    assert kept.table("study/rates", "Rates", ["rate"], {"detector": ["id"]}) == "| rate |\n| --- |\n| 0.500 |\n"
+    assert kept.table("study/rates", "Rates", note=True).endswith("| id | - | 0.500 |\n\nIn all.\n")
+    about = kept.about("study/rates")
     assert (about["finding"], about["seeds"], about["flags"][0]["raised"]) == ("So.", [0], True)
     assert "private" not in about
-    assert kept.chart("study/transfer", "A chart") == "![A chart](results/study_transfer.png)"
+    assert kept.chart("study/rates", "A chart") == "![A chart](results/study_rates.png)"
 
 
 def test_a_value_is_refused_where_no_row_or_several_have_it(kept):
     for where in ({"detector": "smd"}, {}):
         with pytest.raises(LookupError, match="one is needed"):
-            kept.value("study/transfer", "Rates", "rate", **where)
+            kept.value("study/rates", "Rates", "rate", **where)
     with pytest.raises(LookupError, match="no chart"):
-        kept.chart("study/transfer", "A chart", "maps")
+        kept.chart("study/rates", "A chart", "maps")
+
+
+@pytest.mark.usefixtures("kept")
+def test_keeping_a_study_anew_leaves_the_charts_of_others(tmp_path):
+    folder = tmp_path / "results"
+    other = folder / "study_two_rates.png"
+    other.write_bytes(b"other")
+    render.keep(tmp_path / "run", "study", folder)
+    assert other.is_file()
+    assert (folder / "study_rates.png").read_bytes() == b"png"
 
 
 def test_a_run_without_a_report_is_refused(tmp_path):

@@ -48,7 +48,7 @@ def corruptions(
         "rate": rate,
         "classes_of_rows": by_class,
     }
-    title = f"Share of benign images flagged at {rate:.0%} false positives, {meta['data']}, {records[0].n} images"
+    title = f"Share of benign images flagged at {100 * rate:g} % false positives, {meta['data']}, {records[0].n} images"
     return Result(
         protocol="corruptions",
         title="False positives on benign changes",

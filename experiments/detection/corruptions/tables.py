@@ -34,9 +34,9 @@ def tables_of(rows: Rows, classes: Rows, meta: Mapping[str, Any]) -> Iterator[Ta
     """
     names = {name: name for name in [NONE, *meta["corruptions"]]}
     note = (
-        f"Share of {counted(meta['attacked_images'], 'test images')} above the threshold of {meta['rate']:.0%} false "
-        "positives: nobody attacked them. A mean over the five severities, and over seeds. Brackets: 95 % intervals "
-        "over images, of which each counts once, and over seeds."
+        f"Share of {counted(meta['attacked_images'], 'test images')} above the threshold of {100 * meta['rate']:g} % "
+        "false positives: nobody attacked them. A mean over the five severities, and over seeds. Brackets: 95 % "
+        "intervals over images, of which each counts once, and over seeds."
     )
     title = "False positives, by corruption"
     yield _table(title, rows, names, "corruption", "flagged", note)
@@ -68,8 +68,9 @@ def finding(rows: Rows, meta: Mapping[str, Any]) -> str:
     worst = max(by_corruption, key=lambda name: by_corruption[name] or 0.0)
     images = counted(meta["attacked_images"], "images")
     return (
-        f"The thresholds let {meta['rate']:.0%} of clean images be flagged. Of {images} that were only corrupted, "
-        f"{_name(least)} flags the fewest: {means[least]:.3f} against {clean[least]:.3f} of those as they are. "
+        f"The thresholds let {100 * meta['rate']:g} % of clean images be flagged. Of {images} that were only "
+        f"corrupted, {_name(least)} flags the fewest: {means[least]:.3f} against {clean[least]:.3f} of those as they "
+        "are. "
         f"{_name(most)} flags the most: {means[most]:.3f} against {clean[most]:.3f}. "
         f"The corruption that is flagged most, by the mean over detectors, is {worst} ({by_corruption[worst]:.3f})."
     )
@@ -87,16 +88,16 @@ def flags_of(rows: Rows, meta: Mapping[str, Any]) -> list[Flag]:
         listing_flag(
             "A threshold that does not keep its rate",
             off,
-            f"Of the images as they are, the share flagged differs from {rate:.0%} by more than its interval: {{}}. "
-            "Their calibration images are few or of another kind.",
-            f"The share flagged of the images as they are agrees with {rate:.0%} for every detector.",
+            f"Of the images as they are, the share flagged differs from {100 * rate:g} % by more than its interval: "
+            "{}. Their calibration images are few or of another kind.",
+            f"The share flagged of the images as they are agrees with {100 * rate:g} % for every detector.",
         ),
         listing_flag(
             "Corruptions that harm the classifier",
             _harming(rows, meta["corruptions"]),
-            f"The classifier keeps less than {_HARMED:.0%} of its accuracy, so that flagging the images may be right: "
-            "{}.",
-            f"Under every corruption the classifier keeps at least {_HARMED:.0%} of its accuracy.",
+            f"The classifier keeps less than {100 * _HARMED:g} % of its accuracy, so that flagging the images may be "
+            "right: {}.",
+            f"Under every corruption the classifier keeps at least {100 * _HARMED:g} % of its accuracy.",
         ),
     ]
 
