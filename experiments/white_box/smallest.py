@@ -71,8 +71,8 @@ def smallest_tables(smallest: Rows, curves: Rows) -> list[Table]:
             note=f"{norm} budgets. {attack} looks for the shortest change that wins an image, so that one run gives "
             "the curve at every epsilon. The walk is the one that won most, run anew at each epsilon. Bound: an image "
             f"counts if {attack} or an attack of the suite wins it within epsilon; where the walk's share is higher, "
-            "that share. The interval is Wilson's over the n images. Median budget: over the n images, empty if fewer "
-            "than half are won. Passes are for an image, mean.",
+            "that share. The interval is Clopper and Pearson's over the n images. Median budget: over the n images, "
+            "empty if fewer than half are won. Passes are for an image, mean.",
         )
     ]  # fmt: skip
 
