@@ -182,9 +182,11 @@ def _lost(rows: Sequence[Row]) -> dict[str, Interval]:
 
 def _doubts(reports: Reports, rows: Sequence[Row], ranked: Sequence[DetectorMeans]) -> list[Statement]:
     said = []
-    seeds = len(reports[TRANSFER]["meta"].get("seeds", ())) if TRANSFER in reports else SEEDS
+    of_detectors = next((name for name in (TRANSFER, WHITE_BOX) if name in reports), None)
+    seeds = SEEDS if of_detectors is None else len(reports[of_detectors]["meta"].get("seeds", ()))
     if seeds < SEEDS:
-        said.append(Statement(f"Seeds of detector training: {seeds}. It takes {SEEDS} to compare detectors.", TRANSFER))
+        sentence = f"Seeds of detector training: {seeds}. It takes {SEEDS} to compare detectors."
+        said.append(Statement(sentence, of_detectors or ""))
     for name, contents in reports.items():
         images = contents["meta"].get("attacked_images", contents["meta"].get("test_images", FEWEST))
         if images < FEWEST:

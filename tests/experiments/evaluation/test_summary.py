@@ -203,3 +203,11 @@ def test_no_sentence_has_more_than_two_numbers_with_an_interval():
     for statements in summarise(FULL, "--run x").values():
         for statement in statements:
             assert all(len(re.findall(r"\[", sentence)) <= 2 for sentence in re.split(r"\. ", statement.text))
+
+
+def test_a_run_of_one_seed_that_only_met_white_box_attacks_is_distrusted():
+    reports = {"white-box": result([attacked("smd")], attacked_images=50, seeds=[0])}
+    assert summarise(reports, "--run x")[DOUBTS] == [
+        Statement("Seeds of detector training: 1. It takes 3 to compare detectors.", "white-box"),
+        Statement("No flag is raised."),
+    ]
