@@ -86,15 +86,17 @@ def measure(
     attacker.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     rows: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
+    strong: list[Outcome] = []
     walks: list[tuple[Subject, SuiteAttack]] = []
     for subject, attacks in attacker.progress.track(suites, description="detectors under attack"):
         seed = subject.contender.seed
         pairs = list(_outcomes(attacker, subject, attacks, options.plan.mode))
         outcomes += [outcome for _, outcome in pairs]
         rows += [asdict(row(outcome, resampling)) for _, outcome in pairs]
+        without_control = [outcome for attack, outcome in pairs if attack.kind != "control"]
+        strong += without_control
         if _is_whole(subject, options):
-            strong = [outcome for attack, outcome in pairs if attack.kind != "control"]
-            rows.append(asdict(worst_row(strong, resampling)))
+            rows.append(asdict(worst_row(without_control, resampling)))
         if options.plan.curve_images and seed in {None, *options.seeds[:1]} and has_walk(attacks):
             walks.append((subject, strongest(pairs)))
     count, steps = options.plan.curve_images, options.plan.steps
@@ -105,7 +107,7 @@ def measure(
         outcomes=outcomes,
         about=_about([attacks for _, attacks in suites]),
         curves=list(map(asdict, curve_rows(attacker, walks, options.epsilon, steps, count, options.norm))),
-        smallest=list(map(asdict, smallest_rows(attacker, shown, outcomes, steps, count, options.norm))),
+        smallest=list(map(asdict, smallest_rows(attacker, shown, strong, steps, count, options.norm))),
         prices=list(map(asdict, price_rows(attacker, shown, steps, count))),
         checks=measure_checks(attacker, subjects, broken, options.epsilon, options.norm),
         remedies=[remedy for of_subject in remedies for remedy in of_subject],

@@ -122,6 +122,17 @@ class Recomputed:
             "l2": np.sqrt(np.square((images - self.images).numpy().astype(np.float64)).sum((1, 2, 3))).max(),
         }
 
+    def budgets(self, name, adversarial):
+        """The shortest L-inf changes by which the first images are won, sorted."""
+        count = len(adversarial[0])
+        clean = self.images[:count].numpy().astype(np.float64)
+        shortest = np.full(count, np.inf)
+        for images in adversarial:
+            won, _ = self.first_images(name, images[:count], 0.05)
+            moved = np.abs(images[:count].numpy() - clean).max((1, 2, 3))
+            shortest = np.where(won, np.minimum(shortest, moved), shortest)
+        return np.sort(shortest[np.isfinite(shortest)]).tolist()
+
     def lengths(self, images):
         return np.sqrt(np.square((images - self.images[: len(images)]).numpy().astype(np.float64)).sum((1, 2, 3)))
 
@@ -205,6 +216,45 @@ class Tables:
                     points.append({"seed": self.at[name, best]["seed"], "at": at, **point})
         return points
 
+    def smallest(self):
+        """How far each of the first images was moved where it is won: by JointFMN, and by whatever moved it least."""
+        return [
+            {
+                "seed": self.at[name, "metzen"]["seed"],
+                "n_right": self.study.first_images(name, self.images[name, "joint_fmn"], 0.05)[1].sum(),
+                "budgets": self.study.budgets(name, [self.images[name, "joint_fmn"]]),
+                "bounds": self.study.budgets(name, [self.images[name, attack] for attack in self.not_control(name)]),
+                **{f"{cost}_passes": self.passes(name, "joint_fmn", cost) for cost in ("forward", "backward")},
+            }
+            for name in self.study.networks
+        ]
+
+    def not_control(self, name):
+        """JointFMN and the attacks of the suite on a detector."""
+        suite = [row["attack"] for row in self.rows if row["detector"] == name]
+        return ["joint_fmn", *(attack for attack in suite if attack not in {"noise", "worst case"})]
+
+    def passes(self, name, attack, cost):
+        return np.mean(np.concatenate([parts[cost].numpy() for parts in self.blocks[name, attack]]))
+
+    def of_smallest(self, points):
+        """Three lines for each detector: what JointFMN wins by epsilon, what the walk wins, and the higher of both."""
+        curves = [point for point, is_steps in zip(points, self.of_steps(), strict=True) if not is_steps]
+        lines = []
+        for each, walk in zip(self.smallest(), np.reshape(curves, (len(self.study.networks), -1)), strict=True):
+            count = each["n_right"]
+            found, bound = ([within(each[key], count, point["at"]) for point in walk] for key in ("budgets", "bounds"))
+            of_walk = [point["sr_at_5"] for point in walk]
+            higher = [exact(max(pair), count) for pair in zip(bound, of_walk, strict=True)]
+            middle, low = (median_of(each[key], count) for key in ("budgets", "bounds"))
+            passes = [each["forward_passes"], each["backward_passes"]]
+            lines += [
+                [None, None, count, None, middle, *found, *passes],
+                [None, None, count, None, None, *of_walk, None, None],
+                [None, None, count, None, low, *higher, None, None],
+            ]
+        return lines
+
     def prices(self):
         return [
             {"seed": self.at[name, "metzen"]["seed"]}
@@ -245,8 +295,7 @@ class Tables:
             paper, worst = self.at[name, "alternating"], self.at[name, "worst case"]
             value, low, high = (worst[key] for key in ("sr_at_5", "sr_at_5_low", "sr_at_5_high"))
             if low == high:
-                exact = stats.binomtest(round(value * worst["n_right"]), worst["n_right"]).proportion_ci(method="exact")
-                low, high = exact.low, exact.high
+                _, low, high = exact(value, worst["n_right"])
             beside = ("sr_at_50", "robust_accuracy", "clean_right_and_accepted", "realised_fpr", "attack_success_rate")
             accuracies = paper["classifier_accuracy"], paper["detector_accuracy"]
             lines.append([None, *accuracies, worst["n_right"], (value, low, high), *(worst[key] for key in beside)])
@@ -280,6 +329,8 @@ class Tables:
             title, header = table["title"], table["header"]
             if title.startswith("SR@5 of the walk"):
                 shown[title] = self.of_curves(points, title.endswith("steps"))
+            elif title.startswith("SR@5 by epsilon"):
+                shown[title] = self.of_smallest(points)
             elif title == "The price of detection":
                 shown[title] = [[None, None, *(price[key] for key in PRICES)] for price in self.prices()]
             elif title == "What the attacks cost":
@@ -290,6 +341,22 @@ class Tables:
                 field = next(field for start, field in TITLES.items() if title.startswith(start))
                 shown[title] = self.by_attack(field, header[2:])
         return points, shown
+
+
+def within(lengths, count, epsilon):
+    return np.count_nonzero(np.array(lengths) <= epsilon + 1e-6) / count
+
+
+def exact(share, count):
+    """A share with Clopper and Pearson's interval."""
+    ends = stats.binomtest(round(share * count), count).proportion_ci(method="exact")
+    return share, ends.low, ends.high
+
+
+def median_of(lengths, count):
+    """The median of all images, those that are not won at infinity; None if it lies there."""
+    middle = np.median([*lengths, *[np.inf] * (count - len(lengths))])
+    return middle if np.isfinite(middle) else None
 
 
 COSTS = ("forward_passes", "backward_passes", "seconds")
@@ -354,6 +421,7 @@ def test_every_figure_is_what_numpy_and_scikit_learn_say(finished, tmp_path, see
             "most_passes": tables.most_passes(),
             "contrasts": tables.contrasts(),
             "curves": points,
+            "smallest": tables.smallest(),
             "prices": tables.prices(),
         },
         "rows": rows,
