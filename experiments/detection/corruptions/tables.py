@@ -68,10 +68,10 @@ def finding(rows: Rows, meta: Mapping[str, Any]) -> str:
     worst = max(by_corruption, key=lambda name: by_corruption[name] or 0.0)
     images = counted(meta["attacked_images"], "images")
     return (
-        f"The thresholds let {100 * meta['rate']:g} % of clean images be flagged. Of {images} that were only "
-        f"corrupted, {_name(least)} flags the fewest: {means[least]:.3f} against {clean[least]:.3f} of those as they "
-        "are. "
-        f"{_name(most)} flags the most: {means[most]:.3f} against {clean[most]:.3f}. "
+        f"The thresholds let {100 * meta['rate']:g} % of clean images be flagged. {images} were corrupted, and none "
+        f"was attacked. {_name(least)} flags the fewest corrupted images: {means[least]:.3f}, against "
+        f"{clean[least]:.3f} of the clean ones. "
+        f"{_name(most)} flags the most: {means[most]:.3f}, against {clean[most]:.3f}. "
         f"The corruption that is flagged most, by the mean over detectors, is {worst} ({by_corruption[worst]:.3f})."
     )
 
