@@ -1,4 +1,4 @@
-"""Any attack of advertorch behind our interface."""
+"""Advertorch's attacks behind the interface of this package."""
 
 import importlib
 import inspect
@@ -37,7 +37,7 @@ _UNFIT = {
     "ChooseBestAttack": "only chooses among other attacks",
     "FastFeatureAttack": "needs a guide image in place of labels",
 }
-"""What has `perturb` and makes no images of images and labels."""
+"""Advertorch's classes with `perturb` that do not turn images and labels into adversarial images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +50,9 @@ class Advertorch(Attack):
             `clip_max`, `targeted`, and `num_classes` where the class asks for it.
 
     Raises:
-        ValueError: If advertorch has no such attack, or the attack no such argument; if an attack that only has a
-            targeted form here (JSMA, LBFGS) is not `targeted`, or one that has none (FAB) is; or if it takes no labels
-            (Attack, ChooseBestAttack, FastFeatureAttack).
+        ValueError: If advertorch has no such attack, or the attack has no such argument; if an attack with only a
+            targeted form here (JSMA, LBFGS) is not `targeted`, or one without a targeted form (FAB) is; or if the
+            attack takes no labels (Attack, ChooseBestAttack, FastFeatureAttack).
 
     Works on today's torch (tested): GradientSignAttack, LinfPGDAttack, L2PGDAttack, MomentumIterativeAttack,
     SparseL1DescentAttack, DDNL2Attack, ElasticNetL1Attack, LinfSPSAAttack in both forms; LinfFABAttack and L2FABAttack
@@ -63,8 +63,8 @@ class Advertorch(Attack):
     L2MomentumIterativeAttack where a gradient has values of 0 (0 / 0 makes them NaN, which is refused); on float64
     images FAB, ElasticNetL1Attack, CarliniWagnerL2Attack, SpatialTransformAttack and LBFGSAttack (RuntimeError).
 
-    Differences: What advertorch does per batch stays so: some of its attacks let neighbours in a batch matter. Its
-    random numbers are drawn for the whole batch from one seed, and leave the global random state as it was.
+    Differences: In some of advertorch's attacks an image's result depends on its neighbours in the batch. Random
+        numbers are drawn for the whole batch from one seed; the global random state is restored.
     """
 
     attack: str
@@ -124,24 +124,24 @@ _NORMS: dict[Any, NormFamily] = {
     **dict.fromkeys(("L1", 1), "l1"),
     **dict.fromkeys(("JSMA", "JacobianSaliencyMapAttack", "SinglePixelAttack", "LocalSearchAttack"), "l0"),
 }
-"""Norms by the name of the class, by a part of it, or by its argument `ord` or `norm`."""
+"""The norm of an attack: found by the name of its class, a part of that name, or its argument `ord` or `norm`."""
 
 
 def _norm(attack: str, arguments: dict[str, Any]) -> NormFamily | None:
-    """Return the norm that an attack of advertorch with such arguments bounds or makes small; None: none of ours."""
+    """Return the norm that an attack with these arguments bounds or minimises; None if this package lacks it."""
     part = next((norm for norm in ("Linf", "L2", "L1") if norm in attack), None)
     named = (attack, part, arguments.get("ord"), arguments.get("norm"))
     return next((_NORMS[name] for name in named if name in _NORMS), None)
 
 
 def _known() -> list[str]:
-    """Return the names of advertorch's attacks that make images of images and labels."""
+    """Return the names of advertorch's attacks that turn images and labels into adversarial images."""
     return sorted({name for name, item in vars(import_advertorch()).items() if hasattr(item, "perturb")} - set(_UNFIT))
 
 
 @contextmanager
 def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch and numpy for one call, and put both back."""
+    """Seed torch and numpy for one call, and restore their states afterwards."""
     state = np.random.get_state()  # noqa: NPY002 - advertorch draws from numpy's global state
     devices = [device] if device.type == "cuda" else []
     try:

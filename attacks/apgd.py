@@ -1,4 +1,4 @@
-"""Auto-PGD: projected gradient ascent with momentum that halves its steps by itself and goes on from its best point."""
+"""Auto-PGD: projected gradient ascent with momentum, which halves its step size and restarts from its best point."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from attacks.white_box.walk import Kept
 LOSSES = ("ce", "dlr")
 
 _CHECKPOINTS = (22, 41, 57, 70, 80, 87, 93, 99)
-"""After which percentages of the steps progress is judged: each period is 3 shorter than the one before, 6 at least."""
+"""The percentages of the steps at which progress is judged. Each period is 3 shorter than the last, and at least 6."""
 _RISING = 0.75
 """The share of steps that must raise the loss; rho in the paper."""
 _NEW = 0.75
-"""The share of a step that is new, the rest is momentum; alpha in the paper."""
+"""The weight of the new step; the rest is momentum. Alpha in the paper."""
 _STABLE = 1e-12
-"""Added to what the DLR is divided by."""
+"""Added to the denominator of the DLR."""
 
 
 class Asked(NamedTuple):
-    """What is known of points (n, C, H, W): the loss (n,) to raise, logits (n, K), the detector's scores (n,)."""
+    """Outputs at points (n, C, H, W): the loss (n,) to raise, logits (n, K), the detector's scores (n,)."""
 
     loss: Tensor
     logits: Tensor
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class AutoPGD(Attack):
-    """The walks of Algorithm 1; a subclass says which loss they raise, and towards which goals.
+    """The walks of Algorithm 1; a subclass defines the loss that they raise, and their goals.
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1).
@@ -69,7 +69,7 @@ class AutoPGD(Attack):
 
     @abstractmethod
     def _walks(self, classes: int) -> int:
-        """Return how many walks an untargeted attack makes from a start, beside so many classes."""
+        """Return how many walks an untargeted attack makes from a start, for a model with this many classes."""
 
     def _best(self, problem: Problem) -> Tensor:
         kept = Kept(problem, targeted=self.targeted, final=True)
@@ -111,7 +111,7 @@ class AutoPGD(Attack):
 
     @abstractmethod
     def _goals(self, problem: Problem) -> list[Tensor | None]:
-        """Return what each walk is to reach: classes (N,), or None to leave the label (targeted: to reach it)."""
+        """Return the goal of each walk: classes (N,) to reach, or None to leave the label (targeted: to reach it)."""
 
     @abstractmethod
     def _ask(self, problem: Problem, points: Tensor, goal: Tensor | None) -> Asked:
@@ -127,21 +127,22 @@ class APGD(AutoPGD):
     less than three quarters of the steps, or whose best loss and step are those of the last checkpoint, goes on from
     its best point with half the step. The first point that fools the model is returned, or the one nearest to it.
 
-    The losses are the cross entropy and the difference of logits ratio, which no rescaling of the logits changes,
-    :math:`-(z_y - \max_{i \neq y} z_i) / (z_{\pi_1} - z_{\pi_3})` with sorted logits :math:`z_{\pi}`; towards a class t
-    :math:`-(z_y - z_t) / (z_{\pi_1} - (z_{\pi_3} + z_{\pi_4}) / 2)`. AutoAttack's two are `loss="ce"` and
+    The losses are the cross entropy and the difference of logits ratio, which does not change when the logits are
+    rescaled, :math:`-(z_y - \max_{i \neq y} z_i) / (z_{\pi_1} - z_{\pi_3})` with sorted logits :math:`z_{\pi}`; towards
+    a class t :math:`-(z_y - z_t) / (z_{\pi_1} - (z_{\pi_3} + z_{\pi_4}) / 2)`. AutoAttack's two are `loss="ce"` and
     `loss="dlr", targets=9`.
 
     Args:
         loss: "ce" or "dlr".
-        targets: So many classes, those of the largest logits on the clean image beside the label, are the goal of a
-            walk each; 0: one walk that only leaves the label. Targeted attacks have their target only.
+        targets: The number of walks, each towards another class: those of the largest logits on the clean image,
+            without the label. 0: one walk that only leaves the label. A targeted attack has its target as its only
+            goal.
 
     Reference: Croce & Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free
     Attacks", arXiv 2003.01690, algorithm 1, equations 6 and 7.
 
     Differences: The first start is the image. Progress is judged before the step that follows a checkpoint, as in the
-    authors' code. Of fewer than three classes (with a target: four) the difference of logits is not divided. Where the
+    authors' code. With fewer than three classes (targeted: four) the difference of logits is not divided. Where the
     target is given, z_y is the largest other logit.
     """
 
@@ -190,11 +191,11 @@ def _logits_ratio(logits: Tensor, labels: Tensor, goal: Tensor | None) -> Tensor
 
 
 class Climb:
-    """Where Algorithm 1 stands with some images: points (n, C, H, W), and what it knows of each.
+    """The state of Algorithm 1 for some images: points (n, C, H, W), step sizes, best points and losses.
 
     Args:
         start: (n, C, H, W), inside the ball.
-        ball: Where the points stay.
+        ball: The ball around the images in which the points stay.
         steps: Number of steps.
     """
 
@@ -214,7 +215,7 @@ class Climb:
         self._best_before = self._best_loss
 
     def move(self, problem: Problem, loss: Tensor, gradient: Tensor) -> None:
-        """Take in the loss (n,) and its gradient (n, C, H, W) at the points, and step."""
+        """Record the loss (n,) and its gradient (n, C, H, W) at the points, and take a step."""
         gradient = problem.within_region(gradient)
         self._take_in(loss, gradient)
         if self._number in self._checkpoints:

@@ -34,10 +34,11 @@ class AttackResult:
         l2: (N,) Euclidean length of the change.
         rms: (N,) L2 over the square root of the number of values.
         linf: (N,) largest absolute change.
-        forward_passes: (N,) how often the attack sent the image through the model; with a detector, through both
-            together where it asked for both.
+        forward_passes: (N,) how often the attack sent the image through the model. A pass through model and detector
+            together counts once.
         backward_passes: (N,) how many gradients through the model it took for the image.
-        scores: (N,) the detector's, recomputed; above 0 means rejected. None for an attack that knows no detector.
+        scores: (N,) the detector's scores, recomputed; above 0 means rejected. None for an attack on the classifier
+            alone.
     """
 
     images: Tensor
@@ -55,7 +56,7 @@ NormFamily = Literal["l0", "l1", "l2", "linf"]
 
 
 class MostPasses(NamedTuple):
-    """The most passes that an attack makes for an image, forward and backward."""
+    """The largest number of forward and backward passes that an attack makes for an image."""
 
     forward: int
     backward: int
@@ -76,9 +77,9 @@ class Attack(ABC):
         ValueError: If a hyper-parameter is out of its range.
 
     Attributes:
-        needs_detector: Whether the attack goes against a detector as well.
-        norm_family: The norm of the change that the attack bounds or makes small; None: none, or not one alone. An
-            attack with an argument that decides it sets it on the instance.
+        needs_detector: Whether the attack is on a detector as well.
+        norm_family: The norm of the perturbation that the attack bounds or minimises; None if there is none, or more
+            than one. An attack with an argument for the norm sets it on the instance.
     """
 
     targeted: bool = False
@@ -103,8 +104,8 @@ class Attack(ABC):
             labels: (N,) in [0, K): labels to leave, or targets if `targeted`. None: the model's own predictions.
             detector: Gives scores (N,), above 0 means rejected; only for attacks with `needs_detector`.
             region: (N, 1, H, W) of 0 and 1; only pixels at 1 change.
-            generator: One number is drawn from it, which with an image's own values seeds all that is random about
-                that image; None: a fixed seed.
+            generator: One number is drawn from it. This number and an image's own values seed all random choices for
+                that image. None: a fixed seed.
 
         Returns:
             (N, C, H, W) in [0, 1], detached, of the images' dtype and device; outside the region equal to the bit.
@@ -118,7 +119,7 @@ class Attack(ABC):
                 model needs other images.
 
         Warns:
-            UserWarning: Of what could be mistaken for robustness; see `attacks.outputs.FirstOutputs`.
+            UserWarning: If the network's outputs could be mistaken for robustness; see `attacks.outputs.FirstOutputs`.
         """
         return self._attack(model, images, labels, detector, region, generator, passes=None)
 
@@ -158,14 +159,13 @@ class Attack(ABC):
 
     @abstractmethod
     def perturb(self, problem: Problem) -> Tensor:
-        """Return adversarial images (N, C, H, W) in [0, 1]; called inside the guard, so that it can be written plainly.
+        """Return adversarial images (N, C, H, W) in [0, 1]; called inside the guard, which checks and restores.
 
-        Each image's result must not depend on its neighbours in the batch; what changed outside the region is undone by
-        the guard.
+        An image's result must not depend on its neighbours in the batch. The guard undoes changes outside the region.
         """
 
     def most_passes(self, classes: int) -> MostPasses | None:  # noqa: ARG002 - subclasses need it
-        """Return the most passes for an image beside a model of so many classes, at least 2; None: not known."""
+        """Return the most passes for an image, for a model with this many classes (at least 2); None if unknown."""
         return None
 
     def _attack(

@@ -14,35 +14,36 @@ from attacks.norms import column, l2
 from attacks.problem import Problem
 
 _EDGE = 0.01
-"""How far inside of tanh's range black and white lie: there its slope is .02 of the steepest, not 0."""
+"""The share of tanh's range left out at both ends: its slope at black and white is .02 of the steepest, not 0."""
 _END = atanh(1 - _EDGE)
 _CHECKS = 10
-"""How often a descent is looked at for standing still."""
+"""How often in a descent the loss is checked for progress."""
 _STILL = 0.9999
 
 
 @dataclass(frozen=True, kw_only=True)
 class CarliniWagnerL2(Attack):
-    r"""Minimise :math:`\lVert\delta\rVert^2 + c\,\max(\kappa - m(x + \delta), 0)`, m the lead of a wrong class.
+    r"""Minimise :math:`\lVert\delta\rVert^2 + c\,\max(\kappa - m(x + \delta), 0)`, with m the lead of a wrong class.
 
-    Adam descends in the variable of tanh, from the image itself, for each of several constants c: ten times as large
-    until one succeeds, then bisected. Each image has its own constant, its own descents and its own end of them. The
-    shortest adversarial image met is returned; without any, the image itself.
+    Adam descends in the variable of tanh, starting at the image, for each of several constants c. The constant grows
+    tenfold until one succeeds and is bisected from then on. Each image has its own constant, and its descents end
+    independently of other images. Returned is the adversarial image with the smallest perturbation, or the image itself
+    if there is none.
 
     Args:
         confidence: Least lead of the wrong class in logits, at least 0.
-        learning_rate: Adam's, above 0.
+        learning_rate: Learning rate of Adam, above 0.
         search_steps: Number of constants, at least 1.
-        steps: Adam steps for each, at most; at least 1.
+        steps: Largest number of Adam steps for each constant, at least 1.
         initial_constant: The first constant, above 0.
         abort_early: End a descent when a tenth of its steps has not lowered the loss by 1e-4 of it.
 
     Reference: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", arXiv 1608.04644, section V;
     defaults of cleverhans.
 
-    Differences: The box is the middle 99 % of tanh's range, where the authors' code takes all but a millionth: there
-    pixels at 0 and 1 hardly move in some hundred steps. The image is reached exactly, and lengths are measured from it.
-    Whether a descent stands still is judged for each image, not for the batch's sum.
+    Differences: The box is the middle 99 % of tanh's range. The authors' code takes all but a millionth, with which
+        pixels at 0 and 1 hardly move in some hundred steps. The start is exactly the image, and lengths are measured
+        from it. Progress of a descent is judged per image, not for the batch's sum.
     """
 
     norm_family = "l2"
@@ -67,7 +68,7 @@ class CarliniWagnerL2(Attack):
 
 
 class _Search:
-    """Where every image is: in its search of the constant, and in its descent."""
+    """The state of each image: its search for the constant, and its descent."""
 
     def __init__(self, problem: Problem, attack: CarliniWagnerL2) -> None:
         images = problem.images
@@ -121,7 +122,7 @@ class _Search:
         self._w[rows] = (w - rate * mean / (square.sqrt() + 1e-8)).clamp(-_END, _END)
 
     def _clock(self, rows: Tensor, loss: Tensor) -> None:
-        """End the descents that are over, by their number of steps or because the loss stands still."""
+        """End the descents that have taken all steps or whose loss no longer falls."""
         attack, steps = self.attack, self._steps[rows]
         over = steps >= attack.steps
         if attack.abort_early:
@@ -132,7 +133,7 @@ class _Search:
             self._restart(rows, over)
 
     def _restart(self, rows: Tensor, over: Tensor) -> None:
-        """Choose the next constant where a descent is over, and start again there."""
+        """Choose the next constant for images whose descent is over, and start their next descent."""
         constant, hit = self._constant[rows], self._succeeded[rows]
         low, high = self._low[rows], self._high[rows]
         high = torch.where(over & hit, torch.minimum(high, constant), high)

@@ -1,7 +1,7 @@
-"""Checks of hyper-parameters, so that each refusal is worded once.
+"""Checks of hyper-parameters, each with its message in one place.
 
-Values come by the names of their hyper-parameters. A TypeError or ValueError says the name, what the value must be, and
-what it is.
+Values are passed as keyword arguments named after their hyper-parameters. The message of a TypeError or ValueError
+holds the name, the accepted values, and the value received.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -17,7 +17,7 @@ def at_least(minimum: float, *, whole: bool | None = None, **values: float) -> N
 
     Args:
         minimum: The smallest number accepted.
-        whole: Whether fractions are refused as well; None: where the minimum is a whole number above 0.
+        whole: Whether fractions are refused as well. None: they are if the minimum is a whole number above 0.
         values: The numbers.
     """
     if whole or (whole is None and isinstance(minimum, int) and minimum > 0):
@@ -29,12 +29,12 @@ def at_least(minimum: float, *, whole: bool | None = None, **values: float) -> N
 
 
 def given(**values: float | None) -> dict[str, float]:
-    """Return the numbers that are not None, to check where None is accepted as well."""
+    """Return the numbers that are not None, for checks of hyper-parameters that may be None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def number(**values: object) -> None:
-    """Refuse what is no number, such as text and truth values."""
+    """Refuse values that are no numbers, such as text and truth values."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, Real):
             msg = f"{name} must be a number, got {value!r}"
@@ -57,7 +57,7 @@ def below(limit: float, **values: float) -> None:
 
 
 def lengths(norm: str, **values: float) -> None:
-    """Refuse lengths below 0 and, in the norm linf, above 1: values of images lie in [0, 1]."""
+    """Refuse lengths below 0 and, in the L-inf norm, above 1, the range of image values."""
     at_least(0, whole=False, **values)
     hint = "at most 1, for images are in [0, 1]: write 8/255 for 8 grey levels"
     _refuse_unless(lambda value: norm != "linf" or value <= 1, hint, values)
@@ -78,7 +78,7 @@ def untargeted(attack: object) -> None:
 
 
 def alike(outer: Any, inner: Any) -> None:
-    """Refuse an attack that runs another one if only one of the two is targeted."""
+    """Refuse an attack and its inner attack if only one of the two is targeted."""
     if inner.targeted != outer.targeted:
         names = type(outer).__name__, type(inner).__name__
         msg = f"{names[0]} has targeted={outer.targeted} and its {names[1]} targeted={inner.targeted}: set both alike"

@@ -12,11 +12,11 @@ from attacks.norms import column, unit
 
 @dataclass(frozen=True, kw_only=True)
 class DDN(MinimalNorm):
-    r"""Walk on a sphere around the image that shrinks by a share where the goal is reached, and grows where it is not.
+    r"""Walk on a sphere around the image, which shrinks while the image is adversarial and grows while it is not.
 
-    The direction follows the gradient in steps of fixed length, 1 at first and .01 at last by a cosine; the point is
-    drawn to the sphere and cut to [0, 1]. The shortest adversarial image met is returned; without any, the image
-    itself.
+    Steps follow the gradient's direction. Their length falls from 1 to .01 by a cosine. Each point is projected onto
+    the sphere and clipped to [0, 1]. Returned is the adversarial image with the smallest perturbation, or the image
+    itself if there is none.
 
     Args:
         steps: Number of steps, at least 1.
@@ -26,9 +26,8 @@ class DDN(MinimalNorm):
     Reference: Rony et al., "Decoupling Direction and Norm for Efficient Gradient-Based L2 Adversarial Attacks and
     Defenses", arXiv 1811.09600, algorithm 1.
 
-    Differences: The loss is the log-odds of the label: their gradient has the direction of the cross entropy's, which
-    is all that counts here, and does not vanish where the softmax saturates. No quantisation on the way; the last point
-    counts.
+    Differences: The loss is the log-odds of the label. Their gradient has the direction of the cross entropy's, but
+        does not vanish when the softmax saturates. Points are not quantised on the way. The last point counts.
     """
 
     norm_family = "l2"

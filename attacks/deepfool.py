@@ -14,33 +14,33 @@ from attacks.norms import column
 from attacks.problem import Problem
 
 _NEAR = 3
-"""Rivals that every image's first step looks at; the others follow only where one of them could be nearer."""
+"""The number of rival classes that the first step examines; the others are examined only if one could be nearer."""
 _FOLLOWED = 2
-"""Rivals that later steps look at, at most."""
+"""The largest number of rival classes that later steps examine."""
 _SPREAD = 1.1
-"""Later steps leave a rival out where it was this many times farther than the nearest."""
+"""Later steps leave out a rival class that was this many times farther away than the nearest."""
 _STEEPER = 3
-"""How many times as steep as the steepest of the near rivals a far one may be, to be looked at."""
+"""The assumed limit of a far rival's gradient length, in lengths of the steepest near rival's gradient."""
 _STABLE = 1e-4
 """Added to a distance, as foolbox does, so that a step from the boundary still crosses it."""
 _TINY = 1e-8
-"""Added to lengths of gradients, which may be 0."""
+"""Added to gradient lengths, which may be 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeepFool(Attack):
-    r"""Walk to the nearest boundary of the classifier made linear at each step, until the prediction changes.
+    r"""Walk to the nearest boundary of the classifier, linearised at each step, until the prediction changes.
 
-    With :math:`f_k` the lead of class k over the label and :math:`w_k` its gradient, a step goes to the class of least
-    :math:`|f_k| / \lVert w_k \rVert`, by that much along :math:`w_k`; what is tried is
-    :math:`x + (1 + \text{overshoot})\,r`, clipped to [0, 1]. An image leaves as soon as its prediction has left the
-    label; one that never does is returned as it was.
+    Let :math:`f_k` be the lead of class k over the label and :math:`w_k` its gradient. A step goes towards the class of
+    least :math:`|f_k| / \lVert w_k \rVert`, by this distance along :math:`w_k`. With r the sum of the steps, the point
+    tried is :math:`x + (1 + \text{overshoot})\,r`, clipped to [0, 1]. The walk of an image ends as soon as its
+    prediction changes. An image whose prediction never changes is returned unchanged.
 
     Args:
-        overshoot: How far beyond the boundary to go, at least 0, as a share of the perturbation.
+        overshoot: How far to go beyond the boundary, as a share of the perturbation; at least 0.
         steps: Most steps, at least 1.
-        candidates: Classes looked at, the label's included: those of highest logits at the image. At least 2; more than
-            the model has is no error.
+        candidates: The number of classes examined, the label included: those of the highest logits at the image. At
+            least 2; a number above the model's classes means all of them.
 
     Raises:
         ValueError: If `targeted` is set: there is no targeted form.
@@ -48,10 +48,10 @@ class DeepFool(Attack):
     Reference: Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate method to fool deep neural networks",
     CVPR 2016, algorithm 2; defaults of cleverhans.
 
-    Differences: Not every candidate's gradient is taken at every step. The first looks at the three of highest logits,
-    and at the others where one of them could be nearer if it were 3 times as steep; later ones follow the two that were
-    nearest, and one where the other was 1.1 times as far. So a class of low logit is missed if it is more than 3 times
-    as steep; on the benchmark's networks mean L2 equals foolbox's to 2e-3.
+    Differences: A step does not compute the gradient of every candidate. The first step examines the three of the
+        highest logits, and the others only if one could be nearer with a gradient 3 times as long. Later steps examine
+        the two nearest classes, or one if the second was 1.1 times as far. So a class of low logit is missed if its
+        gradient is more than 3 times as long. On the benchmark's networks the mean L2 equals foolbox's to 2e-3.
     """
 
     norm_family = "l2"
@@ -79,7 +79,7 @@ class DeepFool(Attack):
 
 
 class _Linearised(NamedTuple):
-    """What one pass shows of n images and r rivals each."""
+    """The classifier linearised at n images, with r rival classes each."""
 
     done: Tensor  # (n,) bool
     rivals: Tensor  # (n, r) classes, those of highest logits first
@@ -91,7 +91,7 @@ class _Linearised(NamedTuple):
 
 
 class _Walker:
-    """Where the images of a problem are; each keeps its rivals, and leaves when it is done."""
+    """The state of a problem's images; each has its rival classes, and leaves when it is done."""
 
     def __init__(self, problem: Problem, candidates: int) -> None:
         images = problem.images
@@ -118,13 +118,13 @@ class _Walker:
             self._groups = {_FOLLOWED: self.left.rows}
 
     def move(self, stretch: float) -> None:
-        """Go where the steps so far lead, and by `stretch` beyond."""
+        """Go to the sum of the steps so far, lengthened by the share `stretch`."""
         rows = self.left.rows
         moved = (self.problem.images[rows] + stretch * self._change[rows]).clamp(0, 1)
         self.points[rows] = torch.where(column(self.left.done(rows)), self.points[rows], moved)
 
     def give_up(self) -> None:
-        """Put the images back that are not done."""
+        """Reset the images that are not done."""
         rows = self.left.rows
         self.points[rows] = torch.where(column(self.left.done(rows)), self.points[rows], self.problem.images[rows])
 
@@ -175,7 +175,7 @@ class _Walker:
         )
 
     def _choose(self, rows: Tensor, seen: _Linearised) -> None:
-        """Step to the nearest rival, and keep those worth following."""
+        """Step towards the nearest rival class, and keep those that later steps examine."""
         distances, order = seen.distances.sort(1)
         places = torch.arange(len(rows), device=rows.device)
         gradient = seen.gradients[places, order[:, 0]]

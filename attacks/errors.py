@@ -1,4 +1,4 @@
-"""Errors that are about the input rather than a bug, where Python's own class could be either.
+"""Errors about the input, as opposed to bugs.
 
 Commands show errors of these classes in one sentence. A ValueError, TypeError or RuntimeError that Python or torch
 raises on a line of this project is a bug: it keeps its traceback.
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class InputError(ValueError):
-    """A value is not accepted; the message says what is."""
+    """A value is not accepted; the message names the accepted ones."""
 
 
 class InputTypeError(TypeError):
@@ -18,16 +18,16 @@ class InputTypeError(TypeError):
 
 
 class OutputError(RuntimeError):
-    """An attack or a saliency method returned what breaks its promises."""
+    """An attack or a saliency method returned a value that its interface forbids."""
 
 
 def unknown(kind: str, name: object, accepted: Iterable[str]) -> str:
-    """Return what to say of a name that is none of those accepted, with the nearest of them.
+    """Return the message for a name that is not accepted; it suggests the most similar accepted name.
 
     Args:
-        kind: What it should be the name of, as "key".
+        kind: What the name stands for, for example "key".
         name: What the user wrote.
-        accepted: The accepted names; many are listed only where none is near.
+        accepted: The accepted names. A long list is shown only if no accepted name is similar.
     """
     names = list(accepted)
     meant = nearest(name, names)
@@ -36,12 +36,12 @@ def unknown(kind: str, name: object, accepted: Iterable[str]) -> str:
 
 
 def nearest(name: object, accepted: Iterable[str], form: str = "{}") -> str:
-    """Return the end of a sentence that asks whether the most similar name was meant; empty if none is near.
+    """Return " Did you mean ...?" with the most similar accepted name; empty if none is similar.
 
     Args:
         name: What the user wrote.
         accepted: The accepted names.
-        form: What to show of a name, as "attacks.{}".
+        form: How a name is shown, for example "attacks.{}".
     """
     near = difflib.get_close_matches(str(name), list(accepted), 1)
     return f". Did you mean '{form.format(near[0])}'?" if near else ""

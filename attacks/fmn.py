@@ -1,4 +1,4 @@
-"""The attack of minimal norm, in any norm, that brings each step back into a ball whose radius adapts."""
+"""The fast minimum-norm attack: each step is projected into a ball whose radius adapts, in any norm."""
 
 from dataclasses import dataclass
 
@@ -18,20 +18,20 @@ _LAST_GAMMA = 0.001
 
 @dataclass(frozen=True, kw_only=True)
 class FMN(MinimalNorm):
-    r"""Fast minimum-norm attack: steps along the gradient, brought back into a ball that shrinks and grows.
+    r"""Fast minimum-norm attack: steps along the gradient, projected into a ball that shrinks and grows.
 
     With :math:`\delta` the change, :math:`\mathcal{L}` the lead of the label over the other classes (targeted: of the
     others over the target) and :math:`q` the dual norm, the radius becomes
 
-    - :math:`\min((1 - \gamma)\,\varepsilon, \lVert \delta^* \rVert)` where the goal is reached, :math:`\delta^*` being
-      the shortest change that did so;
-    - :math:`\lVert \delta \rVert + |\mathcal{L}| / \lVert \nabla \mathcal{L} \rVert_q`, as far as the boundary seems to
-      be, where it never was;
+    - :math:`\min((1 - \gamma)\,\varepsilon, \lVert \delta^* \rVert)` while the goal is reached,
+      :math:`\delta^*` being the shortest change that reached it;
+    - :math:`\lVert \delta \rVert + |\mathcal{L}| / \lVert \nabla \mathcal{L} \rVert_q`, the estimated distance to the
+      boundary, while it was never reached;
     - :math:`(1 + \gamma)\,\varepsilon` otherwise.
 
-    In L0 the radius is a whole number of values, 1 at first, that changes by at least 1. Steps fall from `step_size`
-    to a hundredth of it, gamma to .001, by a cosine. The shortest adversarial image met is returned; without any, the
-    image itself.
+    In L0 the radius is a whole number of values, 1 at first, that changes by at least 1. Steps fall from `step_size` to
+    a hundredth of it, gamma to .001, by a cosine. Returned is the adversarial image with the smallest perturbation, or
+    the image itself if there is none.
 
     Args:
         steps: Number of steps, at least 1.
@@ -42,10 +42,10 @@ class FMN(MinimalNorm):
     Reference: Pintor, Roli, Brendel, Biggio, "Fast Minimum-norm Adversarial Attacks through Adaptive Norm
     Constraints", arXiv 2102.12827, algorithm 1, started at the image.
 
-    Differences: Gradients that would push a value at 0 or 1 out of the range count as 0. Else the distance to the
-    boundary seems shorter than any change in the range can be, and walks in L1 and L2 stop before it: of 48 images of
-    the tests, a third. The radius grows at least by .001 of the change, so that no walk ends on the boundary itself.
-    The last point counts.
+    Differences: Gradients that would push a value at 0 or 1 out of the range count as 0. Otherwise the estimated
+        distance to the boundary is too short, and walks in L1 and L2 stop before it (a third of the tests' 48 images).
+        The radius grows at least by .001 of the change, so that no walk ends exactly on the boundary. The last point
+        counts.
     """
 
     norm: NormFamily = "linf"
@@ -73,11 +73,11 @@ class FMN(MinimalNorm):
         return PROJECTIONS[self.norm](images + change, images, column(radii)), radii
 
     def _step(self, step: int, goal: Goal, here: Here, radii: Tensor) -> Tensor:  # noqa: ARG002 - a subclass needs them
-        """Return what to take off the change (N, C, H, W)."""
+        """Return the step (N, C, H, W), to be subtracted from the change."""
         return self.step_size * self._length(step) * unit(here.gradient)
 
     def _distances(self, here: Here, radii: Tensor, gamma: float) -> Tensor:
-        """Return the next radii (N,) in a norm that has a dual."""
+        """Return the next radii (N,) in L1, L2 or L-inf."""
         seeming = here.lengths + here.loss.abs() / LENGTHS[_DUALS[self.norm]](here.gradient)
         beyond = torch.maximum(seeming.nan_to_num(), (1 + _LAST_GAMMA) * here.lengths)
         grown = torch.where(here.shortest.isinf(), beyond, (1 + gamma) * radii)
@@ -91,6 +91,6 @@ class FMN(MinimalNorm):
 
 
 def _inward(gradient: Tensor, points: Tensor) -> Tensor:
-    """Return the gradient (N, C, H, W) with zeros where a step against it would leave [0, 1] at once."""
+    """Return the gradient (N, C, H, W), set to 0 where a step against it would leave [0, 1] at once."""
     blocked = ((points <= 0) & (gradient > 0)) | ((points >= 1) & (gradient < 0))
     return gradient.masked_fill(blocked, 0)

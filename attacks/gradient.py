@@ -16,7 +16,7 @@ from attacks.problem import Problem
 
 
 class _Steps(NamedTuple):
-    """How an attack walks."""
+    """The hyper-parameters of a walk."""
 
     size: float
     number: int = 1
@@ -26,7 +26,7 @@ class _Steps(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Ascent(Attack):
-    """The walk; a subclass says how long, how fast, in which ball and from where.
+    """Steps along the gradient; a subclass gives their number, length, ball and start.
 
     Args:
         epsilon: L-inf budget, in [0, 1]; the default .3 is cleverhans', for MNIST.
@@ -45,14 +45,14 @@ class _Ascent(Attack):
 
     @abstractmethod
     def _steps(self) -> _Steps:
-        """Return how the attack walks."""
+        """Return the hyper-parameters of the walk."""
 
     def perturb(self, problem: Problem) -> Tensor:
         """Return adversarial images; see `Attack.perturb`."""
         return torch.cat([self._walk(part, part.images) for part in problem.chunks()])
 
     def _walk(self, problem: Problem, adversarial: Tensor) -> Tensor:
-        """Return where the steps lead from a point (N, C, H, W)."""
+        """Return the last points (N, C, H, W) of the walks that start at the given ones."""
         steps = self._steps()
         ball = Ball(self.epsilon, steps.norm)
         momentum = torch.zeros_like(adversarial)
@@ -66,7 +66,7 @@ class _Ascent(Attack):
         return adversarial
 
     def _gradient(self, problem: Problem, adversarial: Tensor) -> Tensor:
-        """Return the gradient of the cross entropy (minus it, if targeted); summed, so that images stay apart."""
+        """Return the gradient (N, C, H, W) of the summed cross entropy; of its negative if targeted."""
         images = adversarial.detach().requires_grad_()
         loss = functional.cross_entropy(problem.model(images), problem.labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, images)
@@ -103,7 +103,7 @@ class MIM(_Ascent):
     r"""Momentum iterative method: signed steps along :math:`g \leftarrow \mu g + \nabla L / \overline{|\nabla L|}`.
 
     The gradient is divided by its mean absolute value, as in cleverhans; the paper's L1 norm gives the same signs.
-    advertorch divides by the L1 norm or 1e-6, if that is more: it differs where a gradient is shorter.
+    Advertorch divides by the larger of the L1 norm and 1e-6, so that shorter gradients give other results.
 
     Args:
         decay: Weight of the past gradients, at least 0.
@@ -123,15 +123,15 @@ class MIM(_Ascent):
 class PGD(_Ascent):
     """Projected gradient descent: BIM from random points of the ball, in the L-inf or the L2 norm.
 
-    An image leaves as soon as a restart has fooled the model; one that withstands all of them keeps the point of
-    highest cross entropy (targeted: of lowest).
+    An image leaves as soon as a restart has fooled the model. If none does, the point of the highest cross entropy is
+    returned (targeted: of the lowest).
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1); the default .3 is Madry et al.'s, for MNIST.
         step_size: Length of a step in that norm, at least 0 (L-inf: at most 1).
         restarts: Number of random starts, at least 1.
         norm: "linf" or "l2".
-        random_start: Whether to start at a random point (uniform in the ball) or, the first time, at the image.
+        random_start: Whether to start at random points (uniform in the ball). False: the first start is the image.
 
     Reference: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", arXiv 1706.06083, 2.1.
     """
@@ -180,7 +180,7 @@ class PGD(_Ascent):
 
     @torch.no_grad()
     def _judged(self, problem: Problem, adversarial: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss that the attack raises and whether the goal is reached, (N,) each."""
+        """Return the loss to raise (N,), and whether the goal is reached (N,) bool."""
         logits = problem.model(adversarial)
         loss = functional.cross_entropy(logits, problem.labels, reduction="none")
         loss = -loss if self.targeted else loss

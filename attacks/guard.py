@@ -1,4 +1,4 @@
-"""The guard around every attack: checked input, eval mode, gradients on, nothing of the caller's changed."""
+"""The guard around every attack: it checks the input, sets eval mode, records gradients, and restores the state."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,14 +12,14 @@ from attacks.errors import InputError
 from attacks.outputs import FirstOutputs
 
 _DIMENSIONS = 4
-"""Of a batch of images: (N, C, H, W)."""
+"""The dimensions of a batch of images (N, C, H, W)."""
 _LOGITS = 2
-"""Dimensions of logits: (N, K)."""
+"""The dimensions of logits (N, K)."""
 
 
 @contextmanager
 def evaluation_mode(*modules: nn.Module | None) -> Iterator[None]:
-    """Put every sub-module in eval mode, and each back as it was, also after an exception; None is passed over."""
+    """Put every sub-module in eval mode, and restore each one's mode, also after an exception; None is skipped."""
     flags = [(part, part.training) for module in modules if module is not None for part in module.modules()]
     try:
         for part, _ in flags:
@@ -46,7 +46,7 @@ def gradients(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def frozen_weights(model: nn.Module) -> Iterator[None]:
-    """Let no parameter require gradients, so that a backward pass leaves the caller's alone; as before afterwards."""
+    """Switch off the parameters' `requires_grad` for the time of the context, so that their gradients do not change."""
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     try:
         for weight in learning:
@@ -72,7 +72,7 @@ class Layout:
         self._in_rows = not weights
 
     def in_rows(self) -> bool:
-        """Lay the weights out in rows instead, until `undo`; return whether that changed anything."""
+        """Lay the weights out in rows until `undo`; return whether that changed anything."""
         changed, self._in_rows = not self._in_rows, True
         if changed:  # the caller's own layout may be another guard's: an attack inside an attack
             for weight, data in self._originals:
@@ -87,23 +87,24 @@ class Layout:
 
 
 class Guarded(nn.Module):
-    """A model, and a detector beside it, with their first outputs checked, and in rows where `Layout` does not work.
+    """A model and a detector whose first outputs are checked; their weights are laid out in rows if `Layout` fails.
 
     `x.view(len(x), -1)` after a convolution fails on channels-last activations: the weights are then laid out in rows.
-    A network that writes on its images, as `Normalize(inplace=True)` does, is refused: later passes would see others.
+    A network that overwrites its images, as `Normalize(inplace=True)` does, is refused: later passes would see other
+    ones.
 
     Args:
         model: Gives logits (N, K).
-        layout: Of its weights and the detector's.
-        detector: Gives scores (N,). One whose attribute `classifier` is the model may offer `joint(images)`, logits and
-            scores from one pass through it, and `surrogates(images)`: these two, and a dict of differentiable scores
-            (N,) of the parts that its score leans on, higher = more adversarial.
-        classes: K at least.
+        layout: The memory layout of the model's and the detector's weights.
+        detector: Gives scores (N,). If its attribute `classifier` is the model, it may offer `joint(images)`: logits
+            and scores from one pass through the model. It may also offer `surrogates(images)`: logits, scores, and a
+            dict of differentiable scores (N,) of its parts, higher = more adversarial.
+        classes: The smallest accepted number of classes K.
     """
 
     def __init__(self, model: nn.Module, layout: Layout, detector: nn.Module | None = None, classes: int = 1) -> None:
         super().__init__()
-        self.training = False  # the model's own mode is `evaluation_mode`'s matter
+        self.training = False  # `evaluation_mode` sets the mode of the model
         self.model = model
         self.detector = detector
         self._layout = layout
@@ -113,12 +114,12 @@ class Guarded(nn.Module):
         self._shares = detector is not None and getattr(detector, "classifier", None) is model
 
     def expect(self, labels: Tensor) -> None:
-        """Refuse labels (N,), N at least 1, at the next pass of the model if it has no logit for one of them."""
+        """Check labels (N,), N at least 1, at the model's next pass: each must have a logit."""
         self._largest_label = int(labels.max())
 
     @torch.no_grad()
     def settle(self, images: Tensor) -> None:
-        """Ask the model about images (N, C, H, W) if labels are expected that no pass has checked."""
+        """Run the model on images (N, C, H, W) if labels are still unchecked."""
         if self._largest_label is not None:
             self(images)
 
@@ -137,7 +138,7 @@ class Guarded(nn.Module):
         return _fitted(logits, images), _fitted(scores, images)
 
     def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Return logits (N, K), scores (N,), and scores (N,) of the detector's parts by name; none if it names none."""
+        """Return logits (N, K), scores (N,), and a dict of scores (N,) of the detector's parts, maybe empty."""
         logits, scores, parts = self._safely(self._surrogates, images)
         self._check(logits, scores, *parts.values())
         self._outputs.look(images, logits, scores)
@@ -145,12 +146,12 @@ class Guarded(nn.Module):
         return _fitted(logits, images), _fitted(scores, images), fitted
 
     def representation_step(self, images: Tensor, step_size: float) -> Tensor:
-        """Return what the detector's method of that name does: the change (N, C, H, W) or (N, 1, H, W) of a step."""
+        """Return the change (N, C, H, W) or (N, 1, H, W) from the detector's method of this name."""
         change: Tensor = self._safely(self.detector.representation_step, images, step_size)  # type: ignore[union-attr, arg-type]
         return change.to(images.dtype)
 
     def conclude(self) -> None:
-        """Warn of gradients that were exactly 0; after the call."""
+        """Warn about gradients that were exactly 0; called at the end."""
         self._outputs.conclude()
 
     def _joint(self, images: Tensor) -> Any:
@@ -168,12 +169,12 @@ class Guarded(nn.Module):
         return asked(self.detector, images)
 
     def _safely(self, function: Callable[..., Any], images: Tensor, *rest: Any) -> Any:
-        """Call a function of images, once more in another layout if it fails in this one; refuse one that writes."""
+        """Call a function of images, again in another layout if it fails; refuse one that overwrites the images."""
         version = images._version  # noqa: SLF001 - torch's count of writes
         try:
             outputs = function(images, *rest)
         except RuntimeError as error:
-            if "leaf Variable" in str(error):  # torch lets nobody write on images that take a gradient
+            if "leaf Variable" in str(error):  # torch itself refuses writing on images that take a gradient
                 raise self._writes() from error
             if not self._layout.in_rows():
                 raise
@@ -220,7 +221,7 @@ class Guarded(nn.Module):
 
 
 def asked(detector: nn.Module, images: Tensor) -> Any:
-    """Return a detector's output of images; one that computes in numpy gets them without their graph."""
+    """Return a detector's output for images; a detector that computes in numpy gets them without their graph."""
     try:
         return detector(images)
     except RuntimeError as error:
@@ -230,7 +231,7 @@ def asked(detector: nn.Module, images: Tensor) -> Any:
 
 
 def _fitted(outputs: Tensor, images: Tensor) -> Tensor:
-    """Return outputs (N, ...) in the images' type; where they have no graph, in the images', with gradients of 0."""
+    """Return outputs (N, ...) in the images' type; outputs without a graph join the images', with gradients of 0."""
     outputs = outputs.to(images.dtype)
     if outputs.requires_grad or not (images.requires_grad and torch.is_grad_enabled()):
         return outputs
@@ -239,7 +240,7 @@ def _fitted(outputs: Tensor, images: Tensor) -> Tensor:
 
 @contextmanager
 def guarded(model: nn.Module, detector: nn.Module | None = None, classes: int = 1) -> Iterator[Guarded]:
-    """Yield the model, with the detector, behind a guard (see `Guarded`), and put their weights back in any case."""
+    """Yield the guarded model and detector (see `Guarded`), and restore the layout of their weights afterwards."""
     layout = Layout(model, detector)
     try:
         safe = Guarded(model, layout, detector, classes)
@@ -250,7 +251,7 @@ def guarded(model: nn.Module, detector: nn.Module | None = None, classes: int = 
 
 
 def check_tensors(**values: object) -> None:
-    """Refuse, with a ValueError, arguments by their names that are no tensors, such as arrays of numpy and lists."""
+    """Refuse, with a ValueError, keyword arguments that are no tensors, such as numpy arrays and lists."""
     for name, value in values.items():
         if not isinstance(value, Tensor):
             is_array = isinstance(value, np.ndarray)
@@ -260,7 +261,7 @@ def check_tensors(**values: object) -> None:
 
 
 def check_images(images: Tensor) -> None:
-    """Refuse, with a ValueError, what is not a batch of images (N, C, H, W), float32 or float64, finite, in [0, 1]."""
+    """Refuse, with a ValueError, anything but a batch of images (N, C, H, W), float32 or float64, finite, in [0, 1]."""
     check_tensors(images=images)
     if images.ndim != _DIMENSIONS or images.dtype not in {torch.float32, torch.float64}:
         msg = (
@@ -280,7 +281,7 @@ def check_images(images: Tensor) -> None:
 
 
 def check_labels(labels: Tensor, images: Tensor) -> None:
-    """Refuse, with a ValueError, what are not labels of images (N, C, H, W): (N,), integers from 0 on."""
+    """Refuse, with a ValueError, anything but labels (N,), integers from 0 on, of images (N, C, H, W)."""
     check_tensors(labels=labels)
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.dtype == torch.bool:
         msg = f"labels must be integers of shape ({len(images)},), got {labels.dtype} of shape {tuple(labels.shape)}"
@@ -294,7 +295,7 @@ def check_region(region: Tensor, images: Tensor) -> Tensor:
     """Return a region, (N, 1, H, W) or (1, 1, H, W) of 0 and 1 or bool, as a mask (N, 1, H, W) bool of the images.
 
     Raises:
-        ValueError: If the shape or a value is another one.
+        ValueError: If the shape or a value is not accepted.
     """
     check_tensors(region=region)
     count, _, height, width = images.shape

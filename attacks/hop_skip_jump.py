@@ -1,4 +1,4 @@
-"""The attacker that sees decisions only: it walks along the boundary, towards the image."""
+"""An attack that sees decisions only: it walks along the boundary, towards the image."""
 
 from dataclasses import dataclass
 from math import ceil, log2, sqrt
@@ -16,44 +16,44 @@ from attacks.norms import NORMS, Ball, column
 from attacks.problem import Problem, drawn
 
 _GROUP = 16
-"""Directions drawn at a time: what an image draws must not depend on how many others there are."""
+"""Directions drawn at a time: a fixed number, so that an image's draws do not depend on the number of images."""
 _HALVINGS = 10
-"""Lengths of a step that are asked about, each half of the one before."""
+"""The number of step lengths tried, each half of the one before."""
 _FIRST_RADIUS = 0.1
-"""L2 length of the first changes that a direction is estimated from, as in the authors' code."""
+"""L2 length of the random changes of the first estimate, as in the authors' code."""
 _BLENDS = (0.25, 0.5, 0.75)
-"""Shares of noise in the images to start from, beside noise alone."""
+"""The shares of noise in the starting images that blend noise and image."""
 _BLENDED = 4
-"""How many images of noise are blended."""
+"""The number of noise images blended with the image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HopSkipJump(Attack):
-    r"""HopSkipJump: from a point beyond the boundary to it by bisection, along an estimated normal, and back again.
+    r"""HopSkipJump: bisect to the boundary, step along its estimated normal, and bisect again.
 
-    At a boundary point :math:`x_t` at distance :math:`d_t` from the image, it asks about :math:`B \sqrt t` random
-    changes of L2 length :math:`d_t / m` (m the number of values). The mean of their directions, each times the decision
-    (1 or -1) less the mean decision, estimates the normal. It steps along it by :math:`d_t / \sqrt t`, or by half of
-    this as often as needed to stay beyond the boundary, and bisects the way to the image.
+    At a boundary point :math:`x_t` at distance :math:`d_t` from the image, it queries :math:`B \sqrt t` random changes
+    of L2 length :math:`d_t / m` (m the number of values). The estimate of the normal is the mean of their directions,
+    each weighted by its decision (1 or -1) minus the mean decision. A step along the normal has length :math:`d_t /
+    \sqrt t`, halved until the point stays beyond the boundary. Bisection between this point and the image gives the
+    next boundary point.
 
-    It sees nothing but the decision: whether the model is fooled and, `on_system`, whether the detector accepts. So a
-    detector may have no gradient, or two scores only. It starts from the nearest of some images that win: the image
-    mirrored, turned, shifted, blurred, negated or darkened, constant ones, noise, and blends of noise and image.
-    Without any, or if the nearest point found lies outside the budget, the image is returned. An image whose point is
-    inside leaves.
+    The attack sees only the decision: whether the model is fooled and, with `on_system`, whether the detector accepts.
+    So a detector may have no gradient, or only two scores. The candidates for the start are the image mirrored, turned,
+    shifted, blurred, negated or darkened, constant images, noise, and blends of noise and image; the nearest one that
+    wins is taken. If none wins, or the nearest point found lies outside the budget, the image is returned. An image
+    leaves as soon as its point lies inside the budget.
 
     Args:
         epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1); None: as near as the queries allow.
-        queries: Passes of each image at most, at least 100.
+        queries: Largest number of passes for an image, at least 100.
         norm: "l2" or "linf".
-        evaluations: B, the queries of the first estimate, at least 1.
-        on_system: Whether a detector has to accept the image as well; it must be passed then.
+        evaluations: B, the number of queries for the first estimate, at least 1.
+        on_system: Whether the detector must accept the image as well; the detector must then be passed.
 
     Reference: Chen, Jordan & Wainwright, "HopSkipJumpAttack: A Query-Efficient Decision-Based Attack", arXiv
     1904.02144, algorithm 2.
 
-    Differences: The paper starts from noise. Steps are halved nine times at most, and the ten
-    lengths are asked about together.
+    Differences: The paper starts from noise. A step is halved at most nine times; its ten lengths are queried together.
     """
 
     epsilon: float | None = None
@@ -101,11 +101,11 @@ class HopSkipJump(Attack):
 
     @property
     def _enough(self) -> float:
-        """The distance that no nearer point is searched at."""
+        """The distance at which the search for nearer points ends."""
         return self.epsilon or 0.0
 
     def _plan(self, image: Tensor) -> list[int]:
-        """Return the queries of the estimates, one for each round that the queries allow; the first round has none."""
+        """Return the number of queries for each round's estimate; the first round has none."""
         bisection = self._bisections(image.numel())
         left = self.queries - _starts(image) - bisection
         counts = [0]
@@ -115,14 +115,14 @@ class HopSkipJump(Attack):
         return counts
 
     def _bisections(self, values: int) -> int:
-        """Return how often to bisect until the paper's tolerance, in L-inf at most to that of single precision."""
+        """Return the number of bisections that reach the paper's tolerance; in L-inf at most single precision."""
         return min(ceil(log2(values) * (1.5 if self.norm == "l2" else 2)), 20)
 
     def _length(self, change: Tensor) -> Tensor:
         return norms.l2(change) if self.norm == "l2" else norms.linf(change)
 
     def _start(self, problem: Problem, generators: list[Generator]) -> tuple[Tensor, Tensor]:
-        """Return the nearest of some images that win, (N, C, H, W), and whether there is one, (N,)."""
+        """Return the nearest starting images that win, (N, C, H, W), and whether there is one, (N,) bool."""
         tried = _candidates(problem, generators)
         distances = torch.stack([self._length(points - problem.images) for points in tried.unbind(1)], 1)
         nearest = torch.where(self._wins(problem, tried), distances, torch.inf).min(1)
@@ -131,7 +131,7 @@ class HopSkipJump(Attack):
     def _stepped(
         self, problem: Problem, points: Tensor, generators: list[Generator], number: int, count: int
     ) -> Tensor:
-        """Return points (n, C, H, W) a step away from boundary points, along the boundary's normal, that win."""
+        """Return winning points (n, C, H, W), a step along the boundary's normal from boundary points."""
         distance = self._length(points - problem.images)
         radius = torch.full_like(distance, _FIRST_RADIUS) if number == 1 else distance / points[0].numel()
         normal = self._normal(problem, points, generators, column(radius), count)
@@ -147,7 +147,7 @@ class HopSkipJump(Attack):
     def _normal(
         self, problem: Problem, points: Tensor, generators: list[Generator], radius: Tensor, count: int
     ) -> Tensor:
-        """Return an estimate (n, C, H, W), from `count` queries, of the direction that leads deepest beyond."""
+        """Return the boundary's normal (n, C, H, W), estimated from `count` queries."""
         total, turned = torch.zeros_like(points), torch.zeros_like(points)
         decisions = torch.zeros_like(radius)
         for first in range(0, count, _GROUP):
@@ -172,7 +172,7 @@ class HopSkipJump(Attack):
         return functional.normalize(made.flatten(2), dim=2).view_as(made)
 
     def _boundary(self, problem: Problem, points: Tensor) -> Tensor:
-        """Return where the ways from points that win (n, C, H, W) to their images cross the boundary; they win."""
+        """Return the boundary points (n, C, H, W) between winning points and their images; they win themselves."""
         images = problem.images
         high = torch.ones_like(images[:, 0, 0, 0])
         low = torch.zeros_like(high)
@@ -191,7 +191,7 @@ class HopSkipJump(Attack):
         return at(high)
 
     def _wins(self, problem: Problem, points: Tensor) -> Tensor:
-        """Return which points (n, k, C, H, W) win, (n, k) bool: the one thing that is asked."""
+        """Return which points (n, k, C, H, W) win, (n, k) bool. The attack asks the networks nothing else."""
         width = max(1, problem.together() // len(problem))
         return torch.cat([self._decided(problem, some) for some in torch.split(points, width, 1)], 1)
 
@@ -205,7 +205,7 @@ class HopSkipJump(Attack):
 
 
 def _changed(images: Tensor) -> list[Tensor]:
-    """Return images (N, C, H, W) that another class or none may be seen in: mirrored, turned, shifted and so on."""
+    """Return images (N, C, H, W) that the model may classify otherwise: mirrored, turned, shifted and so on."""
     height, width = images.shape[2:]
     shifts = [(height // 4, 0), (-(height // 4), 0), (0, width // 4), (0, -(width // 4))]
     turned = [images.rot90(turns, (2, 3)) for turns in (1, 3)] if height == width else []
@@ -217,7 +217,7 @@ def _changed(images: Tensor) -> list[Tensor]:
 
 
 def _candidates(problem: Problem, generators: list[Generator]) -> Tensor:
-    """Return images to start from (N, k, C, H, W), the image itself first; they differ inside the region only."""
+    """Return starting images (N, k, C, H, W), the image itself first; they differ only inside the region."""
     images = problem.images
     noise = drawn(generators, _GROUP, *images.shape[1:], dtype=images.dtype).to(images.device)
     blends = [images[:, None] + share * (noise[:, :_BLENDED] - images[:, None]) for share in _BLENDS]
@@ -228,5 +228,5 @@ def _candidates(problem: Problem, generators: list[Generator]) -> Tensor:
 
 
 def _starts(image: Tensor) -> int:
-    """Return the number of images (C, H, W) that a search starts from."""
+    """Return the number of starting images that are tried for an image (C, H, W)."""
     return len(_changed(image[None])) + _GROUP + _BLENDED * len(_BLENDS)

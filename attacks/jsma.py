@@ -1,4 +1,4 @@
-"""Attacks that change few values, each by much: JSMA, and a greedy one of lower cost."""
+"""Attacks that change few values strongly: JSMA, and a cheaper greedy one."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ from attacks.pixel_pairs import best_pair, likely_pair
 from attacks.problem import Problem, drawn
 
 _ROOM = 0.01
-"""A value nearer than this to the end of the range that it would move to is left alone, as in cleverhans."""
+"""Values closer than this to the end of the range that they would move to are left alone, as in cleverhans."""
 
 
 class _Moves(NamedTuple):
-    """What n images do next."""
+    """The next moves of n images."""
 
     pairs: Tensor  # (n, 2) values to change
     ends: Tensor  # (n, 2) what they become
     exist: Tensor  # (n,) bool, whether there is such a pair
-    known: Tensor  # (n,) bool; where not, the rest means nothing, and the image waits for another search
+    known: Tensor  # (n,) bool; if False, the other fields are undefined, and the image waits for another search
 
 
 @dataclass(frozen=True, kw_only=True)
 class _FewValues(Attack):
-    """The loop: two values a step, each once, until the goal is reached, none is left or gamma is used up.
+    """Change two values a step, each once, until the goal is reached, no value is left, or gamma is used up.
 
     Args:
         gamma: Largest share of values that may change, in [0, 1].
@@ -46,7 +46,7 @@ class _FewValues(Attack):
 
     @abstractmethod
     def _goals(self, labels: Tensor, classes: int, draws: Tensor) -> tuple[Tensor, bool]:
-        """Return the classes (n,) that the loop is about, and whether to reach or to leave them."""
+        """Return classes (n,), and whether the attack reaches or leaves them."""
 
     @abstractmethod
     def _free(self, images: Tensor) -> Tensor:
@@ -54,10 +54,10 @@ class _FewValues(Attack):
 
     @abstractmethod
     def _moves(self, logits: Tensor, points: Tensor, goals: Tensor, free: Tensor, *, waits: bool) -> _Moves:
-        """Return the next moves; free is (N, C * H * W). They are known to all images if the host `waits`."""
+        """Return the next moves; `free` is (N, C * H * W) bool. If the host `waits`, all images have theirs."""
 
     def _draws(self, problem: Problem) -> Tensor:
-        """Return a number in [0, 1) for each image, from which `_goals` may choose."""
+        """Return a number in [0, 1) for each image, by which `_goals` may choose classes."""
         return torch.zeros(len(problem), dtype=torch.float64, device=problem.images.device)
 
     def perturb(self, problem: Problem) -> Tensor:
@@ -91,7 +91,7 @@ class _FewValues(Attack):
 
 
 def _move(rows: Tensor, going: Tensor, moves: _Moves, points: Tensor, free: Tensor) -> None:
-    """Move the values of the images (n,) that are `going` (n,), in place; what moves, moves once."""
+    """Move values of those images (n,) that are `going` (n,), in place. A value moves at most once."""
     spots, going = (rows[:, None], moves.pairs), going[:, None]
     values = points.view(len(points), -1)
     current = values[spots]
@@ -109,15 +109,15 @@ class JSMA(_FewValues):
 
     Args:
         theta: Change of a pixel's value in one step, in [-1, 1], not 0.
-        targeted: Whether labels are targets. Otherwise each image gets a random other class as its target, drawn from
-            the generator; reaching it ends the attack, any wrong class at the end is a success.
+        targeted: Whether labels are targets. Otherwise each image gets another class as its target, drawn at random.
+            Reaching it ends the attack; any wrong class at the end is a success.
 
     Reference: Papernot et al., "The Limitations of Deep Learning in Adversarial Settings", arXiv 1511.07528v1,
-    algorithms 2 and 3 on logits; a step costs one pass forward and two backward. Off the CPU an image may have to wait
-    some such steps for the search of its pair, so that the host need not wait for the device: see `likely_pair`.
+    algorithms 2 and 3 on logits. A step costs one forward and two backward passes. On a GPU an image may wait some
+    steps for the search of its pair, so that the host need not wait for the device: see `likely_pair`.
 
-    Differences: torchattacks picks the same pixels. advertorch's may also pick values that are saturated already, so it
-    is equal only on images without values near the end of the range.
+    Differences: Torchattacks picks the same pixels. Advertorch may also pick saturated values, so that results are
+        equal only on images without values near the ends of the range.
     """
 
     theta: float = 1.0
@@ -158,10 +158,10 @@ class JSMA(_FewValues):
 
 @dataclass(frozen=True, kw_only=True)
 class GreedyL0(_FewValues):
-    """Move the two values that change the lead of the label most, each to the end of the range that helps.
+    """Move the two values that change the label's lead most, each to the helpful end of the range.
 
-    The first-order gain of a value is its gradient times the room it has in that direction. Not Papernot's map: one
-    pass backward a step, no pairs, both directions; it changes fewer values than JSMA.
+    The first-order gain of a value is its gradient times its distance to that end. Unlike JSMA it takes one backward
+    pass a step, does not search pairs, and moves values in both directions; it changes fewer values.
     """
 
     def _goals(self, labels: Tensor, classes: int, draws: Tensor) -> tuple[Tensor, bool]:  # noqa: ARG002 - the loop's

@@ -15,17 +15,17 @@ from attacks.problem import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class LocalizedBIM(Attack):
-    """Signed gradient steps inside the region passed with the call, each image until its goal is reached.
+    """Signed gradient steps inside the region passed with the call, until the image's goal is reached.
 
-    The region multiplies the gradient before the sign. An image leaves when the model gives its target the probability
-    asked for (untargeted: when another class leads and all but its label together have it); one that does not get there
-    in time is returned as it was. Without a region the whole image may change.
+    The gradient is multiplied by the region before its sign is taken. An image leaves when its target has the
+    probability asked for (untargeted: when another class leads and all classes but the label have it together). An
+    image that does not reach its goal is returned unchanged. Without a region the whole image may change.
 
     Args:
         epsilon: L-inf budget, in [0, 1]; the default 1 is none.
         step_size: L-inf length of a step, in [0, 1].
         steps: Most steps, at least 1.
-        probability: What the goal's probability must reach, in (0, 1).
+        probability: The probability that the goal must reach, in (0, 1).
         targeted: Whether labels are targets to reach, as in the paper.
 
     Reference: Goepfert, Wersing, Hammer, "Recovering Localized Adversarial Attacks", ICANN 2019. Its numbers were not

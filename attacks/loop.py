@@ -10,20 +10,20 @@ from attacks.norms import column
 from attacks.problem import Problem
 
 _STEPS_ON_A_DEVICE = 5
-"""Steps between two checks for finished images: a check makes the host wait, and finished images cost passes."""
+"""Steps between two checks for finished images. A check makes the host wait; finished images cost passes."""
 
 
 def steps_between_looks(device: torch.device) -> int:
-    """Return the number of steps between two checks for finished images: 1 on the CPU, where a check costs nothing."""
+    """Return the number of steps between two checks for finished images: 1 on the CPU, where a check is free."""
     return 1 if device.type == "cpu" else _STEPS_ON_A_DEVICE
 
 
 class Left:
     """The images of a problem with which a loop still takes steps.
 
-    Those that are done leave at the next look (`steps_between_looks`). Until then they take steps as well, whose passes
-    are counted and which must change nothing of theirs: what a loop writes, it masks by `done`. So results do not
-    depend on when it looks. `rows` (n,) are the indices of those that are left at first; None: all.
+    Images that are done leave at the next check (`steps_between_looks`). Until then they take further steps, whose
+    passes are counted. These steps must not change their results: a loop masks its writes by `done`. So results do not
+    depend on when it checks. `rows` (n,) are the indices of the images at the start; None: all.
     """
 
     def __init__(self, problem: Problem, rows: Tensor | None = None) -> None:
@@ -35,7 +35,7 @@ class Left:
         self._steps = 0
 
     def __len__(self) -> int:
-        """Return with how many images steps are taken."""
+        """Return the number of images that still take steps."""
         return len(self.rows)
 
     def batches(self) -> Iterator[Tensor]:
@@ -44,7 +44,7 @@ class Left:
 
     @property
     def looks(self) -> bool:
-        """Whether the present step ends with a look, so that the host may wait for a device in it."""
+        """Whether this step ends with a check for finished images, so that the host may wait for the device."""
         return (self._steps + 1) % self._interval == 0
 
     def done(self, rows: Tensor) -> Tensor:
@@ -52,11 +52,11 @@ class Left:
         return self._done[rows]
 
     def leave(self, rows: Tensor, done: Tensor) -> None:
-        """Note that of some images (n,), all different, those marked in `done` (n,) are done; the others stay so."""
+        """Mark those of some distinct images (n,) that are `done` (n,); marks set before stay."""
         self._done[rows] |= done
 
     def end_step(self) -> bool:
-        """Count a step; return whether it ended with a look, so that all that are done have left."""
+        """Count a step; return whether it ended with a check, after which all finished images have left."""
         looks = self.looks
         self._steps += 1
         if looks:
@@ -72,7 +72,7 @@ class Shortest:
         self.lengths = images.new_full((len(images),), torch.inf)
 
     def offer(self, rows: Tensor | slice, points: Tensor, lengths: Tensor, hit: Tensor) -> None:
-        """Keep the points (n, C, H, W) of images `rows` that are adversarial (`hit`) and shorter than the best."""
+        """Keep points (n, C, H, W) of images `rows` that are adversarial (`hit`) and nearer than the best so far."""
         best = self.lengths[rows]
         better = hit & (lengths < best)
         self.points[rows] = torch.where(column(better), points, self.points[rows])
@@ -80,13 +80,13 @@ class Shortest:
 
 
 def gradients_of(losses: Sequence[Tensor], images: Tensor) -> list[Tensor]:
-    """Return the gradient (N, C, H, W) of each loss (N,); zeros where a loss does not depend on the images.
+    """Return the gradient (N, C, H, W) of each loss (N,); 0 for a loss that does not depend on the images.
 
-    The losses are of the same pass, whose graph is given up with the last one. Values that are not finite count as 0,
-    so that they do not end the walk.
+    The losses come from the same pass; its graph is freed after the last one. Values that are not finite count as 0, so
+    that they do not end the walk.
 
     Raises:
-        ValueError: If a detector looks at a gradient of the model, and an operation of this has no second derivative.
+        ValueError: If a detector uses a gradient of the model, and one of its operations has no second derivative.
     """
     gradients = []
     for number, loss in enumerate(losses, 1):
@@ -104,7 +104,7 @@ def _gradient(loss: Tensor, images: Tensor, *, retain_graph: bool) -> Tensor | N
         if "derivative for" not in str(error):
             raise
         msg = (
-            f"the detector looks at a gradient of the model that cannot be differentiated again ({error}): attack it "
+            f"the detector uses a gradient of the model that cannot be differentiated again ({error}): attack it "
             "with Square, which needs no gradient, or replace that layer of the model"
         )
         raise InputError(msg) from error

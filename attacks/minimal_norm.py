@@ -1,4 +1,4 @@
-"""What walks towards the shortest perturbation share: how they look, what they keep, and when they stop."""
+"""The walk that the attacks of minimal norm share: its evaluations, the points it keeps, and its end."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -18,18 +18,18 @@ from attacks.norms import LENGTHS
 from attacks.problem import Problem
 
 _LEAST = 0.01
-"""The length of the last step; the first one's is 1."""
+"""The length of the last step relative to the first."""
 
 
 class Here(NamedTuple):
-    """Where a walk stands, and what it sees there.
+    """A walk's present points, with their losses and gradients.
 
     Attributes:
         change: (N, C, H, W), the point minus the image.
-        lengths: (N,) of the change, in the attack's norm.
-        loss: (N,), what is to be lowered.
+        lengths: (N,) sizes of the change, in the attack's norm.
+        loss: (N,) the loss to lower.
         reached: (N,) bool, whether the goal is reached.
-        gradient: (N, C, H, W) of the loss, 0 outside the region.
+        gradient: (N, C, H, W) the loss's gradient, 0 outside the region.
         shortest: (N,), the length of the shortest change so far that reached the goal; infinite without any.
     """
 
@@ -41,8 +41,8 @@ class Here(NamedTuple):
     shortest: Tensor
 
 
-class _Look(NamedTuple):
-    """What is seen at points: the loss (N,), whether the goal is reached (N,), and the loss's gradient (N, C, H, W)."""
+class _Evaluation(NamedTuple):
+    """The loss (N,) at points, whether the goal is reached (N,), and the loss's gradient (N, C, H, W)."""
 
     loss: Tensor
     reached: Tensor
@@ -50,12 +50,12 @@ class _Look(NamedTuple):
 
 
 class Goal:
-    """To fool the model on a problem's images.
+    """The goal of fooling the model on a problem's images.
 
     Args:
-        problem: Whose images are attacked.
-        targeted: Whether its labels are targets.
-        stands: Gives by how much labels (N,) stand, (N,), of logits (N, K).
+        problem: The images under attack, with their model and labels.
+        targeted: Whether the problem's labels are targets.
+        stands: A function of logits (N, K) and labels (N,); returns the loss (N,), the label's lead or its log-odds.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Goal:
         self._stands = stands
 
     def look(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is to be lowered (N,), and whether the goal is reached (N,), at points (N, C, H, W)."""
+        """Return the loss (N,) at points (N, C, H, W), and whether the goal is reached (N,)."""
         return self.stand(self.problem.model(points))
 
     def stand(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return by how much the model withstands (N,), and whether it is fooled (N,), of logits (N, K)."""
+        """Return the loss (N,) of logits (N, K), and whether the model is fooled (N,)."""
         labels = self.problem.labels
         value = self._stands(logits, labels)
         return -value if self.targeted else value, fooled(logits.detach(), labels, targeted=self.targeted)
@@ -84,10 +84,10 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class MinimalNorm(Attack):
-    """A walk within a radius that shrinks where the goal is reached, and grows where it is not.
+    """A walk within a radius that shrinks while the goal is reached, and grows while it is not.
 
-    The shortest adversarial image met, the last point included, is returned; without any, the image itself. An image
-    that has reached the goal before it is changed takes no step.
+    Returned is the adversarial image with the smallest perturbation, the last point included, or the image itself if
+    there is none. An image that reaches the goal unchanged takes no step.
 
     Args:
         steps: Number of steps, at least 1.
@@ -111,19 +111,19 @@ class MinimalNorm(Attack):
         return torch.cat([self._shortest(part).points for part in problem.chunks()])
 
     def _shortest(self, problem: Problem) -> Shortest:
-        """Return what is found for the images of a problem; those at the goal already take no step."""
+        """Return the shortest adversarial images of a problem; images already at the goal take no step."""
         goal, points, found = self.goal(problem), problem.images.detach().requires_grad_(), Shortest(problem.images)
         loss, reached = goal.look(points)
         found.offer(slice(None), points.detach(), torch.zeros_like(found.lengths), reached)
         rows = (~reached).nonzero().flatten()
         if len(rows):
             (gradient,) = gradients_of([loss], points)
-            part = self._walk(goal.of(rows), _Look(loss.detach()[rows], reached[rows], gradient[rows]))
+            part = self._walk(goal.of(rows), _Evaluation(loss.detach()[rows], reached[rows], gradient[rows]))
             found.offer(rows, part.points, part.lengths, part.lengths.isfinite())
         return found
 
-    def _walk(self, goal: Goal, seen: _Look) -> Shortest:
-        """Return what is found for a goal's images, none of which has reached it; `seen` is what they show."""
+    def _walk(self, goal: Goal, seen: _Evaluation) -> Shortest:
+        """Return the shortest adversarial images of a goal that none has reached yet; `seen` is their evaluation."""
         images = goal.problem.images
         found, change, radii = Shortest(images), torch.zeros_like(images), self._radii(images)
         lengths = torch.zeros_like(radii)
@@ -131,7 +131,7 @@ class MinimalNorm(Attack):
             gradient = goal.problem.within_region(seen.gradient)
             here = Here(change, lengths, seen.loss, seen.reached, gradient, found.lengths)
             points, radii = self._move(step, goal, here, radii)
-            seen = _look(goal, points, last=step + 1 == self.steps)
+            seen = _evaluate(goal, points, last=step + 1 == self.steps)
             change = points - images
             lengths = LENGTHS[self.norm_family or "l2"](change)
             found.offer(slice(None), points, lengths, seen.reached)
@@ -146,17 +146,17 @@ class MinimalNorm(Attack):
         """Return the next points (N, C, H, W) in [0, 1], detached, and the next radii (N,)."""
 
     def _length(self, step: int) -> float:
-        """Return the length of a step, counted from 0, in lengths of the first one."""
+        """Return the length of a step (counted from 0) relative to the first."""
         return annealed(1, _LEAST, step / self.steps)
 
 
-def _look(goal: Goal, points: Tensor, *, last: bool) -> _Look:
-    """Return what is seen at points; at the last ones no gradient is taken."""
+def _evaluate(goal: Goal, points: Tensor, *, last: bool) -> _Evaluation:
+    """Return loss, success and gradient at points; the last points need no gradient."""
     asked = points.detach().requires_grad_(not last)
     loss, reached = goal.look(asked)
-    return _Look(loss.detach(), reached, points if last else gradients_of([loss], asked)[0])
+    return _Evaluation(loss.detach(), reached, points if last else gradients_of([loss], asked)[0])
 
 
 def annealed(first: float, last: float, share: float) -> float:
-    """Return the value between a first and a last one, by a cosine, after a share of the way."""
+    """Return the value between `first` and `last` on a cosine schedule, at a share of the way in [0, 1]."""
     return last + (first - last) * (1 + cos(pi * share)) / 2

@@ -1,4 +1,4 @@
-"""Sizes (N,) of perturbations (N, ...) of any range; balls, projections onto them and directions in them, per image."""
+"""Norms (N,) of perturbations (N, ...), balls, and projections and directions in them, each per image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ def project_linf(adversarial: Tensor, images: Tensor, epsilon: float | Tensor) -
 def project_l2(adversarial: Tensor, images: Tensor, epsilon: float | Tensor) -> Tensor:
     """Return `adversarial` drawn back onto the L2 ball of radius epsilon around images, then clipped to [0, 1].
 
-    Not the nearest point of ball and box together, but one of both: clipping towards the images' box never lengthens
-    a perturbation.
+    The result lies in ball and box, since clipping never lengthens a perturbation. It need not be the nearest such
+    point.
     """
     change = adversarial - images
     length = column(l2(change))
@@ -59,7 +59,7 @@ def project_l2(adversarial: Tensor, images: Tensor, epsilon: float | Tensor) -> 
 def project_l1(adversarial: Tensor, images: Tensor, epsilon: Tensor) -> Tensor:
     """Return the nearest points to `adversarial` in the L1 ball of radius epsilon around images, clipped to [0, 1].
 
-    All absolute changes shrink by one number, and no further than to 0.
+    All absolute changes shrink by the same number, at most to 0.
     """
     change = adversarial - images
     sizes = change.flatten(1).abs()
@@ -69,14 +69,14 @@ def project_l1(adversarial: Tensor, images: Tensor, epsilon: Tensor) -> Tensor:
 
 
 def project_l0(adversarial: Tensor, images: Tensor, epsilon: Tensor) -> Tensor:
-    """Return `adversarial` with its epsilon largest changes of values, of equal ones the first; clipped to [0, 1]."""
+    """Return images with the epsilon largest changes of `adversarial` (of equal ones the first), in [0, 1]."""
     order = (adversarial - images).flatten(1).abs().argsort(dim=1, descending=True, stable=True)
     kept = order.argsort(1).view_as(images) < epsilon
     return torch.where(kept, adversarial, images).clamp(0, 1)
 
 
 def unit(direction: Tensor) -> Tensor:
-    """Return each image's direction (N, C, H, W) at L2 length 1; 0 where it has none."""
+    """Return each image's direction (N, C, H, W), scaled to L2 length 1; a direction of 0 stays 0."""
     length = column(l2(direction))
     return (direction / length).masked_fill(~(length > 0), 0)
 
@@ -93,12 +93,12 @@ PROJECTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "l2": project_l2,
     "linf": project_linf,
 }
-"""Into balls of radii (N, 1, 1, 1) and [0, 1], by the name of the norm."""
+"""Projections into [0, 1] and balls of radii (N, 1, 1, 1), by the name of the norm."""
 
 
 @dataclass(frozen=True)
 class Ball:
-    """All images within a distance.
+    """The images within a distance of a given one.
 
     Attributes:
         epsilon: The radius, at least 0, in units of the image range.
@@ -109,7 +109,7 @@ class Ball:
     norm: str = "linf"
 
     def project(self, adversarial: Tensor, images: Tensor) -> Tensor:
-        """Return points (N, C, H, W) brought back into the ball around images and into [0, 1]."""
+        """Return points (N, C, H, W) projected into the ball around images and clipped to [0, 1]."""
         project = project_linf if self.norm == "linf" else project_l2
         return project(adversarial, images, self.epsilon)
 
@@ -118,7 +118,7 @@ class Ball:
         return gradient.sign() if self.norm == "linf" else unit(gradient)
 
     def random(self, problem: Problem, generators: list[torch.Generator]) -> Tensor:
-        """Return a point of each image's ball, uniformly drawn by its generator, then cut to the region and [0, 1]."""
+        """Return a uniformly drawn point of each image's ball, then confined to the region and [0, 1]."""
         images = problem.images
         if self.norm == "linf":
             change = self.epsilon * (2 * drawn(generators, *images.shape[1:], dtype=images.dtype) - 1)

@@ -1,4 +1,4 @@
-"""Several attacks in one set: each image meets one of them."""
+"""Several attacks in one set: each image is attacked by one of them."""
 
 from dataclasses import dataclass, replace
 
@@ -15,12 +15,11 @@ from attacks.problem import Problem
 class OneOf(Attack):
     """Each image is attacked by one of several attacks, drawn with equal chances.
 
-    A detector trained on it has seen all of them: with all attacks but one, that one is left out of training. One that
-    is drawn from another draws for itself.
+    A detector trained on it has seen all of them; to leave one attack out of training, name all others. An inner
+    `OneOf` draws independently.
 
     Args:
-        attacks: Those that are drawn from, at least one; none of them goes against a detector, and all are targeted or
-            untargeted alike.
+        attacks: The attacks drawn from, at least one. None may need a detector, and all or none must be targeted.
     """
 
     attacks: tuple[Attack, ...]

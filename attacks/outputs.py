@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from attacks.errors import InputError
 
 _SUM_OF_PROBABILITIES = 1e-3
-"""By how much the sum of rounded probabilities may differ from 1."""
+"""The largest accepted difference between 1 and the sum of rounded probabilities."""
 
 
 class FirstOutputs:
-    """Checks the first logits and scores of a call, and warns once of what could be mistaken for robustness.
+    """Checks the first logits and scores of a call, and warns once if they could be mistaken for robustness.
 
-    Logits are refused where they are NaN for every image, and where no gradient leads from them to the images though an
-    attack or a map asks for one. A warning tells of other NaN, of probabilities in place of logits, of scores without a
-    gradient (the attack goes on: a detector may hide it on purpose), and of gradients that are exactly 0 for every
-    image, as where something is rounded.
+    Logits are refused if they are NaN for every image, or if an attack or a map needs a gradient and none leads from
+    them to the images. Other NaN, probabilities in place of logits, scores without a gradient (a detector may hide it
+    on purpose, so that the attack goes on), and gradients that are exactly 0 for every image (as rounding makes them)
+    give a warning.
     """
 
     def __init__(self, model: nn.Module, detector: nn.Module | None) -> None:
@@ -27,7 +27,7 @@ class FirstOutputs:
         self._traced: dict[str, tuple[Tensor, Tensor]] = {}  # whether a gradient was asked for, and came: 0-dim. bool
 
     def look(self, images: Tensor, logits: Tensor, scores: Tensor | None) -> None:
-        """Look at the outputs (N, ...) of a pass; only the first ones of each kind cost anything.
+        """Check the outputs (N, ...) of a pass; only the first outputs of each kind are examined.
 
         Raises:
             ValueError: If the logits cannot be used.
@@ -42,12 +42,12 @@ class FirstOutputs:
                 self._traced[kind] = self._trace(kind, values, images)
 
     def conclude(self) -> None:
-        """Warn of gradients that were 0; the host waits for a device here."""
+        """Warn about gradients that were 0; the host waits for the device here."""
         for kind, (asked, came) in self._traced.items():
             if asked & ~came:
                 msg = (
                     f"the gradient of the {kind} of {self._names[kind]} is exactly 0 for every image (does it round "
-                    "its input?): that gradients find nothing there is no sign of robustness"
+                    "its input?): a failure of gradient-based attacks is no sign of robustness"
                 )
                 warnings.warn(msg, stacklevel=2)
 
@@ -68,7 +68,7 @@ class FirstOutputs:
             warnings.warn(msg, stacklevel=2)
 
     def _trace(self, kind: str, values: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return where it is noted whether a gradient was asked for, and whether it came."""
+        """Return the record of whether a gradient was asked for, and whether it arrived."""
         asked, came = (torch.zeros((), dtype=torch.bool, device=images.device) for _ in range(2))
         gap = f"no gradient leads from the {kind} of {self._names[kind]} to the images (no_grad, detach, bytes in it?)"
         if _leads(values, images):
@@ -90,7 +90,7 @@ def _note(noted: Tensor, gradient: Tensor) -> None:
 
 
 def _leads(output: Tensor, images: Tensor) -> bool:
-    """Return whether the graph of an output holds the images."""
+    """Return whether the images are in the graph of an output."""
     goal = torch.autograd.graph.get_gradient_edge(images).node
     left, known = [output.grad_fn], set()
     while left:

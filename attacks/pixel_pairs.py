@@ -1,4 +1,4 @@
-"""The search of JSMA: the best pair of values, without looking at all pairs."""
+"""JSMA's search for the best pair of values, without examining all pairs."""
 
 import torch
 from torch import Tensor
@@ -10,11 +10,11 @@ _BLOCK = 64
 def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
     r"""Return the pair of values that maximises :math:`(t_p + t_q)(o_p + o_q)`, both sums being positive.
 
-    Exact for any number m of values in O(m) memory. Three facts do it, each true in floating point as well, where sums
-    and products keep their order: a pair with value p scores at most
-    :math:`U_p = (t_p + \max t)(o_p + \max o)`, so that values below the score of some pair can go; the score grows in
-    both sums, so that a value with two others not below it in t and o can go; the rest is few. How few is known only
-    after each of these steps, so that the host waits for a device.
+    The search is exact for any number m of values, and takes O(m) memory. It uses three facts, which hold in floating
+    point as well. First, a pair with value p scores at most :math:`U_p = (t_p + \max t)(o_p + \max o)`, so that values
+    whose bound is below the score of some pair can be dropped. Second, the score grows in both sums, so that a value
+    can be dropped if two others are at least as high in t and o. Third, few values remain. Their number is known only
+    after each of these steps, so that the host waits for the device.
 
     Args:
         target: (N, m), the gain of the target by a change of each value.
@@ -22,8 +22,8 @@ def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Ten
         free: (N, m) bool, which values may be taken.
 
     Returns:
-        (N, 2) indices in ascending order, and (N,) bool, whether there is such a pair; where there is none, the indices
-        mean nothing. Among pairs of equal sums it is the first in reading order.
+        (N, 2) indices in ascending order, and (N,) bool, whether there is such a pair; without one the indices are
+            undefined. Among pairs of equal sums it is the first in reading order.
     """
     target, others, reach, lowest = _bounded(target, others, free)
     kept = _indices((reach >= lowest) & (reach > 0))
@@ -34,13 +34,13 @@ def best_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Ten
 
 
 def likely_pair(target: Tensor, others: Tensor, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `best_pair` does, up to ties by rounding, where that is found without waiting for a device.
+    """Return the result of `best_pair`, up to ties by rounding, without waiting for the device.
 
-    All sizes are fixed. Where `best_pair` would keep more than 64 values in the end, which has not been met on images,
-    the result is not known.
+    All sizes are fixed. If `best_pair` would keep more than 64 values in the end (never observed on images), the result
+    is unknown.
 
     Returns:
-        The two tensors of `best_pair`, and (N,) bool, whether they are known; where not, they mean nothing.
+        The two tensors of `best_pair`, and (N,) bool, whether they are known; otherwise they are undefined.
     """
     target, others, reach, lowest = _bounded(target, others, free)
     size = target.shape[1]
@@ -93,7 +93,7 @@ def _take(values: Tensor, indices: Tensor, fill: float = -torch.inf) -> Tensor:
 
 
 def _front(target: Tensor, others: Tensor) -> Tensor:
-    """Return the values with at most one other that is not below them in both, (N, m) bool."""
+    """Mark the values that at most one other value equals or exceeds in both gain and loss, (N, m) bool."""
     order = target.sort(dim=1, descending=True, stable=True).indices
     ranked = others.gather(1, order)
     highest = ranked.cummax(1).values

@@ -1,4 +1,4 @@
-"""One call of an attack: its model, images and labels, its random numbers, and the count of its passes."""
+"""One call of an attack: its model, images, labels, random numbers, and counted passes."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 _PIXELS_PER_THREAD = 2**15
-"""Pixels of a micro-batch on the CPU: larger ones lose up to 60 % because activations leave the cache."""
+"""Pixels of a micro-batch on the CPU. Larger ones are up to 60 % slower because activations leave the cache."""
 _PIXELS_ON_A_DEVICE = 2**23
 
 
@@ -22,10 +22,10 @@ class Problem:
     Attributes:
         model: Gives logits (N, K); in eval mode, gradients are recorded.
         images: (N, C, H, W) in [0, 1], N at least 1; not to be overwritten.
-        labels: (N,), the labels to leave, or the targets; zeros where only predictions are asked.
+        labels: (N,), the labels to leave, or the targets; zeros if only predictions are computed.
         detector: Gives scores (N,), above 0 means rejected; None unless the attack `needs_detector`.
         region: (N, 1, H, W) bool, where pixels may change; None: everywhere.
-        seed: What `generators` starts from.
+        seed: The seed of `generators`, an integer.
     """
 
     model: nn.Module
@@ -40,7 +40,7 @@ class Problem:
         return len(self.images)
 
     def __getitem__(self, rows: Any) -> "Problem":
-        """Return the problem of some images only, by a slice, indices or a mask; passes are counted as theirs."""
+        """Return the problem for some images, given by a slice, indices or a mask; passes are counted as theirs."""
         return replace(
             self,
             model=self.model.select(rows) if isinstance(self.model, View) else self.model,
@@ -55,12 +55,12 @@ class Problem:
             yield self[start:end]
 
     def batches(self, rows: Tensor) -> Iterator[Tensor]:
-        """Split indices (n,) of some images into such parts."""
+        """Split indices (n,) of images into such parts."""
         for start, end in self._bounds(len(rows)):
             yield rows[start:end]
 
     def together(self) -> int:
-        """Return how many images at most go through the network at once."""
+        """Return the largest number of images that go through the network at once."""
         pixels = self.images.shape[2:].numel()
         on_cpu = self.images.device.type == "cpu"
         budget = _PIXELS_PER_THREAD * torch.get_num_threads() if on_cpu else _PIXELS_ON_A_DEVICE
@@ -68,21 +68,21 @@ class Problem:
 
     def _bounds(self, images: int) -> Iterator[tuple[int, int]]:
         count = -(-images // self.together())
-        # of nearly equal size: a small rest is slow; of no images none: no network is asked about nothing
+        # parts of nearly equal size, since a small last one is slow; no images give no part
         return pairwise(images * i // max(1, count) for i in range(count + 1))
 
     def joint(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (N, K) and the detector's scores (N,) of images; only where the attack `needs_detector`."""
+        """Return logits (N, K) and the detector's scores (N,) of images; only for attacks that `needs_detector`."""
         logits, scores = self.model.joint(images)  # type: ignore[operator]
         return logits, scores
 
     def surrogates(self, images: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Return what `joint` returns, and scores (N,) of the detector's parts by name."""
+        """Return logits (N, K), scores (N,), and a dict of scores (N,) of the detector's parts."""
         logits, scores, parts = self.model.surrogates(images)  # type: ignore[operator]
         return logits, scores, parts
 
     def representation_step(self, images: Tensor, step_size: float) -> Tensor:
-        """Return the change of the images in a step of the detector's representation; only where it offers that."""
+        """Return the change of the images in a step of the representation; only for detectors with that method."""
         change: Tensor = self.model.representation_step(images, step_size)  # type: ignore[operator]
         return change
 
@@ -93,10 +93,10 @@ class Problem:
     def generators(self) -> list[Generator]:
         """Return a CPU generator per image, seeded by `seed` and the image's own values.
 
-        So what is drawn for an image depends neither on its neighbours in the batch, nor on its place or device.
+        So an image's draws depend neither on its neighbours or place in the batch, nor on the device.
         """
         contents = [image.contiguous().numpy().tobytes() for image in self.images.cpu()]
-        # 32 bits: torch's CPU generator leaves out what lies above
+        # torch's CPU generator ignores higher bits than 32
         return [Generator().manual_seed(zlib.crc32(content, self.seed)) for content in contents]
 
 
@@ -133,7 +133,7 @@ class Passes:
 
 
 class View(nn.Module, ABC):
-    """What an attack sees of the networks, for some images of a call; a subclass changes or counts what it sees."""
+    """The networks as an attack sees them, for some images of a call; a subclass changes or counts their outputs."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class View(nn.Module, ABC):
 
     @abstractmethod
     def select(self, rows: Any) -> "View":
-        """Return the view for some of this view's images, by a slice, indices or a mask."""
+        """Return the view of some of these images, given by a slice, indices or a mask."""
 
     def of_model(self, rows: Any) -> nn.Module:
         """Return the model beneath for some of this view's images."""
@@ -168,8 +168,8 @@ class View(nn.Module, ABC):
 class Counted(View):
     """A view of a model that counts its passes for some images of a call.
 
-    A batch of another length than the view's images (an attack that repeats or splits them by itself) is spread evenly.
-    `rows` (n,) are the images of the call that this view serves; None: all.
+    The passes of a batch of another length (an attack may repeat or split its images) are spread evenly over the
+    images. `rows` (n,) are the indices of this view's images in the call; None: all.
     """
 
     def __init__(self, model: nn.Module, passes: Passes, rows: Tensor | None = None) -> None:
@@ -207,7 +207,7 @@ class Counted(View):
         return change
 
     def _together(self, function: Callable[[Tensor], Any], images: Tensor) -> Any:
-        seen = images.view_as(images)  # whatever comes back to it, through either network, is one backward pass
+        seen = images.view_as(images)  # a gradient that arrives here, through either network, is one backward pass
         if seen.requires_grad:
             seen.register_hook(lambda gradient: self._count(self.passes.backward, len(gradient)))  # type: ignore[no-untyped-call]
         outputs = function(seen)

@@ -1,4 +1,4 @@
-"""Any attack, on the grid of values that an image file holds."""
+"""Another attack's images, rounded to the values that an image file can hold."""
 
 from dataclasses import dataclass, field
 
@@ -18,38 +18,41 @@ from attacks.problem import Problem
 from attacks.white_box.transfer import Transfer
 
 _MOST_LEVELS = 2**16
-"""Those of a file of 16 bits; float32 tells them all apart."""
+"""The levels of a 16-bit file; float32 distinguishes them all."""
 _BEYOND = 1.1
-"""How much gain a step takes, as a multiple of what is missing to first order."""
+"""The gain of a step, as a multiple of the missing gain to first order."""
 _STABLE = 1e-4
-"""Added to what is missing, so that a step is never empty."""
+"""Added to the missing gain, so that a step is never empty."""
 _SLACK = 4
-"""Roundings of 1 by which a level may lie outside the ball: image plus epsilon is rounded as well."""
+"""How far a level may lie outside the ball, in roundings of 1: image plus epsilon is itself rounded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantised(Attack):
-    r"""Round another attack's images to the grid :math:`k / (\text{levels} - 1)`, and repair those that this undoes.
+    r"""Round another attack's images to the grid :math:`k / (\text{levels} - 1)`, and repair those that then fail.
 
-    A file of 8 bits holds 256 levels; rounded to them, many images of minimal norm lose their effect. Here every value
-    goes to the nearest level, in a ball to the nearest one inside it. Where the model is not fooled then, values move
-    by one level each, those of largest first-order gain first, as few as make up for what is missing; this is repeated.
+    A file of 8 bits holds 256 levels. Rounded to them, many adversarial images of minimal norm no longer fool the
+    model. Here every value goes to the nearest level, in a ball to the nearest one inside it. If the model is not
+    fooled then, a repair moves as few values as needed by one level each, those of the largest first-order gain first.
+    Repairs are repeated.
 
-    Only images on the grid are returned as adversarial. One that does not fool there comes back as it was, to the bit,
-    also from attacks that return failures, as FGSM; so does one that the attack did not change. Where the attack
-    changed anything, all values inside the region are rounded; those outside stay as they are, off the grid too. So
-    with images off the grid (resized ones) the norm includes their own rounding, in L0 almost every value, and an L-inf
-    ball narrower than half a level may hold no level. A repair moves only values that the attack had changed.
+    All adversarial images returned lie on the grid. An image that does not fool the model there is returned unchanged,
+    to the bit, even if the attack returns its failures as FGSM does; so is one that the attack did not change. In an
+    image that the attack changed, all values inside the region are rounded; those outside keep their values, on the
+    grid or not. So for images off the grid (resized ones) the norm includes their own rounding, in L0 almost every
+    value, and an L-inf ball narrower than half a level may hold no level. A repair moves only values that the attack
+    changed.
 
-    With a detector, the first image that fools the model and is accepted (score of 0 or below) is returned; without
-    any, of those that fool it the one of lowest score. A repair takes gradients, also of `Square`'s images, and asks
-    for no more than that the model is fooled: a larger `confidence` or `probability` of the attack may be lost.
+    With a detector, the first image is returned that fools the model and is accepted (score of 0 or below); if there is
+    none, the one of the lowest score among those that fool the model. A repair uses gradients, even for `Square`. It
+    only makes sure that the model is fooled: a higher `confidence` or `probability` of the attack may be lost.
 
     Args:
-        attack: What makes the images; DeepFool by default. It keeps to its ball: `epsilon` and `norm`, if it has them.
+        attack: The attack whose images are rounded; DeepFool by default. Its ball (`epsilon` and `norm`, if it has
+            them) is kept.
         levels: Values from 0 to 1 that a file has, from 2 to 65,536; 256 for 8 bits.
-        steps: Most repairs of an image, at least 0; 0 only rounds and looks. Beyond the attack's own passes, an image
-            costs one forward, and for each repair two forward and one backward.
+        steps: Largest number of repairs of an image, at least 0; 0 only rounds. Beyond the attack's own passes, an
+            image costs one forward pass, and each repair two forward passes and one backward pass.
 
     Raises:
         TypeError: If the attack is none, or `OneOf`, `Transfer`, `Quantised` or `Advertorch`.
@@ -88,13 +91,13 @@ class Quantised(Attack):
 
 
 def _ball(attack: Attack) -> Ball:
-    """Return where an attack stays; one of radius 1 holds all images."""
+    """Return the ball that an attack keeps to; a ball of radius 1 if it has none, which holds all images."""
     epsilon = getattr(attack, "epsilon", None)
     return Ball(1.0 if epsilon is None else epsilon, getattr(attack, "norm", "linf"))
 
 
 class _Rounding:
-    """On which level the values of each image are, and the best image that was met there.
+    """The level of each value of each image, and the best image so far.
 
     `attacked` (N, C, H, W) are the attack's images; outside the region they equal the problem's.
     """
@@ -106,12 +109,12 @@ class _Rounding:
         self._targeted = attack.targeted
         self._last = attack.levels - 1
         self._ball = _ball(attack.attack)
-        self._rejection = problem.images.new_full((len(problem),), torch.inf)  # of the best: how far above 0 its score
+        self._rejection = problem.images.new_full((len(problem),), torch.inf)  # of the best: its score above 0
         self._every = torch.arange(len(problem), device=problem.images.device)
         self._levels = self._nearest()
 
     def repaired(self, steps: int) -> Tensor:
-        """Return the images (N, C, H, W) after at most so many steps."""
+        """Return the images (N, C, H, W) after at most this many repairs."""
         changed = (self.attacked != self.problem.images).flatten(1).any(1)
         rows = (changed & self._fit()).nonzero().flatten()  # waits for a device, but once; as the next
         if len(rows) == 0:
@@ -129,18 +132,18 @@ class _Rounding:
 
     @torch.no_grad()
     def _settled(self, rows: Tensor) -> Tensor:
-        """Ask the networks; return which images (n,) need no repair."""
+        """Evaluate the networks; return which images (n,) need no repair."""
         return self._look(rows, self._points(rows))[2]
 
     def _repair(self, rows: Tensor) -> Tensor:
-        """Move values of images by a level; return of which (n,) any."""
+        """Move values of images by a level; return which images changed, (n,) bool."""
         points = self._points(rows).requires_grad_()
         goal, missing, _ = self._look(rows, points)
         (gradient,) = gradients_of([goal], points)
         return self._move(rows, gradient, _BEYOND * missing + _STABLE)
 
     def _look(self, rows: Tensor, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the value to raise, what it lacks, and which images need no repair, (n,) each; keep better points."""
+        """Return the value to raise, its missing gain, which images need no repair; keep better points."""
         part = self.problem[rows]
         logits, scores = self._asked(part, points)
         hit = fooled(logits.detach(), part.labels, targeted=self._targeted)
@@ -152,7 +155,7 @@ class _Rounding:
         return goal, (-goal.detach()).clamp(min=0), hit & (rejection == 0)
 
     def _asked(self, part: Problem, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (n, K) and scores (n,), 0 where there is no detector."""
+        """Return logits (n, K) and scores (n,), which are 0 without a detector."""
         if part.detector is not None:
             return part.joint(points)
         logits = part.model(points)
@@ -178,7 +181,7 @@ class _Rounding:
         return taken.any(1)
 
     def _nearest(self) -> Tensor:
-        """Return the nearest levels (N, C, H, W); in an L2 ball, those towards the image where it has no room left."""
+        """Return the nearest levels (N, C, H, W); outside an L2 ball, the next ones towards the image."""
         images, scaled = self.problem.images, self.attacked * self._last
         low, high = self._bounds(images)
         nearest = torch.minimum(torch.maximum(scaled.round(), low), high)
@@ -199,7 +202,7 @@ class _Rounding:
         return ~missed & (self._room(self._levels, self._every) >= 0)
 
     def _bounds(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the lowest and the highest level of each value in an L-inf ball; of 0 and 1 in another."""
+        """Return the lowest and the highest level of each value in an L-inf ball; in another ball those of 0 and 1."""
         radius = self._ball.epsilon if self._ball.norm == "linf" else 1.0
         slack = _SLACK * torch.finfo(images.dtype).eps
         low = ((images - radius - slack) * self._last).ceil()
@@ -215,11 +218,11 @@ class _Rounding:
 
 
 def fewest(gain: Tensor, cost: Tensor, needed: Tensor, room: Tensor) -> Tensor:
-    """Return which values to take, largest gain first, until they have what is needed; (N, m), 1 or 0.
+    """Choose values by their gain, the largest first, until their sum reaches what is needed; (N, m), 1 or 0.
 
     Args:
-        gain: (N, m), at least 0; what has none is not taken.
-        cost: (N, m), of any sign.
+        gain: (N, m), at least 0; values of gain 0 are not taken.
+        cost: (N, m), positive or negative.
         needed: (N,), the least sum of gains.
         room: (N,), the largest sum of costs.
     """

@@ -1,4 +1,4 @@
-"""Carlini and Wagner's problem in the L2 norm from a warm start, for sets that must be made fast."""
+"""Carlini and Wagner's problem in the L2 norm, solved from a warm start: fast enough for large sets."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +17,7 @@ from attacks.problem import Problem
 STARTS = ("deepfool", "image")
 
 _WALK = 50
-"""Steps towards the boundary that an image has, before it counts as withstanding."""
+"""The largest number of steps towards the boundary; then the attack gives an image up."""
 _LEAST = 0.1
 """The share of the step size that the last steps keep."""
 _STABLE = 1e-4
@@ -27,26 +27,27 @@ _TINY = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class WarmCarliniWagnerL2(Attack):
-    r"""Minimise :math:`\lVert\delta\rVert^2 - c\,m(x + \delta)`, m the lead of a wrong class, starting on the boundary.
+    r"""Minimise :math:`\lVert\delta\rVert^2 - c\,m(x + \delta)`, with m the lead of a wrong class, from the boundary.
 
-    The problem is that of `CarliniWagnerL2`, the solver another. It first gets to the boundary: by DeepFool's walk, or
-    from the image by steps along the gradient of m, each to where the linear model has its boundary and a bit beyond.
-    There it takes the constant that is right where the model is linear,
-    :math:`c = 2\lVert\delta\rVert / \lVert\nabla m\rVert`; it descends in the image space, clipped to [0, 1]; and the
-    constant shrinks after each step that is adversarial and grows after each that is not, in place of a binary search.
-    Every image has its own constant. The shortest adversarial image met is returned; without any, the image itself.
+    The problem is that of `CarliniWagnerL2`; the solver is another. First it goes to the boundary: by DeepFool's walk,
+    or from the image by steps along the gradient of m, each a bit beyond the boundary of the linearised model. The
+    first constant is the right one for a linear model, :math:`c = 2\lVert\delta\rVert / \lVert\nabla m\rVert`; The
+    descent is in image space, clipped to [0, 1]. In place of a binary search, the constant shrinks after each
+    adversarial step and grows after each other one. Every image has its own constant. Returned is the adversarial image
+    with the smallest perturbation, or the image itself if there is none.
 
     Args:
         confidence: Least lead of the wrong class in logits, at least 0.
-        steps: Steps of the descent, at least 1; a pass forward each and a pass backward, but for the last, which only
-            looks. With 1 that is the adversarial point that the descent would start from.
+        steps: Number of steps of the descent, at least 1. Each costs a forward and a backward pass, the last only a
+            forward one. With 1 the result is the adversarial point from which a descent would start.
         step_size: Share of the way to the minimiser of the linearised problem that half a step goes, in (0, .5]; falls
             linearly to a tenth.
         constant_rate: Share by which the constant changes at first, above 0; it falls linearly to 0.
-        start: "deepfool": looks at several classes, for the shortest; "image": at the one of highest logit, which costs
-            at most one pass backward for each one forward. Targeted it is always the image, as the class is given.
-        overshoot: How far beyond the boundary a step from the image goes, at least 0, as a share of the step. Large
-            ones, with few `steps`, are fast: most images need one step.
+        start: "deepfool": DeepFool's walk, which examines several classes for the nearest. "image": steps towards the
+            class of the highest logit, with at most one backward pass per forward pass. Targeted attacks always use the
+            latter, with their target.
+        overshoot: How far a step from the image goes beyond the boundary, as a share of the step; at least 0. Large
+            values with few `steps` are fast: most images need one step.
 
     Reference: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", arXiv 1608.04644, section V,
     for the problem; the solver is this project's. Not the original's semantics: say so where you report it.
@@ -77,7 +78,7 @@ class WarmCarliniWagnerL2(Attack):
 
 
 class _Descent:
-    """Where every image is, with a constant and a clock of its own that starts once it is adversarial."""
+    """The state of each image: its point, its constant, and its number of steps since it became adversarial."""
 
     def __init__(self, problem: Problem, attack: WarmCarliniWagnerL2, start: Tensor) -> None:
         images = problem.images

@@ -33,14 +33,14 @@ class JointDDN(DDN):
 
 
 class JointGoal(Goal):
-    """To fool the model with a score of at most 0; a subclass says what is to be lowered."""
+    """The goal of fooling the model with a score of at most 0; a subclass defines the loss."""
 
     def __init__(self, problem: Problem, **options: Any) -> None:
         super().__init__(problem, **options)
         self._scale = torch.zeros_like(problem.images[:, 0, 0, 0])
 
     def look(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is to be lowered (N,), and whether both are passed (N,), at points (N, C, H, W)."""
+        """Return the loss (N,) at points (N, C, H, W), and whether both networks are passed (N,)."""
         logits, scores = self.problem.joint(points)
         resistance, hit = self.stand(logits)
         reached = hit & self._accepted(scores.detach())
@@ -57,7 +57,7 @@ class JointGoal(Goal):
         return (scores <= -_SURE * self._scale) | (scores == 0)  # exactly 0: the detector counts
 
     def _loss(self, resistance: Tensor, scores: Tensor, hit: Tensor, reached: Tensor) -> Tensor:
-        """Return what is to be lowered (N,); `hit` (N,) is where the model is fooled, `reached` (N,) both."""
+        """Return the loss (N,) to lower; `hit` (N,): the model is fooled, `reached` (N,): both networks are passed."""
         raise NotImplementedError
 
 

@@ -36,9 +36,9 @@ class JointFMN(FMN):
         steps: Number of steps of each walk, at least 1.
         gamma: Share by which the radius changes at first, above 0 and below 1.
         step_size: L2 length of the first step in L0 and L1.
-        decay: Of the momentum, in [0, 1).
-        margin: Of the model's hinge, in logits, above 0.
-        score_margin: Of the detector's hinge, in standard deviations of its score on clean images, above 0.
+        decay: Weight of the past gradients in the momentum, in [0, 1).
+        margin: Margin of the model's hinge, in logits, above 0.
+        score_margin: Margin of the detector's hinge, in standard deviations of its score on clean images, above 0.
         goals: So many classes, those of the largest logits on the clean image beside the label, are goals. Targeted
             attacks have their target only.
 

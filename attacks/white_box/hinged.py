@@ -59,7 +59,7 @@ class HingedPGD(PartsWalk):
 
     Args:
         step_size: Length of the first step; None: a fifth of epsilon, or more if steps are few.
-        decay: Of the momentum, in [0, 1).
+        decay: Weight of the past gradients in the momentum, in [0, 1).
         margin: m, in logits, above 0.
         score_margin: :math:`m_d`, in standard deviations of the detector's score on clean images, above 0.
         goals: See `Walk`; 3 unless given.

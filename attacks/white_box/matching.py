@@ -48,7 +48,7 @@ class Matching(Walk):
             chunk of images, are counted in equal parts as the images' own.
         layer: A sub-module of the classifier, by its name in `named_modules`, whose output is matched as well; null:
             logits only. Each of the two counts in units of its variance over the guides.
-        layer_weight: Of the layer's part beside the logits', at least 0.
+        layer_weight: Weight of the layer's distance relative to the logits', at least 0.
         matches: So many guides of each image are tried, at least 1.
 
     Raises:
@@ -83,14 +83,14 @@ class Matching(Walk):
 
     def _walks(self, problem: Problem, start: Tensor, kept: Kept, generators: list[Generator]) -> None:  # noqa: ARG002
         for goal in self._goals(problem):
-            rows = (goal.found & ~kept.accepted).nonzero().flatten()
+            rows = (goal.available & ~kept.accepted).nonzero().flatten()
             if len(rows):
                 part = kept.of(rows)
                 self._walk(problem[rows], start[rows], part, goal.of(rows))
                 kept.put(rows, part)
 
     @torch.no_grad()
-    def _goals(self, problem: Problem) -> Iterator["_Goal"]:
+    def _goals(self, problem: Problem) -> Iterator["_Guides"]:
         """Yield, for each walk, the guides that images are led to; the nearest first."""
         guides = self._seen_guides(problem)
         weights = (1.0, self.layer_weight)
@@ -102,7 +102,7 @@ class Matching(Walk):
         distances = distances.masked_fill(same != self.targeted, torch.inf)
         nearest = distances.topk(min(self.matches, len(places)), largest=False)
         for distance, guide in zip(nearest.values.T, nearest.indices.T, strict=True):
-            yield _Goal(places[guide], distance.isfinite(), units)
+            yield _Guides(places[guide], distance.isfinite(), units)
 
     def _seen_guides(self, problem: Problem) -> "_Signature":
         guides = self.guides.to(problem.images)
@@ -130,16 +130,16 @@ class Matching(Walk):
         return self._steepest(problem, gradients_of([look.suspicion], look.points)[0])
 
 
-class _Goal(NamedTuple):
-    """Where images are led: scaled outputs (n, S) of a guide each, (n,) whether there is one, and the units."""
+class _Guides(NamedTuple):
+    """The guide of each image: its scaled outputs (n, S), whether there is one (n,) bool, and the units."""
 
     place: Tensor
-    found: Tensor
+    available: Tensor
     units: list[Tensor]
 
-    def of(self, rows: Tensor) -> "_Goal":
+    def of(self, rows: Tensor) -> "_Guides":
         """Return those of some images."""
-        return _Goal(self.place[rows], self.found[rows], self.units)
+        return _Guides(self.place[rows], self.available[rows], self.units)
 
 
 def _unit_of(values: Tensor) -> Tensor:
