@@ -9,7 +9,7 @@ from scipy import stats
 
 from experiments.claims.evidence import EQUIVALENT, Judged, Reports, beyond, interval_of, numbers_of
 from experiments.detection.threshold.crossings import claim
-from experiments.detection.transfer.records import summary, unseen_values
+from experiments.detection.transfer.records import read, summary, unseen_values
 from experiments.results.bootstrap import Interval
 from experiments.results.records import Record, mean_known
 from experiments.results.two_samples import CHANCE
@@ -75,7 +75,7 @@ def _aurocs_of(rows: Rows, detector: str) -> dict[tuple[str, str], float]:
     attacks = {row["tested_on"] for row in rows}
     return {
         (trained_on, attack): mean
-        for (name, trained_on), cells in summary(rows).items()
+        for (name, trained_on), cells in summary(read(rows)).items()
         for attack, mean in cells.items()
         if name == detector and trained_on in attacks and mean is not None
     }
@@ -197,7 +197,7 @@ def _rises(rho: float, p: float) -> Verdict:
 def _learnt_aurocs(rows: Rows) -> dict[str, list[float]]:
     """Return the AUROCs under each attack in the learnt detectors' cells of `compared`."""
     aurocs: dict[str, list[float]] = {}
-    for cells in unseen_values(rows).values():
+    for cells in unseen_values(read(rows)).values():
         for cell, auroc in cells:
             if cell.trained_on is not None:
                 aurocs.setdefault(cell.tested_on, []).append(auroc)

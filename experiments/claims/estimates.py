@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from experiments.claims.evidence import Reports
-from experiments.detection.transfer.records import unseen_means
+from experiments.detection.transfer.records import read, unseen_means
 from experiments.results.bootstrap import half_width
 from experiments.results.records import spread
 from experiments.results.text import cell
@@ -82,7 +82,8 @@ def unseen(reports: Sequence[Reports]) -> dict[str, dict[str, Estimate]]:
     Returns:
         {name of the value: {detector: estimate}}.
     """
-    return {value: _estimates([unseen_means(each["transfer"]["rows"], value) for each in reports]) for value in VALUES}
+    runs = [read(report["transfer"]["rows"]) for report in reports]
+    return {value: _estimates([unseen_means(rows, value) for rows in runs]) for value in VALUES}
 
 
 def contrasts(reports: Sequence[Reports]) -> dict[str, Sequence[Mapping[str, Any]]]:

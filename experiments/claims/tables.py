@@ -7,7 +7,7 @@ from experiments.claims.evidence import Reports
 from experiments.claims.runs import Repetition
 from experiments.claims.together import PIPELINES, Together
 from experiments.detection.tables import rate_of
-from experiments.detection.transfer.records import UNTRAINED, success_rates
+from experiments.detection.transfer.records import UNTRAINED, read, success_rates
 from experiments.results.result import Table
 
 
@@ -75,7 +75,7 @@ def _classifiers(repetitions: Sequence[Repetition]) -> Table:
     attacks = repetitions[0].reports["transfer"]["meta"]["attacks"]
     for repetition in repetitions:
         meta = repetition.reports["transfer"]["meta"]
-        rates = success_rates(repetition.reports["transfer"]["rows"])
+        rates = success_rates(read(repetition.reports["transfer"]["rows"]))
         seeds = ", ".join(map(str, meta["seeds"]))
         accuracy = rate_of(meta["classifier_accuracy"], meta["test_images"])
         of_attacks = (str(rates[attack]) if attack in rates else None for attack in attacks)

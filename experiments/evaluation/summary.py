@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from experiments.claims.evidence import Reports
-from experiments.detection.transfer.records import success_rates
+from experiments.detection.transfer.records import read, success_rates
 from experiments.evaluation.standings import FIELDS, DetectorMeans, Row, standings
 from experiments.results.bootstrap import Interval, clopper_pearson
 from experiments.results.verdicts import FEWEST, all_above
@@ -84,7 +84,7 @@ def _classifier(meta: Mapping[str, Any], rows: Sequence[Row], named: str) -> lis
     if accuracy is None or not images:
         return [Statement(f"The classifier's accuracy is not known. {_run(TRANSFER, named)}")]
     right = f"The classifier gets {_percent(clopper_pearson(accuracy, images))} of them right."
-    return [Statement(right, TRANSFER), *_attacks(success_rates(rows))]
+    return [Statement(right, TRANSFER), *_attacks(success_rates(read(rows)))]
 
 
 def _attacks(rates: Mapping[str, Interval]) -> list[Statement]:
@@ -191,7 +191,7 @@ def _doubts(reports: Reports, rows: Sequence[Row], ranked: Sequence[DetectorMean
         images = contents["meta"].get("attacked_images", contents["meta"].get("test_images", FEWEST))
         if images < FEWEST:
             said.append(Statement(f"{name} has {images} images: fewer than {FEWEST} decide nothing.", name))
-    failing = [attack for attack, share in success_rates(rows).items() if share.value < _MOSTLY]
+    failing = [attack for attack, share in success_rates(read(rows)).items() if share.value < _MOSTLY]
     if failing:
         said.append(Statement(f"Attacks that mostly fail, on images that stay right: {', '.join(failing)}.", TRANSFER))
     noisy = [each.detector for each in ranked if mistakes_noise(each.auroc.value, each.against_noise)]

@@ -1,11 +1,21 @@
-"""Records: rows of plain values, and what several seeds give of one number."""
+"""Records: rows of plain values, and the mean of a number over several seeds."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 Record = Mapping[str, Any]
 Rows = Sequence[Record]
+
+
+def flat(row: Any) -> dict[str, Any]:
+    """Return a dataclass as it is written to JSON: its fields in order, those of mappings in place of the mapping."""
+    record: dict[str, Any] = {}
+    for field in fields(row):
+        value = getattr(row, field.name)
+        record.update(value if isinstance(value, Mapping) else {field.name: value})
+    return record
 
 
 def mean_known(values: Iterable[float | None]) -> float | None:

@@ -1,4 +1,4 @@
-"""Two samples of distances: the images that each is taken on, their quantiles, and which sample is larger."""
+"""Two samples: quantiles of distances and which are larger, and which of two success rates is lower."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +13,9 @@ from experiments.results.verdicts import FEWEST
 
 NEGLIGIBLE: Final = (0.44, 0.56)
 """A P(X > Y) between these counts as no difference (Vargha & Delaney, 2000)."""
+
+_SURE: Final = 1.96
+"""Standard errors in a 95 % interval."""
 
 CHANCE: Final = 0.5
 """P(X > Y) of two samples of one distribution."""
@@ -142,3 +145,17 @@ def spread_of(values: Tensor) -> dict[str, float | None]:
 def mean(values: Tensor) -> float | None:
     """Return the mean; None if there are no values."""
     return values.mean().item() if len(values) else None
+
+
+def weaker(rate: float | None, count: int, other: float | None, other_count: int) -> bool | None:
+    """Return whether a success rate is below another one by more than the 95 % binomial interval.
+
+    None if a rate does not exist.
+    """
+    if rate is None or other is None:
+        return None
+    variances = [
+        (share * n + 1) / (n + 2) * (1 - (share * n + 1) / (n + 2)) / n  # one success and one failure more: never 0
+        for share, n in ((rate, count), (other, other_count))
+    ]
+    return other - rate > _SURE * float(sum(variances) ** 0.5)

@@ -1,4 +1,4 @@
-"""Rules about attacks with a budget: their norm, and whether one falls behind another."""
+"""Rules about the budgets of attacks: their norm, and budgets that are too large."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,23 +7,6 @@ from attacks import Attack
 
 LARGE_LINF: Final = 16 / 255
 """L-inf budget above which a change of a colour image is not small by any custom."""
-
-_SURE: Final = 1.96
-"""Standard errors in a 95 % interval."""
-
-
-def weaker(rate: float | None, count: int, other: float | None, other_count: int) -> bool | None:
-    """Return whether a success rate of some images lies below another, outside the 95 % binomial interval.
-
-    None where a rate does not exist.
-    """
-    if rate is None or other is None:
-        return None
-    variances = [
-        (share * n + 1) / (n + 2) * (1 - (share * n + 1) / (n + 2)) / n  # one success and one failure more: never 0
-        for share, n in ((rate, count), (other, other_count))
-    ]
-    return other - rate > _SURE * float(sum(variances) ** 0.5)
 
 
 def is_linf(attack: Attack) -> bool:

@@ -231,15 +231,15 @@ def shown_in(table: TableName) -> list[Metric]:
 
 def measure(
     protocol: Protocol, scores: PairScores, subsets: Mapping[str, Tensor]
-) -> Iterator[tuple[str, dict[str, float | int | None]]]:
-    """Yield each subset, (M,) bool of all pairs, with the fields of its record: number of pairs and metrics."""
+) -> Iterator[tuple[str, int, dict[str, float | None]]]:
+    """Yield the name of each subset, (M,) bool of all pairs, its number of pairs, and the metrics by key."""
     for subset, pairs in subsets.items():
         part = scores.of(pairs)
         values = {
             metric.key: metric.compute(scores if metric.of_all else part) if subset in metric.subsets else None
             for metric in metrics_of(protocol)
         }
-        yield subset, {"n": int(pairs.sum()), **values}
+        yield subset, int(pairs.sum()), values
 
 
 def limit(contender: Contender, rate: float = WORKING_RATE) -> float | None:

@@ -11,7 +11,8 @@ from attacks import FGSM, Attack, CarliniWagnerL2, DeepFool, WarmCarliniWagnerL2
 from experiments.detection.strength.records import TWICE, StrengthRecords
 from experiments.detection.tables import idle_flag, listing_flag
 from experiments.results.result import Flag
-from experiments.study.budgets import is_linf, weaker
+from experiments.results.two_samples import weaker
+from experiments.study.budgets import is_linf
 
 _ROUNDING: Final = 1e-6
 """How far a float32 image may lie outside its budget."""

@@ -6,12 +6,11 @@ from itertools import pairwise
 from typing import Any, Final
 
 from experiments.detection.tables import grouped
+from experiments.detection.threshold.records import ThresholdRecords, curves_of, values_of
 from experiments.results.bootstrap import Interval, Statistic, clopper_pearson
-from experiments.results.records import Record, Rows, mean_known
+from experiments.results.records import Record, mean_known
 from experiments.results.verdicts import FEWEST, Verdict, all_above
 from experiments.study.metrics import DETECTED, Metric, shown_in
-
-SUBSETS: Final = ("all", "successful")
 
 FEWEST_PAIRS: Final = FEWEST
 """Pairs below which a point is not looked at for the size at which detection fails."""
@@ -21,31 +20,6 @@ FRAGILE: Final = ("id", "jsd")
 
 ROBUST: Final = ("smd", "spd")
 """Detectors that do not."""
-
-Points = Mapping[float, Sequence[Record]]
-"""The records of all seeds by epsilon, in the rows' order."""
-
-Curves = Mapping[tuple[str, str, str | None, str], Points]
-"""By attack, detector, trained on and subset."""
-
-Point = tuple[str, str, str | None, str, float]
-"""Attack, detector, trained on, subset and epsilon."""
-
-
-@dataclass(frozen=True)
-class ThresholdRecords:
-    """What the threshold study measures.
-
-    Attributes:
-        rows: A record for each attack, epsilon, detector, seed and subset of the pairs.
-        areas: The mean AUROC over seeds, with what intervals need.
-        noise_ratios: See `images.noise_ratios`, by attack and epsilon.
-    """
-
-    rows: Rows
-    areas: Mapping[Point, Statistic]
-    noise_ratios: Mapping[str, Mapping[str, float | None]]
-
 
 UNSURE: Final = f"too close to {DETECTED} to tell"
 NOT_MEASURED: Final = "not measured"
@@ -87,20 +61,6 @@ class Crossing:
 def crossing_metrics() -> list[Metric]:
     """Return the metrics whose crossings of the level are looked for."""
     return [metric for metric in shown_in("threshold") if metric.key in {"auroc", "accuracy"}]
-
-
-def curves_of(rows: Rows) -> Curves:
-    """Return the records of all seeds, by curve and by epsilon, in the rows' order."""
-    curves: dict[tuple[str, str, str | None, str], dict[float, list[Record]]] = {}
-    for row in rows:
-        key = row["attack"], row["detector"], row["trained_on"], row["subset"]
-        curves.setdefault(key, {}).setdefault(row["epsilon"], []).append(row)
-    return curves
-
-
-def values_of(records: Sequence[Record], name: str) -> list[float]:
-    """Return the known values of a field, by seed."""
-    return [record[name] for record in records if record[name] is not None]
 
 
 def crossing(sizes: Sequence[float], values: Sequence[float | None], level: float = DETECTED) -> Crossing:
@@ -159,12 +119,12 @@ def crossings_of(records: ThresholdRecords) -> list[dict[str, Any]]:
     crossings = []
     for line, points in curves_of(records.rows).items():
         attack, detector, trained_on, subset = line
-        sizes = [size for size, records in points.items() if size > 0 and records[0]["n"] >= FEWEST_PAIRS]
+        sizes = [size for size, rows in points.items() if size > 0 and rows[0].n >= FEWEST_PAIRS]
         lengths = [mean_known(values_of(points[size], "median_l2")) for size in sizes]
         for metric in crossing_metrics():
             where = crossing(sizes, [mean_known(values_of(points[size], metric.key)) for size in sizes])
             count = len(next(iter(points.values())))
-            seeds = [crossing(sizes, [points[size][seed][metric.key] for size in sizes]) for seed in range(count)]
+            seeds = [crossing(sizes, [points[size][seed].value(metric.key) for size in sizes]) for seed in range(count)]
             if where.smallest is None and metric.key != "auroc":
                 continue
             known = {size: records.areas[*line, size] for size in sizes if (*line, size) in records.areas}

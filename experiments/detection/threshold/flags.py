@@ -1,14 +1,14 @@
 """What the threshold study says about itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
 from experiments.detection.tables import budget_flag, listing_flag, noise_flag
-from experiments.detection.threshold.crossings import ThresholdRecords, curves_of, values_of
-from experiments.results.records import Rows, mean_known
+from experiments.detection.threshold.records import ThresholdRecords, ThresholdRow, curves_of, values_of
+from experiments.results.records import mean_known
 from experiments.results.result import Flag
-from experiments.study.budgets import weaker
+from experiments.results.two_samples import weaker
 from experiments.study.metrics import DETECTED, NOISY, mistakes_noise
 
 _SURE: Final = 0.95
@@ -24,24 +24,24 @@ def flags_of(records: ThresholdRecords, large: Mapping[str, float]) -> list[Flag
     return [*checks, noise_flag(records.noise_ratios), budget_flag(large)]
 
 
-def _rates(rows: Rows) -> dict[str, dict[float, tuple[float | None, int]]]:
+def _rates(rows: Sequence[ThresholdRow]) -> dict[str, dict[float, tuple[float | None, int]]]:
     """Return success rate and number of images that it is of, by attack and epsilon."""
     rates: dict[str, dict[float, tuple[float | None, int]]] = {}
     for row in rows:
-        rates.setdefault(row["attack"], {})[row["epsilon"]] = row["attack_success_rate"], row["right_before"]
+        rates.setdefault(row.attack, {})[row.epsilon] = row.attack_success_rate, row.right_before
     return rates
 
 
-def _zero(rows: Rows) -> Flag:
+def _zero(rows: Sequence[ThresholdRow]) -> Flag:
     """Epsilon 0 against the clean result (D18)."""
     name = "Epsilon 0 is not the clean result"
-    zero = [row for row in rows if row["epsilon"] == 0 and row["subset"] == "all"]
+    zero = [row for row in rows if row.epsilon == 0 and row.subset == "all"]
     if not zero:
         return Flag(name, None, "Epsilon 0 is not among the sizes.")
     wrong = [
-        f"{row['detector']} on {row['attack']} {'-' if row['auroc'] is None else format(row['auroc'], '.6f')}"
+        f"{row.detector} on {row.attack} {'-' if (area := row.metrics['auroc']) is None else format(area, '.6f')}"
         for row in zero
-        if row["median_l2"] or row["attack_success_rate"] or row["auroc"] not in {None, _CHANCE}
+        if row.median_l2 or row.attack_success_rate or row.metrics["auroc"] not in {None, _CHANCE}
     ]
     return listing_flag(
         name,
@@ -51,7 +51,7 @@ def _zero(rows: Rows) -> Flag:
     )
 
 
-def _growth(rows: Rows) -> Flag:
+def _growth(rows: Sequence[ThresholdRow]) -> Flag:
     """Success against epsilon (D18)."""
     falls = []
     known = False
@@ -70,7 +70,7 @@ def _growth(rows: Rows) -> Flag:
     )
 
 
-def _largest(rows: Rows) -> Flag:
+def _largest(rows: Sequence[ThresholdRow]) -> Flag:
     """Success at the largest epsilon (D18)."""
     last = {attack: max(rates.items()) for attack, rates in _rates(rows).items()}
     known = {attack: (rate, epsilon) for attack, (epsilon, (rate, _)) in last.items() if rate is not None}
@@ -83,12 +83,12 @@ def _largest(rows: Rows) -> Flag:
     )
 
 
-def _noise(rows: Rows) -> Flag:
+def _noise(rows: Sequence[ThresholdRow]) -> Flag:
     """Detection of any change of that size (A5)."""
     noisy: dict[str, list[str]] = {}
     for (attack, detector, _, subset), points in curves_of(rows).items():
-        for size, records in points.items():
-            clean, noise = (mean_known(values_of(records, name)) for name in ("auroc", "auroc_against_noise"))
+        for size, seeds in points.items():
+            clean, noise = (mean_known(values_of(seeds, name)) for name in ("auroc", "auroc_against_noise"))
             if subset == "all" and size > 0 and mistakes_noise(clean, noise):
                 noisy.setdefault(f"{detector} on {attack}", []).append(f"{size:g}")
     return listing_flag(

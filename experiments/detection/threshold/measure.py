@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attacks import Attack, norms
 from experiments.detection.scores import AreasBySeed, pair_scores
-from experiments.detection.threshold.crossings import SUBSETS, Point, ThresholdRecords
+from experiments.detection.threshold.records import SUBSETS, Point, ThresholdRecords, ThresholdRow
 from experiments.results.bootstrap import Resampling
 from experiments.study.images import noise_ratios
 from experiments.study.metrics import measure
@@ -19,7 +19,7 @@ def measure_threshold(
     study: Study, swept: Mapping[str, Attack], epsilons: Sequence[float], resamples: int
 ) -> ThresholdRecords:
     """Return the records of each attack, epsilon, detector trained on the attack or on nothing, and subset."""
-    rows: list[dict[str, Any]] = []
+    rows: list[ThresholdRow] = []
     clean, ratios = study.images.clean, {}
     areas: AreasBySeed[Point] = AreasBySeed(Resampling(len(clean), resamples))
     wanted = [(name, epsilon) for name in swept for epsilon in epsilons]
@@ -28,7 +28,7 @@ def measure_threshold(
         change = under.adversarial - clean
         ratios[under.name] = noise_ratios(clean, under.adversarial, under.variant("noise", clean)[0])
         subsets = {subset: under.subsets[subset] for subset in SUBSETS}
-        sizes = {
+        sizes: dict[str, dict[str, Any]] = {
             subset: {
                 "median_l2": _median(norms.l2(change[pairs])),
                 "median_rms": _median(norms.rms(change[pairs])),
@@ -39,14 +39,14 @@ def measure_threshold(
         }
         for contender in study.contenders:
             if contender.trained_on in {name, None}:
-                detector = {"detector": contender.name, "trained_on": contender.trained_on, "seed": contender.seed}
+                detector = contender.name, contender.trained_on, contender.seed
                 scores = pair_scores(study.images, contender, under)
                 for subset, pairs in subsets.items():
                     point = name, contender.name, contender.trained_on, subset, epsilon
                     areas.add(point, areas.area(scores.clean, scores.adversarial, pairs))
                 rows += [
-                    {**detector, "attack": name, "epsilon": epsilon, "subset": subset, **values, **sizes[subset]}
-                    for subset, values in measure("threshold", scores, subsets)
+                    ThresholdRow(*detector, name, epsilon, subset, count, metrics, **sizes[subset])
+                    for subset, count, metrics in measure("threshold", scores, subsets)
                 ]
     return ThresholdRecords(rows, areas.over_seeds(), ratios)
 

@@ -8,8 +8,9 @@ from experiments.detection.threshold.crossings import FEWEST_PAIRS, crossings_of
 from experiments.detection.threshold.flags import flags_of
 from experiments.detection.threshold.measure import measure_threshold, swept_attacks
 from experiments.detection.threshold.tables import chart, finding, tables_of
+from experiments.results.records import flat
 from experiments.results.result import Result
-from experiments.study.budgets import unusual
+from experiments.study.budgets import is_linf, unusual
 from experiments.study.metrics import DETECTED, metrics_of
 from experiments.study.study import Study
 
@@ -31,6 +32,8 @@ def threshold(study: Study, *, epsilons: list[float] = EPSILONS, resamples: int 
     sizes, swept = _checked(epsilons), swept_attacks(study)
     records = measure_threshold(study, swept, sizes, resamples)
     rows, crossings = records.rows, crossings_of(records)
+    trained_at = {name: attack.epsilon for name, attack in swept.items()}  # type: ignore[attr-defined]
+    norms = {"L-inf" if is_linf(attack) else "L2" for attack in swept.values()}
     meta = study.meta() | {
         "fields": {
             "attack": "that is run at `epsilon`; a trained detector was trained on it at the run's own",
@@ -55,9 +58,9 @@ def threshold(study: Study, *, epsilons: list[float] = EPSILONS, resamples: int 
         "attack?",
         finding=finding(crossings, meta),
         meta=meta,
-        rows=rows,
+        rows=list(map(flat, rows)),
         tables=tables_of(rows, crossings, meta),
-        figures={"": chart(rows, swept, meta)},
+        figures={"": chart(rows, trained_at, norms, meta)},
         flags=flags_of(records, unusual(swept, study.images.clean.shape[1])),
     )
 

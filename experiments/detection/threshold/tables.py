@@ -1,34 +1,21 @@
 """Tables, chart and finding of the threshold study, from its records."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from attacks import Attack
 from experiments.detection.tables import capital, rate_of
-from experiments.detection.threshold.crossings import (
-    FEWEST_PAIRS,
-    FRAGILE,
-    ROBUST,
-    SUBSETS,
-    UNSURE,
-    Curves,
-    Points,
-    claim,
-    crossing_metrics,
-    curves_of,
-    values_of,
-)
+from experiments.detection.threshold.crossings import FEWEST_PAIRS, FRAGILE, ROBUST, UNSURE, claim, crossing_metrics
+from experiments.detection.threshold.records import SUBSETS, Curves, Points, ThresholdRow, curves_of, values_of
 from experiments.results.charts import Curve, CurveChart, curves
-from experiments.results.records import Record, Rows, mean_known, spread
+from experiments.results.records import Rows, mean_known, spread
 from experiments.results.result import Table
 from experiments.results.text import SMALL
 from experiments.results.verdicts import Verdict
-from experiments.study.budgets import is_linf
 from experiments.study.metrics import DETECTED, SEEDS, shown_in
 
 
-def tables_of(rows: Rows, crossings: Rows, meta: Mapping[str, Any]) -> list[Table]:
+def tables_of(rows: Sequence[ThresholdRow], crossings: Rows, meta: Mapping[str, Any]) -> list[Table]:
     """Return all tables; the first says where detection fails."""
     seeds = len(meta["seeds"])
     means = f"Mean {'and standard deviation ' if seeds > 1 else ''}over {seeds} seed(s); {meta['knowledge']}. {SMALL}"
@@ -84,9 +71,10 @@ def _margin(lines: Curves, subset: str) -> list[list[Any]]:
     ]
 
 
-def _of_attack(record: Record, name: str) -> Any:
-    """Return a field of a record; the success rate with its interval."""
-    return rate_of(record[name], record["right_before"]) if name == "attack_success_rate" else record[name]
+def _of_attack(row: ThresholdRow, name: str) -> Any:
+    """Return a number of a row; the success rate with its interval."""
+    rate = name == "attack_success_rate"
+    return rate_of(row.attack_success_rate, row.right_before) if rate else row.value(name)
 
 
 def _lines(lines: Curves, name: str, subset: str) -> list[list[Any]]:
@@ -123,22 +111,30 @@ def _attacks(lines: Curves, epsilons: Sequence[str]) -> Table:
     )
 
 
-def chart(rows: Rows, swept: Mapping[str, Attack], meta: Mapping[str, Any]) -> bytes:
-    """Return AUROC against epsilon as a PNG: a panel for each subset of the pairs and each attack, as trained on."""
+def chart(
+    rows: Sequence[ThresholdRow], epsilons: Mapping[str, float], norms: Collection[str], meta: Mapping[str, Any]
+) -> bytes:
+    """Return AUROC against epsilon as a PNG, in a panel for each subset of the pairs and each attack.
+
+    Args:
+        rows: The rows of the study.
+        epsilons: The budget in training, by attack; marked in its panel.
+        norms: The norms of the attacks, for the axis.
+        meta: The protocol's meta data; the title names its data.
+    """
     lines = curves_of(rows)
     panels = {
         f"AUROC, {subset} pairs": [
             _panel(
                 f"trained and tested on {name}",
                 {line: points for line, points in lines.items() if (line[0], line[3]) == (name, subset)},
-                attack.epsilon,  # type: ignore[attr-defined]
+                epsilon,
             )
-            for name, attack in swept.items()
+            for name, epsilon in epsilons.items()
         ]
         for subset in SUBSETS
     }
-    kinds = {"L-inf" if is_linf(attack) else "L2" for attack in swept.values()}
-    axis = f"epsilon ({' or '.join(sorted(kinds))} budget, images in [0, 1])"
+    axis = f"epsilon ({' or '.join(sorted(norms))} budget, images in [0, 1])"
     title = f"Detection against the size of the perturbation, {meta['data']} (points of at least {FEWEST_PAIRS} pairs)"
     return curves(title, panels, axis, "attack success rate", DETECTED)
 
@@ -152,7 +148,7 @@ def _panel(title: str, lines: Curves, mark: float) -> CurveChart:
 
 
 def _curve(points: Points, *, dashed: bool) -> Curve:
-    sizes = [size for size, records in points.items() if size > 0 and records[0]["n"] >= FEWEST_PAIRS]
+    sizes = [size for size, records in points.items() if size > 0 and records[0].n >= FEWEST_PAIRS]
     values = [values_of(points[size], "auroc") for size in sizes]
     spreads = [statistics.stdev(seeds) if len(seeds) > 1 else None for seeds in values]
     several = any(half is not None for half in spreads)

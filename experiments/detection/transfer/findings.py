@@ -68,9 +68,9 @@ def flags_of(records: TransferRecords, meta: Mapping[str, Any]) -> list[Flag]:
     rows = records.rows
     expected = WORKING_RATE + _SLACK + 2 * (WORKING_RATE * (1 - WORKING_RATE) / meta["test_images"]) ** 0.5
     rates = {
-        f"{row['detector']} {row['trained_on'] or ''} {row['seed'] if row['seed'] is not None else ''}".strip(): rate
+        f"{row.detector} {row.trained_on or ''} {row.seed if row.seed is not None else ''}".strip(): rate
         for row in rows
-        if (rate := row["realised_fpr"]) is not None
+        if (rate := row.metrics["realised_fpr"]) is not None
     }
     realised = listing_flag(
         "Realised false-positive rate",
@@ -78,16 +78,16 @@ def flags_of(records: TransferRecords, meta: Mapping[str, Any]) -> list[Flag]:
         f"The 5 % thresholds let through more than {expected:.3f} of the clean test images for {{}}.",
         f"No 5 % threshold flags more than {expected:.3f} of the clean test images.",
     )
-    every = [row for row in rows if row["subset"] == "all"]
-    noisy = sum(mistakes_noise(row["auroc"], row["auroc_against_noise"]) for row in every)
+    on_all = [row.metrics for row in rows if row.subset == "all"]
+    noisy = sum(mistakes_noise(metrics["auroc"], metrics["auroc_against_noise"]) for metrics in on_all)
     seeds = len(meta["seeds"])
     return [
-        idle_flag(sorted({row["tested_on"] for row in rows if not row["attack_success_rate"]})),
+        idle_flag(sorted({row.tested_on for row in rows if not row.metrics["attack_success_rate"]})),
         realised if rates else Flag(realised.name, None, realised.sentence),
         Flag(
             "Detectors of noise",
             noisy > 0,
-            f"{noisy} of {len(every)} cells have an AUROC of at least .75 against clean images and below .6 against "
+            f"{noisy} of {len(on_all)} cells have an AUROC of at least .75 against clean images and below .6 against "
             "noise of the same norms: there noise is found, not attacks.",
         ),
         noise_flag(records.noise_ratios),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from detectors.explanations import PredictedMap
 from detectors.scoring import scores
 from experiments.detection.scores import AreasBySeed, pair_scores
 from experiments.detection.transfer.controls import control_areas, underflow
-from experiments.detection.transfer.records import ORACLE, UNTRAINED, Cell, Headline, TransferRecords
+from experiments.detection.transfer.records import ORACLE, UNTRAINED, Cell, Headline, TransferRecords, TransferRow
 from experiments.results.bootstrap import Resampling
 from experiments.study.budgets import unusual
 from experiments.study.contenders import Contender
@@ -32,7 +31,7 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
     subsets = ("all", "successful") if mostly_fail([study.under(name).success_rate for name in attacks]) else ("all",)
     areas: _BySubset = {subset: AreasBySeed(resampling) for subset in subsets}
     against_noise: _BySubset = {subset: AreasBySeed(resampling) for subset in subsets}
-    rows: list[dict[str, Any]] = []
+    rows: list[TransferRow] = []
     evaded: dict[tuple[str, str | None, int | None], Tensor] = {}
     for name in study.progress.track(attacks, description="scores under each attack"):
         under = study.under(name)
@@ -50,7 +49,7 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
             evaded[key] = evaded.get(key, torch.zeros_like(pairs.fooled)) | pairs.evaded
             whole = known["all"]
             rows += _rows(replace(pairs, interval=None if whole is None else whole.interval), under)
-    rows.sort(key=lambda row: list(evaded).index((row["detector"], row["trained_on"], row["seed"])))
+    rows.sort(key=lambda row: list(evaded).index((row.detector, row.trained_on, row.seed)))
     headline = _headline(areas, against_noise)
     _add_oracles(study, areas["all"])
     first = study.under(study.attacks[0])
@@ -86,17 +85,10 @@ def _headline(areas: _BySubset, against_noise: _BySubset) -> Headline:
     return last if any(cell.trained_on and cell.unseen for cell in last.areas) else whole
 
 
-def _rows(pairs: PairScores, under: AttackedSet) -> Iterator[dict[str, Any]]:
-    contender = pairs.contender
-    for subset, values in measure("transfer", pairs, under.subsets):
-        yield {
-            "detector": contender.name,
-            "trained_on": contender.trained_on,
-            "tested_on": under.name,
-            "seed": contender.seed,
-            "subset": subset,
-            **values,
-        }
+def _rows(pairs: PairScores, under: AttackedSet) -> Iterator[TransferRow]:
+    who = pairs.contender
+    for subset, count, metrics in measure("transfer", pairs, under.subsets):
+        yield TransferRow(who.name, who.trained_on, under.name, who.seed, subset, count, metrics)
 
 
 def _shares(evaded: dict[tuple[str, str | None, int | None], Tensor], right: int) -> dict[tuple[str, str], list[float]]:

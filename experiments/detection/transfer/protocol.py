@@ -1,16 +1,16 @@
 """`evaluate.py transfer`: detectors x trained-on x tested-on (Schut & Gal, 2020, Figure 2 and appendix G)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.detection.transfer.contrasts import contrasts
 from experiments.detection.transfer.findings import finding, flags_of
 from experiments.detection.transfer.measure import measure_transfer
 from experiments.detection.transfer.ranking import best_two, standings
-from experiments.detection.transfer.records import summary
+from experiments.detection.transfer.records import TransferRow, summary
 from experiments.detection.transfer.tables import tables_of
 from experiments.results.charts import grouped_bars, heat_maps
-from experiments.results.records import Rows
+from experiments.results.records import flat
 from experiments.results.result import Result
 from experiments.study.metrics import metrics_of
 from experiments.study.study import Study
@@ -52,17 +52,17 @@ def transfer(study: Study, *, resamples: int = 1000) -> Result:
         "find attacks or any noise of that size?",
         finding=finding(ranked, records.headline.subset, meta),
         meta=meta,
-        rows=rows,
+        rows=list(map(flat, rows)),
         tables=tables_of(records, ranked, differences, meta),
         figures={"": heat_maps(title, by_detector), "bars": grouped_bars(title, by_detector)},
         flags=flags_of(records, meta),
     )
 
 
-def _by_detector(rows: Rows) -> dict[str, dict[str, Mapping[str, Any]]]:
+def _by_detector(rows: Sequence[TransferRow]) -> dict[str, dict[str, Mapping[str, Any]]]:
     """Return the AUROC by detector, then trained on, then tested on; the training-free ones are one block."""
     blocks: dict[str, dict[str, Mapping[str, Any]]] = {}
-    free = {row["detector"] for row in rows if row["trained_on"] is None}
+    free = {row.detector for row in rows if row.trained_on is None}
     for (detector, trained_on), cells in summary(rows).items():
         block, line = ("training-free", detector) if detector in free else (detector, trained_on)
         blocks.setdefault(block, {})[line] = cells

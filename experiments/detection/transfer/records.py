@@ -1,12 +1,12 @@
 """The records of the detection matrix: its rows, AUROCs with their resamples, and what the contrasts need to know."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import fmean
 from typing import Any, Final
 
 from experiments.results.bootstrap import Interval, Statistic, clopper_pearson
-from experiments.results.records import Rows, mean_known
+from experiments.results.records import Record, mean_known
 
 UNTRAINED: Final = "-"
 """Stands for trained_on in the summary of a training-free detector."""
@@ -30,6 +30,46 @@ class Cell:
     def unseen(self) -> bool:
         """Whether the detector was not trained on the attack."""
         return self.trained_on != self.tested_on
+
+
+@dataclass(frozen=True)
+class TransferRow:
+    """A detector under an attack, on a subset of the pairs.
+
+    Attributes:
+        detector: Its name.
+        trained_on: The name of the attack it was trained on; None: training-free.
+        tested_on: The name of the attack.
+        seed: The seed of its training; None: training-free.
+        subset: The subset of the pairs: all, successful or failed.
+        n: The number of pairs in the subset.
+        metrics: The values of `study.metrics.METRICS`, by key; None where one is not defined.
+    """
+
+    detector: str
+    trained_on: str | None
+    tested_on: str
+    seed: int | None
+    subset: str
+    n: int
+    metrics: Mapping[str, float | None]
+
+    @property
+    def line(self) -> Line:
+        """The line of the matrix that the row belongs to."""
+        return self.detector, self.trained_on or UNTRAINED
+
+
+_KEYS: Final = tuple(field.name for field in fields(TransferRow) if field.name != "metrics")
+
+
+def read(records: Iterable[Record]) -> list[TransferRow]:
+    """Return the rows of a JSON file; metrics may be missing from one that an older version wrote."""
+    rows = []
+    for record in records:
+        keys: dict[str, Any] = {name: record.get(name) for name in _KEYS}
+        rows.append(TransferRow(**keys, metrics={key: value for key, value in record.items() if key not in _KEYS}))
+    return rows
 
 
 Areas = Mapping[Cell, Statistic]
@@ -56,7 +96,7 @@ class TransferRecords:
     """The detection matrix.
 
     Attributes:
-        rows: A record for each detector, attack and subset of the pairs.
+        rows: One for each detector, attack and subset of the pairs.
         areas: Against clean images, of detectors trained on one attack or none.
         against_noise: Against noise of the same norms.
         headline: What the finding is about.
@@ -72,7 +112,7 @@ class TransferRecords:
         budgets: See `budgets.unusual`.
     """
 
-    rows: Rows
+    rows: Sequence[TransferRow]
     areas: Areas
     against_noise: Areas
     headline: Headline
@@ -88,18 +128,19 @@ class TransferRecords:
     budgets: Mapping[str, float]
 
 
-def collected(rows: Rows, value: str, subset: str = "all") -> dict[Line, dict[str, list[float]]]:
+def collected(rows: Iterable[TransferRow], value: str, subset: str = "all") -> dict[Line, dict[str, list[float]]]:
     """Return the known values of all seeds of a field, by line and attack tested on, in the rows' order."""
     lines: dict[Line, dict[str, list[float]]] = {}
     for row in rows:
-        if row["subset"] == subset:
-            cells = lines.setdefault((row["detector"], row["trained_on"] or UNTRAINED), {})
-            known = row.get(value)  # a run may have been evaluated before a metric was added
-            cells.setdefault(row["tested_on"], []).extend([] if known is None else [known])
+        if row.subset == subset:
+            measured = row.metrics.get(value)  # a run may have been evaluated before a metric was added
+            lines.setdefault(row.line, {}).setdefault(row.tested_on, []).extend([] if measured is None else [measured])
     return lines
 
 
-def summary(rows: Rows, value: str = "auroc", subset: str = "all") -> Mapping[Line, Mapping[str, float | None]]:
+def summary(
+    rows: Iterable[TransferRow], value: str = "auroc", subset: str = "all"
+) -> Mapping[Line, Mapping[str, float | None]]:
     """Return the means over seeds of a field, by line and attack tested on, in the rows' order."""
     lines = collected(rows, value, subset)
     return {line: {attack: mean_known(values) for attack, values in cells.items()} for line, cells in lines.items()}
@@ -120,45 +161,47 @@ def compared(cells: Iterable[Cell], attacks: Container[str]) -> dict[str, list[C
     for cell in cells:
         if cell.unseen and (cell.trained_on is None or cell.trained_on in attacks):
             by_detector.setdefault(cell.detector, []).append(cell)
-    every = list(by_detector.values())
-    learnt = [own for own in every if own[0].trained_on is not None] or every
-    places = [{(cell.trained_on, cell.tested_on) for cell in own} for own in learnt]
-    tested = [{cell.tested_on for cell in own} for own in every]
+    detectors = list(by_detector.values())
+    learnt = [unseen for unseen in detectors if unseen[0].trained_on is not None] or detectors
+    places = [{(cell.trained_on, cell.tested_on) for cell in unseen} for unseen in learnt]
+    tested = [{cell.tested_on for cell in unseen} for unseen in detectors]
     shared = [
         cell
         for cell in (learnt[0] if learnt else ())
-        if all((cell.trained_on, cell.tested_on) in each for each in places)
-        and all(cell.tested_on in each for each in tested)
+        if all((cell.trained_on, cell.tested_on) in those for those in places)
+        and all(cell.tested_on in attacked for attacked in tested)
     ]
     return {
-        name: [Cell(name, own[0].trained_on and cell.trained_on, cell.tested_on) for cell in shared]
-        for name, own in by_detector.items()
+        name: [Cell(name, unseen[0].trained_on and cell.trained_on, cell.tested_on) for cell in shared]
+        for name, unseen in by_detector.items()
         if shared
     }
 
 
-def unseen_values(rows: Rows, value: str = "auroc", subset: str = "all") -> dict[str, list[tuple[Cell, float]]]:
+def unseen_values(
+    rows: Sequence[TransferRow], value: str = "auroc", subset: str = "all"
+) -> dict[str, list[tuple[Cell, float]]]:
     """Return the cells of `compared` with a field's mean over seeds, by detector."""
-    known = {
+    means = {
         Cell(detector, None if trained_on == UNTRAINED else trained_on, attack): mean
         for (detector, trained_on), cells in summary(rows, value, subset).items()
         for attack, mean in cells.items()
         if mean is not None
     }
-    cells = compared(known, {row["tested_on"] for row in rows})
-    return {detector: [(cell, known[cell]) for cell in own] for detector, own in cells.items()}
+    by_detector = compared(means, {row.tested_on for row in rows})
+    return {detector: [(cell, means[cell]) for cell in cells] for detector, cells in by_detector.items()}
 
 
-def unseen_means(rows: Rows, value: str = "auroc", subset: str = "all") -> dict[str, float]:
+def unseen_means(rows: Sequence[TransferRow], value: str = "auroc", subset: str = "all") -> dict[str, float]:
     """Return each detector's mean of a field over the cells of `compared`, of means over seeds."""
     values = unseen_values(rows, value, subset)
     return {detector: fmean(mean for _, mean in cells) for detector, cells in values.items()}
 
 
-def success_rates(rows: Rows) -> dict[str, Interval]:
+def success_rates(rows: Sequence[TransferRow]) -> dict[str, Interval]:
     """Return how often each attack succeeds, of the images that the classifier gets right."""
-    rates = {row["tested_on"]: row["attack_success_rate"] for row in rows}
-    pairs = {(row["tested_on"], row["subset"]): row["n"] for row in rows}
+    rates = {row.tested_on: row.metrics["attack_success_rate"] for row in rows}
+    pairs = {(row.tested_on, row.subset): row.n for row in rows}
     right = {attack: sum(pairs.get((attack, subset), 0) for subset in ("successful", "failed")) for attack in rates}
     return {
         attack: clopper_pearson(rate, right[attack])

@@ -7,9 +7,17 @@ from detectors.calibration import rate_interval
 from experiments.detection.tables import NORMS, capital, rate_of, table_of
 from experiments.detection.transfer.contrasts import Contrast
 from experiments.detection.transfer.ranking import Standing, ranking_table
-from experiments.detection.transfer.records import UNTRAINED, Line, TransferRecords, collected, summary, unseen_means
+from experiments.detection.transfer.records import (
+    UNTRAINED,
+    Line,
+    TransferRecords,
+    TransferRow,
+    collected,
+    summary,
+    unseen_means,
+)
 from experiments.results.bootstrap import Interval
-from experiments.results.records import Record, Rows, mean_known, spread
+from experiments.results.records import mean_known, spread
 from experiments.results.result import Table
 from experiments.results.text import SMALL, cell
 from experiments.results.verdicts import FEWEST, all_above
@@ -38,7 +46,7 @@ def tables_of(
     ]
 
 
-def _matrices(rows: Rows, attacks: Sequence[str], meta: Mapping[str, Any]) -> list[Table]:
+def _matrices(rows: Sequence[TransferRow], attacks: Sequence[str], meta: Mapping[str, Any]) -> list[Table]:
     several = "and standard deviation " if len(meta["seeds"]) > 1 else ""
     tables = []
     for metric in shown_in("transfer"):
@@ -54,23 +62,23 @@ def _matrices(rows: Rows, attacks: Sequence[str], meta: Mapping[str, Any]) -> li
     return tables
 
 
-def _margin(rows: Rows, subset: str, attacks: Sequence[str], *, of_right: bool) -> list[list[Any]]:
+def _margin(rows: Sequence[TransferRow], subset: str, attacks: Sequence[str], *, of_right: bool) -> list[list[Any]]:
     """Return the lines over a matrix: how often each attack succeeds, and how many pairs or images a value rests on."""
     by_attack = _by_attack(rows)
-    rates = [by_attack["all", attack]["attack_success_rate"] for attack in attacks]
-    counts = [_right(by_attack, attack) if of_right else by_attack[subset, attack]["n"] for attack in attacks]
+    rates = [by_attack["all", attack].metrics["attack_success_rate"] for attack in attacks]
+    counts = [_right(by_attack, attack) if of_right else by_attack[subset, attack].n for attack in attacks]
     counted = "images classified right" if of_right else "pairs"
     return [["attack success rate", UNTRAINED, *rates], [counted, UNTRAINED, *counts]]
 
 
-def _right(by_attack: Mapping[tuple[str, str], Record], attack: str) -> int:
+def _right(by_attack: Mapping[tuple[str, str], TransferRow], attack: str) -> int:
     """Return how many images the classifier gets right."""
-    return sum(int(by_attack[subset, attack]["n"]) for subset in ("successful", "failed"))
+    return sum(by_attack[subset, attack].n for subset in ("successful", "failed"))
 
 
-def _by_attack(rows: Rows) -> dict[tuple[str, str], Record]:
-    """Return a record for each subset and attack, for what does not depend on the detector."""
-    return {(row["subset"], row["tested_on"]): row for row in rows}
+def _by_attack(rows: Sequence[TransferRow]) -> dict[tuple[str, str], TransferRow]:
+    """Return a row for each subset and attack; its counts and rates do not depend on the detector."""
+    return {(row.subset, row.tested_on): row for row in rows}
 
 
 def _threshold(meta: Mapping[str, Any], rate: float = WORKING_RATE) -> str:
@@ -95,8 +103,8 @@ def _attacks(records: TransferRecords) -> Table:
         rows=[
             [
                 attack,
-                rate_of(by_attack["all", attack]["attack_success_rate"], _right(by_attack, attack)),
-                *(by_attack[subset, attack]["n"] for subset in subsets),
+                rate_of(by_attack["all", attack].metrics["attack_success_rate"], _right(by_attack, attack)),
+                *(by_attack[subset, attack].n for subset in subsets),
                 *(ratios[norm] for norm in NORMS),
             ]
             for attack, ratios in records.noise_ratios.items()
@@ -107,16 +115,12 @@ def _attacks(records: TransferRecords) -> Table:
     )
 
 
-def _realised(rows: Rows, meta: Mapping[str, Any]) -> Table:
-    by_detector = {(row["detector"], row["trained_on"], row["seed"]): row for row in rows}
-
-    def rate(row: Record) -> str | None:
-        return rate_of(row["realised_fpr"], meta["test_images"])
-
-    return table_of(
+def _realised(rows: Sequence[TransferRow], meta: Mapping[str, Any]) -> Table:
+    rates = {(row.detector, row.trained_on, row.seed): row.metrics["realised_fpr"] for row in rows}
+    return Table(
         "Realised false-positive rate of the 5 % threshold",
-        by_detector.values(),
-        {"detector": "detector", "trained on": "trained_on", "seed": "seed", "realised FPR": rate},
+        ["detector", "trained on", "seed", "realised FPR"],
+        [[*detector, rate_of(rate, meta["test_images"])] for detector, rate in rates.items()],
         f"On {meta['test_images']} clean test images, with a 95 % interval; {_threshold(meta)}.",
     )
 
@@ -144,14 +148,15 @@ def _worst(records: TransferRecords) -> Table:
     )
 
 
-def left_out_tables(rows: Rows, left_out: Mapping[str, str]) -> list[Table]:
+def left_out_tables(rows: Sequence[TransferRow], left_out: Mapping[str, str]) -> list[Table]:
     """Return how well detectors find an attack that was left out of training; no table if none was."""
     means, shown, of_attack = summary(rows), shown_in("left out"), _by_attack(rows)
     lines = [
         [
             line[0],
             left_out[line[1]],
-            *(of_attack["all", left_out[line[1]]][field] for field in ("attack_success_rate", "n")),
+            of_attack["all", left_out[line[1]]].metrics["attack_success_rate"],
+            of_attack["all", left_out[line[1]]].n,
             *(spread(collected(rows, metric.key)[line][left_out[line[1]]]) for metric in shown),
             *_beside(means, line, left_out[line[1]]),
         ]

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from experiments.claims.paper import judge
-from experiments.detection.threshold.crossings import ThresholdRecords, crossings_of
+from experiments.detection.threshold.crossings import crossings_of
+from experiments.detection.threshold.records import ThresholdRecords, ThresholdRow
 from experiments.detection.threshold.tables import finding
 from experiments.results.bootstrap import Statistic
 from experiments.results.two_samples import compare
@@ -166,8 +167,23 @@ def threshold(n=200, smallest=0.01, seeds=(0, 1, 2), attack="fgsm", **areas):
             spread = area + error * torch.linspace(-2, 2, 41, dtype=torch.float64)
             point = attack, name, attack, "successful", epsilon
             statistics[point] = Statistic(sum(values) / len(values), spread, n, values)
-            record = dict(zip(("attack", "detector", "trained_on", "subset", "epsilon"), point, strict=True))
-            rows += [record | {"n": n, "auroc": each, "accuracy": each, "median_l2": epsilon} for each in values]
+            rows += [
+                ThresholdRow(
+                    name,
+                    attack,
+                    seed,
+                    attack,
+                    epsilon,
+                    "successful",
+                    n,
+                    {"auroc": value, "accuracy": value},
+                    median_l2=epsilon,
+                    median_rms=epsilon,
+                    attack_success_rate=1.0,
+                    right_before=n,
+                )
+                for seed, value in zip(seeds, values, strict=True)
+            ]
     crossings = crossings_of(ThresholdRecords(rows, statistics, {}))
     meta = {"seeds": list(seeds), "smallest": smallest, "level": 0.75, "test_images": 400, "crossings": crossings}
     return {"threshold": {"meta": meta, "rows": rows}}

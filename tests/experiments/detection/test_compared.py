@@ -8,7 +8,7 @@ import torch
 from experiments.detection.transfer.contrasts import between, paired
 from experiments.detection.transfer.findings import finding
 from experiments.detection.transfer.ranking import ranking_table, standings
-from experiments.detection.transfer.records import Cell, Headline, compared, unseen_means
+from experiments.detection.transfer.records import Cell, Headline, compared, read, unseen_means
 from experiments.results.bootstrap import Statistic
 from experiments.study.metrics import mostly_fail
 
@@ -22,7 +22,8 @@ def rows(*, without=(), **detectors):
     cells = {("id", *cell): value for cell, value in LEARNT.items() if cell not in without}
     cells |= {(name, None, attack): value for name, values in detectors.items() for attack, value in values.items()}
     keys = ("detector", "trained_on", "tested_on")
-    return [dict(zip(keys, cell, strict=True)) | {"subset": "all", "auroc": auroc} for cell, auroc in cells.items()]
+    records = [dict(zip(keys, cell, strict=True)) | {"subset": "all", "auroc": auroc} for cell, auroc in cells.items()]
+    return read(records)
 
 
 def statistic(value, wide=0.01, n=100):
@@ -60,7 +61,7 @@ def test_a_cell_that_one_detector_lacks_counts_for_none():
 
 
 def test_without_learnt_detectors_every_attack_counts_once():
-    assert unseen_means([row for row in rows(area=FREE) if row["trained_on"] is None]) == {"area": pytest.approx(0.5)}
+    assert unseen_means([row for row in rows(area=FREE) if row.trained_on is None]) == {"area": pytest.approx(0.5)}
 
 
 def test_an_attack_without_a_value_may_still_have_been_trained_on():

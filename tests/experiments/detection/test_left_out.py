@@ -6,7 +6,7 @@ import pytest
 
 import evaluate
 from detectors import load
-from experiments.detection.transfer.records import unseen_means
+from experiments.detection.transfer.records import read, unseen_means
 from experiments.detection.transfer.tables import left_out_tables
 from experiments.training.run_folder import Run
 from experiments.training.settings import left_out
@@ -40,7 +40,7 @@ def test_the_table_by_hand():
     rows = [record("id", *key, auroc) for key, auroc in aurocs.items()]
     rows += [record("id", "all-but-c", "c", auroc, seed) for seed, auroc in enumerate((0.6, 0.8))]
     rows += [record("softmax", None, "c", 0.65, None), record("area", None, "c", 0.5, None)]
-    (table,) = left_out_tables(rows, {"all-but-c": "c"})
+    (table,) = left_out_tables(read(rows), {"all-but-c": "c"})
     (line,) = table.rows
     assert line[:6] == ["id", "c", 0.3, 50, "0.700 ± 0.141", "0.350 ± 0.071"]
     assert line[6:] == pytest.approx([0.85, 0.95, 0.6, "b"])
@@ -48,7 +48,7 @@ def test_the_table_by_hand():
 
 
 def test_there_is_no_table_where_nothing_was_left_out():
-    assert left_out_tables([record("id", "a", "a", 0.9)], {}) == []
+    assert left_out_tables(read([record("id", "a", "a", 0.9)]), {}) == []
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_pipeline_trains_on_all_but_one(run_pipeline):
 
 
 def test_detectors_of_several_attacks_are_not_compared_on_unseen_ones():
-    assert unseen_means([record("id", "all-but-c", attack, 0.9) for attack in "abc"]) == {}
+    assert unseen_means(read(record("id", "all-but-c", attack, 0.9) for attack in "abc")) == {}
 
 
 def test_leaving_out_what_is_no_attack_is_refused(run_pipeline, capsys):

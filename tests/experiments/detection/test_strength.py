@@ -15,8 +15,8 @@ from experiments.detection.strength.measure import SIZES, measure_attack
 from experiments.detection.strength.protocol import strength
 from experiments.detection.strength.records import NORMS, Cost, StrengthRecords
 from experiments.results.result import read_result, write_result
-from experiments.results.two_samples import QUANTILES, spread_of
-from experiments.study.budgets import is_linf, weaker
+from experiments.results.two_samples import QUANTILES, spread_of, weaker
+from experiments.study.budgets import is_linf
 from tests.experiments.studies import copy_of, study_of
 
 

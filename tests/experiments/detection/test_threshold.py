@@ -1,7 +1,7 @@
 """evaluate.py threshold: sizes at which detection fails, rows, flags and the sentence."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
@@ -20,6 +20,7 @@ from experiments.detection.threshold.crossings import (
 from experiments.detection.threshold.flags import _growth, _largest, _noise, _zero
 from experiments.detection.threshold.measure import resized
 from experiments.detection.threshold.protocol import EPSILONS, threshold
+from experiments.detection.threshold.records import ThresholdRow
 from experiments.detection.threshold.tables import finding, tables_of
 from experiments.results.bootstrap import Statistic
 from experiments.results.result import write_result
@@ -36,6 +37,12 @@ def found(finished):
 def row(found, **wanted):
     (one,) = [row for row in found.rows if all(row[key] == value for key, value in wanted.items())]
     return one
+
+
+def row_of(record):
+    keys = {field.name for field in fields(ThresholdRow)} - {"metrics"}
+    metrics = {key: value for key, value in record.items() if key not in keys}
+    return ThresholdRow(**{key: record.get(key) for key in keys}, metrics=metrics)
 
 
 def flag(found, name):
@@ -174,7 +181,7 @@ def test_files_are_written(found, tmp_path):
 
 
 def test_seeds_have_mean_and_deviation(found):
-    seeds = [each | {"seed": seed} for each in found.rows for seed in (0, 1)]
+    seeds = [replace(one, seed=seed) for one in map(row_of, found.rows) for seed in (0, 1)]
     meta = dict(found.meta) | {"seeds": [0, 1]}
     table = tables_of(seeds, found.meta["crossings"], meta)[1]
     assert [line[1] for line in table.rows[:2]] == ["attack success rate", "pairs"]
@@ -253,16 +260,16 @@ def test_few_seeds_give_no_verdict(seeds, said):
     assert ("holds" in text or "does not hold" in text) is (seeds == 3)
 
 
-def rates(*points):
+def rates(*points, auroc=0.5, against_noise=0.5):
     """Rows of an attack with these success rates of 400 images at rising epsilons."""
-    return [
+    records = [
         {
             "attack": "fgsm",
             "detector": "id",
             "subset": "all",
             "epsilon": number / 10,
-            "auroc": 0.5,
-            "auroc_against_noise": 0.5,
+            "auroc": auroc,
+            "auroc_against_noise": against_noise,
             "trained_on": "fgsm",
             "median_l2": 0.0,
             "attack_success_rate": rate,
@@ -270,6 +277,7 @@ def rates(*points):
         }
         for number, rate in enumerate(points)
     ]
+    return list(map(row_of, records))
 
 
 def test_flags_on_success_rates():
@@ -286,16 +294,16 @@ def test_flags_on_success_rates():
 
 
 def test_an_area_that_is_not_known_raises_no_flag_and_breaks_none():
-    assert _zero([each | {"auroc": None} for each in rates(0.0)]).raised is False
-    assert "id on fgsm -" in _zero([each | {"auroc": None} for each in rates(0.1)]).sentence
-    assert _noise([each | {"auroc": None} for each in rates(0.0, 0.5)]).raised is False
+    assert _zero(rates(0.0, auroc=None)).raised is False
+    assert "id on fgsm -" in _zero(rates(0.1, auroc=None)).sentence
+    assert _noise(rates(0.0, 0.5, auroc=None)).raised is False
 
 
 def test_a_detector_of_noise_is_flagged():
-    found = [each | {"auroc": 0.9} for each in rates(0.0, 0.5)]
+    found = rates(0.0, 0.5, auroc=0.9)
     assert _noise(found).raised is True
     assert "id on fgsm at 0.1" in _noise(found).sentence
-    assert _noise([each | {"auroc_against_noise": 0.9} for each in found]).raised is False
+    assert _noise(rates(0.0, 0.5, auroc=0.9, against_noise=0.9)).raised is False
     assert _noise(rates(0.0, 0.5)).raised is False
 
 

@@ -18,7 +18,7 @@ from detectors import ID, load
 from detectors.scoring import scores
 from experiments.detection.scores import AreasBySeed
 from experiments.detection.transfer.contrasts import above, between
-from experiments.detection.transfer.records import Cell, summary
+from experiments.detection.transfer.records import Cell, read, summary
 from experiments.detection.transfer.tables import _range
 from experiments.results.bootstrap import Resampling
 from experiments.study.contenders import Contender
@@ -173,16 +173,16 @@ def test_a_missing_stage_is_named_with_the_command_that_makes_it(finished, tmp_p
 
 
 def measured(scores):
-    """Metrics of scores that are the same for all kinds of images; the classifier is always fooled."""
+    """Number of pairs and metrics of scores, the same for all kinds of images; the classifier is always fooled."""
     every = torch.ones(len(scores), dtype=torch.bool)
     contender = Contender("id", "fgsm", 0, nn.Identity(), torch.zeros(2000))
     pairs = PairScores(contender, scores, scores, scores, scores, right=every, fooled=every)
-    ((_, values),) = measure("threshold", pairs, {"all": every})
-    return values
+    ((_, count, values),) = measure("threshold", pairs, {"all": every})
+    return count, values
 
 
 def test_a_constant_score_measures_as_chance():
-    found = measured(torch.zeros(50))
+    _, found = measured(torch.zeros(50))
     assert found["auroc"] == 0.5
     assert found["accuracy"] == 0.5
     assert found["tpr_at_5_fpr"] == 0
@@ -191,8 +191,8 @@ def test_a_constant_score_measures_as_chance():
 
 
 def test_of_no_pairs_or_nan_nothing_is_known():
-    empty, broken = measured(torch.empty(0)), measured(torch.full((50,), torch.nan))
-    assert (empty.pop("n"), broken.pop("n")) == (0, 50)
+    (none, empty), (some, broken) = measured(torch.empty(0)), measured(torch.full((50,), torch.nan))
+    assert (none, some) == (0, 50)
     assert set(empty.values()) == set(broken.values()) == {None}
 
 
@@ -215,7 +215,7 @@ def test_what_is_not_known_is_passed_over():
 def test_summary_is_the_mean_over_seeds_and_skips_nulls():
     base = {"detector": "id", "trained_on": "a", "tested_on": "b", "subset": "all"}
     rows = [base | {"auroc": 0.5}, base | {"auroc": 1.0}, base | {"auroc": None}]
-    assert summary(rows) == {("id", "a"): {"b": 0.75}}
+    assert summary(read(rows)) == {("id", "a"): {"b": 0.75}}
 
 
 def test_a_detector_that_gives_nan_is_refused(finished):
