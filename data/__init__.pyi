@@ -1,5 +1,6 @@
 from .adversarial import AdversarialData
 from .batches import Images, Pairs
+from .decoding.decode import decode
 from .images import ImageData
 from .pairs import PairData
 from .sources.assira import ASSIRA
@@ -22,4 +23,5 @@ __all__ = [
     "Pairs",
     "Torchvision",
     "WhiteBoxData",
+    "decode",
 ]

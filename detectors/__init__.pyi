@@ -2,6 +2,7 @@ from . import published
 from .base import Detector
 from .baselines import Disagreement, MaskArea, MaxSoftmax, SecondOpinion
 from .classifier import Classifier
+from .guard import Verdict
 from .loading import load
 from .networks import ConvNet
 from .representations import ID, JSD, SMD, SPD
@@ -23,6 +24,7 @@ __all__ = [
     "SecondOpinion",
     "Thresholded",
     "TorchvisionNetwork",
+    "Verdict",
     "WrappedNetwork",
     "load",
     "published",

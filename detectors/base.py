@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attacks.errors import InputError, InputTypeError
-from attacks.guard import check_images, evaluation_mode
+from attacks.guard import evaluation_mode
 from detectors.calibration import threshold
 from detectors.classifier import Classifier
 from detectors.explanations import Explanation
+from detectors.guard import ImageFiles, Verdict, check_shape, judge
 from detectors.metrics import probabilities, training_metrics
 from detectors.networks import ConvNet
 from saliency.checkpoints import part
@@ -86,17 +87,16 @@ class Detector(Trainable):
         Raises:
             ValueError: If the images are not (N, C, H, W) float32 in [0, 1] on the detector's device.
         """
-        check_images(images)
-        if images.shape[1:] != torch.Size(self.shape):
-            msg = (
-                f"{type(self).__name__} needs images (N, {', '.join(map(str, self.shape))}), got {tuple(images.shape)}"
-            )
-            raise InputError(msg)
+        check_shape(self, images)
         with evaluation_mode(self):
             scores: Tensor = self(images.clone())  # on which a network may write
         return scores
 
-    def judge(self, batch: tuple[Tensor, ...]) -> Tensor:
+    def judge(self, images: Tensor | ImageFiles, false_positive_rate: float = 0.05) -> Verdict:
+        """Return verdicts on images (N, C, H, W) in [0, 1] or image files; see `detectors.guard.judge`."""
+        return judge(self, images, false_positive_rate)
+
+    def batch_scores(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Return the scores of a batch (images, ...) of a data module."""
         scores: Tensor = self(batch[0])
         return scores
@@ -193,7 +193,7 @@ class Detector(Trainable):
         return scores
 
     def _judged(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        scores, is_adversarial = self.judge(batch), batch[1]
+        scores, is_adversarial = self.batch_scores(batch), batch[1]
         return scores, is_adversarial, functional.binary_cross_entropy_with_logits(scores, is_adversarial.to(scores))
 
     def on_test_start(self) -> None:
@@ -207,13 +207,13 @@ class Detector(Trainable):
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
         """Log accuracy, AUROC and average precision of each attack under its name."""
         metrics = self.test_metrics[dataloader_idx]
-        metrics.update(probabilities(self.judge(batch)), batch[1].long())  # type: ignore[operator]
+        metrics.update(probabilities(self.batch_scores(batch)), batch[1].long())  # type: ignore[operator]
         self.log_dict(metrics, add_dataloader_idx=False)  # type: ignore[arg-type]
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Return scores, and whether each image is adversarial where the batch says so."""
         known = len(batch) > 1 and batch[1].dtype == torch.bool
-        return {"scores": self.judge(batch)} | ({"is_adversarial": batch[1]} if known else {})
+        return {"scores": self.batch_scores(batch)} | ({"is_adversarial": batch[1]} if known else {})
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         saved = state_dict.get(f"{prefix}calibration")
@@ -248,11 +248,11 @@ class ExplainingDetector(Detector):
         """Return the representation (N, channels, H, W)."""
         return self.combine(images, self.explanation(images, logits))
 
-    def judge(self, batch: tuple[Tensor, ...]) -> Tensor:
+    def batch_scores(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Return the scores of a batch (images, ...), with its stored explanation if it has one."""
         explanation: Tensor | None = getattr(batch, "explanation", None)
         if explanation is None or explanation.shape[1] == 0 or not self.takes_explanation:
-            return super().judge(batch)
+            return super().batch_scores(batch)
         return self.score(batch[0], explanation)
 
     def score(self, images: Tensor, explanation: Tensor) -> Tensor:

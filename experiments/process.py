@@ -138,7 +138,7 @@ def _open_outputs() -> None:
 
 def _lost_output(error: BaseException) -> tuple[str, int] | None:
     """Return the sentence and the exit status if standard output takes no more, as after `| head`; else None."""
-    failed = error.__context__ if isinstance(error, SystemExit) else None  # rich exits after a broken pipe
+    failed = error.__context__ if isinstance(error, SystemExit) else error  # rich exits after a broken pipe
     if not isinstance(failed, BrokenPipeError):
         failed = _flushed() if isinstance(error, SystemExit | OSError) else None
     if failed is None:

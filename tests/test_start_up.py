@@ -9,6 +9,7 @@ import pytest
 
 import train
 from experiments.evaluation.protocols import COMMANDS
+from experiments.guard.commands import COMMANDS as OF_A_DETECTOR
 from experiments.process import chosen
 
 ROOT = Path(train.__file__).parent
@@ -66,7 +67,9 @@ def test_a_function_named_as_its_module_stays_a_function():
     assert imported("import saliency.jacobian; from saliency import jacobian; assert jacobian.__name__ == 'jacobian'")
 
 
-@pytest.mark.parametrize(("script", "commands"), [("train.py", train.COMMANDS), ("evaluate.py", COMMANDS)])
+@pytest.mark.parametrize(
+    ("script", "commands"), [("train.py", train.COMMANDS), ("evaluate.py", {**COMMANDS, **OF_A_DETECTOR})]
+)
 def test_help_has_a_line_on_each_command(script, commands, capsys):
     with pytest.raises(SystemExit) as ended:
         chosen(script, "about", commands, ["-h"])

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ _SIGNED: Final = 2
 _STEPS: Final = {"L;2": 85, "L;4": 17}
 """PIL's factors from grey of 2 and 4 bits to 8."""
 
+_ON_THE_SIDE: Final = frozenset({5, 6, 7, 8})
+"""Values of Exif's orientation for images that lie on their side."""
+
 _ON_THE_WAY: Final = {"La": "LA", "LAB": "RGB"}
 """Modes that PIL converts to few others, and the one to go through."""
 
@@ -38,7 +41,7 @@ class UndecodableError(InputError):
     """A file that is no image, is cut off, or has pixels of unknown range."""
 
 
-def decode(path: str, shape: tuple[int, int, int]) -> Bytes:
+def decode(path: str | BinaryIO, shape: tuple[int, int, int]) -> Bytes:
     """Return an image, turned upright, its short side scaled to fit, cut to its centre.
 
     Scaling is bilinear with antialiasing; a large JPEG is decoded at a fraction of its size, at least twice the needed
@@ -47,7 +50,7 @@ def decode(path: str, shape: tuple[int, int, int]) -> Bytes:
     [0, 1] would pass for a black one in [0, 255].
 
     Args:
-        path: The file; its content decides its format.
+        path: The file, or an open binary one; its content decides its format.
         shape: (C, H, W) of the result, C 1 (grey) or 3 (RGB).
 
     Raises:
@@ -68,7 +71,8 @@ def decode(path: str, shape: tuple[int, int, int]) -> Bytes:
         if isinstance(error, OSError) and error.errno is not None:  # the system's, not a decoder's
             msg = f"{path} cannot be read ({error.strerror}): get permission, or take it out of the folder"
             raise type(error)(shown(msg)) from error
-        msg = f"{path} cannot be decoded ({error}): repair it or take it out of the folder"
+        name, reason = (path, error) if isinstance(path, str) else ("the image", str(error).replace(f" {path!r}", ""))
+        msg = f"{name} cannot be decoded ({reason}): repair it or take it out of the folder"
         raise UndecodableError(shown(msg)) from error
 
 
@@ -77,7 +81,7 @@ def fitted(image: Image.Image, shape: tuple[int, int, int]) -> Bytes:
     channels, height, width = shape
     plain = _converted(image, "L" if channels == 1 else "RGB")
     scaled = ImageOps.fit(plain, (width, height), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(scaled).reshape(height, width, channels).transpose(2, 0, 1))
+    return np.array(np.asarray(scaled).reshape(height, width, channels).transpose(2, 0, 1), order="C")
 
 
 def _refuse_unknown_range(image: Image.Image) -> None:
@@ -125,20 +129,37 @@ def _tiff(image: Image.Image, tag: ExifTags.Base) -> tuple[int, ...]:
     return values if isinstance(values, tuple) else (values,)
 
 
-def decode_all(paths: Sequence[str], shape: tuple[int, int, int]) -> list[Bytes | UndecodableError]:
+def size_of(path: str) -> tuple[int, int]:
+    """Return height and width of an upright image by the head of its file; errors are PIL's and the system's."""
+    with Image.open(path) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_THE_SIDE
+        return image.size if turned else image.size[::-1]
+
+
+def decode_all(
+    paths: Sequence[str | BinaryIO],
+    shape: tuple[int, int, int],
+    *,
+    told: type[Exception] | tuple[type[Exception], ...] = UndecodableError,
+) -> list[Bytes | Exception]:
     """Return each file's image (C, H, W), or the error.
 
     Files are decoded in parallel threads, one per core; in a loader's worker one after the other, for the workers are
     parallel already.
 
+    Args:
+        paths: See `decode`.
+        shape: (C, H, W) of the images.
+        told: Errors that are returned; others are raised.
+
     Raises:
         OSError: If a file cannot be read.
     """
 
-    def one(path: str) -> Bytes | UndecodableError:
+    def one(path: str | BinaryIO) -> Bytes | Exception:
         try:
             return decode(path, shape)
-        except UndecodableError as error:
+        except told as error:
             return error
 
     with warnings.catch_warnings():
@@ -152,7 +173,7 @@ def decode_all(paths: Sequence[str], shape: tuple[int, int, int]) -> list[Bytes 
 class LazyPixels:
     """Images (C, H, W) in files that are decoded whenever they are read."""
 
-    def __init__(self, paths: Sequence[str], shape: tuple[int, int, int]) -> None:
+    def __init__(self, paths: Sequence[str | BinaryIO], shape: tuple[int, int, int]) -> None:
         self.paths = paths
         self.shape = shape
 

@@ -8,7 +8,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +22,7 @@ from experiments.evaluation.tensorboard import write_charts, write_scores
 from experiments.parser import Parser
 from experiments.results.result import Result, write_result
 from experiments.results.text import cell
+from experiments.study.batches import usable_device
 from experiments.study.study import Study, plain
 from experiments.training.run_folder import Run
 from experiments.training.sections import import_modules
@@ -52,7 +52,7 @@ def run_evaluation(arguments: list[str]) -> None:
     options: Namespace = config[config.protocol]
     import_modules(options.imports)
     run = Run(options.run, options.report or None, trusted=options.trust)
-    device = _device(options.device)
+    device = usable_device(options.device)
     _check_writable(run.report)
     console = Console()
     if not console.is_terminal:
@@ -195,17 +195,6 @@ def _show(result: Result, console: Console) -> None:
     for flag in result.flags:
         if flag.raised:
             console.print(f"[bold red]flag[/bold red] {escape(f'{flag.name}. {flag.sentence}')}", soft_wrap=True)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        msg = f"device {name!r} cannot be used here ({str(error).splitlines()[0]}): use cpu, or auto"
-        raise InputError(msg) from error
-    return torch.device(name)
 
 
 def _check_writable(folder: Path) -> None:

@@ -7,10 +7,27 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from attacks.errors import InputError
 from data.pairs import predict
 
 BATCH: Final = 64
 """Images of a batch, unless another number is asked for."""
+
+
+def usable_device(name: str) -> torch.device:
+    """Return the device of a name; of `auto` a GPU if there is one.
+
+    Raises:
+        ValueError: If it cannot be used here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        msg = f"device {name!r} cannot be used here ({str(error).splitlines()[0]}): use cpu, or auto"
+        raise InputError(msg) from error
+    return torch.device(name)
 
 
 def batches(

@@ -66,7 +66,7 @@ class RoundMetrics(lightning.Callback):
         if not isinstance(pl_module, Detector) or not isinstance(data, WhiteBoxData):
             return
         with trainer.precision_plugin.forward_context():
-            scores = outputs if isinstance(outputs, Tensor) else pl_module.judge(batch)
+            scores = outputs if isinstance(outputs, Tensor) else pl_module.batch_scores(batch)
         for name, count in counts(batch, scores.float(), pl_module.classifier, self._threshold).items():
             self._counts[name] = self._counts.get(name, 0) + count
 

@@ -170,7 +170,7 @@ def test_the_frozen_networks_are_asked_once_for_all_repeats(classifier, saliency
     first, second, *_ = fit(detector, white_box(classifier, spy, repeats=2)).batches["train"]
     assert torch.equal(first.explanation, detector.explanation(first.images))
     assert second.explanation is first.explanation
-    torch.testing.assert_close(detector.judge(first), detector(first.images))
+    torch.testing.assert_close(detector.batch_scores(first), detector(first.images))
 
 
 def test_pairs_that_are_trained_on_once_carry_no_explanation(classifier, saliency, spy, fit):
@@ -378,7 +378,7 @@ def test_every_detector_is_a_module_that_returns_its_validation_scores(detector,
         outputs: ClassVar[list] = []
 
         def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, dataloader_idx=0):  # noqa: ARG002
-            self.outputs.append((outputs, module.judge(batch)))
+            self.outputs.append((outputs, module.batch_scores(batch)))
 
     trainer.callbacks[:] = [Kept()]
     trainer.validate(detector, white_box(classifier, Alternating()), verbose=False)

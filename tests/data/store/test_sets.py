@@ -71,9 +71,9 @@ def test_stored_explanations_give_the_detector_s_own_scores(sets, classifier, sa
     batch = pairs.__getitems__(list(range(30)))
     assert batch.explanation.shape[1] > 0
     with torch.no_grad():
-        torch.testing.assert_close(detector.judge(batch), detector(batch.images), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(detector.batch_scores(batch), detector(batch.images), rtol=1e-4, atol=1e-5)
         nothing = batch._replace(explanation=torch.zeros_like(batch.explanation))
-        assert not torch.allclose(detector.judge(nothing), detector(batch.images))  # it is really read
+        assert not torch.allclose(detector.batch_scores(nothing), detector(batch.images))  # it is really read
 
 
 def test_a_set_is_shared_by_what_it_depends_on(sets, classifier, saliency):
@@ -133,7 +133,7 @@ def test_a_representation_of_one_s_own_is_never_bypassed(classifier, folder, tmp
     batch = next(iter(data.train_dataloader()))
     known = batch._replace(explanation=torch.zeros_like(batch.images))
     with torch.no_grad():
-        assert torch.equal(detector.eval().judge(known), detector(batch.images))
+        assert torch.equal(detector.eval().batch_scores(known), detector(batch.images))
 
 
 def test_a_smoke_test_makes_no_whole_set(classifier, folder, tmp_path):
