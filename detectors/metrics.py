@@ -28,19 +28,19 @@ def auroc(clean: Tensor, adversarial: Tensor) -> float | None:
     This and the functions below take scores (n,) of clean and (m,) of adversarial images, and return None if there are
     none of either kind, or if a score is NaN.
     """
-    joined = _joined(clean, adversarial)
+    joined = ranked(clean, adversarial)
     return None if joined is None else binary_auroc(*joined).item()
 
 
 def average_precision(clean: Tensor, adversarial: Tensor) -> float | None:
     """Return the area under precision over recall, adversarial being the positive class."""
-    joined = _joined(clean, adversarial)
+    joined = ranked(clean, adversarial)
     return None if joined is None else binary_average_precision(*joined).item()
 
 
 def roc(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor] | None:
     """Return the false- and the true-positive rates (k,) at every threshold, from (0, 0) to (1, 1)."""
-    joined = _joined(clean, adversarial)
+    joined = ranked(clean, adversarial)
     return None if joined is None else binary_roc(*joined)[:2]
 
 
@@ -95,8 +95,11 @@ def _known(scores: Tensor) -> bool:
     return len(scores) > 0 and not bool(scores.isnan().any())
 
 
-def _joined(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Return ranks in (0, 1), which keep the order of any scores exactly, and 0/1 targets; None as above."""
+def ranked(clean: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return ranks (n + m,) in (0, 1), which keep the order of any scores exactly, and their targets 0 or 1.
+
+    None if there are none of either kind, or a score is NaN.
+    """
     if not (_known(clean) and _known(adversarial)):
         return None
     _, ranks = torch.unique(torch.cat([clean, adversarial]), return_inverse=True)

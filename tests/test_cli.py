@@ -58,7 +58,8 @@ def test_fit_leaves_model_config_and_tensorboard_log(fit, tmp_path):
     assert fit("--data.batch_size", "10") == 0
     assert isinstance(load(tmp_path / "out/model.ckpt"), Classifier)
     events = EventAccumulator(str(tmp_path / "out")).Reload()
-    assert {"train/loss", "validation/accuracy"} <= set(events.Tags()["scalars"])
+    assert {"classifier/train/loss", "classifier/validation/accuracy"} <= set(events.Tags()["scalars"])
+    assert {"config/text_summary", "custom_scalars__config__"} <= set(events.Tags()["tensors"])
     config = yaml.safe_load((tmp_path / "out/config.yaml").read_text())
     assert config["model"]["init_args"]["widths"] == [4]
     assert not list((tmp_path / "out").glob("*.tmp"))

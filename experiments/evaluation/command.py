@@ -1,7 +1,7 @@
 """The command line of `evaluate.py`: one subcommand per protocol, and `all`."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from inspect import signature
@@ -18,7 +18,7 @@ from attacks.errors import InputError
 from experiments.evaluation.protocols import ALL, PROTOCOLS
 from experiments.evaluation.report import columns_of_words, read_results, write_report
 from experiments.evaluation.summary import summarise
-from experiments.evaluation.tensorboard import write_charts, write_scores
+from experiments.evaluation.tensorboard import write_charts, write_scores, write_summary
 from experiments.parser import Parser
 from experiments.results.result import Result, write_result
 from experiments.results.text import cell
@@ -68,8 +68,11 @@ def run_evaluation(arguments: list[str]) -> None:
     if config.protocol != ALL:
         _show(result, console)
     report = write_report(run, list(PROTOCOLS))
+    summary = summarise(read_results(run, list(PROTOCOLS)), run.named)
+    texts = {heading: [each.text for each in statements] for heading, statements in summary.items()}
+    write_summary(run.report, texts, run.settings.resolved)
     if config.protocol == ALL:
-        _show_summary(run, console)
+        _show_summary(texts, console)
     logs = shlex.quote(str(run.folder if run.apart is None else run.apart))
     paths = f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir {logs}"
     console.print(paths, highlight=False, markup=False, soft_wrap=True)
@@ -93,7 +96,7 @@ def _run(name: str, study: Study, given: Mapping[str, Any]) -> Result:
     write_result(result, study.run.report)
     write_charts(study.run.report, result)
     if name == SCORED:
-        write_scores(study)
+        write_scores(study, result.rows)
     return result
 
 
@@ -173,12 +176,12 @@ def _of_run(name: str, about: str) -> Parser:
     return parser
 
 
-def _show_summary(run: Run, console: Console) -> None:
+def _show_summary(texts: Mapping[str, Sequence[str]], console: Console) -> None:
     """Print the sentences on top of the report."""
-    for heading, statements in summarise(read_results(run, list(PROTOCOLS)), run.named).items():
+    for heading, sentences in texts.items():
         console.print(f"\n[bold]{heading}[/bold]")
-        for statement in statements:
-            console.print(f"- {escape(statement.text)}", highlight=False, soft_wrap=True)
+        for sentence in sentences:
+            console.print(f"- {escape(sentence)}", highlight=False, soft_wrap=True)
     console.print()
 
 

@@ -1,12 +1,10 @@
-"""What an evaluation shows in TensorBoard: ROC curves, histograms of scores, and every chart and grid."""
+"""What an evaluation shows in TensorBoard: a table of detectors, curves, histograms, charts and grids, a summary."""
 
 import io
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from detectors import metrics
 from experiments.results.charts import png, style
+from experiments.results.event_files import code, replacing_events
 from experiments.results.result import Result
 from experiments.study.contenders import Contender
 from experiments.study.study import Study
@@ -32,32 +31,54 @@ Curve = tuple[Tensor, Tensor]
 """False- and true-positive rates (k,)."""
 
 
-def write_scores(study: Study) -> Path:
-    """Write ROC curves (a chart per attack, all pairs) and histograms of scores (of clean and attacked images).
+SHOWN: Final = {"auroc": "AUROC", "tpr_at_5_fpr": "TPR at 5 % FPR", "success_at_5_fpr": "SR@5"}
+"""Fields of a detection record that the table of detectors shows, and their names there."""
+
+
+def write_scores(study: Study, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write the table of detectors, ROC and PR curves of all pairs, and histograms of scores.
+
+    Each detector, attack and seed of its training is a run of TensorBoard.
 
     Args:
         study: Gives the scores.
+        rows: The records of the detectors, with the fields of `SHOWN`.
 
     Returns:
-        The folder of the event file, RUN/report/tensorboard/scores.
+        The folder of the event files, RUN/report/tensorboard/scores.
 
     Raises:
         FileNotFoundError: If a detector is missing; says which command makes it.
     """
-    with _replacing(study.run.report / FOLDER / "scores") as (folder, writer):
+    with replacing_events(study.run.report / FOLDER / "scores") as run:
         clean = {}
         for each in study.progress.track(study.contenders, description="scores of clean images"):
-            clean[_name(each)] = study.images.scores(each.module)
-            _histogram(writer, each, "clean", clean[_name(each)])
+            _table_row(run(_place(each)), each, rows)
+            clean[_place(each)] = study.images.scores(each.module)
+            _histogram(run(_place(each)), each, "clean", clean[_place(each)])
         for attack in study.attacks:
-            under = study.under(attack)
-            attacked = {}
+            under, curves = study.under(attack), {}
             for each in study.progress.track(study.contenders, description=f"scores under {attack}"):
-                attacked[_name(each)] = study.images.scores(each.module, under)
-                _histogram(writer, each, attack, attacked[_name(each)])
-            curves = {name: metrics.roc(clean[name], scores) for name, scores in attacked.items()}
-            _chart(writer, f"roc/{attack}", roc_curves(f"ROC curves, tested on {attack}", study.contenders, curves))
-    return folder
+                place, attacked = _place(each), study.images.scores(each.module, under)
+                _histogram(run(place), each, attack, attacked)
+                _pr_curve(run(place), attack, clean[place], attacked)
+                curves[place] = metrics.roc(clean[place], attacked)
+            _chart(run(""), f"roc/{attack}", roc_curves(f"ROC curves, tested on {attack}", study.contenders, curves))
+    return study.run.report / FOLDER / "scores"
+
+
+def write_summary(report: Path, statements: Mapping[str, Iterable[str]], config: str) -> None:
+    """Write the sentences on top of the report, and the pipeline file, for TensorBoard's text page.
+
+    Args:
+        report: The run's report folder.
+        statements: Sentences by heading.
+        config: The pipeline file with all defaults.
+    """
+    parts = [f"## {heading}\n\n" + "".join(f"- {each}\n" for each in said) for heading, said in statements.items()]
+    with replacing_events(report / FOLDER / "summary") as run:
+        run("").add_text("report/summary", "\n".join(parts), 0)
+        run("").add_text("report/config", code(config), 0)
 
 
 def write_charts(report: Path, result: Result) -> Path | None:
@@ -72,31 +93,42 @@ def write_charts(report: Path, result: Result) -> Path | None:
     """
     if not result.figures:
         return None
-    with _replacing(report / FOLDER / result.protocol) as (folder, writer):
+    with replacing_events(report / FOLDER / result.protocol) as run:
         for name, chart in result.figures.items():
-            _chart(writer, f"{result.protocol}/{name or 'overview'}", chart)
-    return folder
+            _chart(run(""), f"{result.protocol}/{name or 'overview'}", chart)
+    return report / FOLDER / result.protocol
 
 
-@contextmanager
-def _replacing(folder: Path) -> Iterator[tuple[Path, "SummaryWriter"]]:
-    """Give a writer of event files; those of an evaluation before are replaced when all are written."""
-    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
+def _table_row(writer: "SummaryWriter", contender: Contender, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a detector's row of the table: on each attack, and their mean where all are known."""
+    from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415
 
-    temporary = folder.parent.with_name(f".{folder.parent.name}.{os.getpid()}.tmp")
-    try:
-        writer = SummaryWriter(str(temporary))
-        yield folder, writer
-        writer.close()
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    key = (contender.name, contender.trained_on, contender.seed)
+    mine = [row for row in rows if (row["detector"], row["trained_on"], row["seed"]) == key and row["subset"] == "all"]
+    seed = "-" if contender.seed is None else str(contender.seed)
+    about = {"detector": contender.name, "trained_on": contender.trained_on or _FREE, "seed": seed}
+    _, start, end = hparams(about, {})  # type: ignore[no-untyped-call]
+    for summary in (start, end):
+        writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    for field, name in SHOWN.items():
+        values = {f"on {row['tested_on']}": row[field] for row in mine}
+        known = {attack: value for attack, value in values.items() if value is not None}
+        if known and len(known) == len(values):
+            known["mean"] = fmean(known.values())
+        for where, value in known.items():
+            writer.add_scalar(f"{where}/{name}", value, 0)
 
 
 def _histogram(writer: "SummaryWriter", contender: Contender, images: str, scores: Tensor) -> None:
-    writer.add_histogram(f"scores_{_name(contender)}/{images}", scores, 0)
+    writer.add_histogram(f"scores of {contender.name}/{images}", scores, 0)
+
+
+def _pr_curve(writer: "SummaryWriter", attack: str, clean: Tensor, attacked: Tensor) -> None:
+    """Write precision over recall; its thresholds are ranks in (0, 1), for scores may lie anywhere."""
+    ranked = metrics.ranked(clean, attacked)
+    if ranked is not None:
+        ranks, targets = ranked
+        writer.add_pr_curve(f"pr/{attack}", targets, ranks, 0)
 
 
 def _chart(writer: "SummaryWriter", tag: str, contents: bytes) -> None:
@@ -104,10 +136,11 @@ def _chart(writer: "SummaryWriter", tag: str, contents: bytes) -> None:
     writer.add_image(tag, pixels, 0, dataformats="HWC")
 
 
-def _name(contender: Contender) -> str:
+def _place(contender: Contender) -> str:
+    """Return the name of a detector's run of TensorBoard, beneath that of the scores."""
     if contender.trained_on is None:
         return contender.name
-    return f"{contender.name}_on_{contender.trained_on}_seed_{contender.seed}"
+    return f"{contender.name}/{contender.trained_on}/seed_{contender.seed}"
 
 
 def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str, Curve | None]) -> bytes:
@@ -116,8 +149,8 @@ def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str,
     Args:
         title: Over all.
         contenders: The detectors.
-        curves: See `detectors.metrics.roc`; by the detector's name, attack and seed of training. Those that are
-            None are left out.
+        curves: See `detectors.metrics.roc`; by NAME/ATTACK/seed_SEED of a trained detector, or the name alone. Those
+            that are None are left out.
     """
     groups: dict[str, list[Contender]] = {}
     for each in contenders:
@@ -138,7 +171,7 @@ def _draw(axis: Axes, members: Sequence[Contender], curves: Mapping[str, Curve |
     drawn = set()
     for each in members:
         label = each.trained_on or each.name
-        curve = curves[_name(each)]
+        curve = curves[_place(each)]
         if curve is None:
             continue
         false, true = curve

@@ -8,7 +8,6 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torchvision.utils import make_grid
 
@@ -18,6 +17,7 @@ from data.pairs import predict
 from detectors import Classifier, Detector
 from detectors.calibration import threshold
 from detectors.scoring import clean_scores
+from experiments.training.tensorboard import tensorboard_loggers
 from saliency import SaliencyModel
 from saliency.files import replacing
 
@@ -143,9 +143,9 @@ class MapPanel(lightning.Callback):
         self.count = count
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Log the grid as `maps/clean_map_adversarial_map`: four rows in this order."""
-        logger, data = trainer.logger, trainer.datamodule  # type: ignore[attr-defined]
-        if trainer.sanity_checking or not trainer.is_global_zero or not isinstance(logger, TensorBoardLogger):
+        """Log the grid to TensorBoard as `maps/clean_map_adversarial_map`: four rows in this order."""
+        loggers, data = tensorboard_loggers(trainer), trainer.datamodule  # type: ignore[attr-defined]
+        if trainer.sanity_checking or not trainer.is_global_zero or not loggers:
             return
         if not isinstance(pl_module, SaliencyModel) or not isinstance(data, ImageData):
             return
@@ -153,7 +153,8 @@ class MapPanel(lightning.Callback):
         positions = list(range(min(self.count, len(held_out))))
         images = held_out.__getitems__(positions).images.to(pl_module.device)
         grid = map_grid(pl_module, images, self.attack)
-        logger.experiment.add_image("maps/clean_map_adversarial_map", grid, trainer.current_epoch)
+        for logger in loggers:
+            logger.experiment.add_image("maps/clean_map_adversarial_map", grid, trainer.current_epoch)
 
 
 def map_grid(saliency: SaliencyModel, images: Tensor, attack: Attack) -> Tensor:

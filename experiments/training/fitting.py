@@ -12,7 +12,6 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from attacks.checks import above_zero, at_least, given
@@ -22,11 +21,13 @@ from detectors import Detector
 from detectors.foreign import ForeignNetwork
 from detectors.scoring import clean_scores
 from experiments.parser import Parser, folder_of
+from experiments.results.event_files import code
 from experiments.training.callbacks import PredictionFile, RoundMetrics
 from experiments.training.checkpoints import Continuation, atomic, check_continuation, restored
 from experiments.training.folder_access import alone, named_log, writable
 from experiments.training.layout import CONFIG, DONE, LAST
 from experiments.training.sections import import_modules, texts
+from experiments.training.tensorboard import Layout, StageLogger, stage_loggers, stage_of
 from saliency.checkpoints import Portable, describe, load_weights, put_weights, read, require, save
 from saliency.files import write_text
 
@@ -149,7 +150,7 @@ class ModelCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Add TensorBoard and a checkpoint at each epoch's end to what the config asks for, unless it is barebones."""
         config = self.config_init[self.subcommand].trainer
-        callbacks: list[Callback] = [PredictionFile()]
+        callbacks: list[Callback] = [PredictionFile(), Layout()]
         if isinstance(self.datamodule, WhiteBoxData):
             callbacks.append(RoundMetrics())
         if config.barebones:
@@ -158,7 +159,7 @@ class ModelCLI(LightningCLI):
             kwargs["logger"] = False
             rank_zero_info(f"nothing is logged: {self.folder} cannot be written")
         elif config.logger is None:
-            kwargs["logger"] = TensorBoardLogger(self.folder, name="", version="", default_hp_metric=False)
+            kwargs["logger"] = StageLogger(self.folder, stage_of(self.model, self.datamodule))
         if self.subcommand == "fit":
             callbacks.append(Continuation(self.resolved()))
         if self.subcommand == "fit" and config.enable_checkpointing is not False and not config.barebones:
@@ -183,6 +184,9 @@ class ModelCLI(LightningCLI):
         """Write the config with all defaults, which `--config` accepts."""
         if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             write_text(self.folder / CONFIG, self.resolved())
+            for logger in stage_loggers(self.trainer):
+                given = [line for line in self.resolved().splitlines() if not line.endswith(": null")]
+                logger.experiment.add_text("config", code("\n".join(given)), 0)
 
     def after_fit(self) -> None:
         """Calibrate a detector, and write the finished model."""

@@ -10,6 +10,7 @@ from experiments.training import layout
 from experiments.training.overrides import callbacks_of, merge
 from experiments.training.sections import user_classes
 from experiments.training.settings import Settings
+from experiments.training.training_free import required
 from saliency.class_paths import imported
 
 _ROUNDS: Final = 10
@@ -107,11 +108,27 @@ def _stage(
     config = {
         "imports": sorted({path.rpartition(".")[0] for path in user_classes(sections)}),
         "seed_everything": seed,
-        "trainer": merge(merge(trainer, entry.get("trainer") or {}), {"default_root_dir": str(folder)}),
+        "trainer": _placed(merge(trainer, entry.get("trainer") or {}), str(folder)),
         "model": _filled(entry["model"], parts),
         "data": data,
     }
     return Stage(name, folder, config)
+
+
+def _placed(trainer: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return a trainer whose files, and those of loggers that need a folder, lie in a stage's folder."""
+    given = trainer.get("logger")
+    loggers = [_logger(each, folder) for each in (given if isinstance(given, list) else [given])]
+    placed = {"logger": loggers if isinstance(given, list) else loggers[0]} if given is not None else {}
+    return {**trainer, **placed, "default_root_dir": folder}
+
+
+def _logger(given: Any, folder: str) -> Any:
+    """Return a logger's section with the folder, if its class cannot do without."""
+    section = {"class_path": given} if isinstance(given, str) else given
+    if not isinstance(section, Mapping) or "save_dir" not in required(imported(section["class_path"])):
+        return given
+    return merge({"init_args": {"save_dir": folder}}, section)
 
 
 def _filled(model: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
