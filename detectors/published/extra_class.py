@@ -22,7 +22,7 @@ class ExtraClass(Detector):
     It differs from the paper: there the network of K + 1 classes is itself the classifier that is attacked. Here it
     stands beside the classifier, as the other detectors do.
 
-    Published attacks: Carlini & Wagner (2017) break it.
+    Published attacks: Carlini & Wagner (2017) break it: on MNIST their attack wins on all images.
 
     Args:
         classifier: The attacked classifier, or the path of its checkpoint.

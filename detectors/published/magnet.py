@@ -31,7 +31,8 @@ class MagNet(Fitted):
     Two things differ from the paper: it gives each detector a threshold of its own, and lets the classifier see the
     reconstruction (its reformer), which changes the classifier and not the detector.
 
-    Published attacks: Carlini & Wagner (2017) break it, without access to its own autoencoder.
+    Published attacks: Carlini & Wagner (2017) break it with only a slight increase in distortion, as their abstract
+    says.
 
     Args:
         classifier: The attacked classifier.

@@ -102,7 +102,7 @@ def benchmark(
             chosen["white-box"] = {"preset": preset, "epsilon": epsilon, **chosen["white-box"]}
             results = {name: _result(study, name, chosen[name]) for name in PROTOCOLS}
         figures = figures_of(results)
-        return Report(study.own[0].name, figures, card_of(study, preset, results, figures), results)
+        return Report(study.own[0].name, figures, card_of(study, study.own[0], preset, results, figures), results)
 
 
 def _unaware(epsilon: float) -> dict[str, Attack]:

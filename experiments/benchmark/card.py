@@ -13,6 +13,7 @@ from attacks.errors import InputError
 from data.store.identity import of_module
 from experiments.benchmark.report import Figure
 from experiments.results.result import Result
+from experiments.study.contenders import Contender
 from experiments.study.metrics import WORKING_RATE
 from experiments.study.own_detector import ReadScores
 from experiments.study.study import Study
@@ -21,9 +22,10 @@ VERSION: Final = 1
 """Of the schema."""
 
 
-def card_of(study: Study, preset: str, results: Mapping[str, Result], figures: Sequence[Figure]) -> dict[str, Any]:
-    """Return the card of a study's own detector."""
-    (contender,) = study.own
+def card_of(
+    study: Study, contender: Contender, preset: str, results: Mapping[str, Result], figures: Sequence[Figure]
+) -> dict[str, Any]:
+    """Return the card of a detector of a study."""
     module = contender.module
     suite, transfer = results["white-box"].meta, results["transfer"].meta
     card = {

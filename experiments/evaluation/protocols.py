@@ -63,6 +63,18 @@ PROTOCOLS: Mapping[str, Protocol] = {
         apart=LONG,
         of_detectors=True,
     ),
+    "benchmark": Protocol(
+        "experiments.benchmark.protocol:benchmark",
+        "all detectors, the published ones too, in one table",
+        apart=LONG,
+        of_detectors=True,
+    ),
+    "museum": Protocol(
+        "experiments.museum.protocol:museum",
+        "published detectors under the attacks that broke them",
+        apart=LONG,
+        of_detectors=True,
+    ),
     "enhance": Protocol(
         "experiments.explanation.enhance.protocol:enhance", "enhanced guided backpropagation (Gu & Tresp)", apart=LONG
     ),

@@ -15,6 +15,7 @@ class Contender:
         module: Gives scores (N,).
         calibration: (n,) sorted scores of the clean calibration images.
         remark: What is odd about a detector that is not of the run, and what follows; empty: nothing.
+        fit_seconds: How long its fit took; None: it was not fitted here.
     """
 
     name: str
@@ -23,3 +24,4 @@ class Contender:
     module: nn.Module
     calibration: Tensor
     remark: str = ""
+    fit_seconds: float | None = None

@@ -3,6 +3,7 @@
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,15 +19,17 @@ from data.store.identity import of_file
 from detectors import Classifier, Detector
 from detectors.scoring import clean_scores
 from experiments.study.contenders import Contender
-from experiments.study.fitted_detectors import fit_to_clean
+from experiments.study.fitted_detectors import EPOCHS, FitImages, fit_detector
 from experiments.study.images import AttackedSet, TestImages
 from experiments.study.own_detector import read_scores
+from experiments.study.training_pairs import training_pairs
 from experiments.study.user_modules import (
     GivenDetector,
     MissingPartError,
     Offers,
     given_detector,
     given_name,
+    is_class,
     name_of,
     takes,
     training_free_detector,
@@ -53,6 +56,9 @@ class Study:
         detectors: Names of the run's detectors, trained or training-free, and others by class path or checkpoint
             (.ckpt); None: all of the run.
 
+    Attributes:
+        left_out: Why detectors are left out that the user did not name, by class path; see `of_detectors`.
+
     Raises:
         FileNotFoundError: If a needed stage is missing, from the part that needs it; says which command makes it.
         ValueError: If the run has no detector of a name, or `detectors` is empty or names one twice.
@@ -71,6 +77,8 @@ class Study:
         self.device = device
         self.progress = progress
         self.command = command
+        self.left_out: dict[str, str] = {}
+        self._strict = True
         self._under: dict[str, AttackedSet] = {}
         if detectors is not None:
             _check_detectors(detectors, [*run.settings.detectors, *run.settings.sections["training_free"]])
@@ -128,16 +136,16 @@ class Study:
         entries = {n: e for n, e in self.run.settings.sections["training_free"].items() if self.wants(n)}
         for name, entry in self.progress.track(entries.items(), description="training-free detectors"):
             try:
-                module = self.training_free_detector(name)
+                module, seconds = self._training_free(name)
             except MissingPartError as error:
                 self.progress.console.print(f"{name} is left out: {error}", highlight=False)
                 continue
             calibration = takes(entry["class_path"], partial(self.calibration, module))
-            contenders.append(Contender(name, None, None, module, calibration))
+            contenders.append(Contender(name, None, None, module, calibration, fit_seconds=seconds))
         return contenders
 
     def training_free_detector(self, name: str, classifier: nn.Module | None = None) -> nn.Module:
-        """Return a training-free detector of the run, on the device; one that has `fit` is fitted to clean images.
+        """Return a training-free detector of the run, on the device; one that has `fit` is fitted to its images.
 
         Args:
             name: In the pipeline file.
@@ -147,10 +155,40 @@ class Study:
             MissingPartError: If it needs a part that the run lacks.
             ValueError: If it cannot be built or fitted.
         """
+        return self._training_free(name, classifier)[0]
+
+    def _training_free(self, name: str, classifier: nn.Module | None = None) -> tuple[nn.Module, float | None]:
+        """Return a training-free detector, and the seconds of its fit."""
         entry = self.run.settings.sections["training_free"][name]
         detector = training_free_detector(entry, self._parts(classifier)).to(self.device)
-        fit_to_clean(name, detector, self.data, self.run.report / "fitted")
-        return detector
+        trained = isinstance(detector, Detector)  # a checkpoint's wrapper, for example
+        return detector, None if trained else fit_detector(name, detector, self.fit_images, self._fitted)
+
+    @property
+    def fit_images(self) -> FitImages:
+        """What detectors are fitted to: clean images, and pairs under the first attack that the run trains on."""
+        attacks, names = self.run.attacks(), self.run.settings.train_on
+        attack = next((attacks[name] for name in names if name in attacks), next(iter(attacks.values())))
+        options = self.classifier, attack, self.device, self.progress, self.run.store()
+        return FitImages(self.data, attack, lambda: training_pairs(self.data, *options))
+
+    @property
+    def _fitted(self) -> Path:
+        return self.run.report / "fitted"
+
+    def of_detectors(self, detectors: Sequence[str], *, named: bool) -> "Study":
+        """Return a study of other detectors that shares what was computed so far.
+
+        Args:
+            detectors: As the constructor takes them.
+            named: Whether the user named them. Else those that are not of the run and cannot be built or fitted are
+                left out, with the reason in `left_out`.
+        """
+        other = Study(self.run, self.device, self.progress, self.command, detectors)
+        shared = ("data", "classifier", "second", "saliency", "images", "_under")
+        other.__dict__ |= {name: self.__dict__[name] for name in shared if name in self.__dict__}
+        other._strict = named
+        return other
 
     @property
     def contenders(self) -> list[Contender]:
@@ -168,11 +206,16 @@ class Study:
             taken.append(name_of(path))
             count = taken.count(name_of(path))
             name = name_of(path) if count == 1 else f"{name_of(path)}-{count}"
-            contenders.append(self.own_contender(name, path))
+            try:
+                contenders.append(self.own_contender(name, path))
+            except InputError as error:
+                if self._strict:
+                    raise
+                self.left_out[path] = str(error)
         return contenders
 
     def own_contender(self, name: str, given: GivenDetector, classifier: nn.Module | None = None) -> Contender:
-        """Return a detector that is not of the run; one that has `fit` is fitted to clean images.
+        """Return a detector that is not of the run; one that has `fit`, or is a class of trained ones, is fitted.
 
         Args:
             name: In the tables.
@@ -187,16 +230,27 @@ class Study:
         """
         module = given_detector(given, self._parts(classifier)).to(self.device).eval()
         path = given if isinstance(given, str) else given_name(given)
-        fit_to_clean(name, module, self.data, self.run.report / "fitted")
         if isinstance(module, Detector):
-            return Contender(name, None, None, module, takes(path, partial(self.scored, module)))
+            return self._trained_here(name, given, module) if is_class(given) else self._own(name, path, module)
+        seconds = fit_detector(name, module, self.fit_images, self._fitted)
         some = next(iter(self.data.calibration_dataloader())).images
         reader = read_scores(path, module, some.to(self.device))
         calibration = takes(path, partial(self.scored, reader))
         remark = reader.calibrate(calibration)
         if remark:
             self.progress.console.print(remark, highlight=False, markup=False, soft_wrap=True)
-        return Contender(name, None, None, reader, calibration.sort().values, remark)
+        return Contender(name, None, None, reader, calibration.sort().values, remark, seconds)
+
+    def _trained_here(self, name: str, given: GivenDetector, module: Detector) -> Contender:
+        """Return a trained detector that was named by its class: nobody trained it yet."""
+        seconds = fit_detector(name, module, self.fit_images, self._fitted)
+        attack = type(self.fit_images.attack).__name__
+        remark = f"{name} was trained here, {EPOCHS} epochs on the run's pairs under {attack}."
+        self.progress.console.print(remark, highlight=False, markup=False, soft_wrap=True)
+        return replace(self._own(name, str(given), module), remark=remark, fit_seconds=seconds)
+
+    def _own(self, name: str, path: str, module: Detector) -> Contender:
+        return Contender(name, None, None, module, takes(path, partial(self.scored, module)))
 
     def _parts(self, classifier: nn.Module | None = None) -> Offers:
         """Return what detectors are built from; beside another classifier there is no second one."""

@@ -58,6 +58,12 @@ def given_detector(given: GivenDetector, offers: Offers) -> nn.Module:
     raise InputTypeError(msg)
 
 
+def is_class(given: GivenDetector) -> bool:
+    """Return whether a user's own detector is given by its class, or the class's path."""
+    named = imported(given) if isinstance(given, str) and not given.endswith(".ckpt") else given
+    return isinstance(named, type)
+
+
 def given_name(given: object) -> str:
     """Return a name for the user's own detector or classifier, for tables."""
     if isinstance(given, str | nn.Module):
@@ -163,7 +169,12 @@ def _made(path: str, maker: Callable[..., Any], offers: Offers) -> nn.Module:
             "others defaults, or name a function that builds it"
         )
         raise InputError(msg)
-    return _built(path, maker, _taken(maker, offers))
+    arguments = _taken(maker, offers)
+    for name in required(maker):
+        if arguments[name] is None:
+            msg = f"{path} needs a {PARTS.get(name, name)}, and there is none"
+            raise MissingPartError(msg)
+    return _built(path, maker, arguments)
 
 
 def _taken(maker: Callable[..., Any], offers: Offers) -> dict[str, Any]:

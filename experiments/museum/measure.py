@@ -1,0 +1,145 @@
+"""What published detectors find, and what the attacks that broke them do to them here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+
+from torch import Tensor
+
+from attacks import BIM, DDN, Attack, HingedPGD, JointDDN, Matching, StraightThrough
+from detectors import metrics
+from experiments.museum.published import WAYS, Break, Way
+from experiments.museum.records import AT_MOST, Exhibit, verdict
+from experiments.results.bootstrap import Interval, clopper_pearson
+from experiments.results.records import mean_known
+from experiments.study.contenders import Contender
+from experiments.study.metrics import WORKING_RATE, rate_flagged
+from experiments.study.study import Study
+from experiments.white_box.attacker import Attacker, Subject
+from experiments.white_box.forecast import forecast
+from experiments.white_box.records import Outcome
+from experiments.white_box.suite import PART_WEIGHTS, SuiteAttack
+
+_GUIDES = 100
+"""Clean calibration images whose logits are matched, at most."""
+
+
+def attack_of(way: Way, epsilon: float, steps: int, guides: Tensor) -> Attack:
+    """Return our attack that stands for a published one.
+
+    Args:
+        way: Which.
+        epsilon: L-inf budget.
+        steps: Of each walk.
+        guides: (M, C, H, W), clean images that the attacker has.
+    """
+    hinged = HingedPGD(epsilon=epsilon, steps=steps)
+    attacks: dict[Way, Attack] = {
+        "shortest": JointDDN(steps=steps),
+        "hinged": hinged,
+        "parts": HingedPGD(epsilon=epsilon, steps=steps, part_weights=PART_WEIGHTS),
+        "straight_through": StraightThrough(attack=hinged),
+        "matching": Matching(epsilon=epsilon, steps=steps, guides=guides),
+        "confident": BIM(epsilon=epsilon, step_size=2.5 * epsilon / steps, steps=steps),
+    }
+    return attacks[way]
+
+
+def measure_breaks(
+    study: Study,
+    attacker: Attacker,
+    exhibits: Sequence[tuple[Break, Subject]],
+    won_by_suite: Mapping[str, Tensor],
+    epsilon: float,
+    steps: int,
+) -> Iterator[Exhibit]:
+    """Yield the record of each break; print beforehand how many passes the attacks make at most.
+
+    Args:
+        study: Of the detectors.
+        attacker: Holds the images.
+        exhibits: The breaks, each with the detector as built here.
+        won_by_suite: (n,) bool, which images the white-box suite wins, by the detector's name.
+        epsilon: L-inf budget.
+        steps: Of each walk.
+    """
+    split = study.data.split("calibration")
+    guides = split.__getitems__(list(range(min(_GUIDES, len(split))))).images
+    attacks = {way: attack_of(way, epsilon, steps, guides) for way in WAYS}
+    planned = [(s, [SuiteAttack(b.way, attacks[b.way], "gradient", "")]) for b, s in exhibits if b.way is not None]
+    if planned:
+        sentence = forecast(attacker, planned)[1].replace("The suite makes", "The published breaks make")
+        study.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    for each, subject in study.progress.track(exhibits, description="published breaks"):
+        outcome = None if each.way is None else _outcome(attacker, subject, each.way, attacks[each.way])
+        alone = _alone(attacker, subject, steps) if each.way == "shortest" else None
+        yield _exhibit(study, attacker, each, subject, outcome, alone, won_by_suite[subject.name])
+
+
+def _outcome(attacker: Attacker, subject: Subject, way: Way, attack: Attack) -> Outcome:
+    return attacker.outcome(subject, way, attack, subject.aimed())
+
+
+def _alone(attacker: Attacker, subject: Subject, steps: int) -> Outcome:
+    return attacker.outcome(subject, "ddn", DDN(steps=steps), subject.aimed())
+
+
+def _exhibit(
+    study: Study,
+    attacker: Attacker,
+    each: Break,
+    subject: Subject,
+    outcome: Outcome | None,
+    alone: Outcome | None,
+    by_suite: Tensor,
+) -> Exhibit:
+    right = attacker.right(subject)
+    won, ratio = (None, None) if outcome is None else _won(outcome, alone)
+    ours = None if won is None else _share(won, right)
+    worst = _share(by_suite if won is None else by_suite | won, right)
+    area, flagged = _unaware(study, subject.contender)
+    return Exhibit(
+        detector=subject.name,
+        class_path=each.detector,
+        paper=each.paper,
+        where=each.where,
+        published_attack=each.attack,
+        published_data=each.data,
+        published_success=each.success,
+        checked=each.checked,
+        way=each.way,
+        n=len(right),
+        n_right=int(right.sum()),
+        auroc=area,
+        tpr_at_5_fpr=flagged,
+        sr_at_5=None if ours is None else ours.value,
+        sr_at_5_low=None if ours is None else ours.low,
+        sr_at_5_high=None if ours is None else ours.high,
+        l2_ratio=ratio,
+        worst_sr_at_5=None if worst is None else worst.value,
+        forward_passes=None if outcome is None else outcome.costs["forward_passes"],
+        backward_passes=None if outcome is None else outcome.costs["backward_passes"],
+        verdict=verdict(ours, worst, int(right.sum()), published=bool(each.paper), success=each.success),
+    )
+
+
+def _won(outcome: Outcome, alone: Outcome | None) -> tuple[Tensor, float | None]:
+    """Return which images (n,) count as won, and how much longer in L2 than against the classifier alone."""
+    won = outcome.fooled(WORKING_RATE)
+    if alone is None:
+        return won, None
+    ratios = outcome.l2 / alone.l2
+    won = won & alone.reached & (ratios <= AT_MOST)
+    return won, median(ratios[won].tolist()) if won.any() else None
+
+
+def _share(won: Tensor, right: Tensor) -> Interval | None:
+    count = int(right.sum())
+    return clopper_pearson(int((won & right).sum()) / count, count) if count else None
+
+
+def _unaware(study: Study, contender: Contender) -> tuple[float | None, float | None]:
+    """Return the AUROC and the TPR at 5 % FPR on the run's attacks, means over these."""
+    clean = study.images.scores(contender.module)
+    attacked = [study.images.scores(contender.module, study.under(name)) for name in study.attacks]
+    flagged = (rate_flagged(contender, scores) for scores in attacked)
+    return mean_known(metrics.auroc(clean, scores) for scores in attacked), mean_known(flagged)

@@ -1,0 +1,159 @@
+"""`evaluate.py museum`: published detectors under the attacks that are known to break them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+from torch import Tensor
+
+from attacks.checks import at_least, given
+from attacks.errors import InputError, nearest
+from experiments.museum.measure import measure_breaks
+from experiments.museum.published import BREAKS, WAYS, Break
+from experiments.museum.records import AT_MOST, ENOUGH, FIELDS, MARGIN
+from experiments.museum.tables import chart, finding, flags_of, tables_of
+from experiments.results.bootstrap import Resampling
+from experiments.results.result import Result
+from experiments.study.budgets import is_linf
+from experiments.study.metrics import WORKING_RATE
+from experiments.study.study import Study
+from experiments.white_box.attacker import Attacker, Subject
+from experiments.white_box.measure import SuiteOptions, measure
+from experiments.white_box.plan import PresetName, chosen
+from experiments.white_box.records import BEFORE, Outcome
+from experiments.white_box.subjects import broken_subject, over_second_classifier, start_of, subjects
+from experiments.white_box.suite import names
+
+
+def museum(
+    study: Study,
+    *,
+    images: int = 100,
+    steps: int | None = None,
+    preset: PresetName = "quick",
+    suite_attacks: list[str] | None = None,
+    epsilon: float | None = None,
+) -> Result:
+    """Return which published breaks of published detectors are reproduced on a run's data.
+
+    Detectors that the run lacks are fitted, or trained, on its images. `--detectors` names some of them.
+
+    Args:
+        study: Of a run whose detectors are trained.
+        images: Test images attacked, the first ones.
+        steps: Steps of each walk; null: those of the preset.
+        preset: How much of the white-box suite runs besides, and how many steps: quick, standard or thorough.
+        suite_attacks: Attacks of that suite, by name; null: those of the preset.
+        epsilon: L-inf budget, above 0 and at most 1; null: that of the run's first attack with one.
+
+    Raises:
+        FileNotFoundError: If a stage is missing; says which command makes it.
+        ValueError: If an option is out of its range, or no detector of the museum is named.
+    """
+    at_least(1, whole=True, images=images, **given(steps=steps))
+    breaks = _wanted(study)
+    paths = _of_run(study)
+    called = dict.fromkeys(paths.get(each.detector, each.detector) for each in breaks)
+    wanted = study.of_detectors(list(called), named=study.detectors is not None)
+    trained_on, seeds = start_of(study.run), study.run.settings.seeds[:1]
+    attacked = [each for each in subjects(wanted, trained_on, seeds) if each.phase == BEFORE]
+    split = study.data.split("test")
+    sample = split.__getitems__(list(range(min(images, len(split)))))
+    folder = None if study.run.store() is None else study.run.report / "white_box"
+    attacker = Attacker(sample.images, sample.labels, study.device, study.progress, folder)
+    epsilon = _epsilon(study, epsilon)
+    plan = chosen(preset, names(), steps=steps, curve_images=0, attacks=suite_attacks)
+    options = SuiteOptions(epsilon, "linf", plan, seeds, seeds, trained_on, remedies="auto")
+    suite = measure(
+        attacker,
+        attacked,
+        broken_subject(study, attacked[0].model),
+        lambda subject: over_second_classifier(wanted, subject),
+        options,
+        Resampling(len(sample.images), 100),
+    )
+    exhibits = list(_matched(breaks, paths, wanted, attacked))
+    won = {subject.name: _won_by_suite(suite.outcomes, subject) for _, subject in exhibits}
+    rows = [asdict(each) for each in measure_breaks(wanted, attacker, exhibits, won, epsilon, plan.steps)]
+    used = {row["way"] for row in rows}
+    meta = wanted.meta() | {
+        "knowledge": "attacks know classifier and detector, but for `confident`; untargeted, labels are the true ones",
+        "fields": FIELDS,
+        "attacked_images": len(sample.images),
+        "epsilon": epsilon,
+        "steps": plan.steps,
+        "preset": preset,
+        "suite": suite.about,
+        "ways": {way: about for way, about in WAYS.items() if way in used},
+        "margin": MARGIN,
+        "enough": ENOUGH,
+        "at_most": AT_MOST,
+        "left_out": wanted.left_out,
+        "remarks": [each.contender.remark for each in attacked if each.contender.remark],
+    }
+    return Result(
+        protocol="museum",
+        title="The museum of published detectors",
+        question="Do the attacks that are known to break published detectors break them here?",
+        finding=finding(rows),
+        meta=meta,
+        rows=rows,
+        tables=list(tables_of(rows, meta)),
+        figures={"": chart(f"Published detectors, {meta['data']}, {len(sample.images)} images", rows)},
+        flags=flags_of(rows),
+    )
+
+
+def _wanted(study: Study) -> list[Break]:
+    """Return the breaks of the detectors named."""
+    known, wanted = _of_run(study), study.detectors
+    breaks = [each for each in BREAKS if wanted is None or {each.detector, known.get(each.detector)} & {*wanted}]
+    if not breaks:
+        paths = list(dict.fromkeys(each.detector for each in BREAKS))
+        meant = "".join(nearest(name, paths) for name in wanted or ())
+        msg = f"detectors must name some of the museum's, got {', '.join(wanted or ())}{meant}: {', '.join(paths)}"
+        raise InputError(msg)
+    return breaks
+
+
+def _of_run(study: Study) -> dict[str, str]:
+    """Return the names of the run's detectors by their class paths."""
+    settings = study.run.settings
+    trained = {entry["model"]["class_path"]: name for name, entry in settings.detectors.items()}
+    free = {entry["class_path"]: name for name, entry in settings.sections["training_free"].items()}
+    return free | trained
+
+
+def _matched(
+    breaks: Sequence[Break], paths: Mapping[str, str], study: Study, attacked: Sequence[Subject]
+) -> Iterator[tuple[Break, Subject]]:
+    """Yield each break with its detector under attack."""
+    own = [path for path in study.detectors or () if "." in path and path not in study.left_out]
+    named = {**paths, **dict(zip(own, (each.name for each in study.own), strict=True))}
+    by_name = {subject.name: subject for subject in attacked}
+    for each in breaks:
+        if each.detector not in study.left_out:
+            yield each, by_name[named[each.detector]]
+
+
+def _won_by_suite(outcomes: Sequence[Outcome], subject: Subject) -> Tensor:
+    """Return which images (n,) any attack of the suite wins; the control, which takes no part, counts nothing."""
+    won = [
+        each.fooled(WORKING_RATE) for each in outcomes if each.contender is subject.contender and each.first is not None
+    ]
+    total = won[0].clone()
+    for each in won[1:]:
+        total |= each
+    return total
+
+
+def _epsilon(study: Study, epsilon: float | None) -> float:
+    if epsilon is None:
+        budgets = [float(attack.epsilon) for attack in study.run.attacks().values() if is_linf(attack)]  # type: ignore[attr-defined]
+        if not budgets:
+            msg = "the run has no attack with an L-inf budget to take over: give --epsilon, for example --epsilon 0.1"
+            raise InputError(msg)
+        return budgets[0]
+    if not 0 < epsilon <= 1:
+        msg = f"epsilon must be an L-inf budget above 0 and at most 1, got {epsilon}"
+        raise InputError(msg)
+    return epsilon

@@ -1,0 +1,62 @@
+"""The pairs to which detectors are fitted that see attacks, outside of a pipeline."""
+
+from typing import cast
+
+import torch
+from rich.progress import Progress
+from torch import Tensor
+
+from attacks import Attack
+from data import ImageData
+from data.pairs import predict
+from data.store.sets import AdversarialSets, StoredPairs
+from data.store.store import Store, StoredSet
+from detectors import Classifier
+from experiments.study.batches import batches
+
+SPLIT = "detector_train"
+"""Whose images detectors are fitted to, those that detectors are trained on."""
+
+
+class _InMemory:
+    """Tensors (M, ...) by name, read as a stored set is."""
+
+    def __init__(self, columns: dict[str, Tensor]) -> None:
+        self._columns = columns
+
+    def read(self, name: str, rows: Tensor) -> Tensor:
+        """Return some rows of a tensor."""
+        return self._columns[name][rows]
+
+
+def training_pairs(
+    data: ImageData,
+    classifier: Classifier,
+    attack: Attack,
+    device: torch.device,
+    progress: Progress,
+    store: Store | None,
+) -> StoredPairs:
+    """Return pairs of the images that detectors are trained on; read from a store, or made and held in memory.
+
+    Args:
+        data: The images.
+        classifier: The attacked classifier, on the device.
+        attack: Makes the adversarial images.
+        device: Where to attack.
+        progress: Shows what takes long.
+        store: Of adversarial sets; None: there is none.
+    """
+    if store is not None:
+        return AdversarialSets(store, data, classifier, device, progress).pairs(SPLIT, attack, None)
+    images = data.split(SPLIT)
+    clean = images.__getitems__(list(range(len(images)))).images
+    parts = []
+    for (seen,) in batches(clean, device=device, size=data.batch_size, progress=progress, about="pairs to fit to"):
+        adversarial = attack(classifier, seen)
+        parts.append(
+            [each.cpu() for each in (adversarial, predict(classifier, seen), predict(classifier, adversarial))]
+        )
+    columns = (torch.cat(column) for column in zip(*parts, strict=True))
+    made = _InMemory(dict(zip(("images", "before", "after"), columns, strict=True)))
+    return StoredPairs(images, cast("StoredSet", made))
