@@ -38,7 +38,7 @@ def corrupt(name: str, severity: int, images: Tensor) -> Tensor:
 
     Args:
         name: One of `CORRUPTIONS`.
-        severity: From 1 to 5.
+        severity: Strength of the corruption, from 1 to 5.
         images: (N, C, H, W) in [0, 1], on the CPU.
 
     Raises:

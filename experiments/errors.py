@@ -14,7 +14,7 @@ from saliency.class_paths import CLASS_KEYS, OWN, similar
 
 
 class UsageError(Exception):
-    """The command line or a config is not what the parser accepts."""
+    """The parser does not accept the command line or a config."""
 
 
 def refusal(error: BaseException | None) -> str | None:
@@ -75,7 +75,7 @@ def _top(module: str) -> str:
 
 
 def unknown_key(key: str, accepted: Iterable[str]) -> str:
-    """Return which part of a dotted key is unknown, in which section, and what is accepted there."""
+    """Return the message for an unknown dotted key: its unknown part, the section, and the keys accepted there."""
     names, above, rest = list(accepted), "", key
     while True:
         part, _, rest = rest.partition(".")
@@ -131,13 +131,13 @@ _SHOWN: Final = 80
 
 
 def explained(message: str, accepted: Iterable[str] = ()) -> str:
-    """Return what jsonargparse says in one sentence: the key, what was expected, and the value.
+    """Return jsonargparse's message as one sentence: the key, the expected type, and the value.
 
     The one place that reads its English, which differs between versions: what has no form known here stays as it is.
 
     Args:
         message: A tree of lines: nested keys, and the types of a union.
-        accepted: The keys of the parser, of which a wrong option should be one.
+        accepted: The keys that the parser accepts.
     """
     text = textwrap.dedent(message).strip()
     option = re.match(r"unrecognized arguments: --([^ =]+)", text)

@@ -44,7 +44,7 @@ _WITHOUT_VALUE: Final = ("help", "print_config", "print_shtab")
 
 
 class Parser(LightningArgumentParser):
-    """An argument parser that raises its errors as one sentence each, and names what is accepted for a wrong key."""
+    """An argument parser whose errors are one sentence each, with the accepted keys for a wrong one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -149,7 +149,7 @@ class Parser(LightningArgumentParser):
 
 
 _UNFIT: Final = re.compile(r"^$|^[-#]|::|^(file|local):|^[\w+.-]+://|[\x00-\x1f\x7f\ud800-\udfff]")
-"""Names of which options, YAML, Lightning (URLs) or TensorBoard (UTF-8) make something else."""
+"""Names that options, YAML, Lightning (URLs) or TensorBoard (UTF-8) would misread."""
 
 
 def folder_of(option: str, text: str | Path) -> Path:

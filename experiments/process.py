@@ -28,7 +28,7 @@ _SHELL: Final = 128
 
 
 def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -> int:
-    """Run a command and return its exit status; bad input is told in one sentence, and a bug raises its error.
+    """Run a command and return its exit status. Bad input gives one sentence; a bug raises its error.
 
     With the environment variable DEBUG set, the traceback of bad input is shown as well.
 
@@ -57,7 +57,7 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
 def _refused(error: BaseException) -> tuple[str, int] | None:
     """Return the sentence and the exit status of bad input; None for a bug.
 
-    A command that exits by itself has said what there is to say.
+    A command that exits by itself has printed its own message.
     """
     if isinstance(error, SystemExit):
         return "", error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -148,7 +148,7 @@ def _lost_output(error: BaseException) -> tuple[str, int] | None:
 
 
 def _flushed() -> OSError | None:
-    """Write what is left for standard output; return why it cannot be, and let it go nowhere from then on."""
+    """Flush standard output. If that fails, return the error and discard all further output."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -167,7 +167,7 @@ def chosen(script: str, about: str, commands: Mapping[str, str], arguments: list
         script: Name of the script, for its help.
         about: What it does, for its help.
         commands: A line about each command.
-        arguments: As on the command line.
+        arguments: The words of the command line.
 
     Raises:
         SystemExit: If help was asked for, once it is printed.

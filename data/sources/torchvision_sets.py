@@ -148,7 +148,7 @@ class Torchvision(TorchvisionData):
     `ImageFolder` on the folder is faster.
 
     Args:
-        name: Of the class in torchvision.datasets, for example SVHN, KMNIST, CIFAR100, Flowers102.
+        name: Name of a class in torchvision.datasets, for example SVHN, KMNIST, CIFAR100, Flowers102.
         shape: (C, H, W) of its images; None: known by name (MNIST, FashionMNIST, KMNIST, QMNIST, CIFAR10, CIFAR100,
             SVHN, STL10, USPS).
         classes: Number of its classes; None: known by name.

@@ -50,7 +50,7 @@ class StoredPairs(Dataset[Pairs]):
 
     Args:
         images: The clean images.
-        adversarial: As `AdversarialSets.attacked` returns it.
+        adversarial: The result of `AdversarialSets.attacked`.
         explanations: Those of the clean and of the adversarial images; None: pairs carry none.
     """
 

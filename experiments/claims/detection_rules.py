@@ -43,12 +43,12 @@ def compared(
     """Judge contrasts of the transfer protocol, differences in AUROC.
 
     Args:
-        reports: Of the protocols.
-        above: Names of those that must lie above the level.
-        below: Names of those that must lie below it.
-        noise: Detectors of which the claim must also hold against noise of the same norms (PROTOCOL A5).
-        level: In AUROC.
-        ending: Of the sentence.
+        reports: The protocols' reports, by name.
+        above: Names of the contrasts that must lie above the level.
+        below: Names of the contrasts that must lie below it.
+        noise: Detectors that must also be better than the level against noise of the same norms (PROTOCOL A5).
+        level: The least difference that counts, in AUROC.
+        ending: Text added to the sentence.
         doubts: Why a contrast decides nothing, by its name, from the protocol's rows.
     """
     transfer = reports["transfer"]
@@ -144,7 +144,7 @@ def real_time(reports: Reports) -> Judged:
 
 
 def _is_unsteady(speed: Mapping[str, Any]) -> bool:
-    """Return what the protocol says of its times; files made before it said so in `meta` have a flag only."""
+    """Return whether the times were unsteady; older files say so only in a flag."""
     flags = speed.get("report", {}).get("flags", [])
     raised = any(flag["raised"] for flag in flags if flag["name"] == "Unsteady times")
     return bool(speed["meta"].get("unsteady", raised))

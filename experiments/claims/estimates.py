@@ -26,7 +26,7 @@ class Estimate:
     """A number that several pipelines give.
 
     Attributes:
-        values: By pipeline; None where it has none.
+        values: The value of each pipeline; None if it has none.
     """
 
     values: Sequence[float | None]
@@ -63,7 +63,7 @@ def matrix(reports: Sequence[Reports]) -> dict[str, dict[Cell, Estimate]]:
     """Return each value's estimate for every cell of the detection matrix: of means over the detectors' seeds.
 
     Args:
-        reports: Of each pipeline.
+        reports: Each pipeline's reports, by protocol.
 
     Returns:
         {name of the value: {cell: estimate}}, cells in the order of the first pipeline's rows.
@@ -77,7 +77,7 @@ def unseen(reports: Sequence[Reports]) -> dict[str, dict[str, Estimate]]:
     All detectors are compared on the same cells, as in the protocol's own sentence.
 
     Args:
-        reports: Of each pipeline.
+        reports: Each pipeline's reports, by protocol.
 
     Returns:
         {name of the value: {detector: estimate}}.

@@ -32,7 +32,7 @@ class PaperClaim:
     """A claim of the paper, or a question of this project's own.
 
     Attributes:
-        number: As in the paper's list, or a letter.
+        number: The number in the paper's list, or a letter.
         protocols: Those that it is judged from.
         rule: Takes the reports.
         needs: The smallest number of images, seeds and so on that it is decided from.
@@ -46,7 +46,7 @@ class PaperClaim:
     text: str
 
     def judged(self, reports: Reports) -> Claim:
-        """Return it with its verdict, and the numbers or what is missing."""
+        """Return the claim with its verdict, and the numbers or the reason why they are missing."""
         missing = next((f"`evaluate.py {name}` was not run" for name in self.protocols if name not in reports), None)
         evidence = missing or self.rule(reports)
         if isinstance(evidence, str):

@@ -19,7 +19,7 @@ def pipelines(study: Study, *, others: list[str] | None = None) -> Result:
     """Return the claims and the mean numbers of several runs of one experiment, from their reports.
 
     Args:
-        study: Of the first run.
+        study: The study of the first run.
         others: Folders of evaluated runs of the same experiment with other seeds; null: RUN_1, RUN_2, ...
 
     Raises:

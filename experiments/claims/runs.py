@@ -34,7 +34,7 @@ class Repetition:
     """One whole pipeline, evaluated.
 
     Attributes:
-        name: Of its column.
+        name: The title of its column.
         run: The run folder.
         reports: The contents of each protocol's JSON, by its name.
     """
@@ -81,7 +81,7 @@ def outdated(report: Path, meta: Mapping[str, Any]) -> bool:
 
     Args:
         report: Folder of the first run's report, wherever it was moved to.
-        meta: Of the result of all together. A folder that is not there any more counts as unchanged.
+        meta: Meta data of the joint result. A folder that no longer exists counts as unchanged.
     """
     first, *others = meta["runs"].values()
     folders = [(report, first), *((Path(other["folder"]) / "report", other) for other in others)]
@@ -152,7 +152,7 @@ def _compared(run: Run) -> dict[str, Any]:
 
 
 def _computing(section: Any) -> Any:
-    """Return a section without what its trainers may differ in."""
+    """Return a section without the trainer options that may differ."""
     if not isinstance(section, dict):
         return section
     return {
@@ -200,8 +200,8 @@ def _changed(run: Run, meta: Mapping[str, Any], digests: Mapping[str, str]) -> s
 
     Args:
         run: The run.
-        meta: Of the protocol's report.
-        digests: Of the finished checkpoints, by their paths in the run.
+        meta: Meta data of the protocol's report.
+        digests: Digests of the finished checkpoints, by their paths in the run.
     """
     settings = run.settings
     if meta.get("seeds") != settings.seeds:

@@ -37,7 +37,7 @@ def judge_together(reports: Sequence[Reports]) -> list[Together]:
 
 
 def together(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return the verdict of several pipelines: what all of them say, if they are enough; else it is not decided.
+    """Return the common verdict of several pipelines; not decided if they differ or are too few.
 
     The interval behind each verdict is about the images and the detectors' seeds of its pipeline; that the next
     pipeline says the same is about classifier and saliency model.

@@ -21,9 +21,9 @@ def under_attack(reports: Reports, *, phase: str, falls: Mapping[str, bool]) -> 
     """Judge whether detectors fall: the worst case of SR@5 over, or under, a half.
 
     Args:
-        reports: Of the protocols.
+        reports: The protocols' reports, by name.
         phase: before or after retraining.
-        falls: By detector, whether the claim is that it falls.
+        falls: Whether the claim says that a detector falls, by detector.
     """
     every = {name: of(reports["white-box"]["rows"], name, phase, WORST) for name in falls}
     known = {name: [row for row in rows if row["sr_at_5"] is not None] for name, rows in every.items()}

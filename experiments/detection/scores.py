@@ -1,4 +1,4 @@
-"""A detector's scores of the test images under an attack, for the metrics; and AUROCs of several seeds."""
+"""A detector's scores of the test images under an attack, and AUROCs over several seeds."""
 
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -15,7 +15,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def pair_scores(images: TestImages, contender: Contender, under: AttackedSet) -> PairScores:
-    """Return what a detector scores on all pairs under an attack."""
+    """Return a detector's scores of all pairs under an attack."""
     fooled = under.subsets["successful"]
     return PairScores(
         contender,
@@ -36,12 +36,12 @@ class AreasBySeed(Generic[Key]):
         self._areas: dict[Key, list[Statistic]] = {}
 
     def add(self, cell: Key, area: Statistic | None) -> None:
-        """Keep the AUROC of another seed, if it is defined."""
+        """Add the AUROC of another seed, unless it is undefined."""
         if area is not None:
             self._areas.setdefault(cell, []).append(area)
 
     def area(self, clean: Tensor, adversarial: Tensor, pairs: Tensor | None = None) -> Statistic | None:
-        """Return the AUROC of scores (M,) of all pairs, or of some of them, (M,) bool; None if it is not defined."""
+        """Return the AUROC of scores (M,), of all or some `pairs`, (M,) bool; None if it is undefined."""
         weights = self._resampling.weights
         if pairs is not None:
             clean, adversarial, weights = clean[pairs], adversarial[pairs], weights[:, pairs]

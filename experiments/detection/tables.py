@@ -1,4 +1,4 @@
-"""What tables and flags of several protocols share: columns of records, flags that list names."""
+"""Parts of tables and flags that several protocols share."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -9,14 +9,14 @@ from experiments.results.result import Flag, Table
 from experiments.study.budgets import LARGE_LINF
 
 MATCHED: Final = 0.98
-"""Ratio of norms from which noise counts as large as its attack."""
+"""The smallest ratio of norms, noise over attack, at which the noise counts as equally large."""
 
 NORMS: Final = {"l0": "L0", "l2": "L2", "linf": "L-inf"}
 """The norms that noise shares with its attack, as tables name them."""
 
 
 def rate_of(share: float | None, count: int) -> str | None:
-    """Return a share of so many images with its 95 % interval, as tables show it; None without one."""
+    """Return a share of `count` images with its 95 % interval, as text for a table; None without a share."""
     return None if share is None else str(clopper_pearson(share, count))
 
 
@@ -29,7 +29,7 @@ def table_of(
 
 
 def listing_flag(name: str, culprits: Iterable[str], raised: str, otherwise: str) -> Flag:
-    """Return a flag that is raised if there are culprits, which `{}` stands for in its sentence."""
+    """Return a flag that is raised if there are culprits. Their names replace `{}` in its sentence."""
     names = ", ".join(culprits)
     return Flag(name, bool(names), raised.format(names) if names else otherwise)
 
@@ -41,7 +41,7 @@ def idle_flag(idle: Iterable[str]) -> Flag:
 
 
 def noise_flag(ratios: Mapping[str, Mapping[str, float | None]]) -> Flag:
-    """Return the flag about noise that is no match for its attack, from the ratios of `images.noise_ratios`."""
+    """Return the flag about noise that is smaller than its attack, from the ratios of `images.noise_ratios`."""
     small = [
         f"{attack} ({NORMS[norm]} {ratio:.3f})"
         for attack, by_norm in ratios.items()

@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 
 def timed(function: Callable[[], Value], device: torch.device) -> tuple[Value, float]:
-    """Return what a function returns, and the seconds until the device has finished its work.
+    """Return a function's result, and the seconds until the device has finished.
 
     Args:
         function: What is timed.

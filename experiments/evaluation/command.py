@@ -39,7 +39,7 @@ def run_evaluation(arguments: list[str]) -> None:
     """Parse the command line and run the protocol that it names.
 
     Args:
-        arguments: Of `evaluate.py`.
+        arguments: The words after `evaluate.py`.
 
     Raises:
         UsageError: If they are not accepted.

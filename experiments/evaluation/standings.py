@@ -45,7 +45,7 @@ def standings(rows: Sequence[Row], images: int) -> list[DetectorMeans]:
     These are the cells of `compared`, as in the protocol's own ranking.
 
     Args:
-        rows: Of one subset of the pairs, with the `FIELDS`.
+        rows: JSON records of one subset of the pairs, with the `FIELDS`.
         images: Number of clean test images.
     """
     by_cell: dict[Cell, list[Row]] = {}

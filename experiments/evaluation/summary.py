@@ -21,7 +21,7 @@ NOTE: Final = (
 )
 
 _WIDE: Final = 0.3
-"""Width of an interval from which on a reader is told why."""
+"""Intervals at least this wide are explained."""
 
 _MOSTLY: Final = 0.5
 """Success rate below which an attack mostly fails."""
@@ -43,7 +43,7 @@ class Statement:
 
 
 def summarise(reports: Reports, named: str) -> dict[str, list[Statement]]:
-    """Return the sentences of the summary under their headings; they say what was not measured.
+    """Return the sentences of the summary under their headings, with a sentence for each missing measurement.
 
     Args:
         reports: The contents of each protocol's JSON, by its name.
@@ -88,7 +88,7 @@ def _classifier(meta: Mapping[str, Any], rows: Sequence[Row], named: str) -> lis
 
 
 def _attacks(rates: Mapping[str, Interval]) -> list[Statement]:
-    """Say what the attacks do to the classifier alone."""
+    """Return sentences about the attacks on the classifier alone."""
     if not rates:
         return []
     low, high = (end(rates, key=lambda name: rates[name].value) for end in (min, max))
@@ -141,7 +141,7 @@ def _behind(best: DetectorMeans, second: DetectorMeans, meta: Mapping[str, Any],
         return f"{said}. Whether the two differ was not computed. {_run(TRANSFER, named)}"
     ends = Interval(*(apart[key] for key in ("value", "low", "high")))
     if best.pairs < FEWEST or all_above([ends]) == "not decided":
-        return f"{said}; the two cannot be told apart, their difference is {ends}."
+        return f"{said}; the two do not differ beyond noise, their difference is {ends}."
     alone = ", for the images alone" if len(meta.get("seeds", ())) < SEEDS else ""
     return f"{said}; the two differ by more than chance{alone}: by {ends}."
 

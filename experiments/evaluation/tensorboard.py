@@ -147,7 +147,7 @@ def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str,
     """Return a PNG: an axis per trained detector with a line per attack and seed of its training, one for the others.
 
     Args:
-        title: Over all.
+        title: Title of the chart.
         contenders: The detectors.
         curves: See `detectors.metrics.roc`; by NAME/ATTACK/seed_SEED of a trained detector, or the name alone. Those
             that are None are left out.

@@ -23,7 +23,7 @@ def judged(
 ) -> Claim:
     """Return the claim that statistics lie above a level.
 
-    A statistic whose interval has no width decides nothing: its values are all equal, as under maps that never change,
+    A statistic whose interval has no width decides nothing. Its values are all equal, as with maps that never change,
     or at their limit. Nor does one of fewer than `FEWEST` images.
 
     Args:
@@ -60,10 +60,8 @@ def in_words(claims: Sequence[Claim]) -> str:
 
 
 def few_images(images: int) -> str:
-    """Return a sentence that nothing is decided by so few images; nothing where they are enough."""
-    return (
-        f"Nothing is decided: of {FEWEST} images that a verdict needs there are {images}. " if images < FEWEST else ""
-    )
+    """Return a sentence if the images are too few for a verdict; empty if they are enough."""
+    return f"Nothing is decided: a verdict needs {FEWEST} images, and there are {images}.  " if images < FEWEST else ""
 
 
 def shown(statistic: Statistic | None, usual: int | None = None) -> str | None:

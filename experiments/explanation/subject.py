@@ -36,7 +36,7 @@ METHODS: Final[Mapping[str, saliency.SaliencyMethod]] = {
     "lime": saliency.LIME(),
     "random": saliency.Random(),
 }
-"""The methods of every study that names none, and `learnt` where the run has a saliency model."""
+"""The default methods of a study; `learnt` is added if the run has a saliency model."""
 
 _PARTICULAR: Final = ("grad_cam", "guided_backprop", "enhanced_guided_backprop")
 """Those of these methods that are not defined for every network."""
@@ -78,7 +78,7 @@ class Explained:
         return self.logits.argmax(1)
 
     def protocol(self, name: str) -> str:
-        """Return the name of a protocol's files, with the user's classifier and photographs if there are such."""
+        """Return the name of a protocol's files; it includes the user's classifier and photographs, if given."""
         return "-".join([name, *([self.own] if self.own else []), *(["photographs"] if self.photographs else [])])
 
     def meta(self) -> dict[str, Any]:

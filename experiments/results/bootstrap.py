@@ -59,7 +59,7 @@ class Resampling:
     Args:
         images: Number of images.
         resamples: How often they are drawn with replacement.
-        seed: Of the draws.
+        seed: The seed of the draws.
         groups: (n,), the image, from 0 to images - 1, that each of n values belongs to, where an image has several
             values: they are drawn together. None: one value for each image.
 
@@ -162,7 +162,7 @@ def half_width(values: Sequence[float]) -> float:
 
 
 def mean_of_seeds(intervals: Sequence[Interval]) -> Interval:
-    """Return the mean over seeds of a rate, of which only each seed's interval over the same images is known.
+    """Return the mean over seeds of a rate, from each seed's interval over the same images.
 
     The seeds' errors over images may move together, so that their mean has the mean width. Student's t over seeds is
     independent of it; half-widths of independent errors are added as squares (Zou & Donner, 2008). Rates near 0 or 1
@@ -239,7 +239,7 @@ def mean_of(values: Tensor, resampling: Resampling) -> Statistic | None:
 
     Args:
         values: NaN where there is none.
-        resampling: Of the images that they belong to.
+        resampling: The resampling of the images that the values belong to.
     """
     known = ~values.isnan()
     if not known.any():

@@ -27,7 +27,7 @@ COLOURS: Final = (
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 
 WARNING: Final = "#b00000"
-"""Colour of what is wrong or flagged."""
+"""Colour of errors and flags."""
 
 _SAMPLES: Final = ("#7a7a7a", "#b8b8b8", *COLOURS)
 """Colours of samples: two greys for those that the others are compared with."""
@@ -61,7 +61,7 @@ class CurveChart:
     """A chart of curves.
 
     Attributes:
-        title: Over it.
+        title: Title of the panel.
         curves: The lines by name; a name has one colour and marker in all charts of a page.
         behind: A curve drawn as a grey area behind the others.
         mark: Place of a vertical line; None: there is none.
@@ -84,7 +84,7 @@ def canvas(
     """Return an empty page of charts with its title.
 
     Args:
-        title: Over the whole page.
+        title: Title of the page.
         size: Width and height, in inches.
         rows: Number of rows of charts.
         columns: Number of charts in a row.
@@ -147,7 +147,7 @@ def intervals(title: str, rows: Mapping[str, Sequence[Interval]], names: Sequenc
     """Return a chart with a line for each entry, on which each source has an interval; zero is marked.
 
     Args:
-        title: Over the chart.
+        title: Title of the chart.
         rows: {entry: an interval for each source}.
         names: Names of the sources.
     """
@@ -169,7 +169,7 @@ def boxes(title: str, charts: Mapping[str, Mapping[str, Sequence[float] | None]]
     """Return a chart for each measure: a box for each attack, on a log axis.
 
     Args:
-        title: Over all.
+        title: Title of the chart.
         charts: {name of the axis: {attack: ends of the whisker and of the box, median and mean, in the order 5 %, 25 %,
             50 %, 75 %, 95 %, mean; or None}}, the same attacks in each; values above 0.
     """
@@ -202,7 +202,7 @@ def sample_boxes(title: str, charts: Mapping[str, Mapping[str, Mapping[str, Sequ
     """Return a chart for each measure: quartiles of samples, whiskers from the 5th to the 95th percentile.
 
     Args:
-        title: Over all.
+        title: Title of the chart.
         charts: {label of the values: {group: {sample: values}}}; a sample without values is left out, its place stays.
             A dashed line marks the median of the first sample of the first group.
         note: Under all.
@@ -252,7 +252,7 @@ def curves(title: str, rows: Mapping[str, Sequence[CurveChart]], across: str, be
     """Return a row of charts for each measure, on log axes.
 
     Args:
-        title: Over all.
+        title: Title of the chart.
         rows: {name of the vertical axis: charts}, as many in each row.
         across: Name of the horizontal axes.
         behind: Name of the grey areas.
@@ -299,7 +299,7 @@ def bars(title: str, charts: Mapping[str, Mapping[str, tuple[float, float | None
     """Return a chart for each measure: a horizontal bar for each entry.
 
     Args:
-        title: Over all.
+        title: Title of the chart.
         charts: {name of the axis: {entry: value, end of a whisker or None, text beside the bar}}, the same entries in
             each.
     """
@@ -343,7 +343,7 @@ def heat_maps(
     """Return heat maps beside each other.
 
     Args:
-        title: Over all.
+        title: Title of the chart.
         tables: {title of a map, as a detector: {row: {column: value in [0, 1] or None}}}; None is drawn as an empty
             cell.
         low: The value at the lower end of the colours; what lies below is drawn as this.
@@ -380,7 +380,7 @@ def grouped_bars(title: str, tables: Mapping[str, Mapping[str, Mapping[str, Any]
     """Return a chart for each attack trained on: a group of bars for each attack tested on.
 
     Args:
-        title: Over all.
+        title: Title of the chart.
         tables: Values as for `heat_maps`; the block `training-free` is left out, unless it is alone.
     """
     trained = {name: table for name, table in tables.items() if name != "training-free"} or dict(tables)

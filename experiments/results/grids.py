@@ -86,8 +86,8 @@ def grid(
     """Return a grid of images. All lie in one axes: hundreds of axes would be slow.
 
     Args:
-        title: Over all.
-        columns: Over each column.
+        title: Title of the grid.
+        columns: The titles of the columns.
         rows: The text left of each row, and its cells, one for each column.
         note: Under all.
         size: Side of a cell in inches.

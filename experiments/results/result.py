@@ -16,7 +16,7 @@ class Table:
     """A table of the report.
 
     Attributes:
-        title: Over it.
+        title: The title above the table.
         header: Names of the columns.
         rows: Plain values; None is shown as a dash, a fraction with three decimals.
         note: Under it: units, counts, where the values come from.

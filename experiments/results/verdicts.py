@@ -1,4 +1,4 @@
-"""Claims, their verdicts, the one rule from intervals to a verdict, and what a verdict needs at least."""
+"""Claims, their verdicts, the one rule from intervals to a verdict, and the least evidence that a verdict needs."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +20,10 @@ class Claim:
     """A claim with its verdict.
 
     Attributes:
-        number: As in the paper's list, or a letter for this project's own questions.
+        number: The number in the paper's list, or a letter for this project's own questions.
         text: What is claimed.
         verdict: Computed.
-        statistic: The numbers that decided, or what is missing.
+        statistic: The deciding numbers, or the missing ones.
     """
 
     number: str
@@ -37,9 +37,9 @@ class Evidence:
     """What the records say of a claim, and how much they rest on.
 
     Attributes:
-        verdict: By the numbers alone.
+        verdict: The verdict by the numbers alone.
         sentence: The numbers.
-        counts: How many there are of what a claim needs, by its name in the plural: images, pairs, seeds.
+        counts: The number of images, pairs, seeds and so on, by this plural.
         doubts: Sentences that say why some of the numbers decide nothing, which the verdict knows.
     """
 
@@ -101,7 +101,7 @@ def evidence_above(
     those of a single pair, of saliency maps that no image changes, or of two detectors that both separate everything.
 
     Args:
-        intervals: By name of the statistic.
+        intervals: The interval of each statistic, by its name.
         sentence: The numbers.
         counts: See `Evidence`.
         doubts: Why a statistic decides nothing, by its name.

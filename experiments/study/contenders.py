@@ -11,10 +11,10 @@ class Contender:
 
     Attributes:
         trained_on: Name of the attack; None for a training-free detector.
-        seed: Of the training; None for a training-free detector.
+        seed: Seed of the training; None for a training-free detector.
         module: Gives scores (N,).
         calibration: (n,) sorted scores of the clean calibration images.
-        remark: What is odd about a detector that is not of the run, and what follows; empty: nothing.
+        remark: A warning about a detector from outside the run, with its consequence; empty if there is none.
         fit_seconds: How long its fit took; None: it was not fitted here.
     """
 

@@ -32,7 +32,7 @@ class AttackedSet:
     """The test images under one attack, on the CPU.
 
     Attributes:
-        name: Of the attack.
+        name: Name of the attack.
         adversarial: (M, C, H, W), in the order of the clean images.
         before: (M,) classes predicted for the clean images.
         after: (M,) classes predicted for the adversarial images.
@@ -155,7 +155,7 @@ class TestImages:
         classifier: The attacked classifier, on the device.
         device: Where to compute.
         progress: Shows what takes long.
-        store: Of the adversarial sets; None: they are made on the fly.
+        store: The store of adversarial sets; None: they are made on the fly.
         scores_folder: Where scores are kept; None: nowhere.
 
     Attributes:

@@ -21,11 +21,11 @@ class Maps:
     Attributes:
         name: learnt or jacobian.
         title: The name in a sentence.
-        scale: Unit of its values, and what a distance sums over.
+        scale: The unit of its values, and of distances between maps.
         selected: Whether the map explains a class that can be chosen.
         of: Takes images (N, C, H, W) and classes (N,), None being the predicted ones; returns maps (N, c, H, W) on
             the CPU, not normalised.
-        seen: Takes such maps and returns what a grid shows of them, (N, 1, H, W) in [0, 1].
+        seen: A function from such maps to the images (N, 1, H, W) in [0, 1] that a grid shows.
         shown: What a grid shows, in words.
     """
 

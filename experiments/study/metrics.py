@@ -16,7 +16,7 @@ WORKING_RATE: Final = 0.05
 """The false-positive rate of the tables' threshold."""
 
 DETECTED: Final = 0.75
-"""AUROC from which on an attack counts as detected."""
+"""The smallest AUROC at which an attack counts as detected."""
 
 NOISY: Final = 0.6
 """AUROC against norm-matched noise below which a detector finds noise, not attacks."""
@@ -28,7 +28,7 @@ SEEDS: Final = 3
 """Seeds of detector training that a claim about detectors needs (PROTOCOL B12)."""
 
 SMALLEST_CALIBRATION: Final = {0.01: 1000}
-"""Rates that are not reported below so many calibration images."""
+"""The smallest number of calibration images at which a false-positive rate is reported."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PairScores:
         noise: (n,) scores of clean images with noise of the same norms.
         right: (n,) bool, whether the classifier is right before the attack.
         fooled: (n,) bool, whether it is right before and wrong after.
-        interval: Of the AUROC; None: not computed.
+        interval: Interval of the AUROC; None: not computed.
     """
 
     contender: Contender
@@ -79,12 +79,12 @@ class Metric:
         key: Name of the field.
         meaning: For the meta data.
         compute: Takes scores of pairs; None where the metric is not defined, as of no pairs.
-        title: Over its tables.
-        short: In the header of a column, where it differs from the title.
+        title: Title of its tables.
+        short: Header of its columns, if it differs from the title.
         rate: False-positive rate of its threshold; None: it has no threshold of the calibration images.
         tables: Which tables show it: its place among their metrics, lowest first, and for which subsets of the pairs.
-        protocols: Whose records have it.
-        subsets: Of the pairs; the records of others have null.
+        protocols: The protocols whose records have it.
+        subsets: The subsets of the pairs that it is computed on; records of others have null.
         of_all: Whether it is computed from all pairs, whatever the record's subset.
         of_right: Whether it is a share of the images that the classifier gets right; else it is of all pairs.
     """
@@ -262,10 +262,10 @@ def accepted(contender: Contender, scores: Tensor, rate: float = WORKING_RATE) -
 
 
 def mostly_fail(success_rates: Sequence[float | None]) -> bool:
-    """Return whether most attacks fail on most images, so that most pairs hold an image that fools nobody."""
+    """Return whether most attacks fail on most images."""
     return 2 * sum(rate is not None and rate < FAILS for rate in success_rates) > len(success_rates)
 
 
 def mistakes_noise(auroc: float | None, against_noise: float | None) -> bool:
-    """Return whether a detector tells adversarial images from clean ones, but not from noise of the same norms."""
+    """Return whether a detector separates adversarial images from clean ones, but not from noise of the same norms."""
     return auroc is not None and against_noise is not None and auroc >= DETECTED and against_noise < NOISY

@@ -148,8 +148,8 @@ class Study:
         """Return a training-free detector of the run, on the device; one that has `fit` is fitted to its images.
 
         Args:
-            name: In the pipeline file.
-            classifier: In place of the attacked one; then there is no second classifier.
+            name: The detector's name in the pipeline file.
+            classifier: A classifier in place of the attacked one; then there is no second classifier.
 
         Raises:
             MissingPartError: If it needs a part that the run lacks.
@@ -218,11 +218,11 @@ class Study:
         """Return a detector that is not of the run; one that has `fit`, or is a class of trained ones, is fitted.
 
         Args:
-            name: In the tables.
+            name: The detector's name in the tables.
             given: Path of a checkpoint (.ckpt), or of a class or function, `my.module.MyDetector`, which is called with
                 what it takes of `classifier`, `saliency` and `second`, its random weights drawn from a fixed seed. A
                 module or a function from images to scores may be given itself.
-            classifier: In place of the attacked one; then there is no second classifier.
+            classifier: A classifier in place of the attacked one; then there is no second classifier.
 
         Raises:
             TypeError: If what the path names cannot be called, or makes no module.

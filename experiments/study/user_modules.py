@@ -42,7 +42,7 @@ class FromFunction(nn.Module):
 
 
 def given_detector(given: GivenDetector, offers: Offers) -> nn.Module:
-    """Return the user's own detector; a class is called with what it takes of the offers."""
+    """Return the user's own detector; a class is called with those of the offered parts that it accepts."""
     if isinstance(given, str):
         return built_from(given, offers, Portable)
     if isinstance(given, type):

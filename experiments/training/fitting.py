@@ -43,7 +43,7 @@ _DESCRIPTIONS: Final = {
     "Example: python train.py validate --config runs/mnist/classifier/seed_0/config.yaml",
     "test": "Measure one model on the test images. "
     "Example: python train.py test --config runs/mnist/classifier/seed_0/config.yaml",
-    "predict": "Write what one model says of the test images to predictions.npz in its folder. "
+    "predict": "Write a model's predictions for the test images to predictions.npz in its folder.  "
     "Example: python train.py predict --config runs/mnist/classifier/seed_0/config.yaml",
 }
 
@@ -73,7 +73,7 @@ class ModelCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what the parser of every subcommand takes beside Lightning's."""
+        """Add this project's options to the parser of every subcommand."""
         parser.add_argument(
             "--imports",
             type=list[str],
@@ -284,7 +284,7 @@ def _check_trainer(flags: Namespace) -> None:
 
 
 def _ignore_intended() -> None:
-    """Ignore Lightning's warnings about what is done here on purpose, and its advertisements."""
+    """Ignore Lightning's warnings about things done on purpose, and its advertisements."""
     for message in (
         "LightningCLI's args parameter is intended",  # the scripts pass their arguments on
         "Checkpoint directory .* exists and is not empty",  # a stage has one folder

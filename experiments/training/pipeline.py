@@ -73,7 +73,7 @@ def _finished(stages: list[Stage]) -> list[Stage]:
 
 
 def _check_stages(stages: list[Stage]) -> list[Stage]:
-    """Refuse a stage whose config, or a file of weights in it, is not what it was started with; return the finished."""
+    """Refuse a stage whose config or weight files changed since its start; return the finished stages."""
     finished = _finished(stages)
     for stage in stages:
         planned, path = _planned(stage), stage.folder / CONFIG

@@ -1,4 +1,4 @@
-"""Records of what a run was made from: data, files of weights, configs.
+"""Records of a run's inputs: data, files of weights, configs.
 
 Other data would leak between splits; other weights or configs would mix two networks in one run.
 """
@@ -28,7 +28,7 @@ FREE: Final = frozenset(
         *("enable_model_summary", "imports"),
     }
 )
-"""Keys that may differ between a run and its continuation: where it runs and what it shows, not what it computes."""
+"""Keys that may differ between a run and its continuation: they change its device and output, not its results."""
 
 _SPLITS: Final = ("classifier_train", "detector_train", "calibration", "test")
 

@@ -92,7 +92,7 @@ class Settings:
 
 
 def left_out(trained_on: str | None, attacks: Collection[str]) -> str | None:
-    """Return the attack whose name follows `all-but-` in what a detector was trained on; None if it is no such name."""
+    """Return the attack that the training `all-but-<attack>` left out; None for another training."""
     if trained_on is None or trained_on in attacks or not trained_on.startswith(ALL_BUT):
         return None
     return trained_on.removeprefix(ALL_BUT)

@@ -1,4 +1,4 @@
-"""`train.py store`: what a store of adversarial sets holds, and how to make room in it."""
+"""`train.py store`: list the sets of a store of adversarial images, and delete some to free space."""
 
 import time
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ def run_store(arguments: list[str]) -> None:
 
 
 def _lines(entry: SetFolder) -> str:
-    """Return two lines: the name and the size, and what it is."""
+    """Return two lines: name and size, then a description."""
     about = {key: str(entry.about.get(key) or "?") for key in ("data", "split", "attack", "images")}
     complete = "" if entry.shards == entry.wanted else f" ({entry.shards} of {entry.wanted or '?'} shards are there)"
     used = datetime.fromtimestamp(entry.used, UTC).strftime("%Y-%m-%d %H:%M UTC")

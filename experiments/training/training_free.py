@@ -10,7 +10,7 @@ from attacks.errors import InputError, unknown
 from saliency.class_paths import CLASS_KEYS, imported
 
 PARTS: Final = {"classifier": "classifier", "saliency": "saliency model", "second": "second classifier"}
-"""Arguments that a detector's constructor gets from the run, and what they are called in a sentence."""
+"""Constructor arguments that the run supplies, with their names in messages."""
 
 TRAINING_FREE: Final = {
     "max_softmax": {"class_path": "detectors.MaxSoftmax"},

@@ -54,7 +54,7 @@ def _is_installed(place: str) -> bool:
 
 @contextmanager
 def installed_code_only(run: Path) -> Iterator[None]:
-    """Let only installed code be imported while the settings of a run folder are read, beside what is imported already.
+    """Allow only installed and already imported code while the settings of a run folder are read.
 
     Every import is checked, not the names in the file: there are many ways in which a config leads to one.
 

@@ -21,7 +21,7 @@ def reduce(attributions: Tensor, reduction: Reduction) -> Tensor:
     """Return maps (N, 1, H, W) of attributions (N, C, H, W).
 
     Args:
-        attributions: With sign.
+        attributions: Signed attributions.
         reduction: max: the largest absolute value (Simonyan et al., 2013); l1: the sum of absolute values; positive:
             the sum of what is above 0 (Goepfert et al., 2019, section 4); mean: with sign.
     """

@@ -21,7 +21,7 @@ def measure_corruptions(
     """Return the records of each corruption and severity, and of each class.
 
     Args:
-        study: Of a run whose detectors are trained.
+        study: A run with trained detectors.
         corruptions: Names of the corruptions.
         count: Test images, the first ones.
         detectors: Each with the score above which it flags an image.

@@ -25,7 +25,7 @@ def corruptions(
     """Return how many images each detector flags that nobody attacked, only corrupted.
 
     Args:
-        study: Of a run whose detectors are trained.
+        study: A run with trained detectors.
         images: Test images that are corrupted, the first ones.
         names: Names of the corruptions; null: all of `data.corruptions`.
         rate: False-positive rate of the thresholds, in (0, 1).

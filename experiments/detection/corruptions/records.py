@@ -66,7 +66,7 @@ def record(
         contender: The detector.
         threshold: The score above which it flags an image.
         corruption: Name of the corruption.
-        severity: From 0 to 5.
+        severity: Strength of the corruption, from 0 to 5.
         scores: (n,), the detector's.
         right: (n,) bool, whether the classifier is right under the corruption.
     """

@@ -28,8 +28,8 @@ def tables_of(rows: Rows, classes: Rows, meta: Mapping[str, Any]) -> Iterator[Ta
     """Yield the shares flagged by corruption, by severity, among images classified right, and by class.
 
     Args:
-        rows: As `CorruptionRecord` has them.
-        classes: As `ClassRecord` has them.
+        rows: JSON records of `CorruptionRecord`.
+        classes: JSON records of `ClassRecord`.
         meta: images, rate and corruptions.
     """
     names = {name: name for name in [NONE, *meta["corruptions"]]}

@@ -13,7 +13,7 @@ def gallery(study: Study, *, images: int = 6, pairs: int | None = None, resample
     """Return grids of some test images under each attack, and how alike the maps of all of them look.
 
     Args:
-        study: Of a run whose parts are trained.
+        study: A run with all parts trained.
         images: Test images shown.
         pairs: Largest number of pairs per sample; null: all test images.
         resamples: Bootstrap resamples of the intervals.

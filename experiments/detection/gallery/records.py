@@ -1,4 +1,4 @@
-"""The records of the gallery: the shown images with what the run's parts say about them, and how alike maps look."""
+"""The records of the gallery: the shown images with their classes, scores and maps, and the similarity of maps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ SUBSETS: Final = ("all", "successful")
 
 @dataclass(frozen=True)
 class MapKind:
-    """A kind of map: its name, its title in a sentence, what its values are, and what a grid shows of it."""
+    """A kind of map: its name, its title in a sentence, its values, and how a grid shows it."""
 
     name: str
     title: str
@@ -34,7 +34,7 @@ class ShownImages:
         predictions: (n,) classes.
         confidences: (n,) softmax of these.
         maps: (n, 1, H, W) in [0, 1] by kind, as a grid shows them.
-        captions: Of each map, by kind.
+        captions: The caption of each map, by kind.
         shifts: (n,) L2 distance of each map from the clean image's, by kind; None for the clean images.
         margins: (n,) score minus threshold by (detector, trained on); None where there is no threshold.
     """
@@ -53,7 +53,7 @@ class GalleryRecords:
     """What grids and tables share.
 
     Attributes:
-        kinds: Of the maps.
+        kinds: The kinds of maps.
         places: (n,) of the images in the test split.
         labels: (n,), the true classes.
         classes: Names of all classes.
@@ -62,7 +62,7 @@ class GalleryRecords:
         attacks: Their settings in words.
         fooled: (n,) bool by attack, whether it succeeds.
         trained_on: The attack of the detectors whose scores the grids print; None: there are no detectors.
-        seed: Of these detectors.
+        seed: The training seed of the detectors.
         likeness: See `likeness_rows`.
     """
 

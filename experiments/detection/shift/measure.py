@@ -47,7 +47,7 @@ def _measure(study: Study, maps: Maps, dealt: Draw) -> ShiftRecords:
 
 
 def _compared(study: Study, maps: Maps, attack: str) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """Return what is compared with the clean image under its predicted class: images, and classes or None."""
+    """Return the images compared with the clean ones under their predicted class, and their classes or None."""
     under, clean = study.under(attack), study.images.clean
     noisy, _ = under.variant("noise", clean)
     samples: dict[str, tuple[Tensor, Tensor | None]] = {FULL: (under.adversarial, under.after)}

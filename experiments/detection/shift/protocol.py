@@ -11,7 +11,7 @@ def shift(study: Study, *, pairs: int | None = None, resamples: int = 1000) -> R
     """Return the shift of maps under each attack, beside the controls that show its cause.
 
     Args:
-        study: Of a run whose classifier and, if it has one, saliency model are trained.
+        study: A run with a trained classifier and, if it has one, a trained saliency model.
         pairs: Largest number of pairs per sample; null: all test images.
         resamples: Bootstrap resamples of the intervals.
 

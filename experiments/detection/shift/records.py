@@ -24,13 +24,13 @@ class ShiftRecords:
     """The L2 distances of one kind of map.
 
     Attributes:
-        name: Of the kind.
+        name: Name of the kind.
         title: Its name in a sentence.
-        scale: What its values are, and what a distance sums over.
+        scale: The range of its values, and the unit of distances between maps.
         different: (m,) of pairs of different natural images.
         samples: (n,) from the natural image's map, by attack (None: no attack is involved) and sample.
         successful: (n,) bool by attack, whether it fools the classifier.
-        success_rates: Of each attack, on all test images.
+        success_rates: The success rate of each attack on all test images.
         repeated: The largest distance between maps of the same images made twice.
     """
 

@@ -17,7 +17,7 @@ def speed(study: Study, *, repeats: int = 30) -> Result:
     """Return what each detector costs in time, parameters and operations.
 
     Args:
-        study: Of a run whose detectors are trained.
+        study: A run with trained detectors.
         repeats: How often each time is taken.
 
     Raises:

@@ -18,7 +18,7 @@ class System:
     """A classifier with or without a detector.
 
     Attributes:
-        name: Of the row.
+        name: Name of the row.
         contender: The detector; None: the classifier alone.
         run: Gives class and score.
     """

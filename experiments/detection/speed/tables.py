@@ -93,7 +93,7 @@ def _learnt(rows: Rows) -> str:
 
 
 def flags_of(rows: Rows, differing: Sequence[str]) -> list[Flag]:
-    """Return what was checked; differing are the systems whose timed pass gives other scores than the detector."""
+    """Return the flags. `differing` are the systems whose timed pass gives other scores than the detector."""
     return [
         listing_flag(
             "Unsteady times",

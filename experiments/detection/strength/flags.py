@@ -22,7 +22,7 @@ _DIFFERING: Final = 0.01
 
 
 def flags_of(attacks: Sequence[StrengthRecords], stuck: Tensor) -> list[Flag]:
-    """Return what was checked; stuck, (M,) bool, are the images of `stuck_images`."""
+    """Return the flags. `stuck`, (M,) bool, marks the images of `stuck_images`."""
     return [
         _iterative(attacks),
         _carlini_wagner(attacks),

@@ -1,4 +1,4 @@
-"""An attack's images, measured anew: success, change, and what the attack costs."""
+"""An attack's images, measured again: success, size of the change, and cost of the attack."""
 
 from collections.abc import Callable, Mapping
 from typing import Final

@@ -15,7 +15,7 @@ def strength(study: Study) -> Result:
     """Return how often each attack succeeds and how large its changes are.
 
     Args:
-        study: Of a run whose classifier is trained; nothing else is needed.
+        study: A run with a trained classifier; other parts are not needed.
 
     Raises:
         FileNotFoundError: If there is no trained classifier; says which command makes it.

@@ -1,4 +1,4 @@
-"""Where a detector fails on the way to smaller perturbations, and what that says of the paper's claim."""
+"""The perturbation size below which a detector fails, and the verdict on the paper's claim."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,13 +13,13 @@ from experiments.results.verdicts import FEWEST, Verdict, all_above
 from experiments.study.metrics import DETECTED, Metric, shown_in
 
 FEWEST_PAIRS: Final = FEWEST
-"""Pairs below which a point is not looked at for the size at which detection fails."""
+"""Points with fewer pairs are ignored in the search for the size at which detection fails."""
 
 FRAGILE: Final = ("id", "jsd")
-"""Detectors that fail below a perturbation size, as the paper has it."""
+"""Detectors that fail below some perturbation size, according to the paper."""
 
 ROBUST: Final = ("smd", "spd")
-"""Detectors that do not."""
+"""Detectors that do not fail, according to the paper."""
 
 UNSURE: Final = f"too close to {DETECTED} to tell"
 NOT_MEASURED: Final = "not measured"
@@ -30,13 +30,13 @@ _DOES_NOT: Final = {False: "does not", True: "do not"}
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where a detector fails on its way from the size at which it is best to smaller ones.
+    """The size at which a detector fails, searched from its best size towards smaller ones.
 
     Attributes:
-        below: Size below which it is under the level, interpolated; None: it does not cross it.
-        reached: Whether it is at the level or above it anywhere.
-        smallest: The smallest size that was looked at; None: there is none.
-        best: The size at which it is highest; None: there is none.
+        below: The interpolated size below which it is under the level; None if it never crosses the level.
+        reached: Whether it reaches the level at any size.
+        smallest: The smallest size examined; None if there is none.
+        best: The size of the highest value; None if there is none.
     """
 
     below: float | None
@@ -46,11 +46,11 @@ class Crossing:
 
     @property
     def fails(self) -> bool | None:
-        """Whether there is a size below which it is under the level; None: nothing was measured."""
+        """Whether it is under the level below some size; None if nothing was measured."""
         return None if self.smallest is None else self.below is not None or not self.reached
 
     def __str__(self) -> str:
-        """Return it in a word or two."""
+        """Return the size, or the reason why there is none."""
         if self.smallest is None:
             return "not measured"
         if not self.reached:
@@ -59,14 +59,14 @@ class Crossing:
 
 
 def crossing_metrics() -> list[Metric]:
-    """Return the metrics whose crossings of the level are looked for."""
+    """Return the metrics whose crossings of the level are searched."""
     return [metric for metric in shown_in("threshold") if metric.key in {"auroc", "accuracy"}]
 
 
 def crossing(sizes: Sequence[float], values: Sequence[float | None], level: float = DETECTED) -> Crossing:
-    """Return where values at rising sizes fall under a level, from the size at which they are highest downwards.
+    """Return where values fall under a level, searched from the size of the highest value towards smaller sizes.
 
-    That is where the straight line through two neighbours meets the level; None is passed over.
+    Between two neighbouring sizes the value is interpolated linearly. Sizes without a value are skipped.
     """
     points = [(size, value) for size, value in zip(sizes, values, strict=True) if value is not None]
     if not points:
@@ -83,7 +83,7 @@ def crossing(sizes: Sequence[float], values: Sequence[float | None], level: floa
 
 
 def interpolated(at: float, sizes: Sequence[float], values: Sequence[float | None]) -> float | None:
-    """Return the value at a size, on the straight line between the neighbours; None outside of them."""
+    """Return the value at a size, interpolated linearly; None outside the range of the sizes."""
     points = [(size, value) for size, value in zip(sizes, values, strict=True) if value is not None]
     for (small, low), (large, high) in pairwise(points):
         if small <= at <= large:
@@ -92,10 +92,10 @@ def interpolated(at: float, sizes: Sequence[float], values: Sequence[float | Non
 
 
 def lowest_of(where: Crossing, areas: Mapping[float, Statistic]) -> tuple[float, Interval, int] | None:
-    """Return size, AUROC and number of pairs where it is lowest, at or below the size where it is best.
+    """Return size, AUROC and number of pairs of the lowest AUROC, among sizes up to the best one.
 
-    Lowest is the upper end where an interval lies under the level, for such a detector fails; else the lower end.
-    Where resampling gives no width, as with an AUROC of 1, Clopper and Pearson's interval stands for it.
+    If an interval lies under the level, the detector fails: the lowest upper end is taken. Otherwise the lowest lower
+    end is taken. An interval without width, as of an AUROC of 1, is replaced by Clopper and Pearson's.
     """
     known = {
         size: clopper_pearson(area.value, area.n) if area.interval.flat else area.interval
@@ -115,7 +115,7 @@ def surely_fails(lowest: Interval | None) -> bool | None:
 
 
 def crossings_of(records: ThresholdRecords) -> list[dict[str, Any]]:
-    """Return where each curve falls under the level, by measure; epsilon 0 is not a perturbation and left out."""
+    """Return where each curve of each metric falls under the level. Epsilon 0 is no perturbation and is left out."""
     crossings = []
     for line, points in curves_of(records.rows).items():
         attack, detector, trained_on, subset = line
@@ -154,12 +154,12 @@ def crossings_of(records: ThresholdRecords) -> list[dict[str, Any]]:
 def claim(crossings: Mapping[str, Record], smallest: float) -> tuple[Verdict, str]:
     """Return the verdict on the paper's claim of threshold behaviour, and the reason where it does not hold.
 
-    The claim is that ID and JSD fail below a size, and SMD and SPD do not. That a detector does not fail says something
-    only down to the smallest epsilon of the sweep with enough pairs.
+    The claim: ID and JSD fail below some size, SMD and SPD do not. That a detector does not fail is known only down to
+    the smallest epsilon with enough pairs.
 
     Args:
-        crossings: By detector, of one attack and one subset of the pairs.
-        smallest: Epsilon of the sweep above 0.
+        crossings: The records of `crossings_of` for one attack and one subset of the pairs, by detector.
+        smallest: The smallest epsilon of the sweep above 0.
     """
     failing = {name: crossings[name]["fails"] if name in crossings else None for name in (*FRAGILE, *ROBUST)}
     undecided = [

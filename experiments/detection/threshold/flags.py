@@ -1,4 +1,4 @@
-"""What the threshold study says about itself."""
+"""The flags of the threshold study."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -18,7 +18,7 @@ _CHANCE: Final = 0.5
 
 
 def flags_of(records: ThresholdRecords, large: Mapping[str, float]) -> list[Flag]:
-    """Return what was checked; large are the budgets of `budgets.unusual`."""
+    """Return the flags. `large` are the budgets of `budgets.unusual`."""
     rows = records.rows
     checks = [_zero(rows), _growth(rows), _largest(rows), _noise(rows)]
     return [*checks, noise_flag(records.noise_ratios), budget_flag(large)]

@@ -21,7 +21,7 @@ def threshold(study: Study, *, epsilons: list[float] = EPSILONS, resamples: int 
     """Return how well each detector finds its own attack at other sizes of the perturbation.
 
     Args:
-        study: Of a run whose detectors are trained.
+        study: A run with trained detectors.
         epsilons: L-inf budgets in [0, 1].
         resamples: Bootstrap resamples of the intervals.
 

@@ -1,4 +1,4 @@
-"""The comparisons that the paper's claims need, from the AUROCs of the detection matrix."""
+"""Differences in AUROC that the paper's claims are about."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -10,7 +10,7 @@ from experiments.results.bootstrap import Statistic, average
 from experiments.study.metrics import DETECTED
 
 OWN: Final = ("spd", "smd")
-"""The paper's own detectors, which are compared with every other one."""
+"""The paper's own detectors, each compared with every other one."""
 
 Where = Callable[[Cell], bool]
 Contrast = dict[str, Any]
@@ -18,7 +18,7 @@ Contrast = dict[str, Any]
 
 
 def contrasts(records: TransferRecords) -> list[Contrast]:
-    """Return all comparisons that the run allows."""
+    """Return all contrasts that the run's attacks and detectors allow."""
     areas, noise, families = records.areas, records.against_noise, records.families
     names = [name for name in dict.fromkeys(cell.detector for cell in areas) if not name.endswith(ORACLE)]
 
@@ -26,7 +26,7 @@ def contrasts(records: TransferRecords) -> list[Contrast]:
         return lambda cell: cell.detector == name and cell.unseen
 
     def of_family(*, same: bool) -> Where:
-        """Cells of trained detectors whose two attacks bound the same norm, or known different ones."""
+        """Cells of trained detectors whose two attacks bound the same norm, or two different known norms."""
 
         def where(cell: Cell) -> bool:
             two = families.get(cell.trained_on or cell.tested_on), families[cell.tested_on]
@@ -63,9 +63,9 @@ def _from_fgsm(records: TransferRecords, name: str) -> Where:
 
 
 def paired(areas: Areas, name: str, first: str, second: str, where: Where = lambda _: True) -> Contrast | None:
-    """Return the mean difference in AUROC of two detectors over the cells that both have; None if there is none.
+    """Return the mean difference in AUROC of two detectors over their common cells; None if there is none.
 
-    A training-free second detector stands beside every cell of the first one.
+    A training-free second detector is compared with every cell of the first one.
     """
     pairs = []
     for cell, area in areas.items():
@@ -78,8 +78,8 @@ def paired(areas: Areas, name: str, first: str, second: str, where: Where = lamb
 def between(areas: Areas, name: str, first: Where, second: Where) -> Contrast | None:
     """Return the mean AUROC of some cells minus that of others; None if there are none.
 
-    The two are compared within a line of the matrix (a detector and the attack it was trained on), and lines that lack
-    either are left out: so both means are of the same trained detectors.
+    They are compared within a line of the matrix (a detector and the attack it was trained on). Lines that lack either
+    are left out, so that both means are of the same trained detectors.
     """
     lines: dict[tuple[str, str | None], tuple[list[Statistic], list[Statistic]]] = {}
     for cell, area in areas.items():

@@ -1,4 +1,4 @@
-"""Controls of the detection matrix whose answer is known (PROTOCOL A5), and the underflow of the softmax."""
+"""Controls of the detection matrix with a known result (PROTOCOL A5), and the underflow of the softmax."""
 
 from typing import Any, Final
 
@@ -13,13 +13,13 @@ from experiments.study.contenders import Contender
 from experiments.study.study import Study
 
 REPEATS: Final = 10
-"""Permutations, and untrained networks."""
+"""The number of permutations, and of untrained networks."""
 
 LIMIT: Final = 1000
-"""Test images that the controls look at, at most."""
+"""The largest number of test images in the controls."""
 
 UNDERFLOW_IMAGES: Final = 1000
-"""Images whose gradients are looked at, at most."""
+"""The largest number of images whose gradients are computed."""
 
 
 def control_areas(study: Study, contender: Contender) -> dict[str, list[list[float | None]]]:
@@ -51,17 +51,17 @@ def _untrained(study: Study) -> list[ID]:
 
 
 def _permuted(clean: Tensor, adversarial: Tensor, seed: int) -> float | None:
-    """Return the AUROC where half of the pairs, at random, have changed places."""
+    """Return the AUROC with clean and adversarial scores exchanged in a random half of the pairs."""
     generator = torch.Generator().manual_seed(seed)
     swapped = torch.randint(0, 2, clean.shape, generator=generator).bool()
     return metrics.auroc(torch.where(swapped, adversarial, clean), torch.where(swapped, clean, adversarial))
 
 
 def underflow(model: nn.Module, images: Tensor, device: torch.device, batch_size: int = 64) -> dict[str, Any]:
-    """Return on which share of the images the gradient of the largest softmax probability is exactly zero.
+    """Return the share of images on which the gradient of the largest softmax probability is exactly zero.
 
-    The record has n, share with its 95 % interval (low, high), and share_logit, the same of the largest logit,
-    of the first `UNDERFLOW_IMAGES` images (M, C, H, W) in [0, 1].
+    Computed on the first `UNDERFLOW_IMAGES` images (M, C, H, W) in [0, 1]. The record has n, the share with its 95 %
+    interval (low, high), and share_logit, the share for the largest logit.
     """
     zero: dict[str, list[Tensor]] = {"softmax": [], "logit": []}
     for (part,) in batches(images[:UNDERFLOW_IMAGES], device=device, size=batch_size):

@@ -1,4 +1,4 @@
-"""What the detection matrix says, and what the evaluation says about itself."""
+"""The finding and the flags of the detection matrix."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -15,12 +15,12 @@ _SLACK: Final = 0.03
 
 
 def finding(ranked: Sequence[Standing], subset: str, meta: Mapping[str, Any]) -> str:
-    """Return how the best learnt and the best training-free detector do on attacks that they were not trained on.
+    """Return the results of the best learnt and the best training-free detector on attacks that neither was trained on.
 
     Args:
         ranked: All detectors, best first.
-        subset: Of the pairs that the numbers are of.
-        meta: Of the protocol: seeds and test_images.
+        subset: The subset of the pairs that the numbers are about.
+        meta: The protocol's meta data, of which seeds and test_images are read.
     """
     by_kind = [next((each for each in ranked if each.learnt is learnt), None) for learnt in (True, False)]
     best = [each for each in by_kind if each is not None]
@@ -46,7 +46,7 @@ def _on_seeds(seeds: int) -> str:
 
 
 def _apart(best: Sequence[Standing], meta: Mapping[str, Any]) -> str:
-    """Return whether the two best detectors lie apart, as far as that is decided."""
+    """Return whether the two best detectors differ, if that is decided."""
     images = min([meta["test_images"], *(each.area.n for each in best)])
     if images < FEWEST:
         return f"They decide nothing: {images} pairs are too few, it takes {FEWEST}."
@@ -64,7 +64,7 @@ def _apart(best: Sequence[Standing], meta: Mapping[str, Any]) -> str:
 
 
 def flags_of(records: TransferRecords, meta: Mapping[str, Any]) -> list[Flag]:
-    """Return what was checked."""
+    """Return the flags."""
     rows = records.rows
     expected = WORKING_RATE + _SLACK + 2 * (WORKING_RATE * (1 - WORKING_RATE) / meta["test_images"]) ** 0.5
     rates = {

@@ -103,7 +103,7 @@ def _cell(contender: Contender, under: AttackedSet) -> Cell:
 
 
 def _add_oracles(study: Study, areas: AreasBySeed[Cell]) -> None:
-    """Measure the map detectors with the true label as selector: what is left is not disagreement."""
+    """Add the map detectors with the true label as selector: without a predicted class they cannot use disagreement."""
     learnt = next((maps for maps in maps_of(study) if maps.selected), None)
     with_map = [
         contender

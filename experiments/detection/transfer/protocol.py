@@ -20,7 +20,7 @@ def transfer(study: Study, *, resamples: int = 1000) -> Result:
     """Return the table of every detector under every attack.
 
     Args:
-        study: Of a run whose detectors are trained.
+        study: A run with trained detectors.
         resamples: Bootstrap resamples of the intervals.
 
     Raises:

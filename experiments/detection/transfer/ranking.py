@@ -11,7 +11,7 @@ from experiments.results.result import Table
 
 @dataclass(frozen=True)
 class Standing:
-    """How well a detector does on attacks that it was not trained on.
+    """A detector's results on attacks that it was not trained on.
 
     Attributes:
         detector: Its name.
@@ -33,7 +33,7 @@ class Standing:
 
 
 def standings(headline: Headline, attacks: Container[str]) -> list[Standing]:
-    """Return how every detector stands, the one with the highest mean AUROC first."""
+    """Return every detector's results, the highest mean AUROC first."""
     areas, noise = headline.areas, headline.against_noise
     known = [cell for cell in areas if cell in noise and not cell.detector.endswith(ORACLE)]
     ranked = []
@@ -46,7 +46,7 @@ def standings(headline: Headline, attacks: Container[str]) -> list[Standing]:
 
 
 def best_two(ranked: Sequence[Standing]) -> dict[str, Any] | None:
-    """Return how far the first two lie apart, as a record of name, value, low, high and cells; None below two."""
+    """Return the difference of the first two: name, value, low, high and cells; None for fewer than two."""
     if len(ranked) < 2:  # noqa: PLR2004 - a difference has two sides
         return None
     first, second = ranked[:2]

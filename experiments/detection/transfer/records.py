@@ -1,4 +1,4 @@
-"""The records of the detection matrix: its rows, AUROCs with their resamples, and what the contrasts need to know."""
+"""The records of the detection matrix: its rows, AUROCs with their resamples, and facts about the attacks."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,10 +12,10 @@ UNTRAINED: Final = "-"
 """Stands for trained_on in the summary of a training-free detector."""
 
 ORACLE: Final = " (true label)"
-"""After the name of a detector whose map is that of the true class, which no detector knows."""
+"""Suffix of detectors that get the map of the true class, which a real detector does not know."""
 
 Line = tuple[str, str]
-"""A detector, and what it was trained on or `UNTRAINED`."""
+"""A detector, and the name of the attack it was trained on or `UNTRAINED`."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class Headline:
     """The AUROCs that the finding is about.
 
     Attributes:
-        subset: Of the pairs: all, or successful where most attacks fail on most images.
-        areas: Against clean images.
-        against_noise: Against noise of the same norms.
+        subset: The subset of the pairs: all, or successful if most attacks fail on most images.
+        areas: AUROCs against clean images.
+        against_noise: AUROCs against noise of the same norms.
     """
 
     subset: str
@@ -97,14 +97,14 @@ class TransferRecords:
 
     Attributes:
         rows: One for each detector, attack and subset of the pairs.
-        areas: Against clean images, of detectors trained on one attack or none.
-        against_noise: Against noise of the same norms.
-        headline: What the finding is about.
+        areas: AUROCs against clean images, of detectors trained on one attack or none.
+        against_noise: AUROCs against noise of the same norms.
+        headline: The AUROCs that the finding is about.
         evaded: Share of images on which at least one attack evades a detector, by seed.
         families: The norm that each attack bounds or makes small; None: unknown.
         single_steps: The attacks that are FGSM.
         trained: Names of the trained detectors.
-        left_out: The attack that is missing, by the name of what a detector of all other attacks was trained on.
+        left_out: The attack left out of training, by the name of the training on all others.
         controls: AUROCs of each repetition, by control and attack.
         accuracy: Share of the clean images that the classifier gets right.
         underflow: See `controls.underflow`.
@@ -154,7 +154,7 @@ def compared(cells: Iterable[Cell], attacks: Container[str]) -> dict[str, list[C
     detectors each attack counts once. Detectors that were trained on several attacks at once are left out.
 
     Args:
-        cells: With a known value.
+        cells: The cells whose value is defined.
         attacks: The names of the run's attacks.
     """
     by_detector: dict[str, list[Cell]] = {}
@@ -199,7 +199,7 @@ def unseen_means(rows: Sequence[TransferRow], value: str = "auroc", subset: str 
 
 
 def success_rates(rows: Sequence[TransferRow]) -> dict[str, Interval]:
-    """Return how often each attack succeeds, of the images that the classifier gets right."""
+    """Return each attack's success rate on the images that the classifier gets right."""
     rates = {row.tested_on: row.metrics["attack_success_rate"] for row in rows}
     pairs = {(row.tested_on, row.subset): row.n for row in rows}
     right = {attack: sum(pairs.get((attack, subset), 0) for subset in ("successful", "failed")) for attack in rates}

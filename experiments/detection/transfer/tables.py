@@ -63,7 +63,7 @@ def _matrices(rows: Sequence[TransferRow], attacks: Sequence[str], meta: Mapping
 
 
 def _margin(rows: Sequence[TransferRow], subset: str, attacks: Sequence[str], *, of_right: bool) -> list[list[Any]]:
-    """Return the lines over a matrix: how often each attack succeeds, and how many pairs or images a value rests on."""
+    """Return the first lines of a matrix: each attack's success rate, and the number of pairs or images of a value."""
     by_attack = _by_attack(rows)
     rates = [by_attack["all", attack].metrics["attack_success_rate"] for attack in attacks]
     counts = [_right(by_attack, attack) if of_right else by_attack[subset, attack].n for attack in attacks]
@@ -72,7 +72,7 @@ def _margin(rows: Sequence[TransferRow], subset: str, attacks: Sequence[str], *,
 
 
 def _right(by_attack: Mapping[tuple[str, str], TransferRow], attack: str) -> int:
-    """Return how many images the classifier gets right."""
+    """Return the number of images that the classifier gets right."""
     return sum(by_attack[subset, attack].n for subset in ("successful", "failed"))
 
 
@@ -82,7 +82,7 @@ def _by_attack(rows: Sequence[TransferRow]) -> dict[tuple[str, str], TransferRow
 
 
 def _threshold(meta: Mapping[str, Any], rate: float = WORKING_RATE) -> str:
-    """Return where a threshold comes from, and what its false-positive rate may be."""
+    """Return a phrase about a threshold: its calibration images, and the interval of its false-positive rate."""
     count = meta["calibration_images"]
     ends = rate_interval(count, rate)
     between = f", whose false-positive rate lies at 95 % between {ends[0]:.3f} and {ends[1]:.3f}" if ends else ""
@@ -187,7 +187,7 @@ def left_out_tables(rows: Sequence[TransferRow], left_out: Mapping[str, str]) ->
 
 
 def _beside(means: Mapping[Line, Mapping[str, float | None]], line: Line, attack: str) -> list[float | str | None]:
-    """Return AUROCs beside that on the attack left out: on the others, trained on it, best trained on one other."""
+    """Return AUROCs for comparison: on the other attacks, trained on the left-out one, best trained on one other."""
     detector, cells = line[0], means[line]
     alone = {name: means.get((detector, name), {}).get(attack) for name in cells if name != attack}
     known = [(value, name) for name, value in alone.items() if value is not None]

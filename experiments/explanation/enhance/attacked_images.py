@@ -20,10 +20,10 @@ from experiments.study.study import Study
 from saliency.maps import runner_up
 
 ALWAYS: Final = {name: METHODS[name] for name in (names.GRADIENT, names.PLAIN, names.ENHANCED, names.RANDOM)}
-"""Methods that the paper's figures need, whatever methods are given."""
+"""Methods that the paper's figures always need."""
 
 BASES: Final = {name: METHODS[name] for name in (names.PLAIN, names.GRADIENT, "smoothgrad", "integrated_gradients")}
-"""Methods that are enhanced, unless another method is given under the name."""
+"""Methods that are enhanced, unless the user gives another method of that name."""
 
 _SAMPLES: Final = 150
 """Samples of LIME, in place of its authors' 1000: a map takes a second or more."""
@@ -56,7 +56,7 @@ class PredictedImages:
 
 @dataclass(frozen=True)
 class AttackedImages:
-    """The images that count, in three versions, with classifier and saliency methods.
+    """The images that the attack fools, in three versions, with classifier and saliency methods.
 
     Attributes:
         facts: Their number, and the options.
@@ -82,7 +82,7 @@ class AttackedImages:
         return cast("saliency.Enhanced", self.explained.methods[names.ENHANCED])
 
     def meta(self) -> dict[str, Any]:
-        """Return what reproduces the tables."""
+        """Return the settings that reproduce the tables."""
         return self.explained.meta() | {
             "attack": f"{self.facts.attack}: {self.attack!r}",
             "images_right": self.facts.right,
@@ -96,7 +96,7 @@ class AttackedImages:
 def prepare(
     every: Explained, named_attack: tuple[str, Attack], shares: Sequence[float], fill: names.Fill, resamples: int
 ) -> AttackedImages:
-    """Return the images that count, attacked.
+    """Return the fooled images with their attacks.
 
     Args:
         every: Classifier, images and methods.
@@ -173,7 +173,7 @@ def chosen_attack(study: Study, name: str | None) -> tuple[str, Attack]:
 
 
 def fgsm_and_bim(study: Study) -> tuple[tuple[str, FGSM], tuple[str, BIM]]:
-    """Return the run's FGSM and BIM with their names; else such of a budget that suits photographs."""
+    """Return the run's FGSM and BIM with their names, or new ones with a budget for photographs."""
     fgsm = of_kind(study, (FGSM,), "fgsm", FGSM(epsilon=0.03))
     return fgsm, of_kind(study, (BIM,), "bim", BIM(epsilon=0.03, step_size=0.005))
 
@@ -195,7 +195,7 @@ def ready(every: Explained, *, quick: bool) -> Explained:
         quick: Whether LIME gets fewer samples.
 
     Raises:
-        ValueError: If a method is not what its name says, or not defined for the classifier, or no image is classified
+        ValueError: If a method does not match its name or is not defined for the classifier, or no image is classified
             right.
     """
     methods = {
@@ -227,7 +227,7 @@ def _check_names(methods: Mapping[str, saliency.SaliencyMethod]) -> None:
 
 
 def _check_defined(every: Explained) -> None:
-    """Try all methods on an image, and refuse one that is not defined for the classifier."""
+    """Try all methods on an image; refuse a method that is not defined for the classifier."""
     for name in (names.PLAIN, *every.methods):
         try:
             every.attributions(name, every.images[:1], about="on one image")

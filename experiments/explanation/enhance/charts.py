@@ -65,7 +65,7 @@ def curves(records: EnhanceRecords) -> bytes:
 
 
 def looks_of(maps: Sequence[str], oracles: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return how each map's line is drawn, those that stand out first; no two have one colour and marker."""
+    """Return the style of each map's line, emphasised ones first; no two share both colour and marker."""
     looks: dict[str, dict[str, Any]] = {
         names.ENHANCED: {"color": "k", "marker": "o", "linewidth": 2.4, "markersize": 5, "zorder": 5}
     }

@@ -1,4 +1,4 @@
-"""The paper's findings with the verdicts that their numbers give, and the answer in words."""
+"""The paper's findings with their verdicts, and the answer in words."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ APART: Final = 0.1
 SIMILAR: Final = 0.7
 """Spearman correlation above which two maps are similar."""
 
-NO_PAIRS: Final = "there are no two images with several classes, which take images of different classes"
+NO_PAIRS: Final = "there are no two images with several classes, since all images have one class"
 
 
 _MORE: Final = "the mean over the shares of its recovered accuracy minus that of {} is above 0, paired by image"
@@ -143,7 +143,7 @@ def _listed(about: str, statistics: Mapping[str, Statistic]) -> str:
 
 
 def built_in(records: EnhanceRecords) -> str:
-    """Return how far the enhanced map has to react to an attack, whatever the network does."""
+    """Return a sentence about the part of the enhanced map's reaction that follows from its definition alone."""
     return (
         "The enhanced map's reaction is built in where the attack exchanges the first two classes: then one map is of "
         "(k, m) and the other of (m, k), which on one image share no value. On "

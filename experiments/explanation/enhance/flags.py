@@ -8,7 +8,7 @@ from experiments.explanation.enhance.records import EnhanceRecords
 from experiments.results.result import Flag
 
 SUCCESS: Final = 0.9
-"""Share of the images right before that the attack must fool; below, the images that count are a selection."""
+"""Share of the images classified right that the attack must fool. Below it, the fooled images are a selection."""
 
 
 def flags(records: EnhanceRecords) -> list[Flag]:

@@ -1,4 +1,4 @@
-"""Measures each map: the accuracy that its pixels bring back, and how it reacts to the attack."""
+"""Measures of each map: the accuracy recovered by its pixels, and its reaction to the attack."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,10 +22,10 @@ BLUR: Final = 1 / 16
 """Standard deviation of the blur as a share of the shorter side: the attack's detail goes, the object stays."""
 
 _OWN_BASE: Final = "base of the enhanced"
-"""Name of the method that the enhanced method under study subtracts maps of."""
+"""Name of the method whose maps the enhanced method under study subtracts."""
 
 _REPEATED: Final = 8
-"""Images whose maps are made twice more."""
+"""The number of images whose maps are made twice more."""
 
 
 def _attributions(setting: AttackedImages, name: str, classes: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def measure(setting: AttackedImages, pairs: ClassPairs | None) -> EnhanceRecords
 
 
 def map_records(setting: AttackedImages, bases: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[MapRecord]:
-    """Yield what each method does, then what the oracles do.
+    """Yield the records of each method, then those of the oracles.
 
     Args:
         setting: Images, attack and methods.
@@ -82,7 +82,7 @@ def map_records(setting: AttackedImages, bases: Mapping[str, tuple[Tensor, Tenso
 
 
 def _method(setting: AttackedImages, attributions: Tensor, name: str) -> MapRecord:
-    """Return what a method does, by its attributions of the adversarial images."""
+    """Return the record of a method, from its attributions of the adversarial images."""
     adversarial = reduce(attributions, setting.explained.methods[name].reduction)
     clean, noise, swapped = (
         setting.explained.maps(name, images.images, classes.predictions, about)
@@ -105,7 +105,7 @@ def _method(setting: AttackedImages, attributions: Tensor, name: str) -> MapReco
 
 
 def _leaking(setting: AttackedImages) -> MapRecord:
-    """Return what the enhanced map does whose rival is the true class; of a clean image, the method's own map."""
+    """Return the record of the enhanced map with the true class as rival; of a clean image, the plain map."""
     method = setting.enhanced
     predicted = _attributions(setting, _OWN_BASE, setting.adversarial.predictions)
     true = _attributions(setting, _OWN_BASE, setting.labels)
@@ -140,7 +140,7 @@ def ranks(maps: Tensor) -> Tensor:
 
 
 def filling(images: Tensor, fill: names.Fill) -> Tensor:
-    """Return what is put in place of pixels, (N, C, H, W) in [0, 1].
+    """Return the replacements for removed pixels, (N, C, H, W) in [0, 1].
 
     Args:
         images: (N, C, H, W) in [0, 1].
@@ -166,7 +166,7 @@ def perturbed(images: Tensor, places: Tensor, share: float, fillings: Tensor) ->
         images: (N, C, H, W).
         places: (N, H, W), ranks of the pixels.
         share: Share of the pixels to replace, in [0, 1]; their number is rounded.
-        fillings: (N, C, H, W), what is put in their place.
+        fillings: (N, C, H, W), the values that replace them.
     """
     count = round(share * places[0].numel()) if len(places) else 0
     return torch.where((places < count)[:, None], fillings, images)

@@ -45,10 +45,10 @@ def several_classes(images: Tensor, labels: Tensor, class_names: Sequence[str], 
 
 
 def side_by_side(images: Tensor, labels: Tensor, seed: int = 0) -> MultiLabel:
-    """Return images that show the middle halves of two images of different classes, left and right of each other.
+    """Return images made of the middle halves of two images of different classes, side by side.
 
-    The halves are cut, not squeezed, so that objects keep the scale that a classifier knows. Each image is used once at
-    most; if all are of one class, none is.
+    The halves are cropped, not squeezed, so that objects keep their scale. Each image is used at most once, and none if
+    all are of one class.
 
     Args:
         images: (N, C, H, W) in [0, 1].
@@ -74,7 +74,7 @@ def _middle(images: Tensor, width: int) -> Tensor:
 
 
 def _pairs(labels: Tensor, seed: int) -> tuple[list[int], list[int]]:
-    """Return rows of disjoint pairs of different labels: each image, in a random order, joins one that waits."""
+    """Return rows of disjoint pairs with different labels, matched greedily in a random order."""
     left: list[int] = []
     right: list[int] = []
     waiting: list[int] = []  # all of one label
@@ -96,7 +96,7 @@ _YEAR: Final = "2012"
 def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str], count: int) -> MultiLabel:
     """Return validation photographs of VOC 2012 with objects of at least two classes that a classifier knows.
 
-    A photograph is scaled and cut to its centre like any other; an object counts if the middle of its box is left.
+    A photograph is scaled and cropped to its centre. An object counts if the middle of its box remains.
 
     Args:
         root: The folder that holds VOCdevkit/VOC2012, as for torchvision.datasets.VOCDetection.
@@ -143,7 +143,7 @@ def _read(annotation: str, known: Mapping[str, int], aspect: float) -> tuple[int
 
 
 def _classes(annotation: ElementTree.Element, known: Mapping[str, int], aspect: float) -> tuple[int, ...]:
-    """Return the sorted known classes of the objects whose middle is left when a photograph is cut."""
+    """Return the sorted known classes of the objects whose middle remains in the crop."""
     width, height = (float(annotation.findtext(f"size/{name}", "nan")) for name in ("width", "height"))
     kept = min(width, height * aspect), min(height, width / aspect)
     labels = set()

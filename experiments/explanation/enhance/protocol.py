@@ -39,7 +39,7 @@ def enhance(
     fill: names.Fill = "mean",
     voc: str | None = None,
 ) -> Result:
-    """Return what enhanced guided backpropagation does, beside all other maps.
+    """Compare enhanced guided backpropagation with all other maps.
 
     Args:
         study: A run whose classifier is trained.

@@ -17,8 +17,8 @@ class RecoveryCurve:
     Attributes:
         shares: Shares of the pixels, ascending.
         accuracy: At each share.
-        best: The highest of these; in each resample that of the resample.
-        best_share: Share of the best on the images themselves, the smallest of equals; None: no accuracy is above 0.
+        best: The highest accuracy; in each resample, that of the resample.
+        best_share: Share with the highest accuracy, the smallest if several; None: no accuracy is above 0.
         area: The mean over all shares between the first and the last, by the trapezoidal rule.
     """
 
@@ -35,14 +35,14 @@ class MapRecord:
 
     Attributes:
         name: Name of the method, or of the oracle.
-        oracle: Whether it knows what no method may know: the true class, or the perturbation.
+        oracle: Whether it uses the true class or the perturbation, which no method may know.
         recovered: Accuracy on the adversarial images, pixels taken in the order of their maps.
         refilled: The same with the other fill.
         clean: Accuracy on the clean images, pixels taken in the order of their own maps: the price.
         positive: Share of the pixels of an adversarial image where its map is above 0.
         attacked: Mean correlation of the adversarial image's map.
         noisy: Mean correlation of the map of the image under noise of the same norms.
-        swapped: Mean correlation of the clean image's map for the class that the adversarial one is mistaken for.
+        swapped: Mean correlation with the clean image's map for the adversarial image's predicted class.
         reaction: Correlation under noise minus that under the attack.
         beyond_class: Correlation for the class alone minus that under the attack.
         reactions: (n,) of the differences in `reaction`, NaN where a map is constant.
@@ -121,17 +121,17 @@ class ClassPairs:
 
 @dataclass(frozen=True)
 class FooledImages:
-    """The images that count: classified right when clean, wrong when attacked.
+    """The fooled images: classified right when clean, wrong when attacked.
 
     Attributes:
         attack: Name of the attack.
         images: Their number.
         right: Number of images that are classified right when clean.
-        success: Share of these that count.
+        success: Share of these that the attack fools.
         channels: Channels of an image.
         shares: Shares of the pixels that are perturbed, ascending.
         fill: What replaces them.
-        resampling: Draws of the images that count.
+        resampling: Draws of the fooled images.
     """
 
     attack: str
@@ -155,8 +155,8 @@ class EnhanceRecords(FooledImages):
         rivals_true: Adversarial images whose true class is the enhanced map's rival.
         exchanged: How many of these have their class as their clean image's rival, so that the two are exchanged.
         noise_changes: Images whose predicted class the noise changes.
-        repeated: Images whose maps were made twice, to see whether they are the same.
-        moved: Methods whose maps are not.
+        repeated: Number of images whose maps were made twice, as a check of determinism.
+        moved: Methods whose two maps differ.
     """
 
     maps: Mapping[str, MapRecord]
@@ -169,7 +169,7 @@ class EnhanceRecords(FooledImages):
     moved: Sequence[str]
 
     def share(self, count: int) -> Interval:
-        """Return the share of so many of the images."""
+        """Return `count` as a share of the images."""
         return clopper_pearson(count / self.images, self.images)
 
     @property
@@ -185,7 +185,7 @@ class EnhanceRecords(FooledImages):
 
     @property
     def leads(self) -> dict[str, Statistic]:
-        """By how much the area of the enhanced map is above that of every other ranked one."""
+        """The area of the enhanced map minus that of each other ranked map."""
         enhanced = self.maps[names.ENHANCED].recovered.area
         others = [record for record in self.ranked if record.name != names.ENHANCED]
         return {record.name: enhanced.minus(record.recovered.area) for record in others}
@@ -207,7 +207,7 @@ class ExampleImages:
         images: (n, C, H, W).
         captions: The predicted class of each, with a number.
         wrong: Whether this class is not the true one.
-        there: Whether the image has such a version.
+        there: Whether the image has this version.
         maps: Maps (n, 1, H, W) by method, absolute values as a share of their largest.
     """
 

@@ -19,7 +19,7 @@ _VERSION_IMAGES: Final = 2
 _OUTCOME_IMAGES: Final = 3
 
 _CANDIDATES: Final = 24
-"""Images that attacks of many sizes are tried on, to find some on which they fail and succeed."""
+"""The number of images on which attacks of many sizes are tried, to find failures and successes."""
 
 _HALVINGS: Final = 8
 """Budgets tried, each half of the one before."""
@@ -103,7 +103,7 @@ def _with_budget(every: Explained, outcome: _AttackOutcome, rows: Tensor, labels
 
 
 def _largest(every: Explained, attack: FGSM | BIM, clean: Tensor, labels: Tensor) -> dict[bool, _AttackOutcome]:
-    """Return for each image its largest attack that fails, under False, and its largest that succeeds, under True."""
+    """Return each image's largest failing attack under False, and its largest successful attack under True."""
     nowhere = torch.full((len(labels),), torch.nan, dtype=torch.float64)
     largest = dict.fromkeys((False, True), _AttackOutcome(clean, labels, nowhere))
     for halving in range(_HALVINGS):

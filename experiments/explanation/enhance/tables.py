@@ -36,7 +36,7 @@ def tables(records: EnhanceRecords, claims: Mapping[str, Claim]) -> list[Table]:
 def _table(
     title: str, lines: Iterable[Any], columns: Mapping[str, Callable[[Any], Any]], note: str, **more: Any
 ) -> Table:
-    """Return a table of a line for each record; a column is what a function makes of it."""
+    """Return a table with a line for each record; each column is a function of the record."""
     cells = [[column(line) for column in columns.values()] for line in lines]
     return Table(title, list(columns), [[_plain(cell) for cell in line] for line in cells], note, **more)
 

@@ -42,7 +42,7 @@ def attempted(subject: Explained, attack: LocalizedBIM, regions: int, target: in
     clean = subject.images[image]
     adversarial = subject.attacked(attack, clean, wanted[image], region[:, None].to(clean.dtype))
     changed = (adversarial != clean).any(1)
-    succeeded = changed.flatten(1).any(1)  # what failed is returned as it was
+    succeeded = changed.flatten(1).any(1)  # failed attacks return their images unchanged
     logits = subject.logits[:0]
     if succeeded.any():
         logits = subject.predict(adversarial[succeeded], "predictions under attack")
@@ -70,7 +70,7 @@ def attempted(subject: Explained, attack: LocalizedBIM, regions: int, target: in
 
 
 def targets_of(logits: Tensor, target: int | None) -> Tensor:
-    """Return the class (N,) that each image is driven to.
+    """Return the target class (N,) of each image.
 
     Args:
         logits: (N, K).

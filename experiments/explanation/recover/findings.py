@@ -9,7 +9,7 @@ from experiments.results.verdicts import Claim
 
 
 def judge(records: RecoverRecords) -> list[Claim]:
-    """Return the findings; each is about differences that must all be above 0, or of which one must be."""
+    """Return the findings. Each holds if all of its differences are above 0, or if one is."""
     missing = [name for name in THREE if name not in records.methods]
     lacks, alone = f"the methods lack {' and '.join(missing)}", "there is no other method"
     others = [name for name in records.maps if name != LIME_NAME]
@@ -50,7 +50,7 @@ def judge(records: RecoverRecords) -> list[Claim]:
 
 
 def _judged(number: str, text: str, differences: Named, absent: str) -> Claim:
-    """Return the claim that all differences are above 0, or for B that one is; if there is none, what is absent."""
+    """Return the claim that all differences are above 0 (for B: that one is), or the reason why it cannot be judged."""
     numbers = {name: str(shown(difference)) for name, difference in differences.items()}
     if number == "B" and differences:
         largest = max(differences, key=lambda name: differences[name].value)  # type: ignore[union-attr]

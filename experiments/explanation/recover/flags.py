@@ -8,7 +8,7 @@ from experiments.results.result import Flag
 from experiments.results.verdicts import FEWEST
 
 FAR: Final = 0.25
-"""Jaccard index at the region's size by which the positive control must be ahead of random."""
+"""The least lead of the positive control over random, in Jaccard index at the region's size."""
 
 SUPERPIXELS: Final = 2 * UNIONS
 """Of fewer superpixels than these the best 20 are more than half."""

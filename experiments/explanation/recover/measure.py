@@ -97,7 +97,7 @@ def _generators(attempts: Attempts) -> Sequence[Generator]:
 
 
 def examples_of(attempts: Attempts, count: int) -> Tensor:
-    """Return adversarial images to show, (S,): of each of the first images the one whose region is in the middle.
+    """Return rows (S,) of adversarial images to show: for each of the first images the one with the middle region.
 
     Args:
         attempts: The largest regions of an image come first.

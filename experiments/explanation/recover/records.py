@@ -28,7 +28,7 @@ THREE: Final = ("gradient", "guided_backprop", LIME_NAME)
 
 @dataclass(frozen=True)
 class Attempts:
-    """All attacks that were tried, and the images of those that succeeded.
+    """All attacks tried, and the images of the successful ones.
 
     Attributes:
         images: (n, C, H, W) in [0, 1], before the attacks.
@@ -37,8 +37,8 @@ class Attempts:
         rows: (n,), their numbers in the test split or folder.
         classes: Names of the K classes.
         segments: (n, H, W), the segmentation of each image.
-        left_out: (n,) bool, images that are predicted as the target already.
-        image: (A,), the number of the image that each attempt is on.
+        left_out: (n,) bool, images already predicted as the target.
+        image: (A,), the index of each attempt's image.
         region: (A, H, W) bool, the only pixels that may change; of an image the largest first.
         target: (A,), the class to reach.
         succeeded: (A,) bool; the others are discarded.
@@ -99,7 +99,7 @@ class RegionOverlap:
 
 @dataclass(frozen=True)
 class RecoverRecords:
-    """All methods on all adversarial images; all intervals are of the same resamples of photographs, so paired.
+    """All methods on all adversarial images. All intervals use the same resamples of photographs and are paired.
 
     Attributes:
         attempts: The attacks.
@@ -160,7 +160,7 @@ class RecoverRecords:
         return self.mean(getattr(self.methods[name], measure) - getattr(self.methods[other], measure))
 
     def behind_lime(self, name: str) -> Statistic:
-        """Return by how much LIME is ahead of a method whose map is averaged over LIME's superpixels (Jaccard)."""
+        """Return LIME's lead (Jaccard) over a method whose map is averaged over LIME's superpixels."""
         return self.mean(self.methods[LIME_NAME].jaccard - self.pooled[name].jaccard)
 
     @cached_property

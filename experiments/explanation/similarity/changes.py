@@ -17,7 +17,7 @@ class Change:
     Attributes:
         kind: `fresh noise`: the clean images, and another seed for methods that draw noise; `another image`: each
             image's neighbour.
-        epsilon: L-inf size of what is added; None: nothing is added.
+        epsilon: L-inf size of the added perturbation; None: none is added.
         target: Class that a targeted attack is to reach; None: the mean over all targets.
     """
 
@@ -38,12 +38,12 @@ SECOND_SEED: Final = Change("fresh noise")
 
 @dataclass(frozen=True)
 class SimilaritySettings:
-    """The changes that are made, and how maps are compared.
+    """The changes of the images, and the measures that compare maps.
 
     Attributes:
         epsilons: Sizes of the untargeted attack and of the noise, rising, in (0, 1].
         targeted_epsilon: Size of the targeted attack, in (0, 1].
-        targets: The classes that it aims at.
+        targets: The targeted attack's classes.
         reduction: How maps of several channels become one; see `saliency.maps.reduction.reduce`.
         resamples: Number of bootstrap resamples.
     """

@@ -14,7 +14,7 @@ from experiments.results.two_samples import CHANCE
 from experiments.results.verdicts import FEWEST, Claim
 
 LITTLE: Final = 0.05
-"""Standard deviation between the targets' means up to which there is little variance."""
+"""The largest standard deviation between the targets' means that counts as little variance."""
 
 RULES: Final = (
     "Rules, fixed beforehand, on 95 % intervals of a bootstrap over images, paired between methods. A claim that "
@@ -161,7 +161,7 @@ def _measures(methods: Sequence[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _hardest(named: Named) -> str:
-    """Return how many statistics there are, and the smallest, which is the hardest on the claim."""
+    """Return the number of statistics, and the smallest one, which decides the claim."""
     known = {name: statistic for name, statistic in named.items() if statistic is not None}
     if not known:
         return "none is defined"

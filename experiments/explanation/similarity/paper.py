@@ -50,7 +50,7 @@ DEFECTS: Final = (
 
 
 def reported(paper: str, metric: str, change: Change) -> float | None:
-    """Return what the paper reports after a change: a point of a curve, or of Table 1 the mean over all targets.
+    """Return the paper's value after a change: a point of a curve, or the mean over all targets of Table 1.
 
     Args:
         paper: The paper's name of a method.

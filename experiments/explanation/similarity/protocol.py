@@ -38,7 +38,7 @@ TARGETED_EPSILON: Final = 0.2
 """The paper's .4 on images in [-1, 1]."""
 
 MANY, FEW = 20, 10
-"""Classes up to which all are targets, and the number of targets where there are more."""
+"""With at most `MANY` classes all are targets; with more, `FEW` of them."""
 
 
 def similarity(

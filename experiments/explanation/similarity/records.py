@@ -137,11 +137,11 @@ class SimilarityRecords:
         return self.statistic(self.of(method, metric, change, subset)) if self.known(method, change) else None
 
     def success(self, change: Change) -> Interval:
-        """Return the share of images whose predicted class a change changes."""
+        """Return the share of images whose predicted class differs after a change."""
         return clopper_pearson(self.fooled(change).double().mean().item(), self.count)
 
     def oracle(self, metric: str, epsilon: float, methods: Sequence[str]) -> list[Statistic]:
-        """Return AUROCs: the chance that a map is less like the clean one under the attack than under noise.
+        """Return AUROCs: the probability that a map differs more from the clean one under the attack than under noise.
 
         Args:
             metric: Name of a measure.
@@ -178,7 +178,7 @@ class SimilarityRecords:
         return sum(int(each.isnan().sum()) for each in values), sum(len(each) for each in values)
 
     def reported(self, method: str, metric: str, change: Change) -> float | None:
-        """Return what the paper reports for a similarity; None if it does not."""
+        """Return the paper's value of a similarity; None if it reports none."""
         name = next((theirs for theirs, ours in self.paper.items() if ours == method), "")
         return paper.reported(name, metric, change)
 

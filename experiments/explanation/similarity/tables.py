@@ -85,7 +85,7 @@ def _by_measure(
     note: str,
     metrics: Mapping[str, str] = METRICS,
 ) -> Table:
-    """Return a table with a line for each method and measure, of which each column makes a statistic."""
+    """Return a table with a line for each method and measure; each column is a statistic of the two."""
     lines = [
         [method, name, *(shown(column(method, metric)) for column in columns.values())]
         for method in records.methods
@@ -203,7 +203,7 @@ def _targets(records: SimilarityRecords) -> Table:
 
 
 def _reached(records: SimilarityRecords) -> list[Statistic | None]:
-    """Return how often images reach each target that they were not predicted as before, then the mean over targets."""
+    """Return for each target the share of images that reach it (of those not predicted as it before), then the mean."""
     before = records.predictions[CLEAN]
     reached = [
         (records.predictions[attack] == attack.target).double().masked_fill(before == attack.target, torch.nan)  # type: ignore[attr-defined]
@@ -217,5 +217,5 @@ def _undefined(records: SimilarityRecords) -> Table:
     for method in records.methods:
         counts = [records.undefined(method, metric) for metric in ALL_MEASURES]
         lines.append([method, counts[0][1], *(count for count, _ in counts)])
-    note = "Pairs of maps of which one is constant, or has a constant image of its gradients. No mean counts them."
+    note = "Pairs with a constant map, or with a map whose gradient image is constant. No mean counts them."
     return Table("Similarities that are not defined", ["method", "pairs", *ALL_MEASURES.values()], lines, note)

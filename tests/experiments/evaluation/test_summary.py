@@ -93,8 +93,8 @@ def test_where_attacks_mostly_fail_the_pairs_that_succeed_count():
 @pytest.mark.parametrize(
     ("low", "high", "seeds", "words"),
     [
-        (-0.1, 0.2, 3, "; the two cannot be told apart, their difference is 0.050 [-0.100, 0.200]."),
-        (0.05, 0.05, 3, "; the two cannot be told apart, their difference is 0.050 (does not vary)."),
+        (-0.1, 0.2, 3, "; the two do not differ beyond noise, their difference is 0.050 [-0.100, 0.200]."),
+        (0.05, 0.05, 3, "; the two do not differ beyond noise, their difference is 0.050 (does not vary)."),
         (0.01, 0.1, 3, "; the two differ by more than chance: by 0.050 [0.010, 0.100]."),
         (0.01, 0.1, 1, "; the two differ by more than chance, for the images alone: by 0.050 [0.010, 0.100]."),
     ],
@@ -108,7 +108,7 @@ def test_whether_the_best_two_differ(low, high, seeds, words):
 def test_few_pairs_tell_no_two_detectors_apart():
     apart = {"name": "free - smd", "value": 0.05, "low": 0.01, "high": 0.1}
     rows = [each | {"n": 12} for each in (*LEARNT, *FREE)]
-    assert "cannot be told apart" in texts({"transfer": result(rows, best_two=apart)}, BEST)[-1]
+    assert "do not differ beyond noise" in texts({"transfer": result(rows, best_two=apart)}, BEST)[-1]
 
 
 @pytest.mark.parametrize(

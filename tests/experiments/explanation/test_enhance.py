@@ -274,7 +274,7 @@ def test_one_photograph_is_enough(finished, tmp_path):
     found = enhance(study_of(finished), methods=METHODS, shares=SHARES, resamples=20, **options)
     assert found.meta["classes_of"] is None
     assert set(found.figures) == {"", "versions", "outcomes", "reaction"}
-    assert found.finding.startswith("Nothing is decided: of 20 images that a verdict needs there are 1. ")
+    assert found.finding.startswith("Nothing is decided: a verdict needs 20 images, and there are 1. ")
 
 
 def test_photographs_of_voc_take_the_place_of_composites(setting, tmp_path):

@@ -200,7 +200,7 @@ def test_few_photographs_decide_nothing(measured, photographs):
     claims = judge(few)
     assert {claim.verdict for claim in claims} == {"not decided"}
     told = finding(few, claims)
-    assert told.startswith(f"Nothing is decided: of 20 images that a verdict needs there are {few.photographs}. ")
+    assert told.startswith(f"Nothing is decided: a verdict needs 20 images, and there are {few.photographs}. ")
     assert f" localized attacks succeeded. That is a share of {few.success.interval}. They were tried on " in told
 
 

@@ -192,9 +192,7 @@ def test_a_few_images_are_measured_and_decide_nothing(count, monkeypatch):
     found = similarities(level())
     claims = judge(found)
     assert {claim.verdict for claim in claims} == {"not decided"}
-    assert finding(found, claims).startswith(
-        f"Nothing is decided: of 20 images that a verdict needs there are {count}."
-    )
+    assert finding(found, claims).startswith(f"Nothing is decided: a verdict needs 20 images, and there are {count}.")
     assert tables(found, claims)
 
 
