@@ -113,7 +113,7 @@ class Detector(Trainable):
 
     def _scored(self, images: Tensor, representation: Tensor) -> Tensor:
         """Return the network's scores (N,) of a representation, if the network was built for its shape."""
-        expected = (len(images), self.channels, *images.shape[2:])
+        expected = (images.shape[0], self.channels, *images.shape[2:])  # len(images) would fix the batch of an export
         if not isinstance(representation, Tensor) or representation.shape != expected:
             shape = getattr(representation, "shape", None)
             got = type(representation).__name__ if shape is None else f"shape {tuple(shape)}"

@@ -6,11 +6,13 @@ from typing import Final
 
 COMMANDS: Final[Mapping[str, str]] = {
     "scan": "say which image files are adversarial, by a detector",
+    "export": "write a detector as one graph, for ONNX or torch",
 }
 """A line about each."""
 
 _WHERE: Final[Mapping[str, str]] = {
     "scan": "experiments.guard.scan:run_scan",
+    "export": "experiments.guard.export:run_export",
 }
 
 
