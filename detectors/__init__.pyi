@@ -5,6 +5,7 @@ from .classifier import Classifier
 from .guard import Verdict
 from .loading import load
 from .networks import ConvNet
+from .pretrained import from_pretrained, save_pretrained
 from .representations import ID, JSD, SMD, SPD
 from .thresholded import Thresholded
 from .torchvision_networks import TorchvisionNetwork
@@ -26,6 +27,8 @@ __all__ = [
     "TorchvisionNetwork",
     "Verdict",
     "WrappedNetwork",
+    "from_pretrained",
     "load",
     "published",
+    "save_pretrained",
 ]
