@@ -15,6 +15,7 @@ from detectors.published.prediction_inconsistency import PredictionInconsistency
 from detectors.published.principal_components import PrincipalComponents
 from detectors.published.scene_statistics import SceneStatistics
 from detectors.published.spectral import Spectral
+from detectors.published.weighted import WeightedLocalIntrinsicDimensionality, WeightedMahalanobis
 
 __all__ = [
     "DeepNearestNeighbours",
@@ -33,4 +34,6 @@ __all__ = [
     "PrincipalComponents",
     "SceneStatistics",
     "Spectral",
+    "WeightedLocalIntrinsicDimensionality",
+    "WeightedMahalanobis",
 ]

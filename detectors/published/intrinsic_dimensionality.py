@@ -30,6 +30,7 @@ class LocalIntrinsicDimensionality(FittedDetector):
     Two things differ from the paper. Neighbours are sought among a fixed set of clean images, kept in buffers, where
     the paper takes those of the mini-batch: the score of an image does not depend on its batch. No adversarial image
     is seen: Ma et al. weight the layers by a logistic regression on adversarial and noisy images.
+    `WeightedLocalIntrinsicDimensionality` does weight them.
 
     Published attacks: Athalye et al. (2018) evade it by PGD with high confidence on the classifier alone, which knows
     nothing of the detector; they leave an accuracy of 5 % at an L-inf distance of 0.031 on CIFAR-10 (table 1).
@@ -86,9 +87,13 @@ class LocalIntrinsicDimensionality(FittedDetector):
 
     def score(self, seen: Features) -> Tensor:
         """Return scores (N,): the mean over layers of the standardised LID."""
+        return self.parts(seen).mean(1)
+
+    def parts(self, seen: Features) -> Tensor:
+        """Return the standardised LID (N, L) of each layer."""
         mean, deviation = torch.stack([getattr(self, f"scale_{place}") for place in range(len(self.layers))], 1)
-        scores: Tensor = ((self.dimensions(seen) - mean) / deviation).mean(1)
-        return scores
+        parts: Tensor = (self.dimensions(seen) - mean) / deviation
+        return parts
 
     def _dimensions(self, squares: Tensor) -> Tensor:
         """Return the LID (N,) of squared distances (N, M) to reference images."""

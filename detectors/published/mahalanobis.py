@@ -20,7 +20,8 @@ class Mahalanobis(FittedDetector):
 
     Two things differ from the paper. The covariance is shrunk as by Ledoit and Wolf, so that it can be inverted for
     fewer images than features. No adversarial image is seen: Lee et al. weight the layers by a logistic regression on
-    adversarial images, and add noise to the input.
+    adversarial images, and add noise to the input. `WeightedMahalanobis`
+    does weight them.
 
     Published attacks: open. The score is differentiable: `evaluate.py white-box` attacks it.
 
@@ -62,9 +63,13 @@ class Mahalanobis(FittedDetector):
 
     def score(self, seen: Features) -> Tensor:
         """Return scores (N,): the mean over layers of the standardised distances."""
+        return self.parts(seen).mean(1)
+
+    def parts(self, seen: Features) -> Tensor:
+        """Return the standardised distances (N, L) of each layer."""
         mean, deviation = torch.stack([getattr(self, f"scale_{place}") for place in range(len(self.layers))], 1)
-        scores: Tensor = ((self.distances(seen) - mean) / deviation).mean(1)
-        return scores
+        parts: Tensor = (self.distances(seen) - mean) / deviation
+        return parts
 
 
 def _nearest(values: Tensor, means: Tensor, whitening: Tensor) -> Tensor:

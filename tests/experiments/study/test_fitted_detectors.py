@@ -169,3 +169,32 @@ def test_detectors_of_the_run_by_class_path_and_checkpoint_stand_in_one_table(fi
 def test_detectors_that_do_not_exist_are_refused(names, message, finished):
     with pytest.raises(ValueError, match=re.escape(message)):
         list(Study(Run(finished), torch.device("cpu"), Progress(disable=True), [], names).contenders)
+
+
+WEIGHTED = "detectors.published.WeightedMahalanobis"
+
+
+def test_one_that_takes_pairs_is_fitted_to_them_from_the_pipeline_file_and_by_class_path(finished, tmp_path):
+    run = changed(finished, tmp_path, training_free={"weighted": {"class_path": WEIGHTED}})
+    (of_file,) = study_of(run).training_free
+    (named,) = study_of(run, [WEIGHTED]).own
+    assert of_file.fit_seconds > 0
+    assert of_file.module.weights.shape == (len(of_file.module.layers),)
+    torch.testing.assert_close(named.module.detector.weights, of_file.module.weights, rtol=0, atol=0)
+    assert study_of(run).training_free[0].fit_seconds == of_file.fit_seconds  # kept with the fit
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_a_class_of_trained_detectors_is_trained_on_the_runs_pairs(store, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.study.fitted_detectors.EPOCHS", 1)
+    study = study_of(copy_of(finished, tmp_path), ["detectors.published.ExtraClass"])
+    if not store:
+        monkeypatch.setattr(study.run, "store", lambda: None)
+    (trained,) = study.own
+    assert trained.fit_seconds > 0
+    assert "was trained here" in trained.remark
+    torch.manual_seed(0)  # as it was built
+    untrained = type(trained.module)(study.classifier)
+    learnt = zip(trained.module.network.parameters(), untrained.network.parameters(), strict=True)
+    assert all(0 < (after - before).abs().max() < 0.1 for after, before in learnt)  # an epoch's steps away
+    assert not trained.module.training
