@@ -27,8 +27,6 @@ from attacks import (
     HingedAPGD,
     HingedPGD,
     HopSkipJump,
-    Joint,
-    JointLoss,
     OrthogonalPGD,
     SelectivePGD,
     Square,
@@ -41,10 +39,9 @@ from experiments.study.study import Study
 from experiments.training.run_folder import Run
 from experiments.white_box.attacker import Subject
 from experiments.white_box.subjects import start_of, subjects
-from experiments.white_box.suite import MIX_WEIGHTS
 
 REFERENCES = ("reference: Orthogonal PGD", "reference: Auto-PGD")
-_PER_STEP = {"orthogonal": 1.5, REFERENCES[0]: 1.5, "joint": 1.5}
+_PER_STEP = {"orthogonal": 1.5, REFERENCES[0]: 1.5}
 """Passes of a step: one forward and two gradients."""
 _STEPS_OF_A_WALK = 60
 """With more passes than these, the attacks of several goals take one more of them each time."""
@@ -145,16 +142,7 @@ def contenders(epsilon: float) -> dict[str, Callable[[int], Attack]]:
     def several(kind: Callable[..., Attack]) -> Callable[[int], Attack]:
         return lambda passes: kind(epsilon=epsilon, steps=steps("", passes, walks(passes)), goals=walks(passes) - 1)
 
-    def mixed(passes: int) -> Attack:
-        return Joint(epsilon=epsilon, steps=steps("joint", passes, len(MIX_WEIGHTS)), weights=MIX_WEIGHTS)
-
-    def weighed(passes: int) -> Attack:
-        searches = min(5, max(1, passes // 20))
-        return JointLoss(epsilon=epsilon, steps=steps("", passes, searches), search_steps=searches)
-
     return {
-        "joint": mixed,
-        "joint_loss": weighed,
         "selective": one("selective", SelectivePGD),
         "orthogonal": one("orthogonal", OrthogonalPGD),
         "hinged": several(HingedPGD),

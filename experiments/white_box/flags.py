@@ -110,7 +110,7 @@ def remedies(applied: Sequence[Remedied]) -> Flag:
     return Flag("Remedies against masked gradients", False if which else None, sentence)
 
 
-_PLAIN: Final = ("joint", "joint_loss", "selective", "orthogonal", "hinged", "hinged_apgd", "alternating_aimed")
+_PLAIN: Final = ("selective", "orthogonal", "hinged", "hinged_long", "hinged_apgd", "alternating_aimed")
 _PARTS: Final = ("selective_parts", "orthogonal_parts", "hinged_parts", "selective_remedied", "hinged_remedied")
 
 _ORDERS: Final = (

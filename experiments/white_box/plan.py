@@ -34,11 +34,7 @@ class Plan:
 
 PRESETS: Final[Mapping[str, Plan]] = {
     "quick": Plan("worst", steps=30, curve_images=0, attacks=("hinged",)),
-    "standard": Plan(
-        "worst",
-        steps=60,
-        attacks=("hinged", "hinged_parts", "selective", "orthogonal", "joint_loss", "transfer", "square"),
-    ),
+    "standard": Plan("worst", steps=60, attacks=("hinged", "hinged_parts", "hinged_long", "transfer", "square")),
     "thorough": Plan("worst", steps=200, restarts=3, goals=3),
 }
 

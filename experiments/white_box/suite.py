@@ -14,7 +14,6 @@ from attacks import (
     HingedPGD,
     HopSkipJump,
     Joint,
-    JointLoss,
     OrthogonalPGD,
     SelectivePGD,
     Square,
@@ -33,9 +32,12 @@ NOISE: Final = "noise"
 
 PAPER_STEPS: Final = 5
 
-MIX_WEIGHTS: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 PART_WEIGHTS: Final = (0.1, 1.0, 10.0)
 QUERIES_PER_STEP: Final = 10
+
+LONG_GOALS: Final = 9
+LONG_STEPS: Final = 2.5
+"""Of the long hinged walk, in parts of the suite's steps."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +98,17 @@ def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
     """Yield what is aimed at the false-positive rate, the cheapest of those that win most first."""
     hinging = {**walk, "goals": max(walk["goals"], HingedPGD.goals)}
     hinged = HingedPGD(**hinging)
+    long = replace(hinged, steps=round(LONG_STEPS * hinged.steps), goals=max(walk["goals"], LONG_GOALS))
     of_parts = f"also against the detector's parts, weights {_words(PART_WEIGHTS)}"
     known: list[tuple[str, Attack, str]] = [
         ("hinged", hinged, f"one loss of two hinges, with momentum, also over the {hinged.goals} nearest classes"),
         ("hinged_parts", replace(hinged, part_weights=PART_WEIGHTS), f"The hinged walk, {of_parts}"),
+        ("hinged_long", long, f"The hinged walk with {long.steps} steps, also over the {long.goals} nearest classes"),
         ("selective", SelectivePGD(**walk), "Selective PGD"),
         ("orthogonal", OrthogonalPGD(**walk), "Orthogonal PGD"),
         ("selective_parts", SelectivePGD(**walk, part_weights=PART_WEIGHTS), f"Selective PGD, {of_parts}"),
         ("orthogonal_parts", OrthogonalPGD(**walk, part_weights=PART_WEIGHTS), f"Orthogonal PGD, {of_parts}"),
         ("hinged_apgd", HingedAPGD(**hinging), "Auto-PGD on the loss of two hinges, over the same classes"),
-        ("joint_loss", JointLoss(**walk), "one loss, its weight searched per image"),
-        ("joint", Joint(**walk, weights=MIX_WEIGHTS), f"Metzen's mix, weights {_words(MIX_WEIGHTS)}"),
     ]
     for name, attack, about in known:
         if parts or not name.endswith("_parts"):

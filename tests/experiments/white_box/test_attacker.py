@@ -172,8 +172,8 @@ def test_targets_are_other_classes_each_as_often_and_always_the_same():
 def test_the_strongest_walk_is_the_one_that_won_most():
     entries = {entry.name: entry for entry in suite(0.2, 7, parts=False, held=False)}
     none, some = outcome([False] * 4, [0.1] * 4), outcome([True, False, False, False], [0.1] * 4)
-    found = [(entries["selective"], none), (entries["joint_loss"], some), (entries["square"], some)]
-    assert strongest(found).name == "joint_loss"
+    found = [(entries["selective"], none), (entries["hinged"], some), (entries["square"], some)]
+    assert strongest(found).name == "hinged"
     assert strongest([(entries["selective"], none), (entries["orthogonal"], none)]).name == "selective"
 
 
@@ -284,10 +284,10 @@ def record(attack, value, phase=BEFORE):
     [
         ([("orthogonal", 0.5), ("transfer", 0.9)], "White-box at least", True),
         ([("orthogonal", 0.9), ("transfer", 0.5)], "White-box at least", False),
-        ([("joint", 0.2), ("square", 0.6)], "Gradients at least", True),
-        ([("joint", 0.2), ("selective_parts", 0.6), ("square", 0.6)], "Gradients at least", False),
-        ([("joint", 0.2), ("selective_parts", 0.6), ("square", 0.6)], "The same without", True),
-        ([("joint", 0.6), ("square", 0.6)], "Gradients at least", False),
+        ([("hinged", 0.2), ("square", 0.6)], "Gradients at least", True),
+        ([("hinged", 0.2), ("selective_parts", 0.6), ("square", 0.6)], "Gradients at least", False),
+        ([("hinged", 0.2), ("selective_parts", 0.6), ("square", 0.6)], "The same without", True),
+        ([("hinged", 0.6), ("square", 0.6)], "Gradients at least", False),
         ([("orthogonal", 0.2), ("alternating_aimed", 0.6)], "Orthogonal or Selective", True),
         ([("orthogonal", 0.6)], "Orthogonal or Selective", None),
         ([("orthogonal", None), ("alternating_aimed", None)], "Orthogonal or Selective", None),

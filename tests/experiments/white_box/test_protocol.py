@@ -351,7 +351,7 @@ def test_the_suite_in_l2_keeps_an_l2_budget(finished, tmp_path):
     assert found.protocol == "white-box-l2"
     attacks = {row["attack"] for row in found.rows}
     assert not attacks & {"alternating", "alternating_long", "alternating_aimed", "square"}
-    assert {"hinged", "selective", "orthogonal", "joint", "joint_loss", "metzen", "noise", WORST} <= attacks
+    assert {"hinged", "hinged_long", "hinged_apgd", "selective", "orthogonal", "metzen", "noise", WORST} <= attacks
     lengths = [row["l2"] for row in found.rows if row["l2"] is not None]
     assert 1 < max(lengths) <= 1.5 + 1e-5
     (budget,) = [flag for flag in found.flags if flag.name.startswith("Box and budget")]

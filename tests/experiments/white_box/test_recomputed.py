@@ -23,12 +23,11 @@ IMAGES, CURVE_IMAGES, RESAMPLES, STEPS, EPSILON = 40, 20, 60, 5, 0.02
 WALKS = {
     "hinged",
     "hinged_parts",
+    "hinged_long",
     "selective",
     "orthogonal",
     "selective_parts",
     "orthogonal_parts",
-    "joint_loss",
-    "joint",
 }
 PAPER = {"alternating", "alternating_held", "alternating_literal", "alternating_long", "metzen"}
 
