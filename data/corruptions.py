@@ -66,7 +66,7 @@ def _speckle_noise(images: Tensor, deviation: float, generators: list[Generator]
 
 def _shot_noise(images: Tensor, photons: float, generators: list[Generator]) -> Tensor:
     pairs = zip(images, generators, strict=True)
-    return torch.stack([torch.poisson(image * photons, generator=each) for image, each in pairs]) / photons
+    return torch.stack([torch.poisson(image * photons, generator=generator) for image, generator in pairs]) / photons
 
 
 def _impulse_noise(images: Tensor, share: float, generators: list[Generator]) -> Tensor:

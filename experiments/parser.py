@@ -122,7 +122,7 @@ class Parser(LightningArgumentParser):
 
     def _options(self) -> dict[str, Any]:
         """Return the actions of the options that have values by name, as `trainer.max_epochs`."""
-        return {each.dest: each for each in self._actions if each.dest.rpartition(".")[2] not in _WITHOUT_VALUE}
+        return {action.dest: action for action in self._actions if action.dest.rpartition(".")[2] not in _WITHOUT_VALUE}
 
     def _commands(self) -> dict[str, "Parser"]:
         """Return the parsers of the subcommands."""

@@ -131,7 +131,7 @@ class TorchvisionData(ImageData):
         match item:
             case (Image.Image() as image, int() | np.integer() | Tensor(shape=()) as label):
                 return fitted(image, self.shape), int(label)
-        kinds = " and ".join(type(each).__name__ for each in item) if isinstance(item, tuple) else type(item).__name__
+        kinds = " and ".join(type(part).__name__ for part in item) if isinstance(item, tuple) else type(item).__name__
         msg = (
             f"{self.name} gives {kinds} in place of an image and the number of its class: use a set of torchvision for "
             "classification whose training and test images are labelled"
@@ -232,7 +232,7 @@ class MNIST(TorchvisionData):
 
 def _accepted(kind: type) -> set[str]:
     """Return the arguments that a class and those it inherits from take; QMNIST passes download on to MNIST."""
-    return {name for each in kind.__mro__ for name in inspect.signature(each.__init__).parameters}  # type: ignore[misc]
+    return {name for base in kind.__mro__ for name in inspect.signature(base.__init__).parameters}  # type: ignore[misc]
 
 
 def _channels_first(pixels: Tensor, shape: tuple[int, ...]) -> Tensor:

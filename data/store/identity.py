@@ -90,7 +90,7 @@ def of_code(*things: Any) -> str:
         TypeError: If a class lies in no file, so that its code cannot be read.
     """
     classes = {base for thing in _held(things) for base in type(thing).__mro__}
-    waiting = [each.__module__ for each in classes if not _is_library(each.__module__)]
+    waiting = [used.__module__ for used in classes if not _is_library(used.__module__)]
     logic: dict[str, str] = {}
     while waiting:
         name = waiting.pop()

@@ -168,7 +168,7 @@ class AdversarialSets:
         def make(rows: slice) -> Mapping[str, Tensor]:
             cuts = list(range(self.images.batch_size, rows.stop - rows.start, self.images.batch_size))
             parts = [
-                compute(Images(*(each.to(self.device) for each in images.__getitems__(part.tolist()))), part)
+                compute(Images(*(field.to(self.device) for field in images.__getitems__(part.tolist()))), part)
                 for part in torch.arange(rows.start, rows.stop).tensor_split(cuts)
             ]
             return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}

@@ -68,7 +68,7 @@ def matrix(reports: Sequence[Reports]) -> dict[str, dict[Cell, Estimate]]:
     Returns:
         {name of the value: {cell: estimate}}, cells in the order of the first pipeline's rows.
     """
-    return {value: _estimates([_means(each, value) for each in reports]) for value in VALUES}
+    return {value: _estimates([_means(report, value) for report in reports]) for value in VALUES}
 
 
 def unseen(reports: Sequence[Reports]) -> dict[str, dict[str, Estimate]]:
@@ -88,7 +88,7 @@ def unseen(reports: Sequence[Reports]) -> dict[str, dict[str, Estimate]]:
 
 def contrasts(reports: Sequence[Reports]) -> dict[str, Sequence[Mapping[str, Any]]]:
     """Return the comparisons that all pipelines allow: the record of each pipeline, by name."""
-    columns = [{record["name"]: record for record in each["transfer"]["meta"]["contrasts"]} for each in reports]
+    columns = [{record["name"]: record for record in report["transfer"]["meta"]["contrasts"]} for report in reports]
     return {name: [column[name] for column in columns] for name in columns[0] if all(name in c for c in columns)}
 
 

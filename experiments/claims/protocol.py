@@ -27,14 +27,14 @@ def pipelines(study: Study, *, others: list[str] | None = None) -> Result:
         ValueError: If they do not repeat each other.
     """
     repeated = repetitions(study.run, others)
-    reports, names = [each.reports for each in repeated], [each.name for each in repeated]
+    reports, names = [repetition.reports for repetition in repeated], [repetition.name for repetition in repeated]
     judged = judge_together(reports)
     meta = provenance(study.command, {}) | {
-        "runs": {each.name: _meta(each) for each in repeated},
+        "runs": {repetition.name: _meta(repetition) for repetition in repeated},
         "claims": [
-            {"number": each.number, "text": each.text, "verdict": each.verdict}
-            | {"each": {name: claim.verdict for name, claim in zip(names, each.claims, strict=True)}}
-            for each in judged
+            {"number": claim.number, "text": claim.text, "verdict": claim.verdict}
+            | {"each": {name: claim.verdict for name, claim in zip(names, claim.claims, strict=True)}}
+            for claim in judged
         ],
         "fields": _FIELDS,
     }
@@ -98,7 +98,7 @@ def _settled(judged: Sequence[Together], count: int) -> Iterator[str]:
     if count < PIPELINES:
         yield f"{counted(count, 'pipelines')} settle no claim, it takes {PIPELINES}."
         return
-    verdicts = [each.verdict for each in judged]
+    verdicts = [claim.verdict for claim in judged]
     yield f"{count} whole pipelines are judged together, on {len(judged)} claims."
     holding, failing = verdicts.count("holds"), verdicts.count("does not hold")
     yield f"Claims that hold on each of them: {holding}; claims that do not hold on any: {failing}."
@@ -112,15 +112,21 @@ def _best_and_worst(aurocs: Mapping[str, Estimate]) -> Iterator[str]:
 
 
 def _flags(repeated: Sequence[Repetition], judged: Sequence[Together]) -> list[Flag]:
-    split = ", ".join(each.number for each in judged if each.split)
-    missing = {each.name: ", ".join(name for name in JUDGED if name not in each.reports) for each in repeated}
+    split = ", ".join(claim.number for claim in judged if claim.split)
+    missing = {
+        repetition.name: ", ".join(name for name in JUDGED if name not in repetition.reports) for repetition in repeated
+    }
     lacking = "; ".join(f"{name}: {protocols}" for name, protocols in missing.items() if protocols)
     options = {
-        name: {str(each.reports[name]["meta"].get("options")) for each in repeated if name in each.reports}
+        name: {
+            str(repetition.reports[name]["meta"].get("options"))
+            for repetition in repeated
+            if name in repetition.reports
+        }
         for name in JUDGED
     }
     unlike = ", ".join(name for name, sets in options.items() if len(sets) > 1)
-    versions = {str(report["meta"]["versions"]) for each in repeated for report in each.reports.values()}
+    versions = {str(report["meta"]["versions"]) for repetition in repeated for report in repetition.reports.values()}
     few = f"{len(repeated)} pipelines; a claim needs {PIPELINES}."
     return [
         Flag("Few pipelines", len(repeated) < PIPELINES, few),

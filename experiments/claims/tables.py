@@ -24,7 +24,7 @@ def claims_table(judged: Sequence[Together], names: Sequence[str]) -> Table:
 
 def tables(repetitions: Sequence[Repetition]) -> list[Table]:
     """Return the tables of numbers: attacks not trained on, differences, the matrix, the classifiers."""
-    reports = [each.reports for each in repetitions]
+    reports = [repetition.reports for repetition in repetitions]
     count = f"Mean and standard deviation over {len(reports)} pipelines, of means over their detectors' seeds"
     columns, cells = unseen(reports), matrix(reports)
     overview = Table(
@@ -38,7 +38,7 @@ def tables(repetitions: Sequence[Repetition]) -> list[Table]:
     )
     return [
         overview,
-        _differences(reports, [each.name for each in repetitions]),
+        _differences(reports, [repetition.name for repetition in repetitions]),
         *(_matrix(cells[value], f"{title}, all pairs", f"{count}.") for value, title in VALUES.items()),
         _classifiers(repetitions),
     ]

@@ -78,11 +78,11 @@ def _of_attacks(
 ) -> Judged:
     """Judge the contrast between two white-box attacks on each detector, which must lie above, or below, a level."""
     report = reports["white-box"]
-    records = [each for each in report["meta"]["contrasts"] if each["name"].endswith(f", {name}")]
-    absent = sorted(set(FOUR) - {each["detector"] for each in records})
+    records = [record for record in report["meta"]["contrasts"] if record["name"].endswith(f", {name}")]
+    absent = sorted(set(FOUR) - {record["detector"] for record in records})
     if absent:
         return f"not attacked: {', '.join(absent)}"
     intervals = {record["name"]: beyond(interval_of(record), level, above=above) for record in records}
-    counts = _counts(of(report["rows"], each, BEFORE, PAPER) for each in FOUR)
+    counts = _counts(of(report["rows"], detector, BEFORE, PAPER) for detector in FOUR)
     sentence = f"images won at probability .5: {numbers_of(records)}{ending}"
     return evidence_above(intervals, sentence, counts, doubts)

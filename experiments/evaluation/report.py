@@ -133,7 +133,7 @@ def _as_markdown(
 ) -> str:
     parts = [f"# Report on {name}\n"]
     for heading, statements in summary.items():
-        parts.append(f"\n## {heading}\n\n" + "".join(f"- {each.text}\n" for each in statements))
+        parts.append(f"\n## {heading}\n\n" + "".join(f"- {statement.text}\n" for statement in statements))
     parts.append(f"\n{NOTE}\n\n{missing}")
     if claims:
         parts.append(f"\n## {_PAPER}\n\n{markdown_table(claim_header, claims)}\n{unjudged}{_RULE}\n")

@@ -72,7 +72,9 @@ def _subset(meta: Mapping[str, Any]) -> str:
 
 
 def _data(reports: Reports) -> list[Statement]:
-    meta = next((each["meta"] for each in reports.values() if {"data", "test_images"} <= each["meta"].keys()), None)
+    meta = next(
+        (report["meta"] for report in reports.values() if {"data", "test_images"} <= report["meta"].keys()), None
+    )
     if meta is None:
         return []
     classes = f" of {meta['classes']} classes" if "classes" in meta else ""
@@ -154,7 +156,7 @@ def _white_box(reports: Reports, ranked: Sequence[DetectorMeans], named: str) ->
         lost = _lost([row for row in rows if row["phase"] == phase])
         least = min(lost, key=lambda name, of=lost: of[name].value, default="")  # type: ignore[misc]
         for name in dict.fromkeys(
-            [*(each.detector for each in ranked[:1] if each.detector in lost), *filter(None, [least])]
+            [*(detector.detector for detector in ranked[:1] if detector.detector in lost), *filter(None, [least])]
         ):
             fewest = ", fewest of all" if name == least and len(lost) > 1 else ""
             won = f"{when}it wins {_percent(lost[name])} of {rows[0]['n_right']} images against {name}"
@@ -194,7 +196,7 @@ def _doubts(reports: Reports, rows: Sequence[Row], ranked: Sequence[DetectorMean
     failing = [attack for attack, share in success_rates(read(rows)).items() if share.value < _MOSTLY]
     if failing:
         said.append(Statement(f"Attacks that mostly fail, on images that stay right: {', '.join(failing)}.", TRANSFER))
-    noisy = [each.detector for each in ranked if mistakes_noise(each.auroc.value, each.against_noise)]
+    noisy = [detector.detector for detector in ranked if mistakes_noise(detector.auroc.value, detector.against_noise)]
     if noisy:
         said.append(Statement(f"Detectors of noise rather than of attacks: {', '.join(noisy)}.", TRANSFER))
     return said
@@ -203,7 +205,7 @@ def _doubts(reports: Reports, rows: Sequence[Row], ranked: Sequence[DetectorMean
 def _flags(reports: Reports) -> list[Statement]:
     """Name the flags that are raised."""
     raised = {
-        name: [flag["name"] for flag in each["report"]["flags"] if flag["raised"]] for name, each in reports.items()
+        name: [flag["name"] for flag in report["report"]["flags"] if flag["raised"]] for name, report in reports.items()
     }
     said = [Statement(f"Flagged by {name}: {'; '.join(flags)}.", name) for name, flags in raised.items() if flags]
     return said or [Statement("No flag is raised.")]

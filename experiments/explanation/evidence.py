@@ -35,10 +35,12 @@ def judged(
         one: Whether one of them suffices.
         images: Number of images; None: the smallest n of the statistics.
     """
-    intervals = {name: None if each is None else each.interval for name, each in named.items()}
+    intervals = {name: None if statistic is None else statistic.interval for name, statistic in named.items()}
     flat = [name for name, interval in intervals.items() if interval is not None and interval.flat]
     verdict = (any_above if one else all_above)(list(intervals.values()), level)
-    counts = [each.n for each in named.values() if each is not None] + ([] if images is None else [images])
+    counts = [statistic.n for statistic in named.values() if statistic is not None] + (
+        [] if images is None else [images]
+    )
     counted = {"images": min(counts)} if counts else {}
     doubts = [f"no interval, for all values are equal or at their limit: {', '.join(flat)}"] if flat else []
     evidence = Evidence(verdict, numbers, counted, doubts)

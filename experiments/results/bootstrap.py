@@ -171,7 +171,7 @@ def mean_of_seeds(intervals: Sequence[Interval]) -> Interval:
     of sqrt(rate (1 - rate)), three cover their mean in at least 93 % of cases. Of one seed, the interval is its own.
     """
     value, low, high = (fmean(ends) for ends in zip(*((e.value, e.low, e.high) for e in intervals), strict=True))
-    seeds = half_width([each.value for each in intervals])
+    seeds = half_width([interval.value for interval in intervals])
     low, high = value - hypot(value - low, seeds), value + hypot(high - value, seeds)
     if len(intervals) > 1:
         skewed = clopper_pearson(value, _SKEWED_IMAGES * len(intervals))
@@ -215,23 +215,23 @@ class Statistic:
 
 def over_seeds(statistics: Sequence[Statistic]) -> Statistic:
     """Return the mean of a statistic over seeds, one each, all of the same images."""
-    return replace(average(statistics), by_seed=[each.value for each in statistics])
+    return replace(average(statistics), by_seed=[statistic.value for statistic in statistics])
 
 
 def average(statistics: Sequence[Statistic]) -> Statistic:
     """Return the mean of statistics of the same images, at least one."""
     return Statistic(
-        fmean(each.value for each in statistics),
-        torch.stack([each.replicates for each in statistics]).mean(0),
-        min(each.n for each in statistics),
+        fmean(statistic.value for statistic in statistics),
+        torch.stack([statistic.replicates for statistic in statistics]).mean(0),
+        min(statistic.n for statistic in statistics),
         list(map(fmean, zip(*_same_seeds(statistics), strict=True))),
     )
 
 
 def _same_seeds(statistics: Sequence[Statistic]) -> list[Sequence[float]]:
     """Return the values by seed of each statistic, as many of each: one that has no seeds is the same for all."""
-    count = max(len(each.by_seed) for each in statistics)
-    return [each.by_seed if len(each.by_seed) > 1 else [each.value] * count for each in statistics]
+    count = max(len(statistic.by_seed) for statistic in statistics)
+    return [statistic.by_seed if len(statistic.by_seed) > 1 else [statistic.value] * count for statistic in statistics]
 
 
 def mean_of(values: Tensor, resampling: Resampling) -> Statistic | None:

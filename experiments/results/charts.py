@@ -101,13 +101,15 @@ def canvas(
 def marks(axis: Axes, known: Mapping[float, Interval], color: str, **look: Any) -> None:
     """Draw intervals as lines with a marker at the value, by their height in the chart."""
     ends, heights = list(known.values()), list(known)
-    axis.hlines(heights, [each.low for each in ends], [each.high for each in ends], color=color, linewidth=1.5)
-    axis.plot([each.value for each in ends], heights, linestyle="", color=color, **look)
+    axis.hlines(
+        heights, [interval.low for interval in ends], [interval.high for interval in ends], color=color, linewidth=1.5
+    )
+    axis.plot([interval.value for interval in ends], heights, linestyle="", color=color, **look)
 
 
 def band(axis: Axes, places: Sequence[float], ends: Sequence[Interval], colour: str) -> None:
     """Draw the intervals of a curve as a pale area."""
-    low, high = [each.low for each in ends], [each.high for each in ends]
+    low, high = [interval.low for interval in ends], [interval.high for interval in ends]
     axis.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
 
 

@@ -60,7 +60,7 @@ def all_above(intervals: Sequence[Interval | None], level: float = 0.0) -> Verdi
     Returns:
         "holds" if every interval lies above the level, "does not hold" if any lies below it, else "not decided".
     """
-    return all_hold([_above(each, level) for each in intervals])
+    return all_hold([_above(interval, level) for interval in intervals])
 
 
 def all_hold(verdicts: Sequence[Verdict]) -> Verdict:
@@ -83,7 +83,7 @@ def any_above(intervals: Sequence[Interval | None], level: float = 0.0) -> Verdi
         intervals: See `all_above`.
         level: See `all_above`.
     """
-    verdicts = {_above(each, level) for each in intervals}
+    verdicts = {_above(interval, level) for interval in intervals}
     if "holds" in verdicts:
         return "holds"
     return "does not hold" if verdicts == {"does not hold"} else "not decided"
@@ -106,9 +106,9 @@ def evidence_above(
         counts: See `Evidence`.
         doubts: Why a statistic decides nothing, by its name.
     """
-    constant = [name for name, each in intervals.items() if each.flat]
+    constant = [name for name, interval in intervals.items() if interval.flat]
     doubts = {name: f"{name} does not vary: its interval has no width" for name in constant} | dict(doubts or {})
-    verdict = all_above([None if name in doubts else each for name, each in intervals.items()])
+    verdict = all_above([None if name in doubts else interval for name, interval in intervals.items()])
     return Evidence(verdict, sentence, counts or {}, list(doubts.values()))
 
 

@@ -50,7 +50,7 @@ def batches(
     starts = range(0, max(count, 1), size)
     bar = None if progress is None else progress.add_task(about)
     for start in starts if progress is None or bar is None else progress.track(starts, task_id=bar):
-        yield tuple(None if each is None else each[start : start + size].to(device) for each in tensors)
+        yield tuple(None if tensor is None else tensor[start : start + size].to(device) for tensor in tensors)
     if progress is not None and bar is not None:
         progress.remove_task(bar)  # a protocol makes hundreds of bars: finished ones would fill the screen
 

@@ -357,5 +357,5 @@ def provenance(command: list[str], files: Mapping[str, Path]) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Return an option's value as JSON can hold it."""
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)

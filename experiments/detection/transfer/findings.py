@@ -22,21 +22,23 @@ def finding(ranked: Sequence[Standing], subset: str, meta: Mapping[str, Any]) ->
         subset: The subset of the pairs that the numbers are about.
         meta: The protocol's meta data, of which seeds and test_images are read.
     """
-    by_kind = [next((each for each in ranked if each.learnt is learnt), None) for learnt in (True, False)]
-    best = [each for each in by_kind if each is not None]
+    by_kind = [next((standing for standing in ranked if standing.learnt is learnt), None) for learnt in (True, False)]
+    best = [standing for standing in by_kind if standing is not None]
     if not best:
         return (
             "Nothing can be said about attacks that a detector was not trained on: that takes two attacks, and a "
             "detector that was trained on one of them alone."
         )
     kinds = {True: "learnt", False: "training-free"}
-    means = " and ".join(f"{each.detector} with {each.area.value:.3f} ({kinds[each.learnt]})" for each in best)
-    noise = " and ".join(f"{each.detector} {each.against_noise.value:.3f}" for each in best)
+    means = " and ".join(
+        f"{standing.detector} with {standing.area.value:.3f} ({kinds[standing.learnt]})" for standing in best
+    )
+    noise = " and ".join(f"{standing.detector} {standing.against_noise.value:.3f}" for standing in best)
     mostly = ", for most attacks fail on most images" if subset == "successful" else ""
     return (
         f"{_on_seeds(len(meta['seeds']))} best mean AUROC on attacks that a detector was not trained on ({subset} "
         f"pairs{mostly}): {means}. Against noise of the same norms instead of clean images: {noise}. These "
-        f"are means over {best[0].cells} cell(s) of at least {min(each.area.n for each in best)} pairs. "
+        f"are means over {best[0].cells} cell(s) of at least {min(standing.area.n for standing in best)} pairs. "
         f"{_apart(best, meta)}"
     )
 
@@ -47,7 +49,7 @@ def _on_seeds(seeds: int) -> str:
 
 def _apart(best: Sequence[Standing], meta: Mapping[str, Any]) -> str:
     """Return whether the two best detectors differ, if that is decided."""
-    images = min([meta["test_images"], *(each.area.n for each in best)])
+    images = min([meta["test_images"], *(standing.area.n for standing in best)])
     if images < FEWEST:
         return f"They decide nothing: {images} pairs are too few, it takes {FEWEST}."
     if len(best) == 1:

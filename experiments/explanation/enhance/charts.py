@@ -127,7 +127,9 @@ def dots(records: EnhanceRecords) -> bytes:
     for number, (label, field) in enumerate(samples.items()):
         shift = 0.12 * (2 * number - len(samples) + 1)
         statistics: list[Statistic | None] = [getattr(record, field) for record in ranked]
-        known = {place + shift: each.interval for place, each in enumerate(statistics) if each is not None}
+        known = {
+            place + shift: statistic.interval for place, statistic in enumerate(statistics) if statistic is not None
+        }
         marks(axis, known, **style(number), markersize=6, label=label)
     lines_of(axis, [record.name.replace("_", " ") for record in ranked])
     axis.axvline(0, color="0.7", linewidth=0.8)

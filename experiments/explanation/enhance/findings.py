@@ -76,7 +76,7 @@ CLAIMS: Final[Mapping[str, tuple[str, str, str]]] = {
 """The findings by a short name: place in the paper, text, and when it holds."""
 
 
-class _Evidence(NamedTuple):
+class _Statistics(NamedTuple):
     """Statistics that must lie above a level, also in words."""
 
     statistics: Named
@@ -92,29 +92,29 @@ def judge(records: EnhanceRecords) -> dict[str, Claim]:
     }
 
 
-def _of_classes(pairs: ClassPairs | None) -> dict[str, _Evidence]:
+def _of_classes(pairs: ClassPairs | None) -> dict[str, _Statistics]:
     if pairs is None:
-        return dict.fromkeys(("alike", "differ", "image"), _Evidence({}, NO_PAIRS))
+        return dict.fromkeys(("alike", "differ", "image"), _Statistics({}, NO_PAIRS))
     same, more = pairs.compared[names.PLAIN, names.SAME], pairs.more_alike
     ratio, difference = same.means[names.RATIO], same.means[names.DIFFERENCE]
     about, most = f"over {pairs.images} images ({pairs.source})", same.values[names.DIFFERENCE].max()
     return {
-        "alike": _Evidence({names.RATIO: ratio}, f"{shown(ratio)} {about}", ALIKE),
-        "differ": _Evidence({names.DIFFERENCE: difference}, f"{shown(difference)}, up to {most:.3f}, {about}", APART),
-        "image": _Evidence({names.RATIO: more}, f"{shown(more)} over {more.n} pairs of images"),
+        "alike": _Statistics({names.RATIO: ratio}, f"{shown(ratio)} {about}", ALIKE),
+        "differ": _Statistics({names.DIFFERENCE: difference}, f"{shown(difference)}, up to {most:.3f}, {about}", APART),
+        "image": _Statistics({names.RATIO: more}, f"{shown(more)} over {more.n} pairs of images"),
     }
 
 
-def _of_reactions(records: EnhanceRecords) -> dict[str, _Evidence]:
+def _of_reactions(records: EnhanceRecords) -> dict[str, _Statistics]:
     others = [record for record in records.ranked if record.name not in {names.ENHANCED, names.RANDOM}]
     steady = {record.name: record.attacked for record in others if record.attacked is not None and _steady(record)}
     left_out = {record.name: record.noisy for record in others if record.noisy is not None and not _steady(record)}
     ending = f"; {_listed('left out, under noise', left_out)}" if left_out else ""
     apart, beyond = records.reactions, records.maps[names.ENHANCED].beyond_class
     return {
-        "reacts": _Evidence(apart, f"{_listed('enhanced minus', apart)}. {built_in(records)}"),
-        "similar": _Evidence(steady, _listed("correlation of", steady) + ending, SIMILAR),
-        "beyond": _Evidence(
+        "reacts": _Statistics(apart, f"{_listed('enhanced minus', apart)}. {built_in(records)}"),
+        "similar": _Statistics(steady, _listed("correlation of", steady) + ending, SIMILAR),
+        "beyond": _Statistics(
             {names.ENHANCED: beyond},
             "its maps are constant" if beyond is None else f"class alone minus attack {shown(beyond)}",
         ),
@@ -126,15 +126,15 @@ def _steady(record: MapRecord) -> bool:
     return record.noisy is not None and record.noisy.value > SIMILAR
 
 
-def _of_recovery(records: EnhanceRecords) -> dict[str, _Evidence]:
+def _of_recovery(records: EnhanceRecords) -> dict[str, _Statistics]:
     leads, coloured = records.leads, records.channels > 1
     areas = {record.normalisation: record.recovered.area for record in records.ablations if record.base == names.PLAIN}
     apart = {name: areas["channel_energy"].minus(areas[name]) for name in ("maximum", "energy")}
     grey = "" if coloured else "; with one channel the two energies are the same"
     return {
-        "most": _Evidence(leads, _listed("enhanced minus", leads)),
-        "more": _Evidence({names.PLAIN: leads[names.PLAIN]}, str(shown(leads[names.PLAIN]))),
-        "normalised": _Evidence(apart if coloured else {}, _listed("channel_energy minus", apart) + grey),
+        "most": _Statistics(leads, _listed("enhanced minus", leads)),
+        "more": _Statistics({names.PLAIN: leads[names.PLAIN]}, str(shown(leads[names.PLAIN]))),
+        "normalised": _Statistics(apart if coloured else {}, _listed("channel_energy minus", apart) + grey),
     }
 
 

@@ -175,7 +175,9 @@ class SimilarityRecords:
     def undefined(self, method: str, metric: str) -> tuple[int, int]:
         """Return how many similarities of a method are not defined, and of how many."""
         values = [likeness[metric] for (name, _), likeness in self.alike.items() if name == method]
-        return sum(int(each.isnan().sum()) for each in values), sum(len(each) for each in values)
+        return sum(int(similarities.isnan().sum()) for similarities in values), sum(
+            len(similarities) for similarities in values
+        )
 
     def reported(self, method: str, metric: str, change: Change) -> float | None:
         """Return the paper's value of a similarity; None if it reports none."""
