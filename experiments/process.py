@@ -73,8 +73,9 @@ class _Plain(logging.Handler):
     """Writes messages to standard output as they are."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Write one line at once, also to a file."""
         sys.stdout.write(f"{record.getMessage()}\n")
+        sys.stdout.flush()
 
 
 def _show_messages() -> None:

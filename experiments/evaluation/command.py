@@ -1,9 +1,11 @@
 """The command line of `evaluate.py`: one subcommand per protocol, and `all`."""
 
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any, Final
@@ -11,15 +13,16 @@ from typing import Any, Final
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table as ConsoleTable
 
 from attacks.errors import InputError
+from experiments.evaluation.lines import Lines
 from experiments.evaluation.protocols import ALL, PROTOCOLS
 from experiments.evaluation.report import columns_of_words, read_results, write_report
 from experiments.evaluation.summary import summarise
 from experiments.evaluation.tensorboard import write_charts, write_scores, write_summary
 from experiments.parser import Parser
+from experiments.results.durations import Durations, in_words
 from experiments.results.result import Result, write_result
 from experiments.results.text import cell
 from experiments.study.batches import usable_device
@@ -57,7 +60,7 @@ def run_evaluation(arguments: list[str]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _FILE_WIDTH)
-    with Progress(transient=True, console=console) as progress:
+    with Lines(transient=True, console=console) as progress:
         detectors = options.pop(_DETECTORS) if config.protocol in _OF_DETECTORS else None
         study = Study(run, device, progress, ["python", "evaluate.py", *arguments], detectors)
         if config.protocol == ALL:
@@ -102,17 +105,21 @@ def _run(name: str, study: Study, given: Mapping[str, Any]) -> Result:
 
 def _all(study: Study, console: Console) -> None:
     """Run every protocol that can run, of one study, so that nothing is computed twice; say why others cannot."""
-    left_out = {}
-    for name, protocol in PROTOCOLS.items():
-        if protocol.apart:
-            left_out[name] = f"{protocol.apart}: `python evaluate.py {name} {study.run.named}`"
-            continue
+    apart = {name: protocol.apart for name, protocol in PROTOCOLS.items() if protocol.apart}
+    left_out = {name: f"{why}: `python evaluate.py {name} {study.run.named}`" for name, why in apart.items()}
+    names, durations = [name for name in PROTOCOLS if name not in apart], Durations(study.run.report)
+    show = partial(console.print, highlight=False, soft_wrap=True)
+    for number, name in enumerate(names):
+        title = f"[bold]{escape(f'[{number + 1}/{len(names)}] {name}')}[/bold]"
+        show(f"{title}: {PROTOCOLS[name].help}; {durations.left(names[number:])}")
+        start = time.perf_counter()
         try:
             finding = _run(name, study, {}).finding
         except FileNotFoundError as error:
             left_out[name] = str(error)
         else:
-            console.print(f"[bold]{name}[/bold]: {escape(finding)}", highlight=False, soft_wrap=True)
+            durations.add(name, time.perf_counter() - start)
+            show(f"{title} ({in_words(durations.seconds[name])}): {escape(finding)}")
             with suppress(InputError):  # a damaged file of an earlier evaluation may yet be replaced
                 write_report(study.run, list(PROTOCOLS))
     for name, reason in left_out.items():

@@ -1,5 +1,7 @@
-"""Callbacks of a fit: metrics of a retraining round, a file of predictions, a panel of maps."""
+"""Callbacks of a fit: metrics of a retraining round, lines of progress, a file of predictions, a panel of maps."""
 
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -100,6 +102,39 @@ def counts(pairs: Pairs, scores: Tensor, classifier: Classifier, limit: float | 
         ratios["sr_at_5"] = ((pairs.successful[:count] & (attacked <= limit)).sum(), right_before.sum())
         ratios["clean_false_positive_rate"] = ((clean > limit).sum(), images)
     return {name: torch.stack(ratio) for name, ratio in ratios.items()}
+
+
+_MAIN: Final = (
+    *("round/sr_at_5", "validation/auroc", "validation/accuracy", "validation/exists_accuracy"),
+    *("validation/kept_accuracy", "validation/loss", "train/loss"),
+)
+"""Metrics that a line of progress shows: the first of them that was logged."""
+
+
+class EpochLines(lightning.Callback):
+    """Prints a line after each epoch: its number, the main metric and the seconds; for output that is no terminal.
+
+    Args:
+        title: Before each line.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Print the line."""
+        metrics, last = trainer.callback_metrics, trainer.max_epochs
+        shown = [f"{name} {float(metrics[name]):.3f}" for name in _MAIN if name in metrics][:1]
+        of = f"/{last}" if last is not None and last > 0 else ""
+        parts = [f"epoch {trainer.current_epoch + 1}{of}", *shown, f"{time.perf_counter() - self._start:.1f} s"]
+        if trainer.is_global_zero:
+            sys.stdout.write(f"{self.title}: {', '.join(parts)}\n")
+            sys.stdout.flush()
 
 
 class PredictionFile(BasePredictionWriter):

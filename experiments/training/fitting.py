@@ -1,6 +1,7 @@
 """`train.py` for one model: fit, validate, test and predict, and the files that a fit leaves."""
 
 import logging
+import sys
 import warnings
 from contextlib import nullcontext
 from enum import Enum
@@ -22,7 +23,7 @@ from detectors.foreign import ForeignNetwork
 from detectors.scoring import clean_scores
 from experiments.parser import Parser, folder_of
 from experiments.results.event_files import code
-from experiments.training.callbacks import PredictionFile, RoundMetrics
+from experiments.training.callbacks import EpochLines, PredictionFile, RoundMetrics
 from experiments.training.checkpoints import Continuation, atomic, check_continuation, restored
 from experiments.training.folder_access import alone, named_log, writable
 from experiments.training.layout import CONFIG, DONE, LAST
@@ -52,12 +53,13 @@ class ModelCLI(LightningCLI):
     """LightningCLI whose fits leave `last.ckpt`, `model.ckpt`, `config.yaml` and TensorBoard's log in one folder.
 
     The folder is `trainer.default_root_dir`. A detector is calibrated before it is saved. Options come as on the
-    command line, or as a nested dict.
+    command line, or as a nested dict. The title stands before the line of each epoch.
     """
 
     _anew = "delete it, and begin the fit anew, without --ckpt_path"
 
-    def __init__(self, args: list[str] | dict[str, Any]) -> None:
+    def __init__(self, args: list[str] | dict[str, Any], title: str = "") -> None:
+        self.title = title
         _ignore_intended()
         super().__init__(
             save_config_callback=None,  # written by before_fit, once the folder is known to be free
@@ -162,6 +164,9 @@ class ModelCLI(LightningCLI):
             kwargs["logger"] = StageLogger(self.folder, stage_of(self.model, self.datamodule))
         if self.subcommand == "fit":
             callbacks.append(Continuation(self.resolved()))
+        if config.enable_progress_bar is None and not sys.stdout.isatty() and not config.barebones:
+            kwargs["enable_progress_bar"] = False  # its bar would fill a file with one line of thousands of characters
+            callbacks.append(EpochLines(self.title or str(self.folder)))
         if self.subcommand == "fit" and config.enable_checkpointing is not False and not config.barebones:
             callbacks.append(
                 ModelCheckpoint(self.folder, LAST[:-5], save_on_train_epoch_end=True, enable_version_counter=False)

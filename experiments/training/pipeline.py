@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from attacks.errors import InputError
 from experiments.errors import UsageError
+from experiments.results.durations import Durations, in_words
 from experiments.training.fitting import Fit, with_defaults
 from experiments.training.folder_access import alone, is_helper
 from experiments.training.layout import CONFIG, LAST, SETTINGS
@@ -49,23 +50,51 @@ def _run(settings: Settings, stages: list[Stage], finished: list[Stage], console
             _check_stages(stages)
         keep_record(Path(settings.run), settings.data)
         write_text(Path(settings.run) / SETTINGS, settings.resolved)
+        durations = Durations(Path(settings.run), kind_of)
+        _show_plan(stages, durations, console)
         for number, stage in enumerate(stages, 1):
-            _run_stage(stage, f"[bold][{number}/{len(stages)}][/bold] {stage.name}", console)
+            _run_stage(stage, f"[{number}/{len(stages)}] {stage.name}", durations, console)
+            todo = [each.name for each in stages[number:] if not each.model.exists()]
+            if todo:
+                console.print(durations.left(todo), highlight=False)
     where = f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {shlex.quote(settings.run)}"
     console.print(where, highlight=False, markup=False, soft_wrap=True)
 
 
-def _run_stage(stage: Stage, title: str, console: Console) -> None:
+def kind_of(stage: str) -> str:
+    """Return the kind of a stage by its name: its attack and seed make little difference to how long it takes."""
+    first, second, *_ = stage.split("/")
+    return first if first == "classifier" else f"{first}/{second}"
+
+
+def _show_plan(stages: list[Stage], durations: Durations, console: Console) -> None:
+    """Print the stages by kind, how many of each are finished, and the time left."""
+    kinds: dict[str, list[bool]] = {}
+    for stage in stages:
+        kinds.setdefault(kind_of(stage.name), []).append(stage.model.exists())
+    todo = [stage.name for stage in stages if not stage.model.exists()]
+    console.print(f"{len(stages)} stages, {len(stages) - len(todo)} finished:", highlight=False)
+    for kind, done in kinds.items():
+        console.print(f"  {kind}: {len(done)}" + f", {sum(done)} finished" * any(done), highlight=False)
+    if todo:
+        console.print(durations.left(todo), highlight=False)
+
+
+def _run_stage(stage: Stage, title: str, durations: Durations, console: Console) -> None:
+    bold = f"[bold]{escape(title)}[/bold]"
     if stage.model.exists():
-        console.print(f"{title}: done already", highlight=False)
+        console.print(f"{bold}: done already", highlight=False)
         return
     last = stage.folder / LAST
     resumed = last.exists()
-    console.print(f"{title}: {'goes on from its last epoch' if resumed else 'training'}", highlight=False)
+    console.print(f"{bold}: {'goes on from its last epoch' if resumed else 'training'}", highlight=False)
     start = time.perf_counter()
-    Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}})
+    Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}}, title)
     keep_weights(stage.folder, stage.config["model"])
-    console.print(f"{title}: done in {time.perf_counter() - start:.1f} s", highlight=False)
+    seconds = time.perf_counter() - start
+    if not resumed and not is_helper():
+        durations.add(stage.name, seconds)
+    console.print(f"{bold}: done in {in_words(seconds)}", highlight=False)
 
 
 def _finished(stages: list[Stage]) -> list[Stage]:

@@ -1,5 +1,6 @@
 """The pipeline: which stages run, what they leave, and how an interruption is survived."""
 
+import re
 import shutil
 import signal
 import time
@@ -374,3 +375,26 @@ def test_pipeline_file_keeps_the_defaults_it_was_run_with(finished):
     settings = yaml.safe_load((finished / "pipeline.yaml").read_text())
     assert settings["data"]["init_args"]["batch_size"] == 128
     assert settings["attacks"]["fgsm"]["init_args"] == {"epsilon": 0.1, "targeted": False}
+
+
+def test_a_pipeline_says_what_it_will_do_and_prints_a_line_for_each_epoch(run_pipeline, capsys):
+    status, run = run_pipeline("--trainer.enable_progress_bar", "null", saliency=None, detectors={})
+    assert status == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "2 stages, 0 finished:",
+        "  classifier: 2",
+        "time left: unknown, nothing like it was timed here yet",
+    ]
+    epochs = [line for line in lines if "epoch" in line]
+    assert [re.sub(r"[\d.]+ s$|(?<=accuracy )[\d.]+", "#", line) for line in epochs] == [
+        "[1/2] classifier/seed_0: epoch 1/1, validation/accuracy #, #",
+        "[2/2] classifier/second: epoch 1/1, validation/accuracy #, #",
+    ]
+    assert any(line.startswith("time left: about ") for line in lines)
+    (run / "classifier/second/model.ckpt").unlink()
+    (run / "classifier/second/last.ckpt").unlink()
+    assert run_pipeline(saliency=None, detectors={})[0] == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["2 stages, 1 finished:", "  classifier: 2, 1 finished"]
+    assert not any("epoch 1" in line for line in lines)

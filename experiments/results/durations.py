@@ -1,0 +1,65 @@
+"""How long the parts of a long command took, kept in a file, and what that says of the time left."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+from attacks.errors import InputError
+from saliency.files import read_yaml, write_text
+
+FILE: Final = "durations.yaml"
+"""In the folder of what was made."""
+
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+
+
+class Durations:
+    """Seconds by name of a part, in a file.
+
+    Args:
+        folder: Where the file is, or will be.
+        kind: Returns the kind of a part by its name: parts of a kind take about as long.
+    """
+
+    def __init__(self, folder: Path, kind: Callable[[str], str] = str) -> None:
+        self.path = folder / FILE
+        self.kind = kind
+        self.seconds = _read(self.path)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Keep how long a part took."""
+        self.seconds[name] = round(seconds, 2)
+        write_text(self.path, "".join(f"{key}: {value}\n" for key, value in self.seconds.items()))
+
+    def left(self, names: Iterable[str]) -> str:
+        """Say how long parts, one at least, will take, as far as parts of their kinds were timed before."""
+        kinds: dict[str, list[float]] = {}
+        for name, seconds in self.seconds.items():
+            kinds.setdefault(self.kind(name), []).append(seconds)
+        parts = [kinds.get(self.kind(name)) for name in names]
+        known = [fmean(part) for part in parts if part]
+        unknown = len(parts) - len(known)
+        if not known:
+            return "time left: unknown, nothing like it was timed here yet"
+        if unknown:
+            return f"time left: at least {in_words(sum(known))}, {unknown} of {len(parts)} are of a kind not timed yet"
+        return f"time left: about {in_words(sum(known))}"
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as `3.4 s`, `5 min` or `2.5 h`."""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    return f"{seconds / _MINUTE:.0f} min" if seconds < _HOUR else f"{seconds / _HOUR:.1f} h"
+
+
+def _read(path: Path) -> dict[str, float]:
+    """Return what the file holds; one that cannot be used counts as none, for nothing but estimates depends on it."""
+    try:
+        contents = read_yaml(path)
+    except (OSError, InputError):
+        return {}
+    items = contents.items() if isinstance(contents, Mapping) else ()
+    return {str(name): float(value) for name, value in items if isinstance(value, int | float)}
