@@ -33,7 +33,7 @@ class AdversarialData(PairData):
         classifier: The attacked classifier, or the path of its checkpoint.
         attack: The attack of the training and validation pairs.
         test_attacks: Attacks of the test loaders by name; None: the training attack alone, by its class.
-        store: Folder of adversarial sets; what a stage needs is made there once, with the maps or Jacobians of the
+        store: Folder of adversarial sets. The sets of a stage are made there once, with the maps or Jacobians of the
             detector, and read in every epoch. None: pairs are made anew in every epoch. Pairs under attacks that need
             the detector are never stored.
 

@@ -23,9 +23,9 @@ class Corruption:
     """A benign change.
 
     Attributes:
-        change: The change.
-        strengths: At each of the five severities.
-        about: What the strength is.
+        change: The function that changes images.
+        strengths: The strength at each of the five severities.
+        about: The meaning of the strength, in words.
     """
 
     change: Change
@@ -126,7 +126,7 @@ def _translate(images: Tensor, share: float, _: list[Generator]) -> Tensor:
 
 
 def _moved(images: Tensor, angle: float = 0.0, shift: list[float] | None = None) -> Tensor:
-    """Return images turned or shifted; what comes in from outside is the pixel at the border."""
+    """Return images turned or shifted; places from outside the image repeat the pixel at the border."""
     margin = max(images.shape[2:]) // 2
     padded = functional.pad(images, (margin,) * 4, mode="replicate")
     bilinear = transforms.InterpolationMode.BILINEAR

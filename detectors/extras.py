@@ -6,7 +6,7 @@ from attacks.errors import InputError
 
 
 def needed(package: str, extra: str) -> None:
-    """Refuse to go on without a package of an extra.
+    """Check that the package of an extra is installed.
 
     Raises:
         ValueError: If it is not installed; says how to install it.

@@ -21,7 +21,7 @@ _AT_ONCE: Final = 64
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a detector and its classifier say of N images; all tensors are on the CPU.
+    """The verdict of a detector and its classifier on N images; all tensors are on the CPU.
 
     Attributes:
         score: (N,), higher = more adversarial.
@@ -83,7 +83,7 @@ def read_images(files: ImageFiles, shape: Sequence[int]) -> Tensor:
 
 
 def check_shape(detector: Any, images: Tensor) -> None:
-    """Refuse, with a ValueError, what are not images (N, C, H, W) in [0, 1] of a detector's shape."""
+    """Raise ValueError unless these are images (N, C, H, W) in [0, 1] of the detector's shape."""
     check_images(images)
     if images.shape[1:] != torch.Size(detector.shape):
         needed = ", ".join(map(str, detector.shape))

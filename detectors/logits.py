@@ -1,4 +1,4 @@
-"""The logits in what somebody's classifier returns: a tensor, a dict, a tuple, or an object that has `.logits`."""
+"""Reads the logits in a classifier's output: a tensor, a dict, a tuple, or an object that has `.logits`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The four detectors of Schut & Gal (2020), which differ in what their network sees."""
+"""The four detectors of Schut & Gal (2020), which differ in the representation that their network sees."""
 
 import math
 from collections.abc import Sequence

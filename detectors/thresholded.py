@@ -15,7 +15,7 @@ class Thresholded(nn.Module):
     Args:
         detector: Returns scores (N,), higher = more adversarial.
         threshold: The score above which it rejects.
-        spread: Standard deviation of its scores of clean images, above 0: what an attack measures scores in.
+        spread: Standard deviation of its scores of clean images, above 0: the unit in which attacks measure scores.
     """
 
     def __init__(self, detector: nn.Module, threshold: float = 0.0, spread: float = 1.0) -> None:

@@ -136,8 +136,8 @@ def _read(model: nn.Module, name: str, source: str) -> dict[str, Any]:
         weights: dict[str, Any] = published[source].get_state_dict(**options)
     except Exception as error:  # no internet, a full disk, a damaged file
         msg = (
-            f"the weights {source} of {name} cannot be had from {published[source].url} ({error}): where there is no "
-            "internet, get that file elsewhere, and give its path as weights"
+            f"the weights {source} of {name} cannot be loaded from {published[source].url} ({error}): where there is "
+            "no internet, get that file elsewhere, and give its path as weights"
         )
         raise ConnectionError(msg) from error
     return weights

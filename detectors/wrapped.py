@@ -99,6 +99,6 @@ def _is_network(kind: Any) -> TypeGuard[type[nn.Module]]:
 
 
 def _found(path: str) -> Any:
-    """Return what an imported module has at the path; its own `__getattr__` is not called."""
+    """Return the object at a path in an imported module, whose own `__getattr__` is not called."""
     module, _, name = path.rpartition(".")
     return getattr(sys.modules.get(module), "__dict__", {}).get(name)

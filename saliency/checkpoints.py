@@ -24,7 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 _named: ContextVar[frozenset[Path]] = ContextVar("_named", default=frozenset())
-"""The texts among the arguments of the module that a checkpoint is building, as paths."""
+"""Paths that the checkpoint being loaded names: all texts among its arguments, read as paths."""
 _M = TypeVar("_M", bound=Portable)
 
 
@@ -32,9 +32,9 @@ def save(module: Portable, path: str | Path, **extra: Any) -> None:
     """Write a checkpoint atomically; `--ckpt_path` of validate, test and predict accepts it as well.
 
     Args:
-        module: What to save.
-        path: The file; its folder is made.
-        extra: Plain values to keep beside, for example the epoch.
+        module: The module.
+        path: The file; missing folders are made.
+        extra: Further plain values to store, for example the epoch.
     """
     import lightning  # noqa: PLC0415 - it takes seconds, and loading does without
 
@@ -56,7 +56,7 @@ def load(path: str | Path, expected: type[_M] | None = None) -> _M:
 
     Args:
         path: A `model.ckpt` or `last.ckpt` of a run folder.
-        expected: The class that it must be of.
+        expected: The required class; None: any.
 
     Raises:
         FileNotFoundError: If there is no such file; says which command makes it.

@@ -1,4 +1,4 @@
-"""What a class path names."""
+"""Class paths: import the objects they name, and suggest similar ones."""
 
 import importlib
 import inspect

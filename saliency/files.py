@@ -1,4 +1,4 @@
-"""The one way in which files are written: beside their target, flushed, then renamed; paths in the home; own YAML."""
+"""Files: written beside their target, flushed, then renamed. Also paths in the home, and the project's own YAML."""
 
 import io
 import os
@@ -20,7 +20,7 @@ def expanded(path: str | Path) -> str:
 
 
 class UnwrittenError(OSError):
-    """A file could not be written, for the system's `reason`; what was there before is there still."""
+    """A file could not be written, for the system's `reason`. An older file at its path is unchanged."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.reason = reason
@@ -74,7 +74,7 @@ def write_tensors(path: Path, contents: Any) -> None:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """Return the unfinished files beside a file: of a process that writes it now, or was killed while it did."""
+    """Return the unfinished files beside a file, left by processes that write it now or were killed."""
     return list(path.parent.glob(f"{path.name}.*.tmp"))
 
 

@@ -1,4 +1,4 @@
-"""What replaces the pixels that a mask takes away, during training of the saliency model.
+"""Replaces masked pixels during the training of the saliency model.
 
 Reference: Dabkowski & Gal (2017), section 3.2; amplitudes as in the authors' code, halved, since images are in [0, 1]
 here and in [-1, 1] there.

@@ -25,14 +25,14 @@ class SaliencyModel(Trainable):
     Args:
         selector: The trained selector with its encoder, or the path of its checkpoint.
         classifier: The classifier whose decisions the masks shall explain, or the path of its checkpoint.
-        black_box: What the objective looks through: that classifier (the paper's text), or the saliency model's own
+        black_box: The network that the objective asks: that classifier (the paper's text), or the saliency model's own
             encoder (the authors' code).
         objective: margin (the authors' code) or log (the paper's equation).
         area_weight: Weight of the mask's area; None: the objective's default (8, as in the authors' code).
         smoothness_weight: Weight of the total variation; the main paper drops it.
         preserve_weight: Weight of "the kept image shows the class"; None: the objective's default.
         destroy_weight: Weight of "the destroyed image does not"; None: the objective's default.
-        fill: What replaces masked pixels during training; at detection time the map is deterministic.
+        fill: Replacement of masked pixels during training; at detection time the map is deterministic.
         blur_sigma: Standard deviation of the blur of that fill, as a share of the image's shorter side.
         fake_probability: Chance that the mask is made for an absent class, and shall be empty.
         learning_rate: Step size of Adam, above 0.

@@ -2,7 +2,7 @@ r"""The objectives of the learnt saliency model, as named terms. Pure torch.
 
 Both see the black box's logits on the image under its mask (kept) and under the mask's complement (destroyed). For the
 true class the kept image must show the class and the destroyed one must not. For a fake class, absent from the image,
-the two change places, which asks for an empty mask.
+the two swap, so that an empty mask is best.
 
 References:
     Dabkowski & Gal, "Real Time Image Saliency for Black Box Classifiers", arXiv 1705.07857, equation 3, and the

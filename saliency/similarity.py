@@ -26,7 +26,7 @@ _CELLS: Final = 14
 """Cells along a side: the 16 pixels of a cell at 224."""
 
 _SMALLEST_CELL: Final = 4
-"""Pixels of a cell from which a picture can show a direction."""
+"""Smallest side of a cell, in pixels, at which a picture can show a direction."""
 
 _SMALLEST_SIDE: Final = 6
 """Pixels that the window of the structural similarity, 11 wide, needs around its middle."""

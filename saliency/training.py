@@ -1,4 +1,4 @@
-"""What the LightningModules of this project share: optimiser, frozen parts, step randomness, a classifier's steps."""
+"""The base of the project's LightningModules: optimiser, frozen parts, step randomness, a classifier's steps."""
 
 import math
 import re
@@ -73,7 +73,7 @@ class Trainable(Portable, lightning.LightningModule):
         return self
 
     def setup(self, stage: str) -> None:
-        """Refuse, before the first batch, what could not be saved, and data of another shape or number of classes."""
+        """Refuse arguments that no checkpoint can hold, and data of another shape or number of classes."""
         if stage == "fit":
             describe(self)
         data = getattr(self.trainer, "datamodule", None)

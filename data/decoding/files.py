@@ -35,7 +35,7 @@ _UNPRINTABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Categories of Unicode: control characters, surrogates, separators of lines and paragraphs."""
 
 _BLOCK: Final = 4096
-"""Bytes that are compared of files of the same size before they are read as a whole."""
+"""First bytes of equally large files, compared before whole files are."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Files:
         root: The folder that holds them all, absolute.
         names: Their paths below it.
         labels: The class of each.
-        is_test: Which are test images; None: the set has none of its own.
+        is_test: Which are test images; None: the set has no test images of its own.
         class_names: The classes by label.
 
     Raises:

@@ -33,7 +33,7 @@ KNOWN: Final[dict[str, tuple[tuple[int, int, int], int]]] = {
 """Shape and classes of sets that need no more than their name."""
 
 _SPLITS: Final = (("train", "trainval"), ("test", "val"))
-"""What sets that take `split` call their training images, and their test images; the first that a set accepts."""
+"""Values of `split` for training and for test images; the first that a set accepts is used."""
 
 
 class TorchvisionData(ImageData):

@@ -82,9 +82,9 @@ def of_code(*things: Any) -> str:
 
     The objects are followed into what they hold: a module into its parts, an attack into its attacks and modules. The
     code of an object is the file that defines its class, those of the base classes, and the files that these import
-    by name, and so on: `from detectors import Classifier` counts the file that defines Classifier. Names that stand
-    in annotations alone count nothing; nor do comments, docstrings and the places of files. Installed packages count
-    by their versions (`versions`).
+    by name, and so on: `from detectors import Classifier` counts the file that defines Classifier. Annotations,
+    comments, docstrings and the locations of files do not count. Installed packages count by their versions
+    (`versions`).
 
     Raises:
         TypeError: If a class lies in no file, so that its code cannot be read.
@@ -107,7 +107,7 @@ def versions() -> dict[str, str]:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """Return a value as JSON can hold it, everything that matters in it."""
+    """Return a value in a form that JSON can hold, complete."""
     if isinstance(value, list | tuple):
         return [_plain(item, name) for item in value]
     if isinstance(value, dict):
@@ -162,7 +162,7 @@ def _is_library(module: str) -> bool:
 
 
 def _file(module: str) -> Path | None:
-    """Return the file of a module of this project or of a user; None for installed ones and for what is no module."""
+    """Return the file of a module of this project or of a user; None for installed packages and unknown names."""
     if _is_library(module):
         return None
     loaded = sys.modules.get(module)
@@ -241,7 +241,7 @@ def _uses(tree: ast.AST) -> dict[str, set[str]]:
 
 
 def _definer(module: str, name: str) -> str:
-    """Return the module that defines a name which another one offers; a submodule of that name is itself the one."""
+    """Return the module that defines a name offered by a module; a submodule of that name defines itself."""
     if name in {"", "*"} or _file(module) is None:
         return module
     if _file(f"{module}.{name}") is not None:

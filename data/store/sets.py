@@ -83,7 +83,7 @@ class AdversarialSets:
     """The sets of a data module's images under attacks on a classifier, in a store.
 
     Args:
-        store: Where they are kept.
+        store: Keeps the sets.
         images: The data module, set up.
         classifier: The attacked classifier.
         device: Where to compute.

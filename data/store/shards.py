@@ -88,7 +88,7 @@ def _is_readable(tensor: Any) -> bool:  # numpy can copy its rows
 
 
 def _no_shard(path: Path) -> InputError:
-    return InputError(f"{path} is no shard, though it is sealed as one: move it away, and its images will be made anew")
+    return InputError(f"{path} has a valid checksum but is no shard: move it away, and its images will be made anew")
 
 
 def _verify(path: Path) -> None:

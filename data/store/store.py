@@ -111,9 +111,9 @@ class SetFolder:
     Attributes:
         folder: The path of the folder.
         about: What the set depends on, and the number of images; None if `about.json` cannot be read.
-        shards: Files that are there.
-        wanted: Files of the complete set; 0 if unknown.
-        size: Bytes.
+        shards: Number of files present.
+        wanted: Number of files of the complete set; 0 if unknown.
+        size: Size in bytes.
         used: When the set was last used, in seconds since the epoch.
     """
 
@@ -126,7 +126,7 @@ class SetFolder:
 
     @classmethod
     def at(cls, folder: Path) -> "SetFolder":
-        """Return what lies in a folder."""
+        """Return the set in a folder."""
         about = _read_about(folder / ABOUT)
         files = list(folder.glob("shard_*.pt"))
         images, depends = about.get("images"), about.get("depends_on")
@@ -164,8 +164,8 @@ class Store:
         Args:
             about: What the set depends on, as plain values; has `kind`, a word.
             count: Number of images.
-            make: Computes the tensors of some rows, as many rows each, from what `about` names alone.
-            tell: Called with the number of images of each shard that is there or was made.
+            make: Computes the tensors of some rows, one row an image; depends on nothing that `about` does not name.
+            tell: Called with the number of images of each shard, found or made.
 
         Raises:
             OSError: If the folder or a shard cannot be written.

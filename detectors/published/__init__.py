@@ -1,4 +1,4 @@
-"""Published detectors, to be benchmarked: each in a file of its own, with what published attacks did to it."""
+"""Published detectors to benchmark, a file each, with the published attacks on them."""
 
 from detectors.published.dropout_uncertainty import DropoutUncertainty
 from detectors.published.extra_class import ExtraClass

@@ -12,7 +12,7 @@ from detectors.published.features import PENULTIMATE, check_layers, features, la
 from saliency.checkpoints import Portable
 
 _SMALLEST: Final = 1e-300
-"""Of a variance: probabilities that are equal in float64 have none."""
+"""Lower bound of variances: probabilities that are equal in float64 have a variance of 0."""
 
 
 class DropoutUncertainty(Portable):

@@ -91,11 +91,11 @@ class Bits(nn.Module):
 class Median(nn.Module):
     """The median of the pixels around each, as `scipy.ndimage.median_filter` in mode reflect.
 
-    Of an even side, the window reaches one pixel farther up and to the left, and the larger of the two middle values
-    counts. The gradient goes to the pixel that is the median.
+    A window of even side reaches one pixel farther up and to the left; its median is the larger of the two middle
+    values. The gradient goes to the pixel that is the median.
 
     Args:
-        side: Of the window, at least 1.
+        side: Side of the window in pixels, at least 1.
     """
 
     def __init__(self, side: int) -> None:
@@ -112,7 +112,7 @@ class Median(nn.Module):
 
 
 class NonLocalMeans(nn.Module):
-    """The mean of the pixels around each, weighted by how much the patches around the two are alike.
+    """The mean of the pixels around each, weighted by the likeness of the patches around the two.
 
     As `skimage.restoration.denoise_nl_means` with fast_mode=False, whose exponentials are approximate.
 

@@ -1,4 +1,4 @@
-"""Features of a classifier: what its layers give on images, asked by hooks that are removed after each pass."""
+"""Features of a classifier: the outputs of its layers, read by hooks that are removed after each pass."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from torchmetrics import Metric
 from attacks.errors import InputError, unknown
 
 PENULTIMATE: Final = "penultimate"
-"""Names what the last linear layer is given."""
+"""The name of the last linear layer's input."""
 
 
 class Features(NamedTuple):
@@ -24,7 +24,7 @@ def check_layers(network: nn.Module, layers: Sequence[str]) -> None:
     """Refuse layers that a network does not have.
 
     Raises:
-        ValueError: If a name is unknown, listing those that there are; or if no name is given.
+        ValueError: If a name is unknown (lists the layers), or no name is given.
     """
     if not layers:
         msg = f"layers is empty: name at least one, for example [{PENULTIMATE}]"
@@ -61,7 +61,7 @@ def features(network: nn.Module, layers: Sequence[str], images: Tensor, *, pool:
 
 
 def feature_maps(network: nn.Module, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a network's logits (N, K) and what a layer gives as maps (N, c, h, w), from one pass; values are 1x1 maps.
+    """Return a network's logits (N, K) and a layer's output as maps (N, c, h, w), from one pass; values are 1x1 maps.
 
     Raises:
         ValueError: If the layer takes no part in the pass, or gives something else than a tensor.

@@ -29,10 +29,10 @@ class Gathered(NamedTuple):
 
 
 class Fitted(Portable):
-    """Scores images by what it learnt from clean ones.
+    """A detector that is fitted to clean images.
 
-    A subclass has `fit`, `seen` and `score`. What it learns it keeps in buffers, so that a checkpoint holds them; they
-    may change their shape in `fit`.
+    A subclass has `fit`, `seen` and `score`. Its fitted values are buffers, which checkpoints hold; `fit` may change
+    their shape.
 
     Args:
         classifier: The attacked classifier, logits (N, K) of images (N, C, H, W) in [0, 1]; frozen.
@@ -43,7 +43,7 @@ class Fitted(Portable):
 
     fitted: Tensor
     remedy: ClassVar = "set --data.train_limit"
-    """What to do if the features do not fit in memory."""
+    """Advice if the features do not fit in memory."""
 
     def __init__(self, classifier: Portable) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Fitted(Portable):
 
     @abstractmethod
     def seen(self, images: Tensor) -> Features:
-        """Return the classifier's logits, and what the score depends on besides, of images (N, C, H, W)."""
+        """Return the classifier's logits for images (N, C, H, W), and all other values that the score needs."""
 
     @abstractmethod
     def score(self, seen: Features) -> Tensor:
@@ -84,7 +84,7 @@ class Fitted(Portable):
             raise InputError(msg)
 
     def keep(self, **learnt: Tensor) -> None:
-        """Keep what was learnt in the buffers of these names, on the classifier's device, and count as fitted."""
+        """Store fitted values in the buffers of these names, on the classifier's device; count as fitted."""
         for name, value in learnt.items():
             setattr(self, name, value.to(self.fitted.device))
         self.fitted.fill_(value=True)
@@ -133,7 +133,7 @@ class Fitted(Portable):
 
 
 class FittedDetector(Fitted):
-    """Scores images by features of the classifier, compared with those of the clean images that it was fitted to.
+    """Scores images by features of the classifier, compared with those of clean images.
 
     A subclass has `fit` and `score`.
 
@@ -190,7 +190,7 @@ def fixed_order(count: int) -> Tensor:
 
 
 def more_than(neighbours: int, images: int) -> None:
-    """Refuse clean images that are not more than the neighbours sought among them.
+    """Refuse fewer clean images than neighbours sought among them, or as many.
 
     Raises:
         ValueError: If they are not.

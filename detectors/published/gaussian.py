@@ -11,9 +11,9 @@ from saliency.checkpoints import Portable
 class OneClass(Fitted):
     r"""Squared Mahalanobis distance :math:`(v - \mu)^\top \Sigma^{-1} (v - \mu)` to all clean images, of any class.
 
-    The vectors v are what a subclass returns in `seen`, one or more of each image. Their values are standardised before
-    the covariance is shrunk as by Ledoit and Wolf. The score is the mean over the vectors of the distances, each
-    standardised by its mean and standard deviation over the clean images.
+    A subclass returns one or more vectors v of each image in `seen`. Their values are standardised, then the covariance
+    is shrunk by the method of Ledoit and Wolf. The score is the mean distance of the vectors, each standardised by its
+    mean and standard deviation over the clean images.
 
     Args:
         classifier: The attacked classifier.
@@ -67,7 +67,7 @@ def inverse_root(covariance: Tensor) -> Tensor:
 
 
 def _whitening(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean (d,) of values (M, d), and what whitens them after it is subtracted, (d, d)."""
+    """Return the mean (d,) of values (M, d), and the matrix (d, d) that whitens centred values."""
     mean, spread = values.mean(0), values.std(0).clamp(min=1e-6)
     return mean, inverse_root(shrunk_covariance((values - mean) / spread)) / spread[:, None]
 

@@ -12,9 +12,9 @@ from detectors.published.fitted import Clean, FittedDetector, fixed_order, more_
 from saliency.checkpoints import Portable
 
 _SMALLEST: Final = 1e-30
-"""Of a squared distance: an image may be a reference image itself."""
+"""Lower bound of squared distances, which are 0 for an image that is a reference image."""
 _LARGEST_DIMENSION: Final = 1e4
-"""All neighbours at the same distance would give infinity."""
+"""Upper bound, reached where all neighbours are equally far."""
 
 
 class LocalIntrinsicDimensionality(FittedDetector):
@@ -32,8 +32,8 @@ class LocalIntrinsicDimensionality(FittedDetector):
     is seen: Ma et al. weight the layers by a logistic regression on adversarial and noisy images.
     `WeightedLocalIntrinsicDimensionality` does weight them.
 
-    Published attacks: Athalye et al. (2018) evade it by PGD with high confidence on the classifier alone, which knows
-    nothing of the detector; they leave an accuracy of 5 % at an L-inf distance of 0.031 on CIFAR-10 (table 1).
+    Published attacks: Athalye et al. (2018) evade it by PGD with high confidence on the classifier alone, without
+    knowing the detector; accuracy falls to 5 % at an L-inf distance of 0.031 on CIFAR-10 (table 1).
 
     Args:
         classifier: The attacked classifier.

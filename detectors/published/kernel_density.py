@@ -13,7 +13,7 @@ from detectors.published.fitted import Clean, FittedDetector, by_class, empty_bu
 from saliency.checkpoints import Portable
 
 _BANDWIDTHS: Final = 2.0 ** torch.arange(-4, 2.25, 0.25, dtype=torch.float64)
-"""Those tried, in parts of the median distance between images of a class."""
+"""Bandwidths tried, as multiples of the median distance between images of a class."""
 
 
 class KernelDensity(FittedDetector):

@@ -18,7 +18,7 @@ _CHUNK = 256
 
 
 class MagNet(Fitted):
-    r"""How badly an autoencoder of clean images reconstructs an image, and how much that changes the classification.
+    r"""The reconstruction error of an autoencoder of clean images, and the resulting change of the classification.
 
     .. math::
         E(x) = \frac{1}{d} \lVert x - r(x) \rVert_p^p, \qquad
@@ -31,8 +31,7 @@ class MagNet(Fitted):
     Two things differ from the paper: it gives each detector a threshold of its own, and lets the classifier see the
     reconstruction (its reformer), which changes the classifier and not the detector.
 
-    Published attacks: Carlini & Wagner (2017) break it with only a slight increase in distortion, as their abstract
-    says.
+    Published attacks: Carlini & Wagner (2017) break it with a slight increase in distortion (their abstract).
 
     Args:
         classifier: The attacked classifier.
@@ -40,8 +39,8 @@ class MagNet(Fitted):
         temperature: T, above 0; its authors have 10 and 40 on CIFAR-10.
         width: Channels of the hidden layers.
         noise: Standard deviation of the noise, in parts of the range of values; the authors' code has 0.1 on MNIST.
-        epochs: Of Adam, with steps of `learning_rate` that fall to 0.
-        learning_rate: Above 0.
+        epochs: Epochs of Adam, whose step size falls from `learning_rate` to 0.
+        learning_rate: The first step size, above 0.
 
     Reference:
         Meng & Chen, "MagNet: a Two-Pronged Defense against Adversarial Examples", arXiv 1705.09064.

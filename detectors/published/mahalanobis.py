@@ -20,8 +20,7 @@ class Mahalanobis(FittedDetector):
 
     Two things differ from the paper. The covariance is shrunk as by Ledoit and Wolf, so that it can be inverted for
     fewer images than features. No adversarial image is seen: Lee et al. weight the layers by a logistic regression on
-    adversarial images, and add noise to the input. `WeightedMahalanobis`
-    does weight them.
+    adversarial images, as `WeightedMahalanobis` does, and add noise to the input.
 
     Published attacks: open. The score is differentiable: `evaluate.py white-box` attacks it.
 

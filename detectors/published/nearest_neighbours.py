@@ -17,19 +17,19 @@ Label = Literal["classifier", "neighbours"]
 
 
 class DeepNearestNeighbours(FittedDetector):
-    r"""Minus the credibility of the predicted label: how usual it is that so many neighbours have another one.
+    r"""Minus the credibility of the predicted label: low if unusually many neighbours have another label.
 
-    The nonconformity of a label j counts, over layers, those of the k nearest clean images that are of another class;
-    the credibility is its p-value among the nonconformities of clean images that were held out, each of its own label:
+    The nonconformity of a label j counts, over layers, the images of other classes among the k nearest clean images.
+    The credibility is its p-value among the nonconformities of held-out clean images, each for its own label:
 
     .. math:: \alpha(x, j) = \sum_l |\{i \in N_l(x) : y_i \ne j\}|, \quad
               p_j(x) = |\{\alpha \in A : \alpha \ge \alpha(x, j)\}| / |A|
 
     Neighbours are nearest by cosine, of features less the mean of the clean images.
 
-    Two things differ from the paper. There the neighbours predict as well, and the credibility is that of the label
-    that they predict (`label: neighbours`); here the classifier's prediction counts, which leaves the system. The
-    search is exact, in place of locality-sensitive hashing.
+    Two things differ from the paper. There the label is predicted by the neighbours (`label: neighbours`); here it is
+    the classifier's, since the classifier stays the system's output. The search is exact, in place of
+    locality-sensitive hashing.
 
     The score is piecewise constant. `surrogates` has a differentiable one for attacks, `soft_votes`: the nonconformity
     with a sigmoid in place of the membership in the k nearest.
@@ -124,7 +124,7 @@ class DeepNearestNeighbours(FittedDetector):
 
     @torch.no_grad()
     def nonconformity(self, seen: Features) -> Tensor:
-        """Return, of each class, how many neighbours (N, K) in all layers are of another one."""
+        """Return for each class the number of neighbours (N, K), over all layers, that are of another class."""
         nearest = [cosines.topk(self.neighbours).indices for cosines in self._all_cosines(seen)]
         return sum(self.neighbours - self.labels[rows].sum(1) for rows in nearest)  # type: ignore[return-value]
 
@@ -137,7 +137,7 @@ class DeepNearestNeighbours(FittedDetector):
         return torch.stack(votes).sum(0)
 
     def _soft_members(self, cosines: Tensor, width: Tensor) -> Tensor:
-        """Return how much (N, M) each clean image is one of the nearest, between 0 and 1."""
+        """Return the soft membership (N, M), in [0, 1], of each clean image in the k nearest."""
         border = cosines.topk(self.neighbours + 1).values[:, -2:].mean(1, keepdim=True)
         return ((cosines - border) / (self.softness * width)).sigmoid()
 

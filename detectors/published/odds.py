@@ -1,4 +1,4 @@
-"""The odds are odd: how logits change under noise, against how they do on clean images (Roth et al., 2019)."""
+"""The odds are odd: changes of logits under noise, compared with those of clean images (Roth et al., 2019)."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -24,9 +24,9 @@ class Odds(Fitted):
     .. math:: g_{y,z}(x) = E_\eta[f_z(x + \eta) - f_y(x + \eta)] - (f_z(x) - f_y(x)), \quad
               \bar g_{y,z} = (g_{y,z} - \mu_{y,z}) / \sigma_{y,z}
 
-    with mean and standard deviation over the clean images that are predicted y, for each magnitude of the noise of its
-    own. The score is the maximum over z of the mean over magnitudes of :math:`\bar g_{y,z}`: an attack leaves the
-    logit of the true class ready to return. It is differentiable.
+    with mean and standard deviation over the clean images that are predicted y, separately for each magnitude of the
+    noise. The score is the maximum over z of the mean over magnitudes of :math:`\bar g_{y,z}`: on an adversarial image,
+    noise raises the logit of the true class. It is differentiable.
 
     Three things differ from the paper. The noise is Gaussian, drawn once and kept in a buffer, so that scores are
     deterministic. One threshold serves all pairs. The prediction is not corrected.
@@ -77,7 +77,7 @@ class Odds(Fitted):
         self.keep(mean=mean.float(), deviation=deviation.clamp(min=1e-12).float())
 
     def seen(self, images: Tensor) -> Features:
-        """Return logits, and for each magnitude how noise changes them in the mean (N, K)."""
+        """Return logits, and for each magnitude their mean change (N, K) under noise."""
         if not len(self.noise):
             generator = torch.Generator().manual_seed(0)
             self.noise = torch.randn(self.samples, *images.shape[1:], generator=generator).to(images.device)

@@ -1,4 +1,4 @@
-"""How much the predictions of two classifiers differ."""
+"""The divergence of the predictions of two classifiers."""
 
 import math
 
@@ -14,7 +14,7 @@ class PredictionInconsistency(Portable):
 
     .. math:: JS(p, q) = \frac{1}{2} KL(p \Vert m) + \frac{1}{2} KL(q \Vert m), \quad m = (p + q) / 2
 
-    What transfers badly from one classifier to the other is found. It is differentiable.
+    It finds adversarial images that do not transfer from one classifier to the other. It is differentiable.
 
     It differs from the papers. Monteiro et al. train a classifier on both decision layers; Han et al. look at the
     second model's confidence in the predicted class, as `detectors.SecondOpinion` does.

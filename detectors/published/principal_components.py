@@ -20,8 +20,8 @@ class PrincipalComponents(Fitted):
     so that the signs of the eigenvectors, which are arbitrary, count nothing. Variances get a small constant, because
     the border pixels of MNIST have none.
 
-    Published attacks: Carlini & Wagner (2017) evade it on MNIST, where they find that it sees little else than these
-    border pixels; on CIFAR-10 they find clean and adversarial images alike.
+    Published attacks: Carlini & Wagner (2017) evade it on MNIST, where they find that it mostly sees these border
+    pixels; on CIFAR-10 they find clean and adversarial images alike.
 
     Args:
         classifier: The attacked classifier.

@@ -12,11 +12,11 @@ from detectors.published.gaussian import OneClass
 _SHAPES: Final = torch.linspace(0.2, 10, 9801, dtype=torch.float64)
 """Shapes of a generalised Gaussian that a fit may return."""
 _LUMINANCE: Final = (0.2125, 0.7154, 0.0721)
-"""Of red, green and blue, as `skimage.color.rgb2gray`."""
+"""Weights of red, green and blue in the luminance, as in `skimage.color.rgb2gray`."""
 _RADIUS, _DEVIATION = 3, 7 / 6
 _CONSTANT: Final = 1 / 255
 _ZERO: Final = 1e-5
-"""Coefficients up to it are on neither side of an asymmetric Gaussian: rounding must not decide their sign."""
+"""Coefficients up to this size count on neither side of an asymmetric Gaussian: rounding must not decide their sign."""
 
 
 class SceneStatistics(OneClass):

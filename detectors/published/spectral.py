@@ -11,13 +11,13 @@ from detectors.published.gaussian import OneClass
 from saliency.checkpoints import Portable
 
 _DIMENSIONS = 4
-"""Of feature maps: (N, c, h, w)."""
+"""Dimensions of feature maps: (N, c, h, w)."""
 
 
 class Spectral(OneClass):
     r"""Distance of an image's Fourier magnitudes, or of those of its feature maps, to the clean images'.
 
-    Of each channel x of the image, or of each feature map of a layer,
+    For each channel x of the image, or each feature map of a layer,
 
     .. math:: | \mathcal{F}(x)_{uv} | = \left| \sum_{mn} x_{mn} e^{-2 \pi i (um / H + vn / W)} \right|
 
@@ -25,7 +25,7 @@ class Spectral(OneClass):
     image or of each layer; the score is its Mahalanobis distance (see `OneClass`).
 
     This differs from the paper: Harder et al. train a logistic regression on the magnitudes of clean and adversarial
-    images. Here no adversarial image is seen, so that no frequency counts more than its variance on clean images says.
+    images. Here no adversarial image is seen: clean images alone weight the frequencies.
 
     Published attacks: open. The score is differentiable: `evaluate.py white-box` attacks it.
 

@@ -105,8 +105,8 @@ class WeightedLocalIntrinsicDimensionality(_Weighted, LocalIntrinsicDimensionali
         classifier: The attacked classifier.
         layers: Its layers; None: its pooling layers and the penultimate one.
         neighbours: See `LocalIntrinsicDimensionality`.
-        reference: Likewise.
-        pool: Likewise.
+        reference: See `LocalIntrinsicDimensionality`.
+        pool: See `LocalIntrinsicDimensionality`.
 
     Reference:
         Ma et al., arXiv 1801.02613, algorithm 1.

@@ -1,4 +1,4 @@
-"""Saliency methods: maps of what an image's class rests on, behind one signature."""
+"""Saliency methods, all with one signature."""
 
 from saliency.maps.enhanced import enhance, runner_up
 from saliency.maps.reduction import reduce

@@ -32,7 +32,7 @@ class SaliencyMethod(ABC):
         of_class: Whether a map depends on the targets.
 
     Raises:
-        ValueError: If a number is out of its range, or a word none of those that are named.
+        ValueError: If a number is out of its range, or a word is not one of the options.
     """
 
     reduction: Reduction = "l1"

@@ -1,4 +1,4 @@
-"""Enhanced guided backpropagation: what a class has more of than its rival."""
+"""Enhanced guided backpropagation: the map of a class minus that of its rival."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,9 +24,9 @@ _SCALES: Final[dict[Normalisation, Callable[[Tensor], Tensor]]] = {
 
 
 def enhance(explained: Tensor, rival: Tensor, normalisation: Normalisation = "channel_energy") -> Tensor:
-    r"""Return what the map of a class has more of than that of another, :math:`\max(0, s_k / |s_k| - s_m / |s_m|)`.
+    r"""Return the positive part of the difference of two maps, :math:`\max(0, s_k / |s_k| - s_m / |s_m|)`.
 
-    The maps of (k, m) and (m, k), (N, C, H, W) and at least 0, have no pixel of a channel in common.
+    The results, (N, C, H, W), for (k, m) and for (m, k) share no value above 0.
 
     Args:
         explained: (N, C, H, W), attributions :math:`s_k` of the explained class.
@@ -83,7 +83,7 @@ class Enhanced(SaliencyMethod):
 
 
 def runner_up(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the class (N,) with the largest logit beside given ones.
+    """Return the class (N,) with the largest logit except for the given classes (N,).
 
     Raises:
         ValueError: If the logits (N, K) are of fewer than two classes.

@@ -12,7 +12,7 @@ from attacks.problem import Problem
 from saliency.maps.base import SaliencyMethod
 
 _POOLING: Final = ("Pool", "Dropout", "Upsample", "Identity")
-"""Parts of the names of layers whose output is not the one of a convolution."""
+"""Parts of layers' names after which an output counts as pooled, no longer as a convolution's."""
 
 _MAPS: Final = 4
 """Dimensions of activations that have a place: (N, C, H, W)."""
@@ -20,7 +20,7 @@ _MAPS: Final = 4
 
 @dataclass(frozen=True, kw_only=True)
 class GradCAM(SaliencyMethod):
-    """The activations of a late layer, weighted by the mean gradient of their channel; what is negative is dropped.
+    """The activations of a late layer, weighted by the mean gradient of their channel; negative values become 0.
 
     Args:
         layer: Name of the layer as in `named_modules`; None: the last one from a convolution on whose output has a

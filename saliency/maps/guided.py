@@ -58,16 +58,16 @@ _OTHERS: Final = frozenset(
         *_THRESHOLDS,
     }
 )
-"""Activations that rectify in another way, for which guided backpropagation says nothing."""
+"""Activations for which guided backpropagation is not defined."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuidedBackprop(SaliencyMethod):
-    """The gradient of the class' logit with what is negative dropped at each rectifier on its way back.
+    """The gradient of the class' logit, whose negative values become 0 at each rectifier on its way back.
 
-    Rectifiers are ReLUs, also with an upper bound (ReLU6), in any form (see `GuidedRectifiers`). A network in which the
-    image passes none is refused, for the plain gradient would come out; so is one in which it passes activations that
-    the method says nothing about (GELU, Hardswish, ...).
+    Rectifiers are ReLUs, also with an upper bound (ReLU6), in any form (see `GuidedRectifiers`). A network without a
+    rectifier is refused, since its map would be the plain gradient. So is one with activations for which the method is
+    not defined (GELU, Hardswish, ...).
 
     Raises:
         ValueError: At the call, if the method is not defined for the network.

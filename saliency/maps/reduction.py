@@ -1,4 +1,4 @@
-"""From attributions of several channels to a map of one."""
+"""Reduces attributions of several channels to maps of one."""
 
 from collections.abc import Callable
 from typing import Final, Literal

@@ -132,7 +132,7 @@ def test_sound_shards_of_other_formats_sets_and_places_are_refused(changes, mess
     ],
 )
 def test_sealed_files_that_are_no_shards_are_refused(contents):
-    check_refused(bytes(contents), "is no shard, though it is sealed as one: move it away")
+    check_refused(bytes(contents), "has a valid checksum but is no shard: move it away")
 
 
 @pytest.mark.parametrize("missing", ["key", "shard"])
