@@ -13,6 +13,7 @@ DIRECT = [
     Requirement(line)
     for lines in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     for line in lines
+    if Requirement(line).name != PROJECT["name"]  # an extra that takes in others
 ]
 LOCKED = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
 

@@ -120,8 +120,8 @@ META = {"rate": 0.05, "corruptions": ["jpeg", "contrast"], "attacked_images": 10
 
 def test_finding_names_the_best_and_the_worst_detector_and_the_worst_corruption():
     words = finding(ROWS, META)
-    assert "a flags the fewest: 0.200 against 0.050" in words
-    assert "b flags the most: 0.600 against 0.200" in words
+    assert "a flags the fewest corrupted images: 0.200, against 0.050" in words
+    assert "b flags the most: 0.600, against 0.200" in words
     assert "is contrast (0.600)" in words
 
 

@@ -95,10 +95,10 @@ def start(path: str, *options: str) -> subprocess.Popen:
 
 
 def rounds(folder: Path) -> dict[str, list[float]]:
-    """Return the scalars of each round by name."""
+    """Return the scalars of each round by name, without the stage in front of it."""
     events = EventAccumulator(str(folder)).Reload()
-    tags = [tag for tag in events.Tags()["scalars"] if tag.startswith("round/")]
-    return {tag: [event.value for event in events.Scalars(tag)] for tag in tags}
+    tags = [tag for tag in events.Tags()["scalars"] if tag.startswith("retraining/round/")]
+    return {tag.removeprefix("retraining/"): [event.value for event in events.Scalars(tag)] for tag in tags}
 
 
 def test_a_fit_begins_with_the_weights_given_and_is_calibrated_anew(parts):
