@@ -25,9 +25,15 @@ class _Way(NamedTuple):
 def hinges(
     problem: Problem, stands: Tensor, scores: Tensor, margin: float, score_margin: float
 ) -> tuple[Tensor, Tensor]:
-    """Return both hinges (n,): of by how much predictions stand (n,), in logits, and of scores (n,) in their spread."""
+    """Return both hinges (n,): of by how much predictions stand (n,), in logits, and of scores (n,) in their spread.
+
+    Above its threshold a score counts by its logarithm: a detector whose scores reach thousands of their spread under
+    attack would outweigh the model otherwise, and no image would be misclassified.
+    """
     spread = getattr(problem.detector, "spread", 1.0)
-    return (stands + margin).clamp(min=0), (scores / spread + score_margin).clamp(min=0)
+    pull = (scores / spread + score_margin).clamp(min=0)
+    above = score_margin * (1 + (pull / score_margin).clamp(min=1).log())
+    return (stands + margin).clamp(min=0), torch.where(pull > score_margin, above, pull)
 
 
 def squared(hinged: tuple[Tensor, Tensor]) -> Tensor:
@@ -44,15 +50,17 @@ def standing(problem: Problem, logits: Tensor, goal: Tensor | None, *, targeted:
 
 @dataclass(frozen=True, kw_only=True)
 class HingedPGD(PartsWalk):
-    r"""Descent of :math:`\max(0, m + r(x))^2 + \max(0, m_d + s(x) / \sigma)^2` with momentum, for several goals.
+    r"""Descent of :math:`\max(0, m + r(x))^2 + g(\max(0, m_d + s(x) / \sigma))^2` with momentum, for several goals.
 
     r is by how much the prediction stands, in logits: the label's lead over the other classes or, for a goal, the lead
     of the others over it. s is the detector's score above its threshold, and sigma its standard deviation on the clean
-    calibration images, so that a detector of large scores does not drown the model's part. A part pulls the more, the
-    more it lacks of its margin: one that is nearly beaten does not hold up the other, one that is beaten has no
-    gradient. Selective PGD switches at margin 0 instead, and steps to and fro across the decision boundary. The
-    gradient is divided by the mean of its absolute values and added to the momentum, whose direction is stepped
-    against: it carries a walk over the kinks of ReLUs and hinges. Kept is the misclassified point of lowest score.
+    calibration images, so that a detector of large scores does not drown the model's part. g(h) is h up to the
+    threshold, :math:`h = m_d`, and :math:`m_d (1 + \log(h / m_d))` beyond: under attack the scores of some detectors
+    reach thousands of their deviations. A part that is nearly beaten pulls little and does not hold up the other; one
+    that is beaten has no gradient. Selective PGD switches at margin 0 instead, and steps to and fro across the decision
+    boundary. The gradient is divided by the mean of its absolute values and added to the momentum, whose direction is
+    stepped against: it carries a walk over the kinks of ReLUs and hinges. Kept is the misclassified point of lowest
+    score.
 
     An image that is misclassified and accepted takes part in no further walk, so that most images cost one walk. The
     result is for the threshold aimed at.

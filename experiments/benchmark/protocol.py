@@ -24,7 +24,7 @@ CARDS: Final = "cards"
 
 
 def benchmark(
-    study: Study, *, preset: PresetName = "quick", images: int | None = None, published: bool = True
+    study: Study, *, preset: PresetName = "standard", images: int | None = None, published: bool = True
 ) -> Result:
     """Return one table of all detectors: what they find, what they flag wrongly, what attacks win, and what they cost.
 

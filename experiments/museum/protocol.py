@@ -29,7 +29,7 @@ def museum(
     *,
     images: int = 100,
     steps: int | None = None,
-    preset: PresetName = "quick",
+    preset: PresetName = "standard",
     suite_attacks: list[str] | None = None,
     epsilon: float | None = None,
 ) -> Result:

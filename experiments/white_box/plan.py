@@ -34,7 +34,9 @@ class Plan:
 
 PRESETS: Final[Mapping[str, Plan]] = {
     "quick": Plan("worst", steps=30, curve_images=0, attacks=("hinged",)),
-    "standard": Plan("worst", steps=60, attacks=("hinged", "hinged_parts", "hinged_long", "transfer", "square")),
+    "standard": Plan(
+        "worst", steps=60, attacks=("hinged", "hinged_parts", "hinged_long", "selective", "transfer", "square")
+    ),
     "thorough": Plan("worst", steps=200, restarts=3, goals=3),
 }
 

@@ -1,5 +1,7 @@
 """The hinged walk: what pulls, what it costs, and what it finds that the other walks do not."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -56,11 +58,21 @@ def test_both_parts_pull_until_each_is_beaten_by_its_margin(grey):
 def test_a_part_pulls_by_what_it_lacks_of_its_margin():
     problem = Problem(nn.Identity(), torch.zeros(3, 1, 2, 2), detector=Thresholded(Second(), spread=2.0))
     stands = torch.tensor([1.0, -0.9, -2.0], requires_grad=True)
-    scores = torch.tensor([1.0, 1.0, -2.0], requires_grad=True)
+    scores = torch.tensor([0.0, -0.5, -2.0], requires_grad=True)
     loss = squared(hinges(problem, stands, scores, margin=1.0, score_margin=0.5))
-    torch.testing.assert_close(loss, torch.tensor([5.0, 1.01, 0.0]))
+    torch.testing.assert_close(loss, torch.tensor([4.25, 0.01 + 0.25**2, 0.0]))
     pulls = torch.autograd.grad(loss.sum(), (stands, scores))
-    torch.testing.assert_close(pulls, (torch.tensor([4.0, 0.2, 0.0]), torch.tensor([1.0, 1.0, 0.0])))
+    torch.testing.assert_close(pulls, (torch.tensor([4.0, 0.2, 0.0]), torch.tensor([0.5, 0.25, 0.0])))
+
+
+def test_above_the_threshold_a_score_counts_by_its_logarithm():
+    problem = Problem(nn.Identity(), torch.zeros(2, 1, 2, 2), detector=Thresholded(Second(), spread=2.0))
+    scores = torch.tensor([1.0, 4000.0], requires_grad=True)
+    _, of_detector = hinges(problem, torch.zeros(2), scores, margin=1.0, score_margin=0.5)
+    expected = [0.5 * (1 + math.log(2)), 0.5 * (1 + math.log(4001))]
+    torch.testing.assert_close(of_detector, torch.tensor(expected))
+    (pulls,) = torch.autograd.grad(of_detector.sum(), scores)
+    torch.testing.assert_close(pulls, torch.tensor([0.25, 0.25 / 2000.5]))
 
 
 def test_scores_are_measured_in_their_spread_on_clean_images():
