@@ -1,4 +1,4 @@
-"""`benchmark`: what the commands of `evaluate.py` say of one detector, in one call."""
+"""`benchmark`: the commands of `evaluate.py` for one detector, in one call."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -47,7 +47,7 @@ PRESETS: Final[Mapping[PresetName, Options]] = {
     "standard": {},
     "thorough": {"corruptions": {"images": 1000}, "speed": {"repeats": 100}, "white-box": {"images": 500}},
 }
-"""Options of the protocols; all else is their default, and `white-box` gets the preset of that name as well."""
+"""Options of the protocols; others keep their defaults, and `white-box` gets the preset of that name as well."""
 
 
 def benchmark(
@@ -62,7 +62,7 @@ def benchmark(
     device: torch.device | str | None = None,
     verbose: bool = False,
 ) -> Report:
-    """Return what a detector finds, what it costs, and what attacks that know it make of it.
+    """Return a detector's detection rates, its cost, and the success of attacks that know it.
 
     A detector with a method `fit` is fitted to clean images (split detector_train). Thresholds at 5 % false positives
     come from the calibration split. `transfer` measures attacks that do not know the detector, `corruptions` false

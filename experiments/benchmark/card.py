@@ -79,7 +79,7 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
 
 def check_card(card: Any, name: str = "card") -> None:
-    """Refuse what is no card by `card.schema.json`, the first fault in a sentence that begins with the name.
+    """Check a card by `card.schema.json`; the error names the first fault, in a sentence that begins with `name`.
 
     Raises:
         ValueError: If a field is missing, unknown, or of another type.
@@ -105,7 +105,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def _faults(value: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]:
-    """Yield what is wrong, for the keywords that the schema of cards uses."""
+    """Yield the faults, for the keywords that the schema of cards uses."""
     kinds = schema.get("type", list(_TYPES))
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if isinstance(value, bool) or not isinstance(value, tuple(kind for name in kinds for kind in _TYPES[name])):
@@ -115,11 +115,11 @@ def _faults(value: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]:
     elif isinstance(value, dict):
         known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
         yield from (f"{where} lacks the field {key!r}" for key in schema.get("required", ()) if key not in value)
-        for key, each in value.items():
+        for key, field in value.items():
             if key not in known and others is False:
                 yield f"{where} has an unknown field {key!r}"
             else:
-                yield from _faults(each, known.get(key, others), f"{where}.{key}")
+                yield from _faults(field, known.get(key, others), f"{where}.{key}")
     elif isinstance(value, list):
-        for place, each in enumerate(value):
-            yield from _faults(each, schema.get("items", {}), f"{where}[{place}]")
+        for place, item in enumerate(value):
+            yield from _faults(item, schema.get("items", {}), f"{where}[{place}]")

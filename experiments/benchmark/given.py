@@ -66,12 +66,12 @@ def _bytes(images: Tensor) -> Tensor:
 
 
 class GivenRun(Run):
-    """What a study asks of a run, where there is none: no trained detectors, no store.
+    """A run for objects that are given: no trained detectors, no store.
 
     Args:
-        folder: Where fitted detectors are kept meanwhile.
+        folder: Keeps fitted detectors for the time of the study.
         data: The images.
-        attacks: By name; the first one's budget is that of the white-box attacks.
+        attacks: Attacks by name; the first one's budget is that of the white-box attacks.
     """
 
     def __init__(self, folder: Path, data: ImageData, attacks: dict[str, Attack]) -> None:
@@ -116,8 +116,8 @@ def given_classifier(given: str | nn.Module, device: torch.device | None, data: 
 
     Args:
         given: A module; or a checkpoint (.ckpt), class or function by its path.
-        device: Where to; None: where the weights are.
-        data: Whose images it must take.
+        device: Its device; None: where the weights are.
+        data: The data whose images it must take.
     """
     network = built_from(given, {}, Classifier) if isinstance(given, str) else given
     if not isinstance(network, nn.Module):
@@ -144,7 +144,7 @@ _TWO_BLOCKS = 10
 @contextmanager
 def as_it_was(*things: object) -> Iterator[None]:
     """Put modes and `requires_grad` of the modules among some things back afterwards."""
-    modules = [part for each in things if isinstance(each, nn.Module) for part in each.modules()]
+    modules = [part for thing in things if isinstance(thing, nn.Module) for part in thing.modules()]
     modes = [(module, module.training) for module in modules]
     weights = [(weight, weight.requires_grad) for module in modules for weight in module.parameters(recurse=False)]
     try:

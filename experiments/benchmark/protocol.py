@@ -20,21 +20,21 @@ from experiments.white_box.subjects import start_of
 from saliency.files import write_text
 
 CARDS: Final = "cards"
-"""Folder of the cards, in the report's."""
+"""Folder of the cards, below the report's."""
 
 
 def benchmark(
     study: Study, *, preset: PresetName = "standard", images: int | None = None, published: bool = True
 ) -> Result:
-    """Return one table of all detectors: what they find, what they flag wrongly, what attacks win, and what they cost.
+    """Compare all detectors in one table: detection, false positives, success of white-box attacks, and cost.
 
     It runs `transfer`, `corruptions`, `speed` and `white-box`, whose reports stay as they are. The first seed counts,
     and of the trained detectors those of the attack that the suite takes. A card for each detector is written to
     RUN/report/cards.
 
     Args:
-        study: Of a run whose detectors are trained.
-        preset: How much is measured: quick, standard or thorough.
+        study: A run whose detectors are trained.
+        preset: Extent of the measurements: quick, standard or thorough.
         images: Test images of `corruptions` and `white-box`; null: as many as the preset says.
         published: Whether the published detectors that the run lacks take part as well; where --detectors names
             detectors, these alone do.
@@ -49,9 +49,11 @@ def benchmark(
     results = {name: _result(wanted, name, preset, images) for name in PROTOCOLS}
     trained_on, first = start_of(study.run), study.run.settings.seeds[0]
     chosen = [
-        each for each in wanted.contenders if each.trained_on in {None, trained_on} and each.seed in {None, first}
+        contender
+        for contender in wanted.contenders
+        if contender.trained_on in {None, trained_on} and contender.seed in {None, first}
     ]
-    rows = [_measured(wanted, each, preset, results) for each in chosen]
+    rows = [_measured(wanted, contender, preset, results) for contender in chosen]
     suite = results["white-box"].meta
     meta = wanted.meta() | {
         "fields": FIELDS,
@@ -61,7 +63,7 @@ def benchmark(
         "attacked_images": suite["attacked_images"],
         "corrupted_images": results["corruptions"].meta["attacked_images"],
         "suite": suite["suite"],
-        "remarks": [each.remark for each in chosen if each.remark],
+        "remarks": [contender.remark for contender in chosen if contender.remark],
         "left_out": wanted.left_out,
     }
     return Result(
@@ -84,9 +86,9 @@ def _study_of(study: Study, *, published: bool) -> Study:
         return study
     settings = study.run.settings
     free = settings.sections["training_free"]
-    entries = [*(each["model"] for each in settings.detectors.values()), *free.values()]
-    there = {each["class_path"] for each in entries}
-    paths = dict.fromkeys(each.detector for each in BREAKS if published and each.detector not in there)
+    entries = [*(entry["model"] for entry in settings.detectors.values()), *free.values()]
+    there = {entry["class_path"] for entry in entries}
+    paths = dict.fromkeys(entry.detector for entry in BREAKS if published and entry.detector not in there)
     return study.of_detectors([*settings.detectors, *free, *paths], named=False)
 
 

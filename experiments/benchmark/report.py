@@ -24,7 +24,7 @@ class Figure:
         under: The attack or corruption; None: it is about none.
         value: None where it is not defined.
         low, high: 95 % interval over images; None: there is none.
-        n: Images that it is a share of, or a ranking of; None: it is about time.
+        n: Images behind a share or a ranking; None: it is about time.
     """
 
     name: str
@@ -51,13 +51,13 @@ MEANINGS: Final = {
 
 @dataclass(frozen=True)
 class Report:
-    """What `benchmark` found.
+    """The result of `benchmark`.
 
     Attributes:
         detector: Its name.
         figures: The numbers of the card.
         card: Detector, classifier, data, threat model, figures, versions; see `card.schema.json`.
-        results: Of the protocols, by name, with all their tables and flags.
+        results: Results of the protocols, by name, with all their tables and flags.
     """
 
     detector: str
@@ -67,7 +67,7 @@ class Report:
 
     def table(self) -> str:
         """Return the figures as a table of Markdown."""
-        rows = [[each.name, each.under, each.value, _ends(each), each.n] for each in self.figures]
+        rows = [[figure.name, figure.under, figure.value, _ends(figure), figure.n] for figure in self.figures]
         return markdown_table(["figure", "under", self.detector, "95 % interval", "n"], rows)
 
     def to_json(self) -> str:

@@ -36,10 +36,10 @@ def row_of(name: str, trained_on: str | None, rows: Mapping[str, Rows], fit_seco
     """Return the row of a detector.
 
     Args:
-        name: Of the detector.
+        name: Name of the detector.
         trained_on: The attack that it was trained on; None: it was not trained by the pipeline.
         rows: Its rows in the protocols' results.
-        fit_seconds: Of its fit; None: it was not fitted here.
+        fit_seconds: Duration of its fit; None: it was not fitted here.
     """
     whole = [row for row in rows["transfer"] if row["subset"] == "all"]
     attacks = dict.fromkeys(row["tested_on"] for row in whole)
@@ -98,7 +98,7 @@ def _rounded(value: float | None) -> str | None:
 
 
 def finding(rows: Rows) -> str:
-    """Return which detector finds the most, which withstands the most, and how many fall."""
+    """Return sentences about the detector that finds most, the most robust one, and those that fall."""
     found = {row["detector"]: row["auroc_mean"] for row in rows if row["auroc_mean"] is not None}
     lost = {row["detector"]: row["sr_at_5"] for row in rows if row["sr_at_5"] is not None}
     if not found or not lost:

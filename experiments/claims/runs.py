@@ -68,7 +68,7 @@ def repetitions(run: Run, others: Sequence[str] | None) -> list[Repetition]:
         _check_apart(first, second)
     for other in runs[1:]:
         _check_alike(run, other)
-    return [Repetition(name, each, _read(each)) for name, each in zip(_names(runs), runs, strict=True)]
+    return [Repetition(name, folder, _read(folder)) for name, folder in zip(_names(runs), runs, strict=True)]
 
 
 def digests_of(repetition: Repetition) -> dict[str, str]:

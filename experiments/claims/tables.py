@@ -16,7 +16,7 @@ def claims_table(judged: Sequence[Together], names: Sequence[str]) -> Table:
     return Table(
         title="The paper's claims (Schut & Gal) on all pipelines together",
         header=["", "claim", "together", *names],
-        rows=[[each.number, each.text, each.verdict, *(claim.verdict for claim in each.claims)] for each in judged],
+        rows=[[row.number, row.text, row.verdict, *(claim.verdict for claim in row.claims)] for row in judged],
         note=f"Together: what every pipeline says, where there are at least {PIPELINES}; else it is not decided. The "
         "numbers behind each verdict stand in that run's own report.",
     )

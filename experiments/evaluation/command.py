@@ -72,7 +72,7 @@ def run_evaluation(arguments: list[str]) -> None:
         _show(result, console)
     report = write_report(run, list(PROTOCOLS))
     summary = summarise(read_results(run, list(PROTOCOLS)), run.named)
-    texts = {heading: [each.text for each in statements] for heading, statements in summary.items()}
+    texts = {heading: [statement.text for statement in statements] for heading, statements in summary.items()}
     write_summary(run.report, texts, run.settings.resolved)
     if config.protocol == ALL:
         _show_summary(texts, console)

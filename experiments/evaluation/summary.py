@@ -164,7 +164,7 @@ def _white_box(reports: Reports, ranked: Sequence[DetectorMeans], named: str) ->
     if not said:
         return [Statement(f"Not measured. {_run(WHITE_BOX, named)} It takes long.")]
     won = "An attacker who knows the detector wins an image that turns wrong and passes the 5 % threshold."
-    return [Statement(sentence, protocol) for sentence in [won, *(f"{each[0].upper()}{each[1:]}" for each in said)]]
+    return [Statement(sentence, protocol) for sentence in [won, *(f"{text[0].upper()}{text[1:]}" for text in said)]]
 
 
 def _why_wide(rate: Interval, rows: Sequence[Row]) -> str:

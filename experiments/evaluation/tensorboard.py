@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from detectors import metrics
-from experiments.results.charts import png, style
+from experiments.results.charts import GUIDE, png, style
 from experiments.results.event_files import code, replacing_events
 from experiments.results.result import Result
 from experiments.study.contenders import Contender
@@ -52,15 +52,15 @@ def write_scores(study: Study, rows: Sequence[Mapping[str, Any]]) -> Path:
     """
     with replacing_events(study.run.report / FOLDER / "scores") as run:
         clean = {}
-        for each in study.progress.track(study.contenders, description="scores of clean images"):
-            _table_row(run(_place(each)), each, rows)
-            clean[_place(each)] = study.images.scores(each.module)
-            _histogram(run(_place(each)), each, "clean", clean[_place(each)])
+        for contender in study.progress.track(study.contenders, description="scores of clean images"):
+            _table_row(run(_place(contender)), contender, rows)
+            clean[_place(contender)] = study.images.scores(contender.module)
+            _histogram(run(_place(contender)), contender, "clean", clean[_place(contender)])
         for attack in study.attacks:
             under, curves = study.under(attack), {}
-            for each in study.progress.track(study.contenders, description=f"scores under {attack}"):
-                place, attacked = _place(each), study.images.scores(each.module, under)
-                _histogram(run(place), each, attack, attacked)
+            for contender in study.progress.track(study.contenders, description=f"scores under {attack}"):
+                place, attacked = _place(contender), study.images.scores(contender.module, under)
+                _histogram(run(place), contender, attack, attacked)
                 _pr_curve(run(place), attack, clean[place], attacked)
                 curves[place] = metrics.roc(clean[place], attacked)
             _chart(run(""), f"roc/{attack}", roc_curves(f"ROC curves, tested on {attack}", study.contenders, curves))
@@ -75,7 +75,9 @@ def write_summary(report: Path, statements: Mapping[str, Iterable[str]], config:
         statements: Sentences by heading.
         config: The pipeline file with all defaults.
     """
-    parts = [f"## {heading}\n\n" + "".join(f"- {each}\n" for each in said) for heading, said in statements.items()]
+    parts = [
+        f"## {heading}\n\n" + "".join(f"- {sentence}\n" for sentence in said) for heading, said in statements.items()
+    ]
     with replacing_events(report / FOLDER / "summary") as run:
         run("").add_text("report/summary", "\n".join(parts), 0)
         run("").add_text("report/config", code(config), 0)
@@ -153,8 +155,8 @@ def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str,
             that are None are left out.
     """
     groups: dict[str, list[Contender]] = {}
-    for each in contenders:
-        groups.setdefault(_FREE if each.trained_on is None else each.name, []).append(each)
+    for contender in contenders:
+        groups.setdefault(_FREE if contender.trained_on is None else contender.name, []).append(contender)
     figure = Figure(figsize=(2.9 * len(groups), 3.3), layout="constrained")
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
     for axis, (name, members) in zip(axes, groups.items(), strict=True):
@@ -167,11 +169,11 @@ def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str,
 
 
 def _draw(axis: Axes, members: Sequence[Contender], curves: Mapping[str, Curve | None], title: str | None) -> None:
-    labels = list(dict.fromkeys(each.trained_on or each.name for each in members))
+    labels = list(dict.fromkeys(member.trained_on or member.name for member in members))
     drawn = set()
-    for each in members:
-        label = each.trained_on or each.name
-        curve = curves[_place(each)]
+    for member in members:
+        label = member.trained_on or member.name
+        curve = curves[_place(member)]
         if curve is None:
             continue
         false, true = curve
@@ -179,6 +181,6 @@ def _draw(axis: Axes, members: Sequence[Contender], curves: Mapping[str, Curve |
         drawn.add(label)
         colour = style(labels.index(label))["color"]
         axis.step(false.numpy(), true.numpy(), where="post", color=colour, linewidth=1.2, label=shown)
-    axis.plot([0, 1], [0, 1], color="gray", linestyle=":", linewidth=0.8)
+    axis.plot([0, 1], [0, 1], color=GUIDE, linestyle=":", linewidth=0.8)
     axis.set_aspect("equal")
     axis.legend(fontsize="x-small", loc="lower right", title=title, title_fontsize="x-small")

@@ -15,17 +15,17 @@ def parser_of(name: str, about: str, example: str) -> Parser:
         "--detector",
         type=str,
         required=True,
-        help="Its checkpoint, as runs/digits/detectors/spd/fgsm/seed_0/model.ckpt.",
+        help="The detector's checkpoint, for example runs/digits/detectors/spd/fgsm/seed_0/model.ckpt.",
     )
     parser.add_argument(
         "--fpr",
         type=float,
         default=0.05,
         help="False-positive rate, in (0, 1): the share of clean images that the detector may flag. It sets the "
-        "threshold, by the detector's clean calibration images.",
+        "threshold, from the scores of the clean calibration images.",
     )
     parser.add_argument(
-        "--imports", type=list[str], default=[], help="Modules of yours to import first, whose classes the file names."
+        "--imports", type=list[str], default=[], help="Your own modules to import first: they define its classes."
     )
     return parser
 

@@ -27,7 +27,7 @@ Format = Literal["onnx", "torch"]
 ENDINGS: Final[dict[Format, str]] = {"onnx": ".onnx", "torch": ".pt2"}
 
 _TOLERANCE: Final = 1e-3
-"""How far an export may be off. Rounding alone is 2.4e-4 at most, where a map divides two small numbers."""
+"""Largest difference of an export. Rounding alone reaches 2.4e-4, where a map divides two small numbers."""
 
 
 def run_export(arguments: list[str]) -> None:
@@ -134,7 +134,7 @@ _FORMATS: Final[dict[Format, Callable[[Graph, ExportedProgram], _Packed]]] = {"o
 
 
 def _card(graph: Graph, kind: Format, rate: float, checkpoint: str) -> dict[str, Any]:
-    """Return what somebody who has the file alone must know."""
+    """Return the card: all that a user of the file alone needs."""
     detector, path = graph.detector, Path(expanded(checkpoint))
     return {
         "detector": type(detector).__name__,

@@ -1,4 +1,4 @@
-"""The image files that paths on a command line stand for."""
+"""The image files behind paths on a command line."""
 
 import sys
 from collections.abc import Iterable, Iterator

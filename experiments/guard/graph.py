@@ -14,7 +14,7 @@ OUTPUTS: Final = ("score", "probability", "is_adversarial", "logits")
 
 
 class Graph(nn.Module):
-    """A detector at a threshold: all that `Detector.judge` says of images, from one pass.
+    """A detector at a threshold: the outputs of `Detector.judge`, from one pass.
 
     Args:
         detector: The detector.

@@ -23,10 +23,10 @@ from saliency import jacobian
 from saliency.files import write_bytes
 
 _SIDE: Final = 224
-"""Pixels that a shown image has at least on its short side."""
+"""Least number of pixels on the short side of a shown image."""
 
 _OPACITY: Final = 0.6
-"""Of the map over the image."""
+"""Opacity of the map over the image."""
 
 
 class Overlays:

@@ -18,7 +18,7 @@ Format = Literal["table", "csv", "jsonl"]
 
 @dataclass(frozen=True)
 class FileVerdict:
-    """What a detector says of a file; null where the file is no image, and then `error` says why.
+    """A detector's verdict on a file; null if the file is no image, with the reason in `error`.
 
     Attributes:
         file: Its path.

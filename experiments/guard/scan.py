@@ -75,7 +75,7 @@ def _parser() -> Parser:
 
 
 class Scan:
-    """The verdicts of a detector on files, and how many there were of each kind.
+    """The verdicts of a detector on files, and counts of each verdict.
 
     Args:
         guard: The detector.
@@ -127,7 +127,7 @@ class Scan:
         return {file: FileVerdict(file, *of_file) for file, of_file in zip(files, values, strict=True)}
 
     def _tell_of(self, usable: Sequence[str], errors: dict[str, str]) -> None:
-        """Tell which files cannot be judged, and once that images are scaled."""
+        """Report files that cannot be judged, and once that images are scaled."""
         self.unusable += len(errors)
         for error in errors.values():
             _tell(error)

@@ -1,1 +1,1 @@
-"""The museum: published detectors, what broke them, and whether it breaks them here."""
+"""The museum: published detectors, and the published attacks on them, repeated here."""

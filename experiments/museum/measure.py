@@ -1,4 +1,4 @@
-"""What published detectors find, and what the attacks that broke them do to them here."""
+"""Measures published detectors, and the attacks on them that stand for the published ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
@@ -20,16 +20,16 @@ from experiments.white_box.records import Outcome
 from experiments.white_box.suite import PART_WEIGHTS, SuiteAttack
 
 _GUIDES = 100
-"""Clean calibration images whose logits are matched, at most."""
+"""Largest number of clean calibration images whose logits are matched."""
 
 
 def attack_of(way: Way, epsilon: float, steps: int, guides: Tensor) -> Attack:
     """Return our attack that stands for a published one.
 
     Args:
-        way: Which.
+        way: A key of `WAYS`.
         epsilon: L-inf budget.
-        steps: Of each walk.
+        steps: Steps of each walk.
         guides: (M, C, H, W), clean images that the attacker has.
     """
     hinged = HingedPGD(epsilon=epsilon, steps=steps)
@@ -52,15 +52,15 @@ def measure_breaks(
     epsilon: float,
     steps: int,
 ) -> Iterator[Exhibit]:
-    """Yield the record of each break; print beforehand how many passes the attacks make at most.
+    """Yield the record of each break; print the attacks' largest number of passes beforehand.
 
     Args:
-        study: Of the detectors.
+        study: The run under evaluation.
         attacker: Holds the images.
         exhibits: The breaks, each with the detector as built here.
         won_by_suite: (n,) bool, which images the white-box suite wins, by the detector's name.
         epsilon: L-inf budget.
-        steps: Of each walk.
+        steps: Steps of each walk.
     """
     split = study.data.split("calibration")
     guides = split.__getitems__(list(range(min(_GUIDES, len(split))))).images
@@ -69,10 +69,10 @@ def measure_breaks(
     if planned:
         sentence = forecast(attacker, planned)[1].replace("The suite makes", "The published breaks make")
         study.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    for each, subject in study.progress.track(exhibits, description="published breaks"):
-        outcome = None if each.way is None else _outcome(attacker, subject, each.way, attacks[each.way])
-        alone = _alone(attacker, subject, steps) if each.way == "shortest" else None
-        yield _exhibit(study, attacker, each, subject, outcome, alone, won_by_suite[subject.name])
+    for exhibit, subject in study.progress.track(exhibits, description="published breaks"):
+        outcome = None if exhibit.way is None else _outcome(attacker, subject, exhibit.way, attacks[exhibit.way])
+        alone = _alone(attacker, subject, steps) if exhibit.way == "shortest" else None
+        yield _exhibit(study, attacker, exhibit, subject, outcome, alone, won_by_suite[subject.name])
 
 
 def _outcome(attacker: Attacker, subject: Subject, way: Way, attack: Attack) -> Outcome:

@@ -33,15 +33,15 @@ def museum(
     suite_attacks: list[str] | None = None,
     epsilon: float | None = None,
 ) -> Result:
-    """Return which published breaks of published detectors are reproduced on a run's data.
+    """Repeat published breaks of published detectors on a run's data.
 
     Detectors that the run lacks are fitted, or trained, on its images. `--detectors` names some of them.
 
     Args:
-        study: Of a run whose detectors are trained.
+        study: A run whose detectors are trained.
         images: Test images attacked, the first ones.
         steps: Steps of each walk; null: those of the preset.
-        preset: How much of the white-box suite runs besides, and how many steps: quick, standard or thorough.
+        preset: Extent of the white-box suite that runs as well, and its steps: quick, standard or thorough.
         suite_attacks: Attacks of that suite, by name; null: those of the preset.
         epsilon: L-inf budget, above 0 and at most 1; null: that of the run's first attack with one.
 
@@ -52,10 +52,10 @@ def museum(
     at_least(1, whole=True, images=images, **given(steps=steps))
     breaks = _wanted(study)
     paths = _of_run(study)
-    called = dict.fromkeys(paths.get(each.detector, each.detector) for each in breaks)
+    called = dict.fromkeys(paths.get(entry.detector, entry.detector) for entry in breaks)
     wanted = study.of_detectors(list(called), named=study.detectors is not None)
     trained_on, seeds = start_of(study.run), study.run.settings.seeds[:1]
-    attacked = [each for each in subjects(wanted, trained_on, seeds) if each.phase == BEFORE]
+    attacked = [subject for subject in subjects(wanted, trained_on, seeds) if subject.phase == BEFORE]
     split = study.data.split("test")
     sample = split.__getitems__(list(range(min(images, len(split)))))
     folder = None if study.run.store() is None else study.run.report / "white_box"
@@ -73,7 +73,7 @@ def museum(
     )
     exhibits = list(_matched(breaks, paths, wanted, attacked))
     won = {subject.name: _won_by_suite(suite.outcomes, subject) for _, subject in exhibits}
-    rows = [asdict(each) for each in measure_breaks(wanted, attacker, exhibits, won, epsilon, plan.steps)]
+    rows = [asdict(record) for record in measure_breaks(wanted, attacker, exhibits, won, epsilon, plan.steps)]
     used = {row["way"] for row in rows}
     meta = wanted.meta() | {
         "knowledge": "attacks know classifier and detector, but for `confident`; untargeted, labels are the true ones",
@@ -88,7 +88,7 @@ def museum(
         "enough": ENOUGH,
         "at_most": AT_MOST,
         "left_out": wanted.left_out,
-        "remarks": [each.contender.remark for each in attacked if each.contender.remark],
+        "remarks": [subject.contender.remark for subject in attacked if subject.contender.remark],
     }
     return Result(
         protocol="museum",
@@ -106,9 +106,9 @@ def museum(
 def _wanted(study: Study) -> list[Break]:
     """Return the breaks of the detectors named."""
     known, wanted = _of_run(study), study.detectors
-    breaks = [each for each in BREAKS if wanted is None or {each.detector, known.get(each.detector)} & {*wanted}]
+    breaks = [entry for entry in BREAKS if wanted is None or {entry.detector, known.get(entry.detector)} & {*wanted}]
     if not breaks:
-        paths = list(dict.fromkeys(each.detector for each in BREAKS))
+        paths = list(dict.fromkeys(entry.detector for entry in BREAKS))
         meant = "".join(nearest(name, paths) for name in wanted or ())
         msg = f"detectors must name some of the museum's, got {', '.join(wanted or ())}{meant}: {', '.join(paths)}"
         raise InputError(msg)
@@ -128,21 +128,23 @@ def _matched(
 ) -> Iterator[tuple[Break, Subject]]:
     """Yield each break with its detector under attack."""
     own = [path for path in study.detectors or () if "." in path and path not in study.left_out]
-    named = {**paths, **dict(zip(own, (each.name for each in study.own), strict=True))}
+    named = {**paths, **dict(zip(own, (detector.name for detector in study.own), strict=True))}
     by_name = {subject.name: subject for subject in attacked}
-    for each in breaks:
-        if each.detector not in study.left_out:
-            yield each, by_name[named[each.detector]]
+    for entry in breaks:
+        if entry.detector not in study.left_out:
+            yield entry, by_name[named[entry.detector]]
 
 
 def _won_by_suite(outcomes: Sequence[Outcome], subject: Subject) -> Tensor:
     """Return which images (n,) any attack of the suite wins; the control, which takes no part, counts nothing."""
     won = [
-        each.fooled(WORKING_RATE) for each in outcomes if each.contender is subject.contender and each.first is not None
+        outcome.fooled(WORKING_RATE)
+        for outcome in outcomes
+        if outcome.contender is subject.contender and outcome.first is not None
     ]
     total = won[0].clone()
-    for each in won[1:]:
-        total |= each
+    for mask in won[1:]:
+        total |= mask
     return total
 
 

@@ -26,13 +26,13 @@ class Break:
 
     Attributes:
         detector: Class path.
-        paper: Who broke it; empty: nobody published that.
+        paper: Authors who broke it; empty: no break is published.
         where: arXiv number, and section or table.
-        attack: What the paper did.
+        attack: The paper's attack, in words.
         way: Our attack that stands for it; None: nothing is published.
-        data: What the figure is about.
+        data: Data set of the published figure.
         success: Share of the images that the attack wins: misclassified and accepted; None: not checked.
-        checked: Where the figure was looked up.
+        checked: Source where the figure was looked up.
     """
 
     detector: str

@@ -1,4 +1,4 @@
-"""The records of the museum: what was published of a break, what it does here, and the rule from both to a verdict."""
+"""The records of the museum: a published break, its effect here, and the rule from both to a verdict."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,7 +15,7 @@ Verdict = Literal[
 ]
 
 MARGIN: Final = 0.1
-"""How far our share of images won may fall below the published one."""
+"""Largest shortfall of our share of images won below the published one."""
 
 ENOUGH: Final = 0.5
 """Share of images won that is asked for where the published figure could not be checked."""
@@ -26,7 +26,7 @@ AT_MOST: Final = 2.0
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A published break and what it does here; see `FIELDS`."""
+    """A published break and its effect here; see `FIELDS`."""
 
     detector: str
     class_path: str

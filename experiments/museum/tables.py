@@ -86,7 +86,7 @@ def _sources(rows: Rows, meta: Mapping[str, Any]) -> Table:
 
 
 def chart(title: str, rows: Rows) -> bytes:
-    """Return what each detector finds and loses, as a heat map."""
+    """Return a heat map of each detector's rates, unaware and attacked."""
     cells = {_name(row): {name: row[field] for name, field in _MEASURED.items()} for row in rows}
     return heat_maps(title, {"share of images": cells}, low=0.0, down="detector", across="")
 
@@ -96,7 +96,7 @@ def _name(row: Record) -> str:
 
 
 def finding(rows: Rows) -> str:
-    """Return how many breaks are reproduced, and which are not."""
+    """Return sentences about the breaks that are reproduced, and those that are not."""
     known = Counter(row["verdict"] for row in rows if row["paper"])
     sentences = [f"Of {counted(known.total(), 'published breaks')}: "]
     sentences.append("; ".join(f"{count} {name}" for name, count in known.most_common()) + ".")
@@ -111,7 +111,7 @@ def finding(rows: Rows) -> str:
 
 
 def flags_of(rows: Rows) -> list[Flag]:
-    """Return whether images are few, and whether a detector finds nothing to begin with."""
+    """Return flags for too few images, and for detectors that miss even unaware attacks."""
     fewest = min(row["n_right"] for row in rows)
     blind = sorted({row["detector"] for row in rows if row["auroc"] is not None and row["auroc"] < _BLIND})
     names = ", ".join(blind)

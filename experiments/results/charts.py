@@ -26,6 +26,12 @@ COLOURS: Final = (
 
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 
+GUIDE: Final = "0.3"
+"""Colour of reference lines."""
+
+CONTROLS: Final = ("0.1", "0.55")
+"""Colours of a positive and of a negative control."""
+
 WARNING: Final = "#b00000"
 """Colour of errors and flags."""
 
@@ -155,7 +161,7 @@ def intervals(title: str, rows: Mapping[str, Sequence[Interval]], names: Sequenc
     """
     figure, axes = canvas(title, (9, 1.6 + (0.14 + 0.09 * len(names)) * max(len(rows), 1)))
     axis = axes[0, 0]
-    axis.axvline(0, color="0.3", linewidth=0.8)
+    axis.axvline(0, color=GUIDE, linewidth=0.8)
     gridlines(axis, "x")
     for number, name in enumerate(names):
         shift = 0.6 * ((number + 0.5) / len(names) - 0.5)
@@ -283,9 +289,9 @@ def _curves(axis: Axes, chart: CurveChart, names: Sequence[str], behind: str, le
     axis.set_ylim(0, 1.03)
     area = list(chart.behind.points())
     axis.fill_between([x for x, _, _ in area], [y for _, y, _ in area], color="0.88", label=behind)
-    axis.axhline(level, color="0.3", linewidth=0.8, linestyle=":")
+    axis.axhline(level, color=GUIDE, linewidth=0.8, linestyle=":")
     if chart.mark is not None:
-        axis.axvline(chart.mark, color="0.3", linewidth=0.8, linestyle="-.", label="trained at")
+        axis.axvline(chart.mark, color=GUIDE, linewidth=0.8, linestyle="-.", label="trained at")
     for name, curve in chart.curves.items():
         points, look = list(curve.points()), style(names.index(name))
         places, values = [x for x, _, _ in points], [y for _, y, _ in points]

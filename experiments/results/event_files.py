@@ -30,8 +30,8 @@ def replacing_events(folder: Path) -> Iterator[Callable[[str], "SummaryWriter"]]
             return writers[name]
 
         yield writer
-        for each in writers.values():
-            each.close()
+        for events in writers.values():
+            events.close()
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(folder)

@@ -55,7 +55,7 @@ def training_pairs(
     for (seen,) in batches(clean, device=device, size=data.batch_size, progress=progress, about="pairs to fit to"):
         adversarial = attack(classifier, seen)
         parts.append(
-            [each.cpu() for each in (adversarial, predict(classifier, seen), predict(classifier, adversarial))]
+            [tensor.cpu() for tensor in (adversarial, predict(classifier, seen), predict(classifier, adversarial))]
         )
     columns = (torch.cat(column) for column in zip(*parts, strict=True))
     made = _InMemory(dict(zip(("images", "before", "after"), columns, strict=True)))

@@ -54,7 +54,7 @@ def _run(settings: Settings, stages: list[Stage], finished: list[Stage], console
         _show_plan(stages, durations, console)
         for number, stage in enumerate(stages, 1):
             _run_stage(stage, f"[{number}/{len(stages)}] {stage.name}", durations, console)
-            todo = [each.name for each in stages[number:] if not each.model.exists()]
+            todo = [stage.name for stage in stages[number:] if not stage.model.exists()]
             if todo:
                 console.print(durations.left(todo), highlight=False)
     where = f"run folder: {settings.run}\nTensorBoard: tensorboard --logdir {shlex.quote(settings.run)}"

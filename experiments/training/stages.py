@@ -118,7 +118,7 @@ def _stage(
 def _placed(trainer: dict[str, Any], folder: str) -> dict[str, Any]:
     """Return a trainer whose files, and those of loggers that need a folder, lie in a stage's folder."""
     given = trainer.get("logger")
-    loggers = [_logger(each, folder) for each in (given if isinstance(given, list) else [given])]
+    loggers = [_logger(logger, folder) for logger in (given if isinstance(given, list) else [given])]
     placed = {"logger": loggers if isinstance(given, list) else loggers[0]} if given is not None else {}
     return {**trainer, **placed, "default_root_dir": folder}
 

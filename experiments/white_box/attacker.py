@@ -131,11 +131,11 @@ class Attacker:
 
         Args:
             subject: The detector.
-            name: Of the attack.
+            name: Name of the attack.
             attack: The attack.
             aim: The detector with the threshold that the attack aims at.
             count: How many of the images; None: all.
-            given: (n,) bool, which of these the attack gets, the others stay as they are; None: all.
+            given: (n,) bool, the images to attack, the others stay as they are; None: all.
         """
         images, labels, goals = self.images[:count], self.labels[:count], self._goals[:count]
         rows = torch.arange(len(images)) if given is None else given.nonzero().flatten()
@@ -170,7 +170,7 @@ class Attacker:
     def _block(
         self, subject: Subject, name: str, attack: Attack, aim: Thresholded, images: Tensor, goals: Tensor
     ) -> dict[str, Tensor]:
-        """Return adversarial images of a block, and what each took; from the disk where they were made before."""
+        """Return adversarial images of a block with their costs; read from the disk if made before."""
 
         def made() -> dict[str, Tensor]:
             task = self.progress.add_task(f"{name} on {subject.name} ({subject.phase} retraining)", total=None)
@@ -187,7 +187,7 @@ class Attacker:
         return kept(self._folder, key, len(images), made)
 
     def _identity(self, subject: Subject, attack: Attack) -> str:
-        """Return a digest of all that the images depend on but the clean images and the threshold."""
+        """Return a digest of all inputs of the attack except for the clean images and the threshold."""
         module = subject.contender.module
         if id(module) not in self._digests:
             parts = [of_module(module), of_module(subject.model), of_code(module, subject.model)]

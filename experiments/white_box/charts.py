@@ -1,4 +1,4 @@
-"""The charts of the white-box protocol: what every attack reaches, and what steps and budget change."""
+"""The charts of the white-box protocol: success of every attack, and against steps and budget."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from experiments.results.bootstrap import clopper_pearson
-from experiments.results.charts import COLOURS, canvas, gridlines, legend_below, png, style
+from experiments.results.charts import COLOURS, GUIDE, canvas, gridlines, legend_below, png, style
 from experiments.white_box.records import BEFORE, NORMS, WORST, Rows, detectors_of, mean_of, of
 from experiments.white_box.smallest import within
 from experiments.white_box.tables import named
@@ -20,8 +20,8 @@ def story(title: str, rows: Rows, curves: Rows) -> bytes:
     """Return a PNG: left every attack on every detector with the worst case, right SR@5 against steps and epsilon.
 
     Args:
-        title: Over the whole figure.
-        rows: Of the protocol.
+        title: Title of the figure.
+        rows: Rows of the protocol.
         curves: Records of `curve_rows`; may be empty.
     """
     height = 2.2 + 0.52 * max(len(detectors_of(rows)), 7)
@@ -32,7 +32,7 @@ def story(title: str, rows: Rows, curves: Rows) -> bytes:
         left, *right = figure.subplots(1, 3, width_ratios=[1.35, 1, 1])
         _attacks(left, rows)
         for axis, across in zip(right, ("steps", "epsilon"), strict=True):
-            _curves(axis, [each for each in curves if each["across"] == across], across)
+            _curves(axis, [point for point in curves if point["across"] == across], across)
         figure.legend(*right[0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     entries = dict(zip(reversed(labels), reversed(handles), strict=True))  # the first of each label
@@ -46,25 +46,25 @@ def budgets(title: str, smallest: Rows, curves: Rows, epsilon: float) -> bytes:
     """Return a PNG: the share of images won within each budget, before and, where they were, after retraining.
 
     Args:
-        title: Over the whole figure.
+        title: Title of the figure.
         smallest: Records of `smallest_rows`, at least one.
         curves: Records of `curve_rows`, whose walks are drawn as markers.
         epsilon: The suite's budget, which is marked.
     """
-    phases = list(dict.fromkeys(each["phase"] for each in smallest))
-    names = list(dict.fromkeys(each["detector"] for each in smallest))
-    tails = [each["bounds"][int(_SHOWN * len(each["bounds"]))] for each in smallest if each["bounds"]]
+    phases = list(dict.fromkeys(row["phase"] for row in smallest))
+    names = list(dict.fromkeys(row["detector"] for row in smallest))
+    tails = [row["bounds"][int(_SHOWN * len(row["bounds"]))] for row in smallest if row["bounds"]]
     most = 1.1 * max([2 * epsilon, *tails])
     figure, axes = canvas(title, (2.6 + 5.2 * len(phases), 5.4), 1, len(phases), sharey=True)
     for axis, phase in zip(axes[0], phases, strict=True):
-        for each in (each for each in smallest if each["phase"] == phase):
-            points = [point for point in curves if (point["detector"], point["phase"]) == (each["detector"], phase)]
-            _budgets(axis, each, points, most, style(names.index(each["detector"])))
-        axis.axvline(epsilon, color="0.3", linewidth=0.8, linestyle=":")
+        for row in (row for row in smallest if row["phase"] == phase):
+            points = [point for point in curves if (point["detector"], point["phase"]) == (row["detector"], phase)]
+            _budgets(axis, row, points, most, style(names.index(row["detector"])))
+        axis.axvline(epsilon, color=GUIDE, linewidth=0.8, linestyle=":")
         axis.annotate("the suite's budget", (epsilon, 0.01), (4, 0), textcoords="offset points", fontsize="small")
         axis.set_xlim(0, most)
         axis.set_xlabel(f"epsilon ({NORMS[smallest[0]['norm']]} budget)")
-        count = min(each["n_right"] for each in smallest if each["phase"] == phase)
+        count = min(row["n_right"] for row in smallest if row["phase"] == phase)
         width = f", 95 % interval at most ± {_half_width(count):.2f}" if count else ""
         axis.set_title(f"{phase} retraining, n = {count}{width}", fontsize="medium")
         gridlines(axis)
@@ -76,7 +76,7 @@ def budgets(title: str, smallest: Rows, curves: Rows, epsilon: float) -> bytes:
 
 
 _SHOWN: Final = 0.95
-"""The share of the images whose budgets the chart is made wide enough for."""
+"""The horizontal axis covers the budgets of this share of the images."""
 
 _BUDGETS: Final = (
     "Lines: the bound, each image at its shortest change by JointFMN or the suite.\n"
@@ -122,10 +122,10 @@ def _attacks(axis: Axes, rows: Rows) -> None:
 
 
 def _curves(axis: Axes, curves: Rows, across: str) -> None:
-    detectors = list(dict.fromkeys(each["detector"] for each in curves))
+    detectors = list(dict.fromkeys(point["detector"] for point in curves))
     for name, phase in detectors_of(curves):
         points = [
-            (each["at"], each["sr_at_5"]) for each in curves if (each["detector"], each["phase"]) == (name, phase)
+            (point["at"], point["sr_at_5"]) for point in curves if (point["detector"], point["phase"]) == (name, phase)
         ]
         look = style(detectors.index(name)) | {"linestyle": "-" if phase == BEFORE else "--", "markersize": 4}
         axis.plot(*zip(*points, strict=True), label=named(name, phase), **look)
@@ -133,8 +133,8 @@ def _curves(axis: Axes, curves: Rows, across: str) -> None:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.set_xticks(sorted({each["at"] for each in curves}))
+        axis.set_xticks(sorted({point["at"] for point in curves}))
     axis.set_ylim(-0.03, 1.03)
     axis.set_xlabel({"steps": "steps of the attack", "epsilon": "epsilon (budget)"}[across])
     axis.set_ylabel("SR@5")
-    axis.grid(color="0.92")
+    gridlines(axis)

@@ -1,4 +1,4 @@
-"""The L2 budget that a run sets itself: how long its own attack of minimal norm is on clean calibration images."""
+"""The default L2 budget of a run: the length of its own attack of minimal norm on clean calibration images."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,7 +11,7 @@ from experiments.study.batches import in_batches
 from experiments.study.study import Study
 
 _SEVERAL: Final = 100
-"""Calibration images at most."""
+"""Largest number of calibration images."""
 
 _MINIMAL: Final = (DDN, CarliniWagnerL2, WarmCarliniWagnerL2, DeepFool)
 """Attacks of minimal L2 norm, the preferred ones first."""

@@ -1,4 +1,4 @@
-"""The differences between attacks that the paper's claims are about, paired by image, with their intervals."""
+"""Differences between attacks for the paper's claims, paired by image, with their intervals."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,18 +17,18 @@ def contrasts(outcomes: Sequence[Outcome], resampling: Resampling) -> list[dict[
     """Return how much more one attack wins than another at probability .5, for each trained detector.
 
     Args:
-        outcomes: Of every detector and attack; those after retraining do not count.
-        resampling: Of the images.
+        outcomes: Outcomes of every detector and attack; those after retraining are ignored.
+        resampling: Draws of the images.
 
     Returns:
         Records of name ("spd, more iterations"), detector, value, low and high: means over seeds of the difference in
         the share of images, right before, that are misclassified and accepted.
     """
     records = []
-    learnt = [each for each in outcomes if each.phase == BEFORE and each.learnt]
-    at = {(each.contender.name, each.contender.seed, each.attack): each for each in learnt}
-    seeds = dict.fromkeys(each.contender.seed for each in learnt)
-    for detector in dict.fromkeys(each.contender.name for each in learnt):
+    learnt = [outcome for outcome in outcomes if outcome.phase == BEFORE and outcome.learnt]
+    at = {(outcome.contender.name, outcome.contender.seed, outcome.attack): outcome for outcome in learnt}
+    seeds = dict.fromkeys(outcome.contender.seed for outcome in learnt)
+    for detector in dict.fromkeys(outcome.contender.name for outcome in learnt):
         for name, pair in _PAIRS.items():
             both = [[at.get((detector, seed, attack)) for attack in pair] for seed in seeds]
             known = [(a, b) for a, b in both if a is not None and b is not None and a.right_before.any()]

@@ -17,24 +17,24 @@ from experiments.white_box.smallest import Smallest
 from experiments.white_box.suite import Norm, SuiteAttack, longest
 
 STEPS: Final = (1, 3, 10, 30)
-"""Beside the suite's own number."""
+"""Numbers of steps in a curve, besides the suite's own."""
 
 SHARES: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
-"""Budgets, in parts of the suite's."""
+"""Budgets in a curve, as multiples of the suite's."""
 
 
 def has_walk(attacks: Sequence[SuiteAttack]) -> bool:
     """Return whether some of the attacks is a walk aimed at the false-positive rate, whose curve can be drawn."""
-    return any(each.kind == "gradient" and isinstance(each.attack, Walk) for each in attacks)
+    return any(member.kind == "gradient" and isinstance(member.attack, Walk) for member in attacks)
 
 
 def strongest(outcomes: Sequence[tuple[SuiteAttack, Outcome]]) -> SuiteAttack:
     """Return the walk of the suite that won most on a detector; the earlier of equals.
 
     Args:
-        outcomes: Of the attacks on it, at least one of them a walk aimed at the false-positive rate.
+        outcomes: Attacks with their outcomes; at least one is a walk aimed at the false-positive rate.
     """
-    walks = [each for each in outcomes if each[0].kind == "gradient" and isinstance(each[0].attack, Walk)]
+    walks = [pair for pair in outcomes if pair[0].kind == "gradient" and isinstance(pair[0].attack, Walk)]
     return max(walks, key=lambda each: each[1].success(WORKING_RATE) or 0.0)[0]
 
 
@@ -46,19 +46,19 @@ def curve_rows(
     count: int,
     norm: Norm = "linf",
 ) -> Iterator[CurvePoint]:
-    """Yield what each detector's walk wins at some numbers of steps, and at some budgets.
+    """Yield the success of each detector's walk at some numbers of steps, and at some budgets.
 
     Args:
         attacker: Holds the images.
         wanted: The detectors, each with a walk.
         epsilon: The suite's budget.
-        steps: Of the suite's walks.
+        steps: Steps of the suite's walks.
         count: Attacked images, the first ones.
-        norm: Of the budgets.
+        norm: Norm of the budgets.
     """
     most = longest(attacker.images, norm)
     places: dict[str, list[float]] = {
-        "steps": sorted({*(each for each in STEPS if each < steps), steps}),
+        "steps": sorted({*(number for number in STEPS if number < steps), steps}),
         "epsilon": sorted({*(min(most, share * epsilon) for share in SHARES), most}),
     }
     for subject, walk in wanted:
@@ -89,16 +89,16 @@ def smallest_rows(
     Args:
         attacker: Holds the images.
         subjects: The detectors.
-        suite: What the suite's attacks did to them, which count for the bound.
-        steps: Of the suite's walks; each of the four walks has half of them.
+        suite: Outcomes of the suite's attacks on them, which count for the bound.
+        steps: Steps of the suite's walks; each of the four walks here has half of them.
         count: Attacked images, the first ones.
-        norm: Of the budgets.
+        norm: Norm of the budgets.
     """
     attack = JointFMN(norm=norm, steps=max(1, steps // 2), targeted=attacker.targeted)
     for subject in subjects:
         found = attacker.outcome(subject, "joint_fmn", attack, subject.aimed(), count)
-        rest = [each for each in suite if each.contender is subject.contender]
-        lengths = torch.stack([_lengths(each, norm)[:count] for each in (found, *rest)])
+        rest = [outcome for outcome in suite if outcome.contender is subject.contender]
+        lengths = torch.stack([_lengths(outcome, norm)[:count] for outcome in (found, *rest)])
         yield Smallest(
             **_of(subject),
             attack="JointFMN",

@@ -1,4 +1,4 @@
-"""What the white-box protocol says about itself (PROTOCOL D and E)."""
+"""Flags of the white-box protocol: checks of its own validity (PROTOCOL D and E)."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -20,10 +20,10 @@ from experiments.white_box.records import (
 )
 
 SLACK: Final = 0.05
-"""By how much a stronger attack may fall behind a weaker one: a few images."""
+"""Largest shortfall of a stronger attack behind a weaker one, in SR@5: a few images."""
 
 NEARLY_ALL: Final = 0.95
-"""What an attack without a budget, or on a broken detector, must reach."""
+"""Least success of an attack without a budget, or on a broken detector."""
 
 
 def flags(
@@ -34,8 +34,8 @@ def flags(
     Args:
         records: All that was measured.
         epsilon: The budget.
-        training_steps: Of the attack that detectors were retrained against; None: there is no such attack.
-        norm: Of the budget.
+        training_steps: Steps of the attack that detectors were retrained against; None: there is no such attack.
+        norm: Norm of the budget.
     """
     return [
         few_images(records.rows),
@@ -59,9 +59,9 @@ def few_images(rows: Rows) -> Flag:
 
 def budget(outcomes: Sequence[Outcome], epsilon: float, norm: Literal["linf", "l2"] = "linf") -> Flag:
     """Return whether an image left the budget or the range of pixel values."""
-    largest = max(getattr(each, norm).amax().item() for each in outcomes)
+    largest = max(getattr(outcome, norm).amax().item() for outcome in outcomes)
     name = "L-inf" if norm == "linf" else "L2"
-    low, high = min(each.span[0] for each in outcomes), max(each.span[1] for each in outcomes)
+    low, high = min(outcome.span[0] for outcome in outcomes), max(outcome.span[1] for outcome in outcomes)
     return Flag(
         "Box and budget of every returned image",
         largest > epsilon * (1 + _ROUNDING) + _ROUNDING or low < 0 or high > 1,
@@ -103,8 +103,8 @@ _UNMASK: Final = "Remedy: the gradient is masked; name the part that masks it by
 def remedies(applied: Sequence[Remedied]) -> Flag:
     """Return which remedies were applied to which detector, and why; None where there were none."""
     which = [
-        f"{each.remedy} on {each.detector} ({each.phase} retraining, seed {each.seed}), because {each.why}"
-        for each in applied
+        f"{item.remedy} on {item.detector} ({item.phase} retraining, seed {item.seed}), because {item.why}"
+        for item in applied
     ]
     sentence = f"In the rows *_remedied: {'; '.join(which)}." if which else "None was applied."
     return Flag("Remedies against masked gradients", False if which else None, sentence)
@@ -126,10 +126,10 @@ _ORDERS: Final = (
     ),
     ("More iterations of the paper's alternation never weaker", ("alternating_long",), "alternating", "fooled_both"),
 )
-"""Name, the attacks of which one must be at least as strong as another, that one, and the field compared."""
+"""Name; attacks, the best of which must be at least as strong as a reference; the reference; the field compared."""
 
 _REMEDIES: Final = {"square": _UNMASK, "transfer": _UNMASK}
-"""What to do where an attack wins more than those that should win as much."""
+"""Advice if a reference attack wins more, by its name."""
 
 
 def orders(rows: Rows) -> Iterator[Flag]:
@@ -156,20 +156,22 @@ def along_curves(curves: Rows) -> Iterator[Flag]:
     for across, name in (("steps", "More steps never weaker"), ("epsilon", "A larger budget never weaker")):
         wrong = []
         for key in detectors_of(curves):
-            values = [each["sr_at_5"] for each in _known(curves, across) if (each["detector"], each["phase"]) == key]
+            values = [
+                point["sr_at_5"] for point in _known(curves, across) if (point["detector"], point["phase"]) == key
+            ]
             fall = max((a - b for a, b in pairwise(values)), default=0.0)
             if fall > SLACK:
                 wrong.append(f"{key[0]}, {key[1]} retraining: falls by {fall:.3f}")
         yield Flag(name, bool(wrong) if curves else None, _holds_unless(wrong) if curves else _NO_CURVES)
-    none = [each["sr_at_5"] for each in _known(curves, "epsilon") if each["at"] == 0]
+    none = [point["sr_at_5"] for point in _known(curves, "epsilon") if point["at"] == 0]
     sentence = f"SR@5 at epsilon 0: at most {max(none):.3f}." if none else _NO_CURVES
     yield Flag("Epsilon 0 gives exactly the clean result", any(none) if none else None, sentence)
-    most = max((each["at"] for each in curves if each["across"] == "epsilon"), default=1)
-    every = [each for each in _known(curves, "epsilon") if each["at"] == most]
+    most = max((point["at"] for point in curves if point["across"] == "epsilon"), default=1)
+    every = [point for point in _known(curves, "epsilon") if point["at"] == most]
     low = [
-        f"{each['detector']}, {each['phase']} retraining {each['sr_at_5']:.3f}"
-        for each in every
-        if each["sr_at_5"] < NEARLY_ALL
+        f"{point['detector']}, {point['phase']} retraining {point['sr_at_5']:.3f}"
+        for point in every
+        if point["sr_at_5"] < NEARLY_ALL
     ]
     sentence = f"SR@5 under .95: {', '.join(low)}." if low else "It is." if every else _NO_CURVES
     yield Flag(f"Without a budget (epsilon {most:g}) nearly every image is won", bool(low) if every else None, sentence)
@@ -179,7 +181,7 @@ _NO_CURVES: Final = "No curves were made."
 
 
 def _known(curves: Rows, across: str) -> Rows:
-    return [each for each in curves if each["across"] == across and each["sr_at_5"] is not None]
+    return [point for point in curves if point["across"] == across and point["sr_at_5"] is not None]
 
 
 def _self_test(checks: Checks) -> Flag:
@@ -194,7 +196,7 @@ def _self_test(checks: Checks) -> Flag:
 def fresh(outcomes: Sequence[Outcome], training_steps: int | None) -> Flag:
     """Return a flag: no attack on the retrained detectors was longer than the one in retraining."""
     name = "Retrained detectors are attacked afresh with ten times the steps, and by another kind"
-    steps = [each.steps or 0 for each in outcomes if each.phase != BEFORE]
+    steps = [outcome.steps or 0 for outcome in outcomes if outcome.phase != BEFORE]
     if training_steps is None or not steps:
         return Flag(name, None, "No detector was retrained.")
     longest = max(steps)

@@ -1,4 +1,4 @@
-"""What the suite costs at most, said before it runs."""
+"""The largest cost of the suite, printed before it runs."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -16,15 +16,15 @@ from experiments.white_box.suite import SuiteAttack
 
 _QUERIES: Final = 4
 _STEPS: Final = 3
-"""Of the two short attacks that are timed."""
+"""Steps of the two short attacks that are timed."""
 
 _MINUTE: Final = 60.0
 
 
 def most_passes(attacks: Iterable[SuiteAttack], classes: int) -> MostPasses:
     """Return the most passes for an image that meets all of some attacks; those that do not say count as none."""
-    known = [most for each in attacks if (most := each.attack.most_passes(classes)) is not None]
-    return MostPasses(sum(each.forward for each in known), sum(each.backward for each in known))
+    known = [most for member in attacks if (most := member.attack.most_passes(classes)) is not None]
+    return MostPasses(sum(passes.forward for passes in known), sum(passes.backward for passes in known))
 
 
 def forecast(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteAttack]]]) -> tuple[MostPasses, str]:
@@ -42,9 +42,9 @@ def forecast(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteA
         _seconds(attacker, subject, most) for (subject, _), most in zip(suites, bounds, strict=True)
     )
     inner = [_inner(attacker, subject) for subject, _ in suites]
-    backward = [each.backward + own * each.forward for each, own in zip(bounds, inner, strict=True)]
-    most = MostPasses(max(each.forward for each in bounds), max(backward))
-    unknown = {each.name for _, attacks in suites for each in attacks if each.attack.most_passes(classes) is None}
+    backward = [passes.backward + own * passes.forward for passes, own in zip(bounds, inner, strict=True)]
+    most = MostPasses(max(passes.forward for passes in bounds), max(backward))
+    unknown = {member.name for _, attacks in suites for member in attacks if member.attack.most_passes(classes) is None}
     besides = f", and those of {', '.join(sorted(unknown))}, which are not known beforehand" if unknown else ""
     size = f"{counted(len(attacker.images), 'images')} and {counted(len(suites), 'detectors')}"
     sentence = (
@@ -57,7 +57,7 @@ def forecast(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteA
 
 
 def _seconds(attacker: Attacker, subject: Subject, most: MostPasses) -> float:
-    """Return what so many passes take for an image of a detector."""
+    """Return the seconds that so many passes take for an image of a detector."""
     forward = _timed(attacker, subject, Square(epsilon=0.1, queries=_QUERIES)) / _QUERIES
     if not most.backward:
         return most.forward * forward
@@ -78,7 +78,7 @@ def _inner(attacker: Attacker, subject: Subject) -> int:
 
 def _timed(attacker: Attacker, subject: Subject, attack: Attack) -> float:
     """Return the seconds per image of an attack whose images are thrown away, run twice: the first warms up."""
-    images, labels = (each[:BLOCK].to(attacker.device) for each in (attacker.images, attacker.labels))
+    images, labels = (tensor[:BLOCK].to(attacker.device) for tensor in (attacker.images, attacker.labels))
     seconds = []
     for _ in range(2):
         start = time.perf_counter()

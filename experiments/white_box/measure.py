@@ -1,4 +1,4 @@
-"""The suite on every detector, its worst case, curves, prices, and what the flags need."""
+"""The suite on every detector, its worst case, curves, prices, and the measurements for flags."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -37,9 +37,9 @@ class SuiteOptions:
 
     Attributes:
         epsilon: Budget, in the norm.
-        norm: Of the budget.
+        norm: Norm of the budget.
         plan: How much is run.
-        seeds: Of the detectors; those of the first have curves and a price.
+        seeds: Seeds of the detectors; curves and prices are of the first.
         whole: Seeds whose detectors meet the whole suite, the others the paper's attacks only.
         trained_on: Name of the attack that the detectors were trained on.
         remedies: auto: remedies against masked gradients where a check asks for them, in rows beside the plain ones.
@@ -67,7 +67,7 @@ def measure(
     options: SuiteOptions,
     resampling: Resampling,
 ) -> WhiteBoxRecords:
-    """Return what the suite makes of detectors; print beforehand what it costs at most.
+    """Attack detectors by the suite; print its largest cost beforehand.
 
     Args:
         attacker: Holds the images.
@@ -75,7 +75,7 @@ def measure(
         broken: A detector for the self-test.
         alike: Returns a detector of the same kind on another classifier, for transfer; None: there is none.
         options: How they are attacked.
-        resampling: Of the images.
+        resampling: Draws of the images.
     """
     remedies = [_needed(attacker, subject, options) for subject in subjects]
     suites = [
@@ -115,7 +115,7 @@ def measure(
 
 
 def _needed(attacker: Attacker, subject: Subject, options: SuiteOptions) -> list[Remedied]:
-    """Return the remedies for a detector that meets the whole suite, by what it does with clean images."""
+    """Return the remedies for a detector that meets the whole suite, from checks on clean images."""
     if options.remedies == "none" or not _is_whole(subject, options):
         return []
     gradients = gradient_checks(attacker, subject)
@@ -175,7 +175,7 @@ def _goal(attacker: Attacker, options: SuiteOptions) -> dict[str, Any]:
 def _outcomes(
     attacker: Attacker, subject: Subject, attacks: Sequence[SuiteAttack], mode: Mode
 ) -> Iterator[tuple[SuiteAttack, Outcome]]:
-    """Yield what each attack does; in mode worst to the images, right before, that none before it has won."""
+    """Yield the outcome of each attack; in mode worst on the images, right before, that no earlier one has won."""
     right = attacker.right(subject)
     won = torch.zeros_like(right)
     for attack in attacks:
@@ -195,7 +195,7 @@ def _outcome(attacker: Attacker, subject: Subject, attack: SuiteAttack, given: T
 def measure_checks(
     attacker: Attacker, subjects: Sequence[Subject], broken: Subject, epsilon: float, norm: Norm = "linf"
 ) -> Checks:
-    """Return what the flags need to know of detectors, and of one that is broken on purpose, under a budget."""
+    """Return the checks of detectors, and of one that is broken on purpose, under a budget."""
     fooled, share = _self_test(attacker, broken, epsilon, norm)
     return Checks(
         gradients=[check for subject in subjects for check in gradient_checks(attacker, subject)],
@@ -206,7 +206,7 @@ def measure_checks(
 
 
 def gradient_checks(attacker: Attacker, subject: Subject) -> list[GradientCheck]:
-    """Return what the gradients of a detector's score and of the classifier's margin are at the clean images."""
+    """Return checks of the gradients of a detector's score and of the classifier's margin at the clean images."""
     score = _without_gradient(attacker, subject.contender.module, lambda values, _labels: values)
     margin = _without_gradient(attacker, subject.model, lead)
     shares = {f"score of {subject.name}": score, f"margin of the classifier beside {subject.name}": margin}

@@ -1,4 +1,4 @@
-"""How much a white-box evaluation runs: the presets, and what single options change of them."""
+"""How much a white-box evaluation runs: the presets, and single options in their place."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +17,8 @@ class Plan:
     Attributes:
         mode: table: every attack gets every image; worst: a cascade, in which an attack gets only the images,
             classified right, that no attack before it has won. The paper's attacks and the control get every image.
-        steps: Of each walk.
-        restarts: Of each walk that is aimed at the false-positive rate.
+        steps: Steps of each walk.
+        restarts: Restarts of each walk that is aimed at the false-positive rate.
         goals: Nearest classes to which each such walk goes as well.
         curve_images: Images of the curves and of the price of detection; 0: neither.
         attacks: Names of the attacks that run beside the paper's and the control; None: all.

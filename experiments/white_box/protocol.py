@@ -49,10 +49,10 @@ def white_box(
     bpda: list[str] | None = None,
     resamples: int = 1000,
 ) -> Result:
-    """Return what a suite of attacks that know the detectors makes of them, before and after retraining.
+    """Attack the detectors, before and after retraining, by a suite of attacks that know them.
 
     Args:
-        study: Of a run whose detectors are trained.
+        study: A run whose detectors are trained.
         images: Test images attacked.
         preset: How much to run: quick, standard or thorough; each sets mode, steps, restarts, goals, suite_attacks and
             curve_images, and options that you give replace its own. null: the defaults below.
@@ -126,8 +126,8 @@ def white_box(
         resampling,
     )
     kinds = {"targeted": targeted, "l2": norm == "l2"}
-    name = "-".join(["white-box", *([name_of(detector)] if detector else []), *(each for each in kinds if kinds[each])])
-    remarks = [each.contender.remark for each in attacked if each.contender.remark]
+    name = "-".join(["white-box", *([name_of(detector)] if detector else []), *(kind for kind in kinds if kinds[kind])])
+    remarks = [subject.contender.remark for subject in attacked if subject.contender.remark]
     meta = {"preset": preset, "epsilon_from": epsilon_from, "remarks": remarks}
     return _result(study, name, records, options, resampling, meta, targeted=targeted)
 
@@ -165,7 +165,7 @@ def _result(
             "left_out": left_out(options.norm, targeted=targeted),
             "curve_images": plan.curve_images,
             "suite": records.about,
-            "remedies": [each._asdict() for each in records.remedies],
+            "remedies": [remedied._asdict() for remedied in records.remedies],
             "contrasts": contrasts(records.outcomes, resampling),
             "curves": records.curves,
             "smallest": records.smallest,
@@ -196,12 +196,12 @@ def _result(
 
 def _not_finite(outcomes: Sequence[Outcome]) -> Iterator[Flag]:
     """Yield how many scores of each detector of the user's own are NaN or infinite."""
-    for name in dict.fromkeys(each.contender.name for each in outcomes):
-        of_detector = [each for each in outcomes if each.contender.name == name]
+    for name in dict.fromkeys(outcome.contender.name for outcome in outcomes):
+        of_detector = [outcome for outcome in outcomes if outcome.contender.name == name]
         stands_for = getattr(of_detector[0].contender.module, "rejected", None)
         if stands_for is not None:
             clean = int((of_detector[0].clean_scores == stands_for).sum())
-            attacked = sum(int((each.scores == stands_for).sum()) for each in of_detector)
+            attacked = sum(int((outcome.scores == stands_for).sum()) for outcome in of_detector)
             counts = f"{clean} of the clean images and {attacked} of all attacked ones"
             sentence = f"{name} gives them for {counts}; they count as rejected."
             yield Flag("Scores that are NaN or infinite", clean + attacked > 0, sentence)

@@ -1,4 +1,4 @@
-"""The records of the white-box protocol: what an attack did to a detector, its row, and the worst case of several."""
+"""The records of the white-box protocol: the outcome of an attack, its row, and the worst case of several."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ FALLEN: Final = 0.9
 """Worst-case SR@5 from which on a detector counts as fallen."""
 
 NORMS: Final = {"linf": "L-inf", "l2": "L2"}
-"""What norms are called in tables and charts."""
+"""Names of norms in tables and charts."""
 
 FIELDS: Final = {
     "phase": "before or after adversarial retraining",
@@ -61,14 +61,14 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an attack did to one detector, computed anew from the adversarial images.
+    """The outcome of an attack on one detector, computed anew from the adversarial images.
 
     Attributes:
         contender: The detector.
         phase: before or after retraining.
         learnt: Whether score 0 is probability .5.
         attack: Name of the attack.
-        steps: Of one of its walks; None: it has none.
+        steps: Steps of one of its walks; None: it has none.
         right_before: (n,) bool, classified right before the attack.
         wrong: (n,) bool, classified wrong after it.
         reached: (n,) bool, where the attack reached its goal: wrong or, if it is targeted, classified as the target.
@@ -78,8 +78,8 @@ class Outcome:
         l2: (n,) in float64, likewise.
         span: The smallest and the largest value of the adversarial images.
         costs: The mean per image of each of `COSTS`; an image that the attack did not get counts with 0.
-        given: (n,) bool, in a cascade: which images the attack got; None: all, in no cascade.
-        first: (n,) bool, the images, right before, that it won before all others; None: it takes no part.
+        given: (n,) bool, the images that the attack got in a cascade; None: it got all, outside of a cascade.
+        first: (n,) bool, the images, right before, that it won before all others; None: it takes no part in one.
     """
 
     contender: Contender
@@ -116,7 +116,7 @@ class Outcome:
 
 
 class GradientCheck(NamedTuple):
-    """The shares of clean images where the gradient of what `name` says is all zero, and where it is not finite."""
+    """The shares of clean images where the gradient of the quantity `name` is all zero, and where it is not finite."""
 
     name: str
     phase: str
@@ -128,7 +128,7 @@ class GradientCheck(NamedTuple):
 class Remedied(NamedTuple):
     """A remedy, by its class in `attacks`, under which a detector was attacked once more, and why.
 
-    `parts` are those that --bpda names; none: those that the detector declares, or the remedy is about none.
+    `parts` are those that --bpda names; empty: those that the detector declares, or the remedy has no parts.
     """
 
     detector: str
@@ -141,10 +141,10 @@ class Remedied(NamedTuple):
 
 @dataclass(frozen=True)
 class Checks:
-    """What was measured for the flags.
+    """Measurements for the flags.
 
     Attributes:
-        gradients: Of each detector's score, and of the classifier's margin beside it.
+        gradients: Checks of the gradients of each detector's score, and of the classifier's margin beside it.
         undetermined: Names of the detectors whose scores differ between calls.
         self_test_fooled: Images of the self-test that fool the classifier.
         self_test_accepted: Share of these that the broken detector accepts.
@@ -190,11 +190,11 @@ class Row:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What a detector's strongest walk wins at a number of steps or a budget.
+    """The success of a detector's strongest walk at a number of steps or a budget.
 
     Attributes:
         across: steps or epsilon.
-        at: Which of these.
+        at: The number of steps, or the budget.
         fooled: The share of the images right before that reach the goal, accepted or not.
     """
 
@@ -215,7 +215,7 @@ class Price:
 
     Attributes:
         n_right: Images right before.
-        n_both: Those that both attacks win, of which the lengths and their ratio are taken.
+        n_both: Those that both attacks win; the lengths and their ratio are of these.
     """
 
     detector: str
@@ -238,15 +238,15 @@ class WhiteBoxRecords:
     """All that was measured; curves, smallest budgets and prices may be empty.
 
     Attributes:
-        rows: Of the protocol, as `Row` has them.
+        rows: Rows of the protocol, as `Row` has them.
         most_passes: The most passes forward and backward that an image costs, beside curves and prices.
-        outcomes: Of every detector and attack.
-        about: What each attack is, by name.
+        outcomes: Outcomes of every detector and attack.
+        about: A description of each attack, by name.
         curves: As `CurvePoint` has them.
         smallest: Budgets, as `smallest.Smallest` has them.
-        prices: Of detection, as `Price` has them.
-        checks: For the flags.
-        remedies: Those that were applied.
+        prices: Prices of detection, as `Price` has them.
+        checks: Measurements for the flags.
+        remedies: The remedies that were applied.
     """
 
     rows: list[dict[str, Any]]
@@ -280,25 +280,25 @@ def row(outcome: Outcome, resampling: Resampling) -> Row:
 def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
     """Return the row of the worst case, image by image, over all attacks on one detector.
 
-    Of a cascade, only SR@5 is known: what wins at another threshold was not given to the attacks that came later.
+    A cascade yields SR@5 only: later attacks did not get the images won at 5 % false positives.
 
     Args:
-        outcomes: Of one detector on the same images, at least one.
-        resampling: Of the images.
+        outcomes: Outcomes on one detector and the same images, at least one.
+        resampling: Draws of the images.
     """
     first = outcomes[0]
     contender, right = first.contender, first.right_before
-    fooled = {rate: _any(each.fooled(rate) for each in outcomes) for rate in (WORKING_RATE, LENIENT_RATE, None)}
+    fooled = {rate: _any(outcome.fooled(rate) for outcome in outcomes) for rate in (WORKING_RATE, LENIENT_RATE, None)}
     value = first.among_right(fooled[WORKING_RATE])
     ends = None if value is None else interval(value, resampling.ratio(fooled[WORKING_RATE], right))
     beside: dict[str, float | None] = dict.fromkeys(_BESIDE)
-    if all(each.given is None for each in outcomes):
-        passed = [each.wrong & accepted(contender, each.scores) for each in outcomes]
+    if all(outcome.given is None for outcome in outcomes):
+        passed = [outcome.wrong & accepted(contender, outcome.scores) for outcome in outcomes]
         beside = {
             "sr_at_50": first.among_right(fooled[LENIENT_RATE]),
             "fooled_both": first.among_right(fooled[None]) if first.learnt else None,
-            "attack_success_rate": first.among_right(_any(each.reached for each in outcomes)),
-            "classifier_accuracy": 1 - _share(_any(each.wrong for each in outcomes)),
+            "attack_success_rate": first.among_right(_any(outcome.reached for outcome in outcomes)),
+            "classifier_accuracy": 1 - _share(_any(outcome.wrong for outcome in outcomes)),
             "robust_accuracy": 1 - _share(_any(passed)),
         }
     return Row(
@@ -321,12 +321,12 @@ def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
         n_given=len(right),
         n_won_first=int(fooled[WORKING_RATE].sum()),
         **beside,  # type: ignore[arg-type]
-        **{name: sum(each.costs[name] for each in outcomes) for name in COSTS},
+        **{name: sum(outcome.costs[name] for outcome in outcomes) for name in COSTS},
     )
 
 
 _BESIDE: Final = ("sr_at_50", "fooled_both", "attack_success_rate", "classifier_accuracy", "robust_accuracy")
-"""Fields that no cascade can tell."""
+"""Fields that a cascade leaves undefined."""
 
 
 def _any(masks: Iterable[Tensor]) -> Tensor:

@@ -21,7 +21,7 @@ MASKED: Final = 0.05
 
 
 def check_remedies(bpda: Sequence[str] | None, remedies: Remedies, subjects: Iterable[Subject]) -> None:
-    """Refuse parts that are named without remedies, or that no detector has."""
+    """Refuse names of parts without remedies, and names that no detector has."""
     if bpda and remedies == "none":
         msg = "bpda names the parts of a remedy: add --remedies auto"
         raise InputError(msg)
@@ -60,13 +60,13 @@ def needed(
 
 def remedied(attacks: Iterable[SuiteAttack], remedies: Sequence[Remedied]) -> Iterator[SuiteAttack]:
     """Yield those of the suite's attacks that run once more, under all remedies of a detector."""
-    for each in attacks:
-        if remedies and each.name in WALKS:
-            attack = each.attack
+    for member in attacks:
+        if remedies and member.name in WALKS:
+            attack = member.attack
             for remedy in remedies:
                 attack = _under(remedy, attack)
             under = ", then ".join(remedy.remedy for remedy in remedies)
-            yield replace(each, name=f"{each.name}_remedied", attack=attack, about=f"{each.name} under {under}")
+            yield replace(member, name=f"{member.name}_remedied", attack=attack, about=f"{member.name} under {under}")
 
 
 def _under(remedy: Remedied, attack: Attack) -> Attack:

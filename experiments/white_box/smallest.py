@@ -1,4 +1,4 @@
-"""The smallest budget at which each image is won: what is kept of it, and its table."""
+"""The smallest budget at which each image is won: its record and its table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from experiments.results.result import Table
 from experiments.white_box.records import NORMS, Rows
 
 _ROUNDING: Final = 1e-6
-"""By how much a change may be longer than its budget."""
+"""Largest excess of a change over its budget."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Smallest:
     Attributes:
         norm: linf or l2.
         n_right: Images right before the attack.
-        budgets: Of those of them that the attack of minimal norm wins, the smallest first.
-        bounds: The same, where the suite's attacks count as well: the shorter change of an image counts.
-        forward_passes: Of the attack of minimal norm, for an image, mean.
-        backward_passes: Likewise.
+        budgets: Budgets of those that the attack of minimal norm wins, ascending.
+        bounds: The same, by the shortest change of an image among that attack and the suite's.
+        forward_passes: Mean per image, of the attack of minimal norm.
+        backward_passes: Mean per image, of the attack of minimal norm.
     """
 
     detector: str
@@ -43,7 +43,7 @@ def within(lengths: Sequence[float], count: int, epsilon: float) -> Interval | N
 
     Args:
         lengths: The smallest budgets of the images that are won.
-        count: Of the images right before the attack.
+        count: Number of images right before the attack.
         epsilon: The budget.
     """
     if count == 0:
@@ -60,14 +60,14 @@ def smallest_tables(smallest: Rows, curves: Rows) -> list[Table]:
     """
     if not smallest:
         return []
-    places = sorted({each["at"] for each in curves if each["across"] == "epsilon"})
+    places = sorted({point["at"] for point in curves if point["across"] == "epsilon"})
     norm, attack = NORMS[smallest[0]["norm"]], smallest[0]["attack"]
     return [
         Table(
             title="SR@5 by epsilon, from the smallest budget of each image",
             header=["detector", "retraining", "n", "attack", "median budget", *(f"{place:g}" for place in places),
                     "forward passes", "backward passes"],
-            rows=[line for each in smallest for line in _lines(each, curves, places)],
+            rows=[line for row in smallest for line in _lines(row, curves, places)],
             note=f"{norm} budgets. {attack} looks for the shortest change that wins an image, so that one run gives "
             "the curve at every epsilon. The walk is the one that won most, run anew at each epsilon. Bound: an image "
             f"counts if {attack} or an attack of the suite wins it within epsilon; where the walk's share is higher, "

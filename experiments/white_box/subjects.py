@@ -1,4 +1,4 @@
-"""Who is attacked: the detectors of a run before and after retraining, the training-free ones, and a user's own."""
+"""The subjects: the detectors of a run before and after retraining, the training-free ones, and a user's own."""
 
 from torch import Tensor, nn
 
@@ -17,9 +17,9 @@ def subjects(study: Study, trained_on: str, seeds: list[int]) -> list[Subject]:
     """Return the detectors of a study: each before and, where it was, after retraining; then those without training.
 
     Args:
-        study: Of a run.
+        study: The run under evaluation.
         trained_on: Name of the attack that the detectors were trained on.
-        seeds: Of the trained detectors.
+        seeds: Seeds of the trained detectors.
 
     Raises:
         FileNotFoundError: If a detector is missing; says which command makes it.
@@ -37,7 +37,10 @@ def subjects(study: Study, trained_on: str, seeds: list[int]) -> list[Subject]:
             contender = Contender(name, trained_on, seed, module, study.calibration(module))
             trained.append(Subject(contender, phase, shared(study.classifier, module)))
     others = [*study.training_free, *study.own]
-    attacked = [*trained, *(Subject(each, BEFORE, shared(study.classifier, each.module)) for each in others)]
+    attacked = [
+        *trained,
+        *(Subject(contender, BEFORE, shared(study.classifier, contender.module)) for contender in others),
+    ]
     if not attacked:
         msg = "no detector is left to attack: give --detectors, names of the run's, class paths or checkpoints"
         raise InputError(msg)
@@ -51,12 +54,12 @@ def start_of(run: Run) -> str:
 
 
 def over_second_classifier(study: Study, subject: Subject) -> Subject | None:
-    """Return a detector of the same kind that looks through the second classifier, for attacks that transfer.
+    """Return a detector of the same kind on the second classifier, for attacks that transfer.
 
-    A trained one is that of another seed of the run; the saliency model is the same.
+    A trained detector comes from another seed of the run, with the same saliency model.
 
     Returns:
-        None if there is no second classifier or no other seed, the detector compares with the second classifier, or it
+        None if the run lacks a second classifier or another seed, or the detector uses the second classifier itself or
         is not of the run.
     """
     second, mine = study.second, subject.contender

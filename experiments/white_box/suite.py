@@ -37,7 +37,7 @@ QUERIES_PER_STEP: Final = 10
 
 LONG_GOALS: Final = 9
 LONG_STEPS: Final = 2.5
-"""Of the long hinged walk, in parts of the suite's steps."""
+"""Steps of the long hinged walk, as a multiple of the suite's."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class SuiteAttack:
     """An attack of the suite.
 
     Attributes:
-        name: In the rows.
+        name: Name in the rows.
         attack: The attack.
         kind: paper: as published, aimed at probability .5; the others are aimed at the false-positive rate.
-        about: In some words.
+        about: A short description.
     """
 
     name: str
@@ -72,21 +72,21 @@ def suite(
 
     Args:
         epsilon: Budget of each, in the norm.
-        steps: Of each walk.
+        steps: Steps of each walk.
         parts: Whether the detector names parts (`surrogates`).
         held: Whether it has the authors' step of the representation, which holds the map constant.
-        restarts: Of each walk that is aimed at the false-positive rate.
+        restarts: Restarts of each walk that is aimed at the false-positive rate.
         goals: Nearest classes to which each such walk goes as well.
-        norm: Of the budget; see `left_out` for what does not run in L2.
+        norm: Norm of the budget; `left_out` lists the attacks that L2 excludes.
         targeted: Whether each is to reach a target class.
     """
     walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "restarts": restarts, "goals": goals, "norm": norm}
-    for each in (*_paper(epsilon, steps, held=held, norm=norm), *_aimed(walk, parts=parts)):
-        yield replace(each, attack=replace(each.attack, targeted=targeted))
+    for member in (*_paper(epsilon, steps, held=held, norm=norm), *_aimed(walk, parts=parts)):
+        yield replace(member, attack=replace(member.attack, targeted=targeted))
 
 
 def left_out(norm: Norm, *, targeted: bool) -> dict[str, str]:
-    """Return what does not run, each with the reason, which follows "which"."""
+    """Return the attacks that do not run, each with the reason as a relative clause ("which ...")."""
     in_l2 = {
         "the alternations": "move by signs, within L-inf only",
         "square": "is built in L-inf only",
@@ -95,7 +95,7 @@ def left_out(norm: Norm, *, targeted: bool) -> dict[str, str]:
 
 
 def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
-    """Yield what is aimed at the false-positive rate, the cheapest of those that win most first."""
+    """Yield the attacks that are aimed at the false-positive rate; the strong and cheap ones come first."""
     hinging = {**walk, "goals": max(walk["goals"], HingedPGD.goals)}
     hinged = HingedPGD(**hinging)
     long = replace(hinged, steps=round(LONG_STEPS * hinged.steps), goals=max(walk["goals"], LONG_GOALS))
@@ -121,7 +121,7 @@ def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
 
 
 def _aimed_in_linf(epsilon: float, steps: int) -> Iterator[SuiteAttack]:
-    """Yield what is aimed at the false-positive rate and has no other norm."""
+    """Yield the attacks in L-inf only that are aimed at the false-positive rate."""
     alternating = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
     about = f"the alternation with T = {steps}, aimed at the false-positive rate"
     yield SuiteAttack("alternating_aimed", alternating, "gradient", about)
@@ -130,7 +130,7 @@ def _aimed_in_linf(epsilon: float, steps: int) -> Iterator[SuiteAttack]:
 
 
 def _paper(epsilon: float, steps: int, *, held: bool, norm: Norm) -> Iterator[SuiteAttack]:
-    """Yield what the paper compares, aimed at probability .5."""
+    """Yield the attacks that the paper compares, aimed at probability .5."""
     if norm == "linf":
         yield from _alternations(epsilon, steps, held=held)
     mix = Joint(epsilon=epsilon, steps=PAPER_STEPS, step_size=epsilon / PAPER_STEPS, schedule="constant", norm=norm)
@@ -169,12 +169,12 @@ def transferred(
 
     Args:
         epsilon: Budget, in the norm.
-        steps: Of each walk.
-        classifier: Of the same family, from another seed.
-        detector: Of the same kind, aimed at the same false-positive rate.
+        steps: Steps of each walk.
+        classifier: A classifier of the same family, from another seed.
+        detector: A detector of the same kind, aimed at the same false-positive rate.
         parts: Whether it names parts.
         goals: Nearest classes to which each walk goes as well.
-        norm: Of the budget.
+        norm: Norm of the budget.
         targeted: Whether it is to reach a target class.
     """
     weights = PART_WEIGHTS if parts else (0.0,)
@@ -196,7 +196,7 @@ def noise(epsilon: float, norm: Norm = "linf") -> SuiteAttack:
 
 @dataclass(frozen=True, kw_only=True)
 class SignNoise(Attack):
-    """No attack but a control of its size: every value moves by as much, up or down at random.
+    """A control of an attack's size: every value moves by the same amount, up or down at random.
 
     Args:
         epsilon: Length in the norm, before values are cut to [0, 1].
@@ -211,7 +211,7 @@ class SignNoise(Attack):
         object.__setattr__(self, "norm_family", self.norm)
 
     def most_passes(self, classes: int) -> MostPasses:  # noqa: ARG002 - the interface
-        """Return that it asks no network; see `Attack.most_passes`."""
+        """Return zero passes; see `Attack.most_passes`."""
         return MostPasses(0, 0)
 
     def perturb(self, problem: Problem) -> Tensor:
@@ -226,11 +226,11 @@ class SignNoise(Attack):
 def names() -> list[str]:
     """Return the names of the attacks that are aimed at the false-positive rate, in the order of the cascade."""
     every = suite(0.0, 1, parts=True, held=False)
-    return [*(each.name for each in every if each.kind != "paper"), TRANSFER]
+    return [*(member.name for member in every if member.kind != "paper"), TRANSFER]
 
 
 def longest(images: Tensor, norm: Norm) -> float:
-    """Return the length of the longest change of an image (N, C, H, W) in [0, 1]: no budget at all."""
+    """Return the length of the longest change of an image (N, C, H, W) in [0, 1], a budget without effect."""
     return 1.0 if norm == "linf" else float(images.shape[1:].numel() ** 0.5)
 
 

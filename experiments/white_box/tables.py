@@ -71,7 +71,7 @@ def _too_little(rows: Rows, meta: Mapping[str, Any]) -> Iterator[str]:
 
 
 def named(detector: str, phase: str) -> str:
-    """Return what a detector is called in tables and charts."""
+    """Return the name of a detector in tables and charts."""
     return detector if phase == BEFORE else f"{detector}, retrained"
 
 
@@ -107,8 +107,8 @@ def _headline(rows: Rows, meta: Mapping[str, Any]) -> Table:
         f"{_definition(meta)} "
         "Classifier and detector accuracy: the paper's two columns (Table 3) under its alternation through the map, "
         "aimed at probability .5. The other columns are about the worst case: an image is lost if any of the suite's "
-        "attacks wins it. The interval of SR@5 is over images and, where there are several, seeds: a few that "
-        "differ say little of others, which makes it wide. SR@50: at the threshold for 50 % false positives. Robust: "
+        "attacks wins it. The interval of SR@5 is over images and, if there are several, seeds; few seeds make it "
+        "wide. SR@50: at the threshold for 50 % false positives. Robust: "
         "right or rejected; rejecting everything would win it, so beside "
         "it stand the shares of clean images that are kept (right and accepted) and rejected (FPR). Classifier fooled: "
         "of n, those on which some attack succeeds, accepted or not. Gradients go through the image, the map and every "
@@ -125,7 +125,7 @@ def _attacks_of(rows: Rows, meta: Mapping[str, Any]) -> list[str]:
 
 
 def _cascade(rows: Rows, meta: Mapping[str, Any]) -> Table:
-    """Return which attack won how many of the images that it was given."""
+    """Return the number of images that each attack won, of those it was given."""
     attacks = _attacks_of(rows, meta)
     return Table(
         title="The cascade: images that each attack won first, of those that it was given",
@@ -135,8 +135,8 @@ def _cascade(rows: Rows, meta: Mapping[str, Any]) -> Table:
             for detector, phase in detectors_of(rows)
         ],
         note="Won: at 5 % false positives. From left to right, each attack gets the images, classified right, that no "
-        "attack before it has won; the paper's attacks and noise, a control, get all. Counts depend on that order and "
-        "are no rates of the attacks. Worst case: all images won, of all images.",
+        "attack before it has won; the paper's attacks and noise, a control, get all. Counts depend on that order; "
+        "they do not compare attacks. Worst case: all images won, of all images.",
     )
 
 
@@ -146,7 +146,7 @@ def _won_of_given(rows: Rows) -> str | None:
 
 
 def _remedied(meta: Mapping[str, Any]) -> str:
-    names = ", ".join(dict.fromkeys(each["detector"] for each in meta["remedies"]))
+    names = ", ".join(dict.fromkeys(remedied["detector"] for remedied in meta["remedies"]))
     return f"Rows *_remedied of {names} stand beside the plain ones and count in the worst case. " if names else ""
 
 
@@ -160,7 +160,7 @@ def _goal(meta: Mapping[str, Any]) -> str:
 
 
 def _mode(meta: Mapping[str, Any]) -> str:
-    """Return what a cascade cannot tell."""
+    """Return a note on the fields that a cascade leaves undefined."""
     if meta["mode"] == "table":
         return ""
     return (
@@ -171,7 +171,7 @@ def _mode(meta: Mapping[str, Any]) -> str:
 
 
 def _definition(meta: Mapping[str, Any]) -> str:
-    """Return what SR@5 is, and how it differs from that of the paper that named it."""
+    """Return the definition of SR@5, and its difference from that of the paper that named it."""
     same = "as here" if meta["targeted"] else "not any misclassified one; `--targeted` does so too"
     return (
         f"SR@5: of the images right before the attack (n), those {_WON[meta['targeted']]} and accepted after it, at "
@@ -240,7 +240,7 @@ def _prices(prices: Rows, meta: Mapping[str, Any]) -> Table:
     return Table(
         title="The price of detection",
         header=["detector", "retraining", *_PRICES.values()],
-        rows=[[each["detector"], each["phase"], *(each[name] for name in _PRICES)] for each in prices],
+        rows=[[price["detector"], price["phase"], *(price[name] for name in _PRICES)] for price in prices],
         note="How much further in L2 an attack of minimal norm goes when it must fool the detector at 5 % false "
         "positives as well as the classifier, image by image, on the images where both attacks succeed; "
         f"{meta['steps']} steps, first seed. {SMALL}",
@@ -248,13 +248,13 @@ def _prices(prices: Rows, meta: Mapping[str, Any]) -> Table:
 
 
 def _curves(curves: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
-    walks = {(each["detector"], each["phase"]): each["attack"] for each in curves}
+    walks = {(point["detector"], point["phase"]): point["attack"] for point in curves}
     about = ", ".join(f"{named(*key)}: {attack}" for key, attack in walks.items())
     for across in ("steps", "epsilon") if curves else ():
-        points = [each for each in curves if each["across"] == across]
-        places = list(dict.fromkeys(each["at"] for each in points))
-        right = min(each["n_right"] for each in points)
-        values = {(each["detector"], each["phase"], each["at"]): each["sr_at_5"] for each in points}
+        points = [point for point in curves if point["across"] == across]
+        places = list(dict.fromkeys(point["at"] for point in points))
+        right = min(point["n_right"] for point in points)
+        values = {(point["detector"], point["phase"], point["at"]): point["sr_at_5"] for point in points}
         yield Table(
             title=f"SR@5 of the walk that won most, by {across}",
             header=["detector", "retraining", *(f"{place:g}" for place in places)],

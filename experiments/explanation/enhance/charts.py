@@ -12,6 +12,7 @@ from experiments.explanation.enhance.records import ClassPairs, EnhanceRecords
 from experiments.results.bootstrap import Statistic
 from experiments.results.charts import (
     COLOURS,
+    GUIDE,
     MARKERS,
     band,
     canvas,
@@ -132,7 +133,7 @@ def dots(records: EnhanceRecords) -> bytes:
         }
         marks(axis, known, **style(number), markersize=6, label=label)
     lines_of(axis, [record.name.replace("_", " ") for record in ranked])
-    axis.axvline(0, color="0.7", linewidth=0.8)
+    axis.axvline(0, color=GUIDE, linewidth=0.8)
     axis.set_xlabel("Spearman correlation with the clean image's map")
     gridlines(axis, "x")
     figure.legend(loc="outside lower center", ncols=len(samples), fontsize="small")

@@ -1,4 +1,4 @@
-"""The paper's findings with their verdicts, and the answer in words."""
+"""The paper's findings with their verdicts, and the sentences of the finding."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ APART: Final = 0.1
 SIMILAR: Final = 0.7
 """Spearman correlation above which two maps are similar."""
 
-NO_PAIRS: Final = "there are no two images with several classes, since all images have one class"
+NO_PAIRS: Final = "all images have the same class, so no two images with several classes can be made"
 
 
 _MORE: Final = "the mean over the shares of its recovered accuracy minus that of {} is above 0, paired by image"
@@ -153,10 +153,10 @@ def built_in(records: EnhanceRecords) -> str:
 
 
 def finding(records: EnhanceRecords, claims: Mapping[str, Claim]) -> str:
-    """Return the answer in words."""
+    """Return the sentences of the finding."""
     sentences = [*_on_recovery(records), *_on_secrets(records), *_on_reaction(records), *_on_classes(records.pairs)]
     if claims["reacts"].verdict == "holds" and records.rivals_true:
-        sentences.append("That it reacts more strongly than all other methods holds partly by construction.")
+        sentences.append("Its stronger reaction than that of all other methods is partly built in.")
     return few_images(records.images) + " ".join([*sentences, built_in(records), in_words(list(claims.values()))])
 
 

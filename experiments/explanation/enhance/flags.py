@@ -1,4 +1,4 @@
-"""What `evaluate.py enhance` says about itself."""
+"""Flags of `evaluate.py enhance`: checks of its own validity."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from experiments.explanation.enhance.records import EnhanceRecords
 from experiments.results.result import Flag
 
 SUCCESS: Final = 0.9
-"""Share of the images classified right that the attack must fool. Below it, the fooled images are a selection."""
+"""Least share of the images classified right that the attack must fool, else the fooled images are a selection."""
 
 
 def flags(records: EnhanceRecords) -> list[Flag]:

@@ -113,7 +113,7 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
     except (RuntimeError, FileNotFoundError) as error:
         msg = (
             f"Pascal VOC {_YEAR} is not in {root}: give the folder that holds VOCdevkit/VOC{_YEAR} with JPEGImages, "
-            "Annotations and ImageSets, or leave --voc away"
+            "Annotations and ImageSets, or leave out --voc"
         )
         raise FileNotFoundError(msg) from error
     known = {name.lower(): number for number, name in enumerate(class_names)}
@@ -127,7 +127,7 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
     if not several:
         msg = (
             f"no photograph of Pascal VOC in {root} shows two classes of the classifier, which are "
-            f"{', '.join(class_names)}: give a classifier that knows VOC's classes, or leave --voc away"
+            f"{', '.join(class_names)}: give a classifier that knows VOC's classes, or leave out --voc"
         )
         raise InputError(msg)
     images = LazyPixels([path for path, _ in several], shape)[torch.arange(len(several))].float() / 255

@@ -99,7 +99,7 @@ def _best(records: EnhanceRecords) -> Table:
     }
     note = (
         f"n = {records.images} images. At share: the share at which a map recovers most; each resample chooses its "
-        "own. The same images choose and judge it, so all values are too high. None: nothing is recovered."
+        "own. It is chosen and judged on the same images, so all values are too high. None: nothing is recovered."
     )
     order = sorted(records.everything, key=lambda record: (record.oracle, -record.recovered.best.value))
     return _table("Best over the shares", order, columns, note)
@@ -177,11 +177,11 @@ def _reaction(records: EnhanceRecords) -> Table:
     note = (
         "Mean Spearman correlation of the clean image's map, for its predicted class, with another map. Attack, noise: "
         "the map of the attacked image, and of the image under noise of the same norms, each for its own predicted "
-        "class. Class alone: the map of the same clean image for the class that the attacked one is mistaken for; "
-        "where that is as low, the map answers to the class, not to the attack. n: images on which no map is constant. "
+        "class. Class alone: the map of the clean image for the class that the attacked one is mistaken for; if it is "
+        "as low, the map reacts to the class, not to the attack. n: images on which no map is constant. "
         f"The noise changes the prediction of {records.share(records.noise_changes)} of {records.images} "
-        "images. Random draws anew for each image, and so do in part the samples of LIME; random is compared with "
-        f"nothing. {built_in(records)}"
+        "images. Random draws anew for each image, so it is compared with nothing; LIME's samples differ in part. "
+        f"{built_in(records)}"
     )
     order = sorted(records.ranked, key=lambda record: -(record.reaction.value if record.reaction else -2))
     return _table("How maps react to the attack (Figure 3)", order, columns, note)

@@ -3,11 +3,9 @@
 from typing import Any, Final
 
 from experiments.explanation.recover.records import LEARNT, PERTURBATION, RANDOM, THREE, UNIONS, RecoverRecords
-from experiments.results.charts import COLOURS, band, canvas, gridlines, legend_right, png, style
+from experiments.results.charts import COLOURS, CONTROLS, band, canvas, gridlines, legend_right, png, style
 
-_CONTROLS: Final = {PERTURBATION: "0.1", RANDOM: "0.55"}
-"""Greys of the controls."""
-
+_CONTROLS: Final = dict(zip((PERTURBATION, RANDOM), CONTROLS, strict=True))
 _BOLD: Final = (*THREE, LEARNT)
 
 

@@ -11,7 +11,7 @@ from experiments.results.verdicts import Claim
 def judge(records: RecoverRecords) -> list[Claim]:
     """Return the findings. Each holds if all of its differences are above 0, or if one is."""
     missing = [name for name in THREE if name not in records.methods]
-    lacks, alone = f"the methods lack {' and '.join(missing)}", "there is no other method"
+    lacks, alone = f"the methods lack {' and '.join(missing)}", "no other method is given"
     others = [name for name in records.maps if name != LIME_NAME]
     claims: tuple[tuple[str, str, Named, str], ...] = (
         (
@@ -60,7 +60,7 @@ def _judged(number: str, text: str, differences: Named, absent: str) -> Claim:
 
 
 def _order(records: RecoverRecords) -> dict[str, Statistic]:
-    """Return by how many ranks each of the paper's methods is ahead of the next; by likeness they rank alike."""
+    """Return each paper method's lead over the next, in ranks; ranks by likeness are the same."""
     ranks, (worst, middle, best) = records.ranks_of_three["jaccard"], THREE
     return {
         f"{worse} minus {better}": records.mean(ranks[worse] - ranks[better])
@@ -69,7 +69,7 @@ def _order(records: RecoverRecords) -> dict[str, Statistic]:
 
 
 def success_in_words(records: RecoverRecords) -> str:
-    """Return how many attacks were tried and succeeded, in sentences."""
+    """Return sentences with the numbers of attacks tried and succeeded."""
     attempts = records.attempts
     left = int(attempts.left_out.sum())
     return (
@@ -80,7 +80,7 @@ def success_in_words(records: RecoverRecords) -> str:
 
 
 def finding(records: RecoverRecords, claims: Sequence[Claim]) -> str:
-    """Return the answer in words: the attacks, the best map, then each finding with its verdict."""
+    """Return sentences about the attacks, the best map, and each finding with its verdict."""
     means = {name: records.mean(records.methods[name].jaccard) for name in records.maps}
     best = max(means, key=lambda name: means[name].value)
     sentences = [f"{claim.number}, {claim.text}: {claim.verdict}." for claim in claims]

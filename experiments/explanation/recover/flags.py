@@ -1,4 +1,4 @@
-"""What `evaluate.py recover` says about itself."""
+"""Flags of `evaluate.py recover`: checks of its own validity."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ FAR: Final = 0.25
 """The least lead of the positive control over random, in Jaccard index at the region's size."""
 
 SUPERPIXELS: Final = 2 * UNIONS
-"""Of fewer superpixels than these the best 20 are more than half."""
+"""With fewer superpixels, the best 20 are more than half of all."""
 
 HALF: Final = 0.5
 
@@ -25,20 +25,20 @@ def flags(records: RecoverRecords) -> list[Flag]:
         Flag(
             "The positive control beats random by far",
             ahead.low <= FAR,
-            f"At the region's size the change itself has a Jaccard index {ahead} above random's; it must be ahead by "
-            f"{FAR}.",
+            f"At the region's size the Jaccard index of the change itself is {ahead} above random's. At least {FAR} is "
+            "wanted.",
         ),
         Flag(
-            "The unions have superpixels enough",
+            "The unions have enough superpixels",
             few > 0,
-            f"LIME has {int(counts.min())} superpixels or more. On {few} of {len(counts)} images there are fewer than "
-            f"{SUPERPIXELS}, of which the best {UNIONS} are more than half.",
+            f"LIME has at least {int(counts.min())} superpixels. {few} of {len(counts)} images have fewer than "
+            f"{SUPERPIXELS}; there the best {UNIONS} are more than half of all.",
         ),
         Flag(
             "Attacks succeed",
             records.explanations < HALF * len(attempts.image),
-            f"{success_in_words(records)} Their regions have {attempts.regions.double().mean().item():.1%} of an "
-            f"image on average, all that were tried {attempts.region.double().mean().item():.1%}.",
+            f"{success_in_words(records)} Their regions cover {attempts.regions.double().mean().item():.1%} of an "
+            f"image on average; all regions tried cover {attempts.region.double().mean().item():.1%}.",
         ),
         Flag(
             "Attacks stay in their region",
@@ -46,7 +46,7 @@ def flags(records: RecoverRecords) -> list[Flag]:
             f"{attempts.escaped} of {len(attempts.image)} attacks changed a pixel outside of it.",
         ),
         Flag(
-            "There are photographs enough",
+            "There are enough photographs",
             records.photographs < FEWEST,
             f"{records.photographs} photographs have a successful attack; {FEWEST} are needed for a verdict.",
         ),

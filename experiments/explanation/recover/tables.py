@@ -69,9 +69,9 @@ def _pooled(records: RecoverRecords) -> Table:
     ]
     header = ["map, averaged over LIME's superpixels", "Jaccard", "minus not averaged", "minus random", "LIME minus it"]
     note = (
-        "Regions are contiguous, and so are superpixels; the best pixels of a map are not. Here each map is averaged "
-        "over each of LIME's superpixels, and all else is as in the first table, n too. The lead that LIME keeps comes "
-        "from its weights. random: superpixels in the order of their averaged noise."
+        "Regions and superpixels are contiguous; the best pixels of a map are not. Here each map is averaged over each "
+        "of LIME's superpixels. All else is as in the first table, n too. The remaining lead of LIME comes from its "
+        "weights. random: superpixels in the order of their averaged noise."
     )
     return Table("Maps averaged over superpixels", header, lines, note)
 
@@ -83,9 +83,9 @@ def _other_measures(records: RecoverRecords) -> Table:
     ]
     note = (
         "likeness: 1 minus the Hamming distance as a share of the pixels, mean over the unions. It favours small "
-        "explanations, so compare it within this column only. Largest Jaccard: the best of the unions, which nobody "
-        "knows beforehand. AUROC: the map as a score of pixels, in or out of the region; .5 is chance. n as in the "
-        "first table."
+        "explanations, so compare it within this column only. Largest Jaccard: the best of the unions, unknown "
+        "beforehand. AUROC: the map as a score of pixels, in or out of the region; .5 is chance. n as in the first "
+        "table."
     )
     header = ["method", "likeness", f"largest Jaccard of {UNIONS}", "AUROC of pixels"]
     return Table("Recovery by other measures", header, lines, note)

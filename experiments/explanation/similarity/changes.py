@@ -1,4 +1,4 @@
-"""What is done to all images before their maps are compared with those of the clean images."""
+"""Changes of all images, whose maps are then compared with those of the clean images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

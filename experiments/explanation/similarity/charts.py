@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import ANOTHER, SECOND_SEED, Change
 from experiments.explanation.similarity.records import METRICS, SimilarityRecords
-from experiments.results.charts import canvas, gridlines, legend_below, lines_of, marks, png, style
+from experiments.results.charts import GUIDE, canvas, gridlines, legend_below, lines_of, marks, png, style
 
 _WIDTH = 13.0
 
@@ -31,7 +31,7 @@ def curves(records: SimilarityRecords) -> bytes:
         axis.set_xlabel("epsilon (images in [0, 1])")
     handles = [
         *_handles(records, records.methods),
-        Line2D([], [], color="0.3", ls="--", label="the paper's, same colour"),
+        Line2D([], [], color=GUIDE, ls="--", label="the paper's, same colour"),
     ]
     note = f"Maps of clean images and of those under untargeted FGSM; {_counted(records)}"
     legend_below(figure, handles, note, columns=5)

@@ -1,4 +1,4 @@
-"""The paper's findings, each judged by a rule from paired bootstrap intervals; nothing here is written by hand."""
+"""The paper's findings, each judged by a rule from paired bootstrap intervals."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -35,7 +35,7 @@ _TEXTS: Final = (
 )
 
 Found = tuple[str | None, Named]
-"""What the statistics of a claim are, in words, and these statistics by name; None: the run has none."""
+"""A claim's statistics: their description (None: the run has none), and the statistics by name."""
 
 
 def judge(records: SimilarityRecords) -> list[Claim]:
@@ -57,7 +57,7 @@ def judge(records: SimilarityRecords) -> list[Claim]:
 
 
 def finding(records: SimilarityRecords, claims: Sequence[Claim]) -> str:
-    """Return the answer in words: the least similar method, the oracle, and the paper's findings."""
+    """Return sentences about the least similar method, the oracle, and the paper's findings."""
     return few_images(records.count) + " ".join([*_least_alike(records), *_of_the_oracle(records), in_words(claims)])
 
 

@@ -1,4 +1,4 @@
-"""What `evaluate.py similarity` says about itself."""
+"""Flags of `evaluate.py similarity`: checks of its own validity."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -44,7 +44,7 @@ DEFECTS: Final = (
     "Theirs: AlexNet fine-tuned on CIFAR-10 at 224 pixels (configs/cifar10_alexnet.yaml), and code with defects that "
     "are not copied here and may explain differences: gradients are never set to zero between images, guided "
     "backpropagation's hooks stay on the network, maps are compared with their three raw channels, SmoothGrad is the "
-    "mean square of 3 samples on 100 images (and its SSIM, on a range of 2, is 1 whatever happens), and Grad-CAM's sum "
+    "mean square of 3 samples on 100 images (whose SSIM, on a range of 2, is always 1), and Grad-CAM's sum "
     "over channels starts at ones."
 )
 

@@ -124,8 +124,8 @@ def _beside_the_paper(records: SimilarityRecords) -> Table:
                     lines.append([method, attack.kind, *sizes, title, value, shown(mean, records.count), apart])
     header = ["method", "attack", "epsilon", "paper's epsilon", "measure", "paper", "here", "here - paper"]
     note = (
-        f"n = {records.count} images, unless it is said. The paper's curves are digitised, +-.003; its epsilons are "
-        f"for images in [-1, 1]. {paper.DEFECTS}"
+        f"n = {records.count} images, unless stated otherwise. The paper's curves are digitised, +-.003; its epsilons "
+        f"are for images in [-1, 1]. {paper.DEFECTS}"
     )
     return Table("Beside the paper's numbers", header, lines, note)
 
@@ -158,8 +158,8 @@ def _oracle(records: SimilarityRecords) -> Table:
     }
     note = (
         "AUROC of an oracle: a detector that knows the clean image's map. It compares the similarity to that map under "
-        "FGSM with the one under sign noise of the same epsilon, and takes the lower for attacked. .5: maps move under "
-        f"the attack as they do under noise. {_counted(records)}"
+        "FGSM with the one under sign noise of the same epsilon, and calls the lower one attacked. .5: the attack "
+        f"moves maps as far as noise does. {_counted(records)}"
     )
     return _by_measure(records, "Can an oracle tell attacks from noise?", columns, note)
 
