@@ -28,7 +28,7 @@ from experiments.training.checkpoints import Continuation, atomic, check_continu
 from experiments.training.folder_access import alone, named_log, writable
 from experiments.training.layout import CONFIG, DONE, LAST
 from experiments.training.sections import import_modules, texts
-from experiments.training.tensorboard import Layout, StageLogger, stage_loggers, stage_of
+from experiments.training.tensorboard import ChartLayout, StageLogger, stage_loggers, stage_of
 from saliency.checkpoints import Portable, describe, load_weights, put_weights, read, require, save
 from saliency.files import write_text
 
@@ -152,7 +152,7 @@ class ModelCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Add TensorBoard and a checkpoint at each epoch's end to what the config asks for, unless it is barebones."""
         config = self.config_init[self.subcommand].trainer
-        callbacks: list[Callback] = [PredictionFile(), Layout()]
+        callbacks: list[Callback] = [PredictionFile(), ChartLayout()]
         if isinstance(self.datamodule, WhiteBoxData):
             callbacks.append(RoundMetrics())
         if config.barebones:

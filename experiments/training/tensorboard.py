@@ -58,7 +58,7 @@ def stage_loggers(trainer: lightning.Trainer) -> list[StageLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, StageLogger)]
 
 
-class Layout(lightning.Callback):
+class ChartLayout(lightning.Callback):
     """Lays out TensorBoard's custom scalars after the first epoch, from the metrics that were logged."""
 
     def __init__(self) -> None:
