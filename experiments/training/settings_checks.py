@@ -78,7 +78,7 @@ def _check_names(sections: Mapping[str, Any]) -> None:
         raise InputError(msg)
     if sections["train_on"] is not None:
         all_but_one = [f"{ALL_BUT}{name}" for name in attacks] if len(attacks) > 1 else []
-        _check_choice("train_on", sections["train_on"], "attack", [*attacks, *all_but_one])
+        check_choice("train_on", sections["train_on"], "attack", [*attacks, *all_but_one])
 
 
 def _check_entry(name: str, entry: Any) -> None:
@@ -101,11 +101,11 @@ def _check_retraining(retrain: Mapping[str, Any], sections: Mapping[str, Any]) -
         train_on = sections["train_on"] or sections["attacks"]
         _check_known("retrain.start", "training attack", [retrain["start"]], train_on)
     names = sections["detectors"] if retrain["detectors"] is None else retrain["detectors"]
-    _check_choice("retrain.detectors", list(names), "detector", sections["detectors"])
+    check_choice("retrain.detectors", list(names), "detector", sections["detectors"])
     at_least(1, whole=True, **given(**{f"retrain.{key}": retrain[key] for key in ("repeats", "batches")}))
 
 
-def _check_choice(option: str, names: Sequence[str], kind: str, accepted: Collection[str]) -> None:
+def check_choice(option: str, names: Sequence[str], kind: str, accepted: Collection[str]) -> None:
     """Refuse an option that lists no names, a name twice, or one that is not accepted."""
     if not names or len(set(names)) < len(names):
         msg = f"{option} must name different {kind}s, at least one, or be null for all; got {names}"

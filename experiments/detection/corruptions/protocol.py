@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from attacks.checks import at_least
-from attacks.errors import InputError, unknown
+from attacks.errors import InputError
 from data.corruptions import CORRUPTIONS, SEVERITIES
 from detectors.calibration import threshold
 from experiments.detection.corruptions.measure import measure_corruptions
@@ -13,6 +13,7 @@ from experiments.results.result import Result
 from experiments.study.contenders import Contender
 from experiments.study.metrics import WORKING_RATE
 from experiments.study.study import Study
+from experiments.training.settings_checks import check_choice
 
 
 def corruptions(
@@ -22,7 +23,7 @@ def corruptions(
     names: list[str] | None = None,
     rate: float = WORKING_RATE,
 ) -> Result:
-    """Return how many images each detector flags that nobody attacked, only corrupted.
+    """Measure the false positives of each detector on corrupted images without an attack.
 
     Args:
         study: A run with trained detectors.
@@ -66,13 +67,7 @@ def corruptions(
 def _names(names: list[str] | None) -> list[str]:
     if names is None:
         return list(CORRUPTIONS)
-    for name in names:
-        if name not in CORRUPTIONS:
-            msg = f"names: {unknown('corruption', name, CORRUPTIONS)}"
-            raise InputError(msg)
-    if not names or len(set(names)) < len(names):
-        msg = f"names must be different corruptions, at least one, or null for all; got {names}"
-        raise InputError(msg)
+    check_choice("names", names, "corruption", CORRUPTIONS)
     return names
 
 

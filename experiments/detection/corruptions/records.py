@@ -1,14 +1,7 @@
 """The records of the corruptions: how many benign images a detector flags, by corruption, severity and class."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-import torch
-from torch import Tensor
-
-from experiments.results.bootstrap import clopper_pearson
-from experiments.study.contenders import Contender
 
 NONE: Final = "none"
 """The images as they are, of severity 0."""
@@ -55,61 +48,3 @@ FIELDS: Final = {
     "classifier_accuracy": "n_right / n",
     "label": "of a class record: the true class; n are its images, flagged is over all corruptions and severities",
 }
-
-
-def record(
-    contender: Contender, threshold: float, corruption: str, severity: int, scores: Tensor, right: Tensor
-) -> CorruptionRecord:
-    """Return the record of a detector under a corruption.
-
-    Args:
-        contender: The detector.
-        threshold: The score above which it flags an image.
-        corruption: Name of the corruption.
-        severity: Strength of the corruption, from 0 to 5.
-        scores: (n,), the detector's.
-        right: (n,) bool, whether the classifier is right under the corruption.
-    """
-    flagged = scores > threshold
-    share, among = flagged.double().mean().item(), flagged[right]
-    ends = clopper_pearson(share, len(scores))
-    return CorruptionRecord(
-        detector=contender.name,
-        trained_on=contender.trained_on,
-        seed=contender.seed,
-        corruption=corruption,
-        severity=severity,
-        n=len(scores),
-        flagged=share,
-        flagged_low=ends.low,
-        flagged_high=ends.high,
-        n_right=len(among),
-        flagged_right=among.double().mean().item() if len(among) else None,
-        classifier_accuracy=right.double().mean().item(),
-    )
-
-
-def class_records(
-    contender: Contender, threshold: float, clean: Tensor, corrupted: Sequence[Tensor], labels: Tensor
-) -> Iterator[ClassRecord]:
-    """Yield a detector's record of each class.
-
-    Args:
-        contender: The detector.
-        threshold: The score above which it flags an image.
-        clean: (n,) scores of the images as they are.
-        corrupted: Such scores under each corruption and severity.
-        labels: (n,), the true classes.
-    """
-    shares = (torch.stack(list(corrupted)) > threshold).double().mean(0)
-    for label in sorted(set(labels.tolist())):
-        rows = labels == label
-        yield ClassRecord(
-            detector=contender.name,
-            trained_on=contender.trained_on,
-            seed=contender.seed,
-            label=label,
-            n=int(rows.sum()),
-            flagged=shares[rows].mean().item(),
-            flagged_uncorrupted=(clean[rows] > threshold).double().mean().item(),
-        )

@@ -7,15 +7,16 @@ from typing import Final
 
 from torch import Tensor
 
-from attacks import FGSM, Attack, CarliniWagnerL2, DeepFool, WarmCarliniWagnerL2
-from experiments.detection.strength.records import TWICE, StrengthRecords
+from experiments.detection.strength.records import TWICE, AttackSettings, StrengthRecords
 from experiments.detection.tables import idle_flag, listing_flag
 from experiments.results.result import Flag
 from experiments.results.two_samples import weaker
-from experiments.study.budgets import is_linf
 
 _ROUNDING: Final = 1e-6
 """How far a float32 image may lie outside its budget."""
+
+_CARLINI_WAGNER: Final = {"CarliniWagnerL2", "WarmCarliniWagnerL2"}
+"""Class names of the attacks of Carlini and Wagner."""
 
 _DIFFERING: Final = 0.01
 """Share of images on the boundary that rounding may put on its other side."""
@@ -51,11 +52,11 @@ def flags_of(attacks: Sequence[StrengthRecords], stuck: Tensor) -> list[Flag]:
 
 def _iterative(attacks: Sequence[StrengthRecords]) -> Flag:
     """An attack of many steps against one of a single step in the same ball (D18)."""
-    singles = [records for records in attacks if isinstance(records.attack, FGSM)]
+    singles = [records for records in attacks if "FGSM" in records.attack.classes]
     pairs = [
         (many, single)
         for many, single in product(attacks, singles)
-        if _in_ball(many.attack) and many.attack.epsilon == single.attack.epsilon  # type: ignore[attr-defined]
+        if _in_ball(many.attack) and many.attack.epsilon == single.attack.epsilon
     ]
     compared = [(lost, many, single) for many, single in pairs if (lost := _loses(many, single)) is not None]
     rates = "; ".join(
@@ -70,9 +71,10 @@ def _iterative(attacks: Sequence[StrengthRecords]) -> Flag:
     )
 
 
-def _in_ball(attack: Attack) -> bool:
+def _in_ball(attack: AttackSettings) -> bool:
     """Return whether the attack takes several steps in an L-inf ball."""
-    return is_linf(attack) and not isinstance(attack, FGSM) and getattr(attack, "steps", 1) > 1
+    in_linf = attack.epsilon is not None and attack.norm_family == "linf"
+    return in_linf and "FGSM" not in attack.classes and attack.steps > 1
 
 
 def _loses(many: StrengthRecords, single: StrengthRecords) -> bool | None:
@@ -82,11 +84,9 @@ def _loses(many: StrengthRecords, single: StrengthRecords) -> bool | None:
 
 def _carlini_wagner(attacks: Sequence[StrengthRecords]) -> Flag:
     """C&W's changes against DeepFool's, on the images that both fooled (D21)."""
-    theirs = [records for records in attacks if isinstance(records.attack, DeepFool)]
+    theirs = [records for records in attacks if "DeepFool" in records.attack.classes]
     ours = [
-        records
-        for records in attacks
-        if isinstance(records.attack, CarliniWagnerL2 | WarmCarliniWagnerL2) and records.attack.confidence == 0
+        records for records in attacks if _CARLINI_WAGNER & {*records.attack.classes} and records.attack.confidence == 0
     ]
     longer, medians = [], []
     for pair in product(ours, theirs):
@@ -106,9 +106,9 @@ def _carlini_wagner(attacks: Sequence[StrengthRecords]) -> Flag:
 
 def _violations(records: StrengthRecords) -> int:
     """Return the number of images outside the box or the budget (D21)."""
-    outside, budget = ~records.in_range, getattr(records.attack, "epsilon", None)
+    outside, budget = ~records.in_range, records.attack.epsilon
     if budget is not None:
-        linf = is_linf(records.attack)
+        linf = records.attack.norm_family == "linf"
         outside = outside | (records.sizes["linf" if linf else "l2"] > budget + _ROUNDING * (1 if linf else budget))
     return int(outside.sum())
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from attacks import Attack, norms
 from attacks.guard import evaluation_mode
-from experiments.detection.strength.records import TWICE, Cost, StrengthRecords
+from experiments.detection.strength.records import TWICE, AttackSettings, Cost, StrengthRecords
 from experiments.detection.timing import timed
 from experiments.study.batches import in_batches, predictions
 from experiments.study.images import AttackedSet
@@ -43,7 +43,7 @@ def measure_attack(study: Study, under: AttackedSet) -> StrengthRecords:
     right, flat = before == labels, under.adversarial.flatten(1)
     return StrengthRecords(
         name=under.name,
-        attack=under.attack,
+        attack=settings_of(under.attack),
         sizes={name: size(under.adversarial - clean) for name, size in SIZES.items()},
         in_range=((flat >= 0) & (flat <= 1)).all(1),  # false for NaN
         right=right,
@@ -52,6 +52,13 @@ def measure_attack(study: Study, under: AttackedSet) -> StrengthRecords:
         changed=int((after != under.after).sum()),
         cost=_cost(study, under.attack),
     )
+
+
+def settings_of(attack: Attack) -> AttackSettings:
+    """Return the settings of an attack that flags compare."""
+    names = ("epsilon", "steps", "confidence")
+    values = {name: getattr(attack, name) for name in names if hasattr(attack, name)}
+    return AttackSettings(tuple(base.__name__ for base in type(attack).__mro__), attack.norm_family, **values)
 
 
 def _cost(study: Study, attack: Attack) -> Cost:

@@ -7,7 +7,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from attacks import Attack
 from experiments.results.bootstrap import clopper_pearson
 from experiments.results.two_samples import spread_of
 
@@ -21,6 +20,25 @@ LARGE: Final = {"rms": 0.025, "linf": 0.5}
 
 TWICE: Final = 8
 """Images that are attacked twice."""
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """The settings of an attack that flags compare.
+
+    Attributes:
+        classes: Names of its class and its base classes.
+        norm_family: The norm that it bounds or makes small; None: none, or more than one.
+        epsilon: Its budget; None: it has none.
+        steps: Number of its steps; 1 for an attack without this setting.
+        confidence: The margin that it aims at; None: it has no such setting.
+    """
+
+    classes: tuple[str, ...]
+    norm_family: str | None
+    epsilon: float | None = None
+    steps: int = 1
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +67,7 @@ class StrengthRecords:
     """
 
     name: str
-    attack: Attack
+    attack: AttackSettings
     sizes: Mapping[str, Tensor]
     in_range: Tensor
     right: Tensor

@@ -11,7 +11,7 @@ from torch import nn
 
 from attacks import BIM, FGSM, PGD, Attack, CarliniWagnerL2, DeepFool
 from experiments.detection.strength.flags import flags_of
-from experiments.detection.strength.measure import SIZES, measure_attack
+from experiments.detection.strength.measure import SIZES, measure_attack, settings_of
 from experiments.detection.strength.protocol import strength
 from experiments.detection.strength.records import NORMS, Cost, StrengthRecords
 from experiments.results.result import read_result, write_result
@@ -38,7 +38,7 @@ def measured(attack, change, fooled, changed=0):
     """An attack's images, all right before, changed by hand."""
     right, sizes = torch.ones(len(change), dtype=torch.bool), {name: size(change) for name, size in SIZES.items()}
     in_range = (change.abs() <= 0.5).flatten(1).all(1)
-    return StrengthRecords("attack", attack, sizes, in_range, right, fooled, fooled, changed, cost())
+    return StrengthRecords("attack", settings_of(attack), sizes, in_range, right, fooled, fooled, changed, cost())
 
 
 def flags(*attacks):
