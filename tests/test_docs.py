@@ -36,6 +36,14 @@ def headings(text):
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+def test_the_map_of_the_house_names_every_room():
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("## The house")[1].split("\n## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    rooms = {f"{path.parent.name}/" for path in (ROOT / "experiments").glob("*/__init__.py")}
+    rooms |= {path.name for path in (ROOT / "experiments").glob("*.py")} - {"__init__.py"}
+    assert {name for cell in cells for name in re.findall(r"`(.+?)`", cell)} == rooms
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_to_files_and_headings(document):
     text = document.read_text()
