@@ -3,7 +3,7 @@
 import sys
 from typing import Final
 
-from experiments.evaluation.protocols import COMMANDS
+from experiments.evaluation.protocols import COMMANDS, LIST
 from experiments.guard.commands import COMMANDS as OF_A_DETECTOR
 from experiments.guard.commands import run_command
 from experiments.process import chosen, guarded
@@ -28,6 +28,11 @@ def _evaluate(arguments: list[str]) -> None:
     name = chosen("evaluate.py", _ABOUT, {**COMMANDS, **OF_A_DETECTOR}, arguments)
     if name in OF_A_DETECTOR:
         run_command(name, arguments[1:])
+        return
+    if name == LIST:
+        from experiments.evaluation.listing import run_list  # noqa: PLC0415
+
+        run_list(arguments[1:])
         return
     from experiments.evaluation.command import run_evaluation  # noqa: PLC0415
 

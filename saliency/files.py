@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
 import yaml
 
 from attacks.errors import InputError
@@ -68,6 +67,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_tensors(path: Path, contents: Any) -> None:
     """Write a file of torch; see `replacing`."""
+    import torch  # noqa: PLC0415 - most of what reads or writes files needs no torch
+
     buffer = io.BytesIO()  # in memory first: torch reports a full disk in words of its own
     torch.save(contents, buffer)
     write_bytes(path, buffer.getbuffer())

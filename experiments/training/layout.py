@@ -1,6 +1,8 @@
 """The names of the files and folders in a run folder."""
 
-from typing import Final
+from collections.abc import Mapping
+from itertools import product
+from typing import Any, Final
 
 SETTINGS: Final = "pipeline.yaml"
 """The pipeline file of the run, with all defaults filled in."""
@@ -26,3 +28,21 @@ SALIENCY: Final = "saliency/{part}"
 DETECTOR: Final = "detectors/{name}/{attack}/seed_{seed}"
 RETRAINED: Final = "retrained/{name}/seed_{seed}"
 """Folders of the stages. The second classifier has the same family and another seed."""
+
+
+def stage_folders(sections: Mapping[str, Any]) -> list[str]:
+    """Return the folders of a run's stages, in the order in which they run.
+
+    Args:
+        sections: Its settings with all defaults filled in, as plain nested dicts.
+    """
+    seeds, detectors = sections["seeds"], sections["detectors"] or {}
+    retrain, train_on = sections.get("retrain"), sections["train_on"] or sections["attacks"]
+    retrained = (retrain["detectors"] or detectors) if retrain else ()
+    return [
+        CLASSIFIER.format(seed=seeds[0]),
+        *(SALIENCY.format(part=part) for part in SALIENCY_PARTS if sections["saliency"]),
+        *(DETECTOR.format(name=name, attack=a, seed=seed) for name, a, seed in product(detectors, train_on, seeds)),
+        SECOND,
+        *(RETRAINED.format(name=name, seed=seed) for name, seed in product(retrained, seeds)),
+    ]

@@ -2,7 +2,6 @@
 
 import shlex
 from contextlib import nullcontext
-from itertools import product
 from pathlib import Path
 
 from attacks import Attack
@@ -122,15 +121,7 @@ class Run:
 
     def finished(self) -> list[Path]:
         """Return the checkpoints of all finished stages, in the order in which they run."""
-        settings, seeds = self.settings, self.settings.seeds
-        retrained = [] if settings.retrain is None else settings.retrain.detectors or settings.detectors
-        paths = [
-            self.classifier_path(seeds[0]),
-            *(self.saliency_path(part) for part in layout.SALIENCY_PARTS if settings.sections["saliency"]),
-            *(self.detector_path(*key) for key in product(settings.detectors, settings.train_on, seeds)),
-            self.second_path(),
-            *(self.retrained_path(*key) for key in product(retrained, seeds)),
-        ]
+        paths = [self.folder / name / layout.DONE for name in layout.stage_folders(self.settings.sections)]
         return [path for path in paths if path.is_file()]
 
     def _check_store(self) -> None:
