@@ -123,6 +123,23 @@ def test_network_config_goes_over_a_classifier_config(path):
         assert built(torch.empty(2, *arguments["shape"])).shape == (2, arguments["classes"])
 
 
+@pytest.mark.parametrize("path", NETWORKS, ids=short)
+def test_network_config_goes_over_a_pipeline_file_with_an_output_per_class(path, tmp_path):
+    pipeline = yaml.safe_load((ROOT / "mnist.yaml").read_text())
+    folder = tmp_path / "images"
+    for name in "abc":
+        (folder / name).mkdir(parents=True)
+    options = ["--data.class_path", "data.ImageFolder", "--data.root", str(folder), "--data.size", "32"]
+    over = ["--config", str(path), "--classifier.model.init_args.network.init_args.size", "80"]
+    settings = read_settings([f"--config={ROOT / 'mnist.yaml'}", *over, *options])
+    stages = {stage.name: stage.config["model"]["init_args"] for stage in plan(settings)}
+    for name in ("classifier/seed_0", "classifier/second"):
+        network = stages[name]["network"]
+        assert network["class_path"] == "detectors.TorchvisionNetwork"
+        assert network["init_args"] == {"name": path.stem, "outputs": 3, "size": 80, "weights": None}
+        assert stages[name]["widths"] == pipeline["classifier"]["model"]["init_args"]["widths"]
+
+
 @pytest.mark.parametrize("path", EXPLAIN, ids=short)
 def test_options_of_a_protocol_are_accepted(path):
     protocol = path.stem.partition("_")[0]

@@ -2,19 +2,27 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from attacks.errors import InputError
 from experiments.errors import UsageError
 from experiments.parser import with_home
+from saliency.files import expanded, read_yaml
 
 UNTYPED: Final = ("trainer", "classifier", "saliency", "detectors", "training_free")
 """Sections that are checked as `fit` configs, once the paths of earlier stages are filled in."""
 
+_CONFIG: Final = ("-c", "--config")
+
 
 def overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
     """Return the other arguments, and the values given below an untyped section, nested.
+
+    A file that `--config` names and that holds `model` alone, as those of configs/networks/, is the classifier's: it
+    goes over all pipeline files.
 
     Raises:
         UsageError: If a value is missing or no YAML, or an argument belongs to no callback.
@@ -24,6 +32,12 @@ def overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
     remaining = iter(arguments)
     for argument in remaining:
         name, equals, text = argument.partition("=")
+        if name in _CONFIG:
+            file = text if equals else next(remaining, "")
+            model = _network(file)
+            values = values if model is None else merge(values, {"classifier": {"model": model}})
+            rest += [] if model else [f"{name}={file}"]
+            continue
         if not name.startswith(tuple(f"--{section}." for section in UNTYPED)):
             rest.append(argument)
             continue
@@ -37,6 +51,24 @@ def overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
             value, place = _added(before, place[end:], value), place[:end]
         values = merge(values, _nested(place, value))
     return rest, values
+
+
+def _network(file: str) -> dict[str, Any] | None:
+    """Return the model of a file that holds nothing else, without its network's outputs: the pipeline's data say them.
+
+    None for other files; the parser says what is wrong with them.
+    """
+    try:
+        contents = read_yaml(Path(expanded(file)))
+    except (OSError, InputError):
+        return None
+    if not isinstance(contents, Mapping) or set(contents) != {"model"} or not isinstance(contents["model"], Mapping):
+        return None
+    model = dict(contents["model"])
+    arguments = model.get("init_args") or {}
+    if isinstance(arguments.get("network"), Mapping):
+        (arguments["network"].get("init_args") or {}).pop("outputs", None)
+    return model
 
 
 def _value(name: str, text: str | None) -> Any:

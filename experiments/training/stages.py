@@ -43,7 +43,8 @@ def plan(settings: Settings) -> list[Stage]:
     """Return all stages in the order in which they run."""
     sections, first = settings.sections, settings.seeds[0]
     images: dict[str, Any] = {"shape": list(settings.data.shape), "classes": settings.data.classes}
-    stages = [_stage(settings, layout.CLASSIFIER.format(seed=first), sections["classifier"], images, first)]
+    classifier = _with_outputs(sections["classifier"], settings.data.classes)
+    stages = [_stage(settings, layout.CLASSIFIER.format(seed=first), classifier, images, first)]
     parts = {**images, "classifier": str(stages[-1].model)}
     for name in layout.SALIENCY_PARTS if sections["saliency"] else ():
         entry = sections["saliency"][name]
@@ -59,7 +60,7 @@ def plan(settings: Settings) -> list[Stage]:
             for seed in settings.seeds:
                 folder = layout.DETECTOR.format(name=name, attack=attack, seed=seed)
                 stages.append(_stage(settings, folder, entry, parts, seed, pairs))
-    stages.append(_stage(settings, layout.SECOND, sections["classifier"], images, first + 1))
+    stages.append(_stage(settings, layout.SECOND, classifier, images, first + 1))
     return [*stages, *_retrained(settings, parts)]
 
 
@@ -136,6 +137,17 @@ def _filled(model: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any
     accepted = inspect.signature(imported(model["class_path"])).parameters
     filled = {name: value for name, value in parts.items() if name in accepted}
     return merge(model, {"init_args": merge(filled, model.get("init_args") or {})})
+
+
+def _with_outputs(entry: Mapping[str, Any], classes: int) -> Mapping[str, Any]:
+    """Return the classifier's entry; a network that takes `outputs`, and is not given them, gets one per class."""
+    network = (entry["model"].get("init_args") or {}).get("network")
+    if not isinstance(network, Mapping) or "class_path" not in network:
+        return entry
+    given = network.get("init_args") or {}
+    if "outputs" in given or "outputs" not in inspect.signature(imported(network["class_path"])).parameters:
+        return entry
+    return merge(entry, {"model": {"init_args": {"network": {"init_args": {**given, "outputs": classes}}}}})
 
 
 def _with_panel(entry: Mapping[str, Any], attack: Mapping[str, Any]) -> dict[str, Any]:
