@@ -58,6 +58,12 @@ class Parser(LightningArgumentParser):
         """Return the options of nested dicts; `~` at the beginning of a text is the home folder."""
         return with_home(super().parse_object(*args, **kwargs))
 
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        """Return the help: `evaluate.py transfer [options]`, types by their names, no default that is an empty text."""
+        self.prog = self.prog.replace(" [options]", "")
+        text = re.sub(r"<class\s+'(?:\w+\.)*(\w+)'>", r"\1", super().format_help(*args, **kwargs))
+        return re.sub(r",\s+default: \)", ")", text)
+
     def add_subclass_arguments(
         self, baseclass: type | tuple[type, ...], nested_key: str, *args: Any, **kwargs: Any
     ) -> Any:

@@ -36,7 +36,7 @@ _SPLITS: Final = (("train", "trainval"), ("test", "val"))
 """Values of `split` for training and for test images; the first that a set accepts is used."""
 
 
-class TorchvisionData(ImageData):
+class _TorchvisionData(ImageData):
     """A set of torchvision with one class per image, in memory; downloaded where it is missing.
 
     A subclass has `name`, `shape` and `classes`.
@@ -139,7 +139,7 @@ class TorchvisionData(ImageData):
         raise InputError(msg)
 
 
-class Torchvision(TorchvisionData):
+class Torchvision(_TorchvisionData):
     """Any set of torchvision for classification, by the name of its class, in memory.
 
     SVHN is `--data.class_path data.Torchvision --data.name SVHN`. Test images are those of `train=False`, or of
@@ -188,7 +188,7 @@ class Torchvision(TorchvisionData):
         self.options = options or {}
 
 
-class FashionMNIST(TorchvisionData):
+class FashionMNIST(_TorchvisionData):
     """60,000 + 10,000 grey pictures of clothes, 28x28; downloaded where there is internet.
 
     Args:
@@ -202,7 +202,7 @@ class FashionMNIST(TorchvisionData):
     shape, classes = KNOWN[name]
 
 
-class CIFAR10(TorchvisionData):
+class CIFAR10(_TorchvisionData):
     """50,000 + 10,000 colour photographs of 32x32 pixels in ten classes; downloaded where there is internet.
 
     Args:
@@ -216,7 +216,7 @@ class CIFAR10(TorchvisionData):
     shape, classes = KNOWN[name]
 
 
-class MNIST(TorchvisionData):
+class MNIST(_TorchvisionData):
     """60,000 + 10,000 handwritten digits of 28x28 pixels; downloaded where there is internet.
 
     Args:

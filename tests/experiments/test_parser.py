@@ -150,3 +150,16 @@ def test_text_that_looks_like_a_number_is_written_in_quotes():
         dumped = parser.dump(parser.parse_args([f"--name={text}"]))
         assert dumped == f"name: '{text}'\n"
         assert parser.parse_string(dumped).name == text
+
+
+def test_help_shows_the_command_as_it_is_typed_types_by_name_and_no_empty_default():
+    inner = Parser()
+    inner.add_argument("--section", type=dict, required=True, help="A section.")
+    inner.add_argument("--report", type=str, default="", help="Folder.")
+    inner.add_argument("--steps", type=int, default=3, help="Steps.")
+    Parser(prog="evaluate.py").add_subcommands(dest="command").add_subcommand("transfer", inner)
+    text = " ".join(inner.format_help().split())
+    assert text.startswith("usage: evaluate.py transfer ")
+    assert "A section. (required, type: dict)" in text
+    assert "Folder. (type: str)" in text
+    assert "Steps. (type: int, default: 3)" in text
