@@ -57,8 +57,11 @@ def trained(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", PIPELINES, ids=short)
-def test_pipeline_file_plans_stages_whose_configs_are_accepted(path):
-    settings = read_settings(["--config", str(path)])
+def test_pipeline_file_plans_stages_whose_configs_are_accepted(path, tmp_path):
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    own = ["--data.root", str(tmp_path)] if path.stem == "folder" else []
+    settings = read_settings(["--config", str(path), *own])
     stages = plan(settings)
     learnt = ["saliency/encoder", "saliency/selector", "saliency/mask"] if settings.sections["saliency"] else []
     first = ["classifier/seed_0", *learnt]
