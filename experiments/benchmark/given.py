@@ -92,6 +92,10 @@ class GivenRun(Run):
             resolved="",
         )
 
+    def finished(self) -> list[Path]:
+        """Return no checkpoint: nothing was trained."""
+        return []
+
 
 def given_study(
     detector: GivenDetector,

@@ -216,7 +216,7 @@ def test_what_lightning_refuses_is_told(capsys):
 @pytest.mark.parametrize(("command", "meant"), [("white_box", "white-box"), ("transfr", "transfer"), ("xyz", None)])
 def test_the_nearest_protocol_is_told(command, meant, capsys):
     assert evaluate.main([command]) == 2
-    answer = f"Did you mean {meant!r}?" if meant else "Accepted: transfer, "
+    answer = f"Did you mean {meant!r}?" if meant else "Accepted: list, transfer, "
     assert capsys.readouterr().err.startswith(f"error: unknown command {command!r}. {answer}")
 
 

@@ -19,7 +19,7 @@ SMALL = {
 
 @pytest.mark.timeout(600)
 def test_each_detector_has_a_row_a_card_and_the_figures_of_the_commands(finished, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(protocol, "PRESETS", {"quick": SMALL})
+    monkeypatch.setattr(protocol, "PRESETS", {"standard": SMALL})
     run = copy_of(finished, tmp_path)
     names = ["spd", "max_softmax", "detectors.published.PrincipalComponents"]
     assert evaluate.main(["benchmark", "--run", str(run), "--detectors", f"[{','.join(names)}]", "--images", "4"]) == 0
