@@ -8,7 +8,7 @@ from typing import Any
 from attacks.errors import InputError
 from detectors.base import Detector
 from detectors.extras import needed
-from saliency.checkpoints import FORMAT, _build, describe, put_weights
+from saliency.checkpoints import FORMAT, build, describe, put_weights
 from saliency.files import expanded, write_bytes, write_text
 
 _WEIGHTS, _ABOUT = "model.safetensors", "config.json"
@@ -58,7 +58,7 @@ def from_pretrained(source: str | Path) -> Detector:
     if written > FORMAT:
         msg = f"{folder} has format {written}, this version reads up to {FORMAT}: upgrade the project"
         raise InputError(msg)
-    detector = _build(architecture, folder)
+    detector = build(architecture, folder)
     if not isinstance(detector, Detector):
         msg = f"{folder} holds {type(detector).__name__}, but Detector is needed"
         raise InputError(msg)

@@ -64,7 +64,7 @@ def load(path: str | Path, expected: type[_M] | None = None) -> _M:
             or of another class than expected.
     """
     path, contents = Path(path), read(path)
-    module = _build(contents["architecture"], path)
+    module = build(contents["architecture"], path)
     if expected is not None and not isinstance(module, expected):
         msg = f"{path} holds {type(module).__name__}, but {expected.__name__} is needed"
         raise InputError(msg)
@@ -185,7 +185,16 @@ def _fill(module: Portable, weights: dict[str, Any], path: str | Path) -> None:
         raise InputError(msg) from error
 
 
-def _build(architecture: Any, path: Path) -> Portable:
+def build(architecture: Any, path: Path) -> Portable:
+    """Return a module, its weights at random, from its description.
+
+    Args:
+        architecture: Of `describe`, as it was read.
+        path: Where it was read, for messages.
+
+    Raises:
+        ValueError: If it describes no module that is known here, or one of other arguments.
+    """
     described = isinstance(architecture, dict) and set(architecture) == {"class", "arguments"}
     if not described or not isinstance(architecture["arguments"], dict):
         msg = f"{path} is not a checkpoint of this project: its architecture names no class and arguments"
@@ -229,7 +238,7 @@ def _texts(value: Any) -> Iterator[Path]:
 def _unpack(value: Any, path: Path) -> Any:
     if isinstance(value, dict):
         if set(value) == {"class", "arguments"}:
-            return _build(value, path)
+            return build(value, path)
         return {key: _unpack(item, path) for key, item in value.items()}
     if isinstance(value, list):
         return [_unpack(item, path) for item in value]

@@ -64,13 +64,13 @@ def run_list(arguments: list[str]) -> None:
     sys.stdout.write("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text) + "\n")
 
 
-class _Parser(argparse.ArgumentParser):
+class _ListParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = _ListParser(
         prog="evaluate.py list",
         description="Say what a run has, what can be evaluated, and what was evaluated already.",
         epilog="Example: python evaluate.py list runs/digits",

@@ -26,6 +26,9 @@ Format = Literal["onnx", "torch"]
 
 ENDINGS: Final[dict[Format, str]] = {"onnx": ".onnx", "torch": ".pt2"}
 
+_PACKAGES: Final[dict[Format, tuple[str, ...]]] = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": ()}
+"""Packages of the extra that a format needs."""
+
 _TOLERANCE: Final = 1e-3
 """Largest difference of an export. Rounding alone reaches 2.4e-4, where a map divides two small numbers."""
 
@@ -80,6 +83,8 @@ def export_detector(
         OutputError: If the export gives other scores than the detector.
     """
     one_of(get_args(Format), kind=kind)
+    for package in _PACKAGES[kind]:
+        needed(package, "export")
     threshold = Thresholded.at_rate(detector, detector.calibration, false_positive_rate).threshold
     graph = Graph(detector.cpu(), threshold)
     with warnings.catch_warnings():
@@ -113,8 +118,6 @@ def _of_torch(_: Graph, program: ExportedProgram) -> _Packed:
 
 
 def _of_onnx(graph: Graph, program: ExportedProgram) -> _Packed:
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        needed(package, "export")
     import onnxruntime  # noqa: PLC0415 - an extra
 
     try:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attacks import BIM, DDN, Attack, HingedPGD, JointDDN, Matching, StraightThrough
 from detectors import metrics
-from experiments.museum.published import WAYS, Break, Way
+from experiments.museum.published import Break, Way
 from experiments.museum.records import AT_MOST, Exhibit, verdict
 from experiments.results.bootstrap import Interval, clopper_pearson
 from experiments.results.records import mean_known
@@ -23,17 +23,16 @@ _GUIDES = 100
 """Largest number of clean calibration images whose logits are matched."""
 
 
-def attack_of(way: Way, epsilon: float, steps: int, guides: Tensor) -> Attack:
-    """Return our attack that stands for a published one.
+def attacks_of(epsilon: float, steps: int, guides: Tensor) -> dict[Way, Attack]:
+    """Return our attacks that stand for published ones, by the keys of `WAYS`.
 
     Args:
-        way: A key of `WAYS`.
         epsilon: L-inf budget.
         steps: Steps of each walk.
         guides: (M, C, H, W), clean images that the attacker has.
     """
     hinged = HingedPGD(epsilon=epsilon, steps=steps)
-    attacks: dict[Way, Attack] = {
+    return {
         "shortest": JointDDN(steps=steps),
         "hinged": hinged,
         "parts": HingedPGD(epsilon=epsilon, steps=steps, part_weights=PART_WEIGHTS),
@@ -41,7 +40,6 @@ def attack_of(way: Way, epsilon: float, steps: int, guides: Tensor) -> Attack:
         "matching": Matching(epsilon=epsilon, steps=steps, guides=guides),
         "confident": BIM(epsilon=epsilon, step_size=2.5 * epsilon / steps, steps=steps),
     }
-    return attacks[way]
 
 
 def measure_breaks(
@@ -64,10 +62,10 @@ def measure_breaks(
     """
     split = study.data.split("calibration")
     guides = split.__getitems__(list(range(min(_GUIDES, len(split))))).images
-    attacks = {way: attack_of(way, epsilon, steps, guides) for way in WAYS}
+    attacks = attacks_of(epsilon, steps, guides)
     planned = [(s, [SuiteAttack(b.way, attacks[b.way], "gradient", "")]) for b, s in exhibits if b.way is not None]
     if planned:
-        sentence = forecast(attacker, planned)[1].replace("The suite makes", "The published breaks make")
+        sentence = forecast(attacker, planned, "The published breaks make")[1]
         study.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     for exhibit, subject in study.progress.track(exhibits, description="published breaks"):
         outcome = None if exhibit.way is None else _outcome(attacker, subject, exhibit.way, attacks[exhibit.way])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
+import torch
 from torch import Tensor
 
 from attacks.checks import at_least, given
@@ -142,10 +143,7 @@ def _won_by_suite(outcomes: Sequence[Outcome], subject: Subject) -> Tensor:
         for outcome in outcomes
         if outcome.contender is subject.contender and outcome.first is not None
     ]
-    total = won[0].clone()
-    for mask in won[1:]:
-        total |= mask
-    return total
+    return torch.stack(won).any(0)
 
 
 def _epsilon(study: Study, epsilon: float | None) -> float:

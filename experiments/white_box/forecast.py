@@ -27,12 +27,15 @@ def most_passes(attacks: Iterable[SuiteAttack], classes: int) -> MostPasses:
     return MostPasses(sum(passes.forward for passes in known), sum(passes.backward for passes in known))
 
 
-def forecast(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteAttack]]]) -> tuple[MostPasses, str]:
+def forecast(
+    attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteAttack]]], about: str = "The suite makes"
+) -> tuple[MostPasses, str]:
     """Return the most passes of a detector for an image, and a sentence about these and the time.
 
     Args:
         attacker: Holds the images.
         suites: The detectors, at least one, each with its attacks.
+        about: Beginning of the sentence.
     """
     with torch.no_grad():
         subject = suites[0][0]
@@ -48,7 +51,7 @@ def forecast(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteA
     besides = f", and those of {', '.join(sorted(unknown))}, which are not known beforehand" if unknown else ""
     size = f"{counted(len(attacker.images), 'images')} and {counted(len(suites), 'detectors')}"
     sentence = (
-        f"The suite makes at most {most.forward:,} passes forward and {most.backward:,} backward for an image of a "
+        f"{about} at most {most.forward:,} passes forward and {most.backward:,} backward for an image of a "
         f"detector{besides}. By a few passes timed just now, {size} take about {_words(seconds)} at most on "
         f"{attacker.device}, without curves and price; images that are won early and what is kept from before make it "
         "shorter."
