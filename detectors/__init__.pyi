@@ -2,6 +2,7 @@ from . import published
 from .base import Detector
 from .baselines import Disagreement, MaskArea, MaxSoftmax, SecondOpinion
 from .classifier import Classifier
+from .efficientnet_lite import EfficientNetLite0
 from .guard import Verdict
 from .loading import load
 from .networks import ConvNet
@@ -20,6 +21,7 @@ __all__ = [
     "ConvNet",
     "Detector",
     "Disagreement",
+    "EfficientNetLite0",
     "MaskArea",
     "MaxSoftmax",
     "SecondOpinion",
