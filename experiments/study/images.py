@@ -1,6 +1,6 @@
 """The test images of a run, clean and under its attacks, and what detectors score on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -243,11 +243,27 @@ class TestImages:
                 explanation = self._explained(detector.explanation, images, content, attack, stored=stored)
             return {"scores": scores(detector, images, self._device, explanation=explanation)}
 
+        return self.kept([detector], content, len(images), made)["scores"]
+
+    def kept(
+        self, modules: Sequence[nn.Module], content: str, rows: int, made: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return tensors that modules make of images: from the folder of scores, or made and kept there.
+
+        Args:
+            modules: All that compute the tensors.
+            content: A digest of the images, and of all else that the tensors depend on.
+            rows: Length of each tensor.
+            made: Computes the tensors, by name.
+        """
         if self._scores_folder is None:
-            return made()["scores"]
-        if detector not in self._digests:  # weights do not change while a run is evaluated
-            self._digests[detector] = digest([of_module(detector), of_code(detector), versions()])
-        return kept(self._scores_folder, digest([self._digests[detector], content]), len(images), made)["scores"]
+            return made()
+        return kept(self._scores_folder, digest([*map(self._digest, modules), content]), rows, made)
+
+    def _digest(self, module: nn.Module) -> str:
+        if module not in self._digests:  # weights do not change while a run is evaluated
+            self._digests[module] = digest([of_module(module), of_code(module), versions()])
+        return self._digests[module]
 
     def _explained(
         self, explanation: Explanation, images: Tensor, content: str, attack: Attack | None, *, stored: bool

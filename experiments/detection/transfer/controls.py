@@ -1,10 +1,12 @@
 """Controls of the detection matrix with a known result (PROTOCOL A5), and the underflow of the softmax."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
+from data.store.identity import of_tensor
 from detectors import ID, metrics
 from detectors.scoring import scores
 from experiments.results.bootstrap import clopper_pearson
@@ -26,14 +28,14 @@ def control_areas(study: Study, contender: Contender) -> dict[str, list[list[flo
     """Return the AUROCs under every attack of a constant score, permuted labels and untrained networks."""
     clean, untrained = study.images.clean[:LIMIT], _untrained(study)
     constant = torch.zeros(len(clean))
-    before = [scores(network, clean, study.device) for network in untrained]
+    before = _scores(study, untrained, clean)
     first = study.images.scores(contender.module)[:LIMIT]
     name = f"permuted labels, {contender.name} {contender.trained_on or ''}".strip()
     areas: dict[str, list[list[float | None]]] = {"constant score": [], name: [], "untrained id": []}
     for attack in study.progress.track(study.attacks, description="controls"):
         under = study.under(attack)
         second = study.images.scores(contender.module, under)[:LIMIT]
-        after = [scores(network, under.adversarial[:LIMIT], study.device) for network in untrained]
+        after = _scores(study, untrained, under.adversarial[:LIMIT])
         areas["constant score"].append([metrics.auroc(constant, constant)])
         areas[name].append([_permuted(first, second, seed) for seed in range(REPEATS)])
         areas["untrained id"].append([metrics.auroc(*pair) for pair in zip(before, after, strict=True)])
@@ -48,6 +50,15 @@ def _untrained(study: Study) -> list[ID]:
             torch.manual_seed(seed)
             networks.append(ID(study.classifier).to(study.device).eval())
     return networks
+
+
+def _scores(study: Study, networks: Sequence[nn.Module], images: Tensor) -> list[Tensor]:
+    """Return the scores (n,) of each network, kept in one file."""
+
+    def made() -> dict[str, Tensor]:
+        return {str(seed): scores(network, images, study.device) for seed, network in enumerate(networks)}
+
+    return list(study.images.kept(networks, of_tensor(images), len(images), made).values())
 
 
 def _permuted(clean: Tensor, adversarial: Tensor, seed: int) -> float | None:

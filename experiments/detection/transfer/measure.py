@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from data.store.identity import digest, of_tensor
 from detectors.base import ExplainingDetector
 from detectors.explanations import PredictedMap
 from detectors.scoring import scores
@@ -110,12 +111,19 @@ def _add_oracles(study: Study, areas: AreasBySeed[Cell]) -> None:
         for contender in study.trained
         if isinstance(contender.module, ExplainingDetector) and isinstance(contender.module.explanation, PredictedMap)
     ]
-    if learnt is None or not with_map:
+    if learnt is None or study.saliency is None or not with_map:
         return
 
+    modules, labels = [study.saliency, *(contender.module for contender in with_map)], study.images.labels
+
     def scored(images: Tensor, about: str) -> list[Tensor]:
-        maps = over(study, learnt, images, study.images.labels, f"{about}, true label")
-        return [scores(contender.module, images, study.device, explanation=maps) for contender in with_map]
+        def made() -> dict[str, Tensor]:
+            maps = over(study, learnt, images, labels, f"{about}, true label")
+            those = (scores(module, images, study.device, explanation=maps) for module in modules[1:])
+            return {str(place): one for place, one in enumerate(those)}
+
+        content = digest([of_tensor(images), of_tensor(labels)])
+        return list(study.images.kept(modules, content, len(images), made).values())
 
     clean = scored(study.images.clean, "clean")
     for attack in study.attacks:
