@@ -1,13 +1,17 @@
 # `make demo` trains and evaluates on bundled data; `make test` checks the code. Both make .venv first, with the versions
 # in constraints.txt, which `make lock` writes anew; `make versions` tries the oldest, the locked and the newest ones.
-# `make docs-results` writes README.md and docs/results.md from docs/templates and docs/results.
+# `make docs-results` writes README.md and docs/results.md from docs/templates and docs/results; `make docs` builds the
+# site of all pages in site/, to open as site/index.html.
 PYTHON ?= python3
 BIN := .venv/bin
 
 # Threads that wait without spinning: on a machine that others use as well, spinning costs many times what it gains.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install demo test docs-results lock versions
+# Material for MkDocs prints what its makers plan, at every build.
+export NO_MKDOCS_2_WARNING ?= 1
+
+.PHONY: install demo test docs docs-results lock versions
 .DEFAULT_GOAL := install
 
 install: .venv/installed
@@ -21,7 +25,11 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m mkdocs build --strict --quiet
 	$(BIN)/pytest -n auto
+
+docs: .venv/installed-dev
+	$(BIN)/python -m mkdocs build --strict
 
 docs-results: .venv/installed
 	$(BIN)/python -m docs.render

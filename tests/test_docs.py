@@ -9,7 +9,7 @@ from docs import render
 from experiments.results.result import Flag, Result, Table, write_result
 
 ROOT = render.ROOT
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize("template", render.PAGES)
@@ -44,7 +44,7 @@ def test_the_map_of_the_house_names_every_room():
     assert {name for cell in cells for name in re.findall(r"`(.+?)`", cell)} == rooms
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_to_files_and_headings(document):
     text = document.read_text()
     for target in re.findall(r"\]\((?!https?:)([^)]*)\)", text):
