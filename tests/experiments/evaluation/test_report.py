@@ -3,7 +3,6 @@
 import errno
 import json
 import re
-import tomllib
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -248,13 +247,6 @@ def test_a_claim_of_a_run_becomes_no_tag_of_the_page(tmp_path):
     assert page.open == []
     assert [script.strip() for script in page.scripts] == [SCRIPT]
     assert page.tags.count("td") == 4
-
-
-def test_a_wheel_holds_the_template_the_style_and_the_script_of_the_page():
-    folder, root = Path(report.__file__).parent, Path(report.__file__).parents[2]
-    packaged = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    files = {path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"}
-    assert set(packaged["experiments.evaluation"]) == files
 
 
 def test_a_run_that_cannot_be_written_is_evaluated_into_another_folder(finished, tmp_path, monkeypatch, capsys):
