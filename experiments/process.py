@@ -50,8 +50,16 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
         else:
             return 0
     message, status = ending
+    if came and is_helper():
+        message = ""  # the first process says so
     sys.stderr.write(f"{message}\n" if message else "")
     return status
+
+
+def is_helper() -> bool:
+    """Return whether this is a further process of a distributed run: the first one holds the folders and prints."""
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK")
+    return any(os.environ.get(name, "0") != "0" for name in names)
 
 
 def _refused(error: BaseException) -> tuple[str, int] | None:

@@ -22,10 +22,12 @@ from experiments.evaluation.report import columns_of_words, read_results, write_
 from experiments.evaluation.summary import summarise
 from experiments.evaluation.tensorboard import write_charts, write_scores, write_summary
 from experiments.parser import Parser
+from experiments.process import is_helper
 from experiments.results.durations import Durations, in_words
 from experiments.results.result import Result, write_result
 from experiments.results.text import cell
 from experiments.study.batches import usable_device
+from experiments.study.ranks import first, together
 from experiments.study.study import Study, plain
 from experiments.training.run_folder import Run
 from experiments.training.sections import import_modules
@@ -55,26 +57,32 @@ def run_evaluation(arguments: list[str]) -> None:
     options: Namespace = config[config.protocol]
     import_modules(options.imports)
     run = Run(options.run, options.report or None, trusted=options.trust)
-    device = usable_device(options.device)
     _check_writable(run.report)
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, _FILE_WIDTH)
-    with Lines(transient=True, console=console) as progress:
-        detectors = options.pop(_DETECTORS) if config.protocol in _OF_DETECTORS else None
-        study = Study(run, device, progress, ["python", "evaluate.py", *arguments], detectors)
-        if config.protocol == ALL:
-            _all(study, console)
-        else:
-            given = {name: value for name, value in options.items() if name not in _OF_EVERY}
-            result = _run(config.protocol, study, given)
-    if config.protocol != ALL:
-        _show(result, console)
+    with together(options.device, options.devices) as own:
+        device = own or usable_device(options.device)
+        console = Console(quiet=is_helper())
+        if not console.is_terminal:
+            console.width = max(console.width, _FILE_WIDTH)
+        with Lines(transient=True, console=console) as progress:
+            detectors = options.pop(_DETECTORS) if config.protocol in _OF_DETECTORS else None
+            study = Study(run, device, progress, ["python", "evaluate.py", *arguments], detectors)
+            if config.protocol == ALL:
+                _all(study, console)
+            else:
+                given = {name: value for name, value in options.items() if name not in _OF_EVERY}
+                result = _run(config.protocol, study, given)
+        if config.protocol != ALL:
+            _show(result, console)
+        first(lambda: _report(run, console, every=config.protocol == ALL))
+
+
+def _report(run: Run, console: Console, *, every: bool) -> None:
+    """Write the report of all results, and say where it is."""
     report = write_report(run, list(PROTOCOLS))
     summary = summarise(read_results(run, list(PROTOCOLS)), run.named)
     texts = {heading: [statement.text for statement in statements] for heading, statements in summary.items()}
     write_summary(run.report, texts, run.settings.resolved)
-    if config.protocol == ALL:
+    if every:
         _show_summary(texts, console)
     logs = shlex.quote(str(run.folder if run.apart is None else run.apart))
     paths = f"report: {report} (and {run.report}/*.md, *.json, *.csv, *.png)\nTensorBoard: tensorboard --logdir {logs}"
@@ -84,7 +92,7 @@ def run_evaluation(arguments: list[str]) -> None:
 _DETECTORS: Final = "detectors"
 _OF_DETECTORS: Final = [name for name, protocol in PROTOCOLS.items() if protocol.of_detectors]
 
-_OF_EVERY: Final = ("run", "report", "imports", "trust", "device", "config")
+_OF_EVERY: Final = ("run", "report", "imports", "trust", "device", "devices", "config")
 """Options that every subcommand has."""
 
 
@@ -96,11 +104,15 @@ def _run(name: str, study: Study, given: Mapping[str, Any]) -> Result:
     options = {option: plain(value) for option, value in {**defaults, **given, **chosen}.items()}
     result = protocol.run(study, **given)
     result = replace(result, meta={**result.meta, "options": options})
+    first(lambda: _write(name, study, result))
+    return result
+
+
+def _write(name: str, study: Study, result: Result) -> None:
     write_result(result, study.run.report)
     write_charts(study.run.report, result)
     if name == SCORED:
         write_scores(study, result.rows)
-    return result
 
 
 def _all(study: Study, console: Console) -> None:
@@ -118,10 +130,10 @@ def _all(study: Study, console: Console) -> None:
         except FileNotFoundError as error:
             left_out[name] = str(error)
         else:
-            durations.add(name, time.perf_counter() - start)
-            show(f"{title} ({in_words(durations.seconds[name])}): {escape(finding)}")
+            first(partial(durations.add, name, time.perf_counter() - start))
+            show(f"{title} ({in_words(time.perf_counter() - start)}): {escape(finding)}")
             with suppress(InputError):  # a damaged file of an earlier evaluation may yet be replaced
-                write_report(study.run, list(PROTOCOLS))
+                first(lambda: write_report(study.run, list(PROTOCOLS)))
     for name, reason in left_out.items():
         console.print(f"[bold]{name}[/bold] was left out: {escape(reason)}", highlight=False, soft_wrap=True)
 
@@ -179,6 +191,13 @@ def _of_run(name: str, about: str) -> Parser:
     )
     parser.add_argument(
         "--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto: a GPU if there is one."
+    )
+    parser.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        help="Processes on this machine that share the work, each on a device of its own. torchrun and srun start "
+        "theirs: leave it out there.",
     )
     return parser
 

@@ -13,6 +13,7 @@ from experiments.results.bootstrap import Interval, clopper_pearson
 from experiments.results.records import mean_known
 from experiments.study.contenders import Contender
 from experiments.study.metrics import WORKING_RATE, rate_flagged
+from experiments.study.ranks import first
 from experiments.study.study import Study
 from experiments.white_box.attacker import Attacker, Subject
 from experiments.white_box.forecast import forecast
@@ -65,7 +66,7 @@ def measure_breaks(
     attacks = attacks_of(epsilon, steps, guides)
     planned = [(s, [SuiteAttack(b.way, attacks[b.way], "gradient", "")]) for b, s in exhibits if b.way is not None]
     if planned:
-        sentence = forecast(attacker, planned, "The published breaks make")[1]
+        sentence = first(lambda: forecast(attacker, planned, "The published breaks make")[1])
         study.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     for exhibit, subject in study.progress.track(exhibits, description="published breaks"):
         outcome = None if exhibit.way is None else _outcome(attacker, subject, exhibit.way, attacks[exhibit.way])

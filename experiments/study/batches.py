@@ -1,14 +1,18 @@
-"""The one loop over batches: each is moved to a device and, if wanted, counted by a progress bar."""
+"""The one loop over batches, which several processes share: each is moved to a device and counted by a bar."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from attacks import Attack
 from attacks.errors import InputError
 from data.pairs import predict
+from detectors.scoring import scores
+from experiments.study.ranks import shared
 
 BATCH: Final = 64
 """Images of a batch, unless another number is asked for."""
@@ -46,26 +50,86 @@ def batches(
         progress: Shows a bar that is removed at the end; None: no bar.
         about: What stands beside the bar.
     """
-    count = 0 if tensors[0] is None else len(tensors[0])
-    starts = range(0, max(count, 1), size)
-    bar = None if progress is None else progress.add_task(about)
-    for start in starts if progress is None or bar is None else progress.track(starts, task_id=bar):
-        yield tuple(None if tensor is None else tensor[start : start + size].to(device) for tensor in tensors)
-    if progress is not None and bar is not None:
-        progress.remove_task(bar)  # a protocol makes hundreds of bars: finished ones would fill the screen
+    with _bar(progress, about) as track:
+        for start in track(_starts(tensors, size)):
+            yield _batch(tensors, start, size, device)
+
+
+def columns(
+    function: Callable[..., Sequence[Tensor]],
+    *tensors: Tensor | None,
+    device: torch.device,
+    size: int = BATCH,
+    progress: Progress | None = None,
+    about: str = "",
+) -> list[Tensor]:
+    """Return each of a function's outputs for the batches of tensors, joined, on the CPU.
+
+    Several processes share the batches, which are the same as those of one process.
+
+    Args:
+        function: Takes a batch of each tensor, and returns tensors with as many rows.
+        tensors: See `batches`, as the rest.
+        device: Where the batches go.
+        size: Rows of a batch.
+        progress: Shows a bar.
+        about: What stands beside the bar.
+    """
+
+    def made(start: int) -> list[Tensor]:
+        return [output.cpu() for output in function(*_batch(tensors, start, size, device))]
+
+    with _bar(progress, about) as track:
+        parts = shared(made, _starts(tensors, size), track)
+    return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 
 def in_batches(function: Callable[..., Tensor], *tensors: Tensor | None, **options: Any) -> Tensor:
-    """Return a function's outputs for the batches of tensors, joined, on the CPU.
-
-    Args:
-        function: Takes a batch of each tensor.
-        tensors: See `batches`.
-        options: device, size, progress and about of `batches`.
-    """
-    return torch.cat([function(*batch).cpu() for batch in batches(*tensors, **options)])
+    """Return a function's output for the batches of tensors, joined, on the CPU; see `columns`."""
+    return columns(lambda *batch: [function(*batch)], *tensors, **options)[0]
 
 
 def predictions(classifier: nn.Module, images: Tensor, device: torch.device, size: int = BATCH) -> Tensor:
     """Return the classes (M,) that a classifier predicts for images (M, C, H, W), on the CPU."""
     return in_batches(lambda batch: predict(classifier, batch), images, device=device, size=size)
+
+
+def detector_scores(
+    detector: nn.Module, images: Tensor, device: torch.device, explanation: Tensor | None = None
+) -> Tensor:
+    """Return a detector's scores (M,) of images (M, C, H, W), on the CPU; see `detectors.scoring.scores`."""
+
+    def scored(batch: Tensor, known: Tensor | None) -> Tensor:
+        return scores(detector, batch, device, explanation=known)
+
+    return in_batches(scored, images, explanation, device=device)
+
+
+def under_attack(attack: Attack, classifier: nn.Module, images: Tensor, **options: Any) -> list[Tensor]:
+    """Return images (M, C, H, W) under an attack, and the classes (M,) predicted before and after it; see `columns`."""
+
+    def made(batch: Tensor) -> list[Tensor]:
+        adversarial = attack(classifier, batch)
+        return [adversarial, predict(classifier, batch), predict(classifier, adversarial)]
+
+    return columns(made, images, **options)
+
+
+def _starts(tensors: Sequence[Tensor | None], size: int) -> range:
+    count = 0 if tensors[0] is None else len(tensors[0])
+    return range(0, max(count, 1), size)
+
+
+def _batch(tensors: Sequence[Tensor | None], start: int, size: int, device: torch.device) -> tuple[Any, ...]:
+    return tuple(None if tensor is None else tensor[start : start + size].to(device) for tensor in tensors)
+
+
+@contextmanager
+def _bar(progress: Progress | None, about: str) -> Iterator[Callable[[Sequence[int]], Iterable[int]]]:
+    """Yield what tracks the progress through starts of batches."""
+    if progress is None:
+        yield iter
+        return
+    bar = progress.add_task(about)
+    yield lambda starts: progress.track(starts, task_id=bar)
+    progress.remove_task(bar)  # a protocol makes hundreds of bars: finished ones would fill the screen

@@ -18,6 +18,7 @@ from data import ImageData
 from data.store.identity import digest, of_attack, of_code, of_module, of_tensor, versions
 from data.store.sets import StoredPairs
 from detectors import Detector
+from experiments.study.ranks import first, rank
 from experiments.study.training_pairs import SPLIT
 from saliency.checkpoints import Portable, describe, load_weights, read, save
 
@@ -72,11 +73,28 @@ def fit_detector(name: str, detector: nn.Module, images: FitImages, folder: Path
     """
     if not isinstance(detector, Detector) and not hasattr(detector, "fit"):
         return None
-    path = folder / f"{name}-{_digest(detector, images)}.ckpt" if _can_be_kept(detector) else None
-    if path is not None and path.is_file():
+    if not _can_be_kept(detector):
+        return _fitted(name, detector, images)
+    path = folder / f"{name}-{_digest(detector, images)}.ckpt"
+
+    def kept() -> float | None:
+        """Return the seconds of a fit that is made here; None if it was made before."""
+        if path.is_file():
+            return None
+        seconds = _fitted(name, detector, images)
+        save(detector, path, seconds=seconds)  # type: ignore[arg-type]
+        return seconds
+
+    made = first(kept)
+    if made is None or rank():
         load_weights(detector, path)  # type: ignore[arg-type]
         seconds: float | None = read(path).get("seconds")
         return seconds
+    return made
+
+
+def _fitted(name: str, detector: nn.Module, images: FitImages) -> float:
+    """Fit a detector, and return the seconds that it took."""
     start = time.perf_counter()
     try:
         with torch.random.fork_rng():
@@ -88,10 +106,7 @@ def fit_detector(name: str, detector: nn.Module, images: FitImages, folder: Path
     except Exception as error:  # a user's own may raise anything
         msg = f"{name} cannot be fitted to the clean images ({type(error).__name__}: {error}): mend its method fit"
         raise InputError(msg) from error
-    seconds = time.perf_counter() - start
-    if path is not None:
-        save(detector, path, seconds=seconds)  # type: ignore[arg-type]
-    return seconds
+    return time.perf_counter() - start
 
 
 def _fit(detector: nn.Module, images: FitImages) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -12,15 +13,14 @@ from torch import Generator, Tensor, nn
 
 from attacks import Attack, norms
 from data import ImageData
-from data.pairs import predict
 from data.store.identity import digest, of_code, of_module, of_tensor, versions
 from data.store.sets import AdversarialSets
 from data.store.store import Store
 from detectors import Classifier
 from detectors.base import ExplainingDetector
 from detectors.explanations import Explanation
-from detectors.scoring import explain, scores
-from experiments.study.batches import batches
+from detectors.scoring import explain
+from experiments.study.batches import detector_scores, in_batches, under_attack
 from experiments.study.kept_tensors import kept
 
 CHANGED: Final = 1e-6
@@ -241,7 +241,7 @@ class TestImages:
             explanation: Tensor | None = None
             if isinstance(detector, ExplainingDetector) and detector.takes_explanation:
                 explanation = self._explained(detector.explanation, images, content, attack, stored=stored)
-            return {"scores": scores(detector, images, self._device, explanation=explanation)}
+            return {"scores": detector_scores(detector, images, self._device, explanation)}
 
         return self.kept([detector], content, len(images), made)["scores"]
 
@@ -277,7 +277,8 @@ class TestImages:
                 rows = self._sets.explained("test", explanation, attack)
                 self._explanations[key] = rows.read("values", torch.arange(len(rows)))
             else:
-                self._explanations[key] = explain(explanation, images, self._device, self._batch_size)
+                explained = partial(explain, explanation, device=self._device)
+                self._explanations[key] = in_batches(explained, images, device=self._device, size=self._batch_size)
         return self._explanations[key]
 
     def _attacked(self, name: str, attack: Attack) -> tuple[Tensor, ...]:
@@ -286,12 +287,5 @@ class TestImages:
             stored = self._sets.attacked("test", attack)
             rows = torch.arange(len(stored))
             return tuple(stored.read(column, rows) for column in ("images", "before", "after"))
-        parts = []
-        about = f"attacking with {name}"
-        for (images,) in batches(
-            self.clean, device=self._device, size=self._batch_size, progress=self._progress, about=about
-        ):
-            adversarial = attack(self._classifier, images)
-            classes = (predict(self._classifier, seen) for seen in (images, adversarial))
-            parts.append([tensor.cpu() for tensor in (adversarial, *classes)])
-        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+        options = {"device": self._device, "size": self._batch_size, "progress": self._progress}
+        return tuple(under_attack(attack, self._classifier, self.clean, **options, about=f"attacking with {name}"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from data.store.shards import read_shard, write_shard
+from experiments.study.ranks import first
 
 
 def kept(folder: Path, key: str, rows: int, made: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -18,6 +19,14 @@ def kept(folder: Path, key: str, rows: int, made: Callable[[], dict[str, Tensor]
         made: Computes the tensors, by name.
     """
     path = folder / f"{key}.pt"
-    if not path.exists():
-        write_shard(path, key, 0, made())
-    return {name: tensor.clone() for name, tensor in read_shard(path, key, 0, rows).items()}
+
+    def known() -> dict[str, Tensor] | None:
+        if not path.exists():
+            return None
+        return {name: tensor.clone() for name, tensor in read_shard(path, key, 0, rows).items()}
+
+    found = first(known)  # one process decides: another may see a file later
+    if found is None:
+        found = made()
+        first(lambda: write_shard(path, key, 0, found))
+    return found

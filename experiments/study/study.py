@@ -22,6 +22,7 @@ from experiments.study.contenders import Contender
 from experiments.study.fitted_detectors import EPOCHS, FitImages, fit_detector
 from experiments.study.images import AttackedSet, TestImages
 from experiments.study.own_detector import read_scores
+from experiments.study.ranks import first
 from experiments.study.training_pairs import training_pairs
 from experiments.study.user_modules import (
     GivenDetector,
@@ -87,7 +88,7 @@ class Study:
     def data(self) -> ImageData:
         """The image data module, downloaded and split."""
         data = self.run.data()
-        data.prepare_data()
+        first(data.prepare_data)
         data.setup()
         check_record(self.run.folder, data)
         return data

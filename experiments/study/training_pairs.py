@@ -8,11 +8,10 @@ from torch import Tensor
 
 from attacks import Attack
 from data import ImageData
-from data.pairs import predict
 from data.store.sets import AdversarialSets, StoredPairs
 from data.store.store import Store, StoredSet
 from detectors import Classifier
-from experiments.study.batches import batches
+from experiments.study.batches import under_attack
 
 SPLIT = "detector_train"
 """Whose images detectors are fitted to, those that detectors are trained on."""
@@ -51,12 +50,7 @@ def training_pairs(
         return AdversarialSets(store, data, classifier, device, progress).pairs(SPLIT, attack, None)
     images = data.split(SPLIT)
     clean = images.__getitems__(list(range(len(images)))).images
-    parts = []
-    for (seen,) in batches(clean, device=device, size=data.batch_size, progress=progress, about="pairs to fit to"):
-        adversarial = attack(classifier, seen)
-        parts.append(
-            [tensor.cpu() for tensor in (adversarial, predict(classifier, seen), predict(classifier, adversarial))]
-        )
-    columns = (torch.cat(column) for column in zip(*parts, strict=True))
+    options = {"device": device, "size": data.batch_size, "progress": progress, "about": "pairs to fit to"}
+    columns = under_attack(attack, classifier, clean, **options)
     made = _InMemory(dict(zip(("images", "before", "after"), columns, strict=True)))
     return StoredPairs(images, cast("StoredSet", made))

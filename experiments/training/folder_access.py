@@ -16,6 +16,7 @@ import tensorboard  # type: ignore[import-untyped]
 from filelock import FileLock, Timeout
 from lightning.pytorch import loggers
 
+from experiments.process import is_helper
 from saliency.files import UnwrittenError, write_text
 
 _LOCK: Final = "working.lock"
@@ -25,12 +26,6 @@ _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, e
 """Errors of file systems without locks, as some of a network."""
 
 _LOGGERS: Final = tuple(Path(str(package.__file__)).parent for package in (tensorboard, loggers))
-
-
-def is_helper() -> bool:
-    """Return whether this is a further process of a distributed run: the first one holds the folders and prints."""
-    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK")
-    return any(os.environ.get(name, "0") != "0" for name in names)
 
 
 @contextmanager

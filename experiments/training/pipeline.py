@@ -11,9 +11,10 @@ from rich.markup import escape
 
 from attacks.errors import InputError
 from experiments.errors import UsageError
+from experiments.process import is_helper
 from experiments.results.durations import Durations, in_words
 from experiments.training.fitting import Fit, with_defaults
-from experiments.training.folder_access import alone, is_helper
+from experiments.training.folder_access import alone
 from experiments.training.layout import CONFIG, LAST, SETTINGS
 from experiments.training.run_inputs import changed, check_weights, keep_record, keep_weights
 from experiments.training.settings import Settings, read_settings

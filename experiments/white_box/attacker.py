@@ -1,6 +1,7 @@
 """Attacks on detectors: the images are kept on disk block by block, their effect is measured anew."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,11 +13,11 @@ from torch import Tensor, nn
 from attacks import Attack, norms
 from data.store.identity import digest, of_attack, of_code, of_module, of_tensor, versions
 from detectors import Detector, Thresholded
-from detectors.scoring import scores
-from experiments.study.batches import predictions
+from experiments.study.batches import detector_scores, predictions
 from experiments.study.contenders import Contender
 from experiments.study.kept_tensors import kept
 from experiments.study.metrics import WORKING_RATE
+from experiments.study.ranks import shared
 from experiments.white_box.records import COSTS, Outcome
 
 BLOCK: Final = 50
@@ -87,6 +88,32 @@ class Subject:
         return tuple(parts)
 
 
+@dataclass(frozen=True)
+class Job:
+    """An attack on a detector.
+
+    Attributes:
+        subject: The detector.
+        name: Name of the attack.
+        attack: The attack.
+        aim: The detector with the threshold that the attack aims at.
+        count: How many of the images; None: all.
+        given: (n,) bool, the images to attack, the others stay as they are; None: all.
+    """
+
+    subject: Subject
+    name: str
+    attack: Attack
+    aim: Thresholded
+    count: int | None = None
+    given: Tensor | None = None
+
+    def blocks(self, images: int) -> Sequence[Tensor]:
+        """Return the rows of the attacked images, of so many in all, block by block."""
+        rows = torch.arange(images)[: self.count] if self.given is None else self.given.nonzero().flatten()
+        return torch.split(rows, BLOCK) if len(rows) else ()
+
+
 class Attacker:
     """Attacks detectors on some images.
 
@@ -118,34 +145,31 @@ class Attacker:
         self._digests: dict[int, str] = {}
         self._clean: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def outcome(
-        self,
-        subject: Subject,
-        name: str,
-        attack: Attack,
-        aim: Thresholded,
-        count: int | None = None,
-        given: Tensor | None = None,
-    ) -> Outcome:
-        """Return what an attack does to a detector.
+    def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Return what attacks do to detectors; several processes share the blocks of images of all of them."""
+        blocks = [(job, rows) for job in jobs for rows in job.blocks(len(self.images))]
+        made = shared(lambda block: self._attacked(*block), blocks)
+        return [
+            self._outcome(job, [(rows, each) for (of, rows), each in zip(blocks, made, strict=True) if of is job])
+            for job in jobs
+        ]
 
-        Args:
-            subject: The detector.
-            name: Name of the attack.
-            attack: The attack.
-            aim: The detector with the threshold that the attack aims at.
-            count: How many of the images; None: all.
-            given: (n,) bool, the images to attack, the others stay as they are; None: all.
-        """
+    def outcome(self, subject: Subject, name: str, attack: Attack, aim: Thresholded) -> Outcome:
+        """Return what an attack does to a detector; see `Job`."""
+        return self.outcomes([Job(subject, name, attack, aim)])[0]
+
+    def _attacked(self, job: Job, rows: Tensor) -> dict[str, Tensor]:
+        return self._block(job.subject, job.name, job.attack, job.aim, self.images[rows], self._goals[rows])
+
+    def _outcome(self, job: Job, blocks: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> Outcome:
+        """Return the outcome of an attack from its blocks: their rows, and what `_block` returns."""
+        subject, count = job.subject, job.count
         images, labels, goals = self.images[:count], self.labels[:count], self._goals[:count]
-        rows = torch.arange(len(images)) if given is None else given.nonzero().flatten()
         adversarial, costs = images.clone(), {name: torch.zeros(len(images)) for name in COSTS}
-        for start in range(0, len(rows), BLOCK):
-            block = rows[start : start + BLOCK]
-            made = self._block(subject, name, attack, aim, images[block], goals[block])
-            adversarial[block] = made["images"]
+        for rows, made in blocks:
+            adversarial[rows] = made["images"]
             for cost, per_image in costs.items():
-                per_image[block] = made[cost.removesuffix("_passes")].to(per_image)
+                per_image[rows] = made[cost.removesuffix("_passes")].to(per_image)
         right, clean = self._before(subject)
         change = adversarial - images
         predicted = predictions(subject.model, adversarial, self.device)
@@ -153,18 +177,18 @@ class Attacker:
             contender=subject.contender,
             phase=subject.phase,
             learnt=subject.learnt,
-            attack=name,
-            steps=getattr(attack, "steps", None),
+            attack=job.name,
+            steps=getattr(job.attack, "steps", None),
             right_before=right[: len(images)],
             wrong=predicted != labels,
             reached=(predicted == goals) == self.targeted,
-            scores=scores(subject.contender.module, adversarial, self.device),
+            scores=detector_scores(subject.contender.module, adversarial, self.device),
             clean_scores=clean[: len(images)],
             linf=norms.linf(change),
             l2=norms.l2(change).double(),
             span=(adversarial.amin().item(), adversarial.amax().item()),
             costs={name: per_image.mean().item() for name, per_image in costs.items()},
-            given=given,
+            given=job.given,
         )
 
     def _block(
@@ -203,5 +227,5 @@ class Attacker:
         key = id(subject.contender.module)
         if key not in self._clean:
             right = predictions(subject.model, self.images, self.device) == self.labels
-            self._clean[key] = right, scores(subject.contender.module, self.images, self.device)
+            self._clean[key] = right, detector_scores(subject.contender.module, self.images, self.device)
         return self._clean[key]

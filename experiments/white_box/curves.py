@@ -11,7 +11,7 @@ from attacks import DDN, JointDDN, JointFMN
 from attacks.white_box.walk import Walk
 from experiments.results.two_samples import spread_of
 from experiments.study.metrics import WORKING_RATE
-from experiments.white_box.attacker import Attacker, Subject
+from experiments.white_box.attacker import Attacker, Job, Subject
 from experiments.white_box.records import CurvePoint, Outcome, Price
 from experiments.white_box.smallest import Smallest
 from experiments.white_box.suite import Norm, SuiteAttack, longest
@@ -61,19 +61,21 @@ def curve_rows(
         "steps": sorted({*(number for number in STEPS if number < steps), steps}),
         "epsilon": sorted({*(min(most, share * epsilon) for share in SHARES), most}),
     }
-    for subject, walk in wanted:
-        for across, at in ((across, at) for across, values in places.items() for at in values):
-            attack = replace(walk.attack, **{across: at})  # type: ignore[arg-type]
-            outcome = attacker.outcome(subject, f"{across} {at:g}", attack, subject.aimed(), count)
-            yield CurvePoint(
-                **_of(subject),
-                attack=walk.name,
-                across=across,
-                at=at,
-                n_right=int(outcome.right_before.sum()),
-                sr_at_5=outcome.success(WORKING_RATE),
-                fooled=outcome.among_right(outcome.reached),
-            )
+    points = [(*each, across, at) for each in wanted for across, values in places.items() for at in values]
+    jobs = [
+        Job(subject, f"{across} {at:g}", replace(walk.attack, **{across: at}), subject.aimed(), count)  # type: ignore[arg-type]
+        for subject, walk, across, at in points
+    ]
+    for (subject, walk, across, at), outcome in zip(points, attacker.outcomes(jobs), strict=True):
+        yield CurvePoint(
+            **_of(subject),
+            attack=walk.name,
+            across=across,
+            at=at,
+            n_right=int(outcome.right_before.sum()),
+            sr_at_5=outcome.success(WORKING_RATE),
+            fooled=outcome.among_right(outcome.reached),
+        )
 
 
 def smallest_rows(
@@ -95,8 +97,8 @@ def smallest_rows(
         norm: Norm of the budgets.
     """
     attack = JointFMN(norm=norm, steps=max(1, steps // 2), targeted=attacker.targeted)
-    for subject in subjects:
-        found = attacker.outcome(subject, "joint_fmn", attack, subject.aimed(), count)
+    jobs = [Job(subject, "joint_fmn", attack, subject.aimed(), count) for subject in subjects]
+    for subject, found in zip(subjects, attacker.outcomes(jobs), strict=True):
         rest = [outcome for outcome in suite if outcome.contender is subject.contender]
         lengths = torch.stack([_lengths(outcome, norm)[:count] for outcome in (found, *rest)])
         yield Smallest(
@@ -124,10 +126,15 @@ def _finite(lengths: Tensor) -> list[float]:
 
 def price_rows(attacker: Attacker, subjects: Sequence[Subject], steps: int, count: int) -> Iterator[Price]:
     """Yield for each detector the L2 of DDN against the classifier alone, and against both."""
-    for subject in subjects:
-        aim, targeted = subject.aimed(), attacker.targeted
-        alone = attacker.outcome(subject, "ddn", DDN(steps=steps, targeted=targeted), aim, count)
-        both = attacker.outcome(subject, "joint_ddn", JointDDN(steps=steps, targeted=targeted), aim, count)
+    attacks = {"ddn": DDN, "joint_ddn": JointDDN}
+    jobs = [
+        Job(subject, name, attack(steps=steps, targeted=attacker.targeted), subject.aimed(), count)
+        for name, attack in attacks.items()
+        for subject in subjects
+    ]
+    outcomes = attacker.outcomes(jobs)
+    for place, subject in enumerate(subjects):
+        alone, both = outcomes[place :: len(subjects)]
         paid = alone.right_before & alone.reached & both.fooled(WORKING_RATE)
         ratios = spread_of((both.l2 / alone.l2)[paid])
         yield Price(

@@ -12,9 +12,10 @@ from attacks.guard import asked, evaluation_mode, gradients
 from attacks.margin import lead
 from detectors.scoring import scores
 from experiments.results.bootstrap import Resampling
-from experiments.study.batches import BATCH, batches
+from experiments.study.batches import BATCH, columns
 from experiments.study.metrics import WORKING_RATE
-from experiments.white_box.attacker import Attacker, Subject
+from experiments.study.ranks import first
+from experiments.white_box.attacker import Attacker, Job, Subject
 from experiments.white_box.curves import curve_rows, has_walk, price_rows, smallest_rows, strongest
 from experiments.white_box.forecast import forecast
 from experiments.white_box.plan import Mode, Plan
@@ -82,15 +83,14 @@ def measure(
         (subject, [*_suite(attacker, subject, alike, options), *_remedied(attacker, subject, options, of_subject)])
         for subject, of_subject in zip(subjects, remedies, strict=True)
     ]
-    most, sentence = forecast(attacker, suites)
+    most, sentence = first(lambda: forecast(attacker, suites))
     attacker.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     rows: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
     strong: list[Outcome] = []
     walks: list[tuple[Subject, SuiteAttack]] = []
-    for subject, attacks in attacker.progress.track(suites, description="detectors under attack"):
+    for (subject, attacks), pairs in zip(suites, _outcomes(attacker, suites, options.plan.mode), strict=True):
         seed = subject.contender.seed
-        pairs = list(_outcomes(attacker, subject, attacks, options.plan.mode))
         outcomes += [outcome for _, outcome in pairs]
         rows += [asdict(row(outcome, resampling)) for _, outcome in pairs]
         without_control = [outcome for attack, outcome in pairs if attack.kind != "control"]
@@ -172,24 +172,40 @@ def _goal(attacker: Attacker, options: SuiteOptions) -> dict[str, Any]:
     return {"goals": options.plan.goals, "norm": options.norm, "targeted": attacker.targeted}
 
 
-def _outcomes(
-    attacker: Attacker, subject: Subject, attacks: Sequence[SuiteAttack], mode: Mode
-) -> Iterator[tuple[SuiteAttack, Outcome]]:
-    """Yield the outcome of each attack; in mode worst on the images, right before, that no earlier one has won."""
-    right = attacker.right(subject)
-    won = torch.zeros_like(right)
-    for attack in attacks:
-        given = right & ~won if mode == "worst" and attack.kind not in {"paper", "control"} else None
-        outcome = _outcome(attacker, subject, attack, given)
-        if attack.kind != "control":
-            outcome = replace(outcome, first=outcome.fooled(WORKING_RATE) & ~won)
-            won = won | outcome.fooled(WORKING_RATE)
-        yield attack, outcome
+_Pairs = list[tuple[SuiteAttack, Outcome]]
 
 
-def _outcome(attacker: Attacker, subject: Subject, attack: SuiteAttack, given: Tensor | None) -> Outcome:
+def _outcomes(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteAttack]]], mode: Mode) -> list[_Pairs]:
+    """Return each detector's attacks with their outcomes; all detectors meet their first attack, then their second."""
+    found: list[_Pairs] = [[] for _ in suites]
+    most = max(len(attacks) for _, attacks in suites)
+    for number in attacker.progress.track(range(most), description="detectors under attack"):
+        running = [
+            (subject, attacks[number], pairs)
+            for (subject, attacks), pairs in zip(suites, found, strict=True)
+            if number < len(attacks)
+        ]
+        outcomes = attacker.outcomes([_job(attacker, *each, mode) for each in running])
+        for (_, attack, pairs), outcome in zip(running, outcomes, strict=True):
+            won = None if attack.kind == "control" else outcome.fooled(WORKING_RATE) & ~_won(attacker, pairs)
+            pairs.append((attack, replace(outcome, first=won)))
+    return found
+
+
+def _job(attacker: Attacker, subject: Subject, attack: SuiteAttack, pairs: _Pairs, mode: Mode) -> Job:
+    """Return an attack; in mode worst on the images, right before, that no earlier one of the `pairs` has won."""
+    cascaded = mode == "worst" and attack.kind not in {"paper", "control"}
+    given = attacker.right(subject) & ~_won(attacker, pairs) if cascaded else None
     aim = subject.aimed(None if attack.kind == "paper" and subject.learnt else WORKING_RATE)
-    return attacker.outcome(subject, attack.name, attack.attack, aim, given=given)
+    return Job(subject, attack.name, attack.attack, aim, given=given)
+
+
+def _won(attacker: Attacker, pairs: _Pairs) -> Tensor:
+    """Return which images (n,) any attack has won, but for the control."""
+    won = torch.zeros(len(attacker.images), dtype=torch.bool)
+    for attack, outcome in pairs:
+        won |= outcome.fooled(WORKING_RATE) & (attack.kind != "control")
+    return won
 
 
 def measure_checks(
@@ -217,17 +233,18 @@ def _without_gradient(
     attacker: Attacker, network: nn.Module, read: Callable[[Tensor, Tensor], Tensor]
 ) -> tuple[float, float]:
     """Return the shares of images where the gradient of what is read off a network is zero, and not finite."""
-    zero, broken = [], []
+
+    def checked(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        seen = images.clone().requires_grad_()
+        value = read(asked(network, seen), labels)
+        gradient = torch.zeros_like(seen)
+        if value.requires_grad:
+            (gradient,) = torch.autograd.grad(value.sum(), seen, materialize_grads=True)
+        return (gradient == 0).flatten(1).all(1), ~gradient.isfinite().flatten(1).all(1)
+
     with evaluation_mode(network), gradients(attacker.device):
-        for images, labels in batches(attacker.images, attacker.labels, device=attacker.device):
-            seen = images.clone().requires_grad_()
-            value = read(asked(network, seen), labels)
-            gradient = torch.zeros_like(seen)
-            if value.requires_grad:
-                (gradient,) = torch.autograd.grad(value.sum(), seen, materialize_grads=True)
-            zero.append((gradient == 0).flatten(1).all(1))
-            broken.append(~gradient.isfinite().flatten(1).all(1))
-    return torch.cat(zero).double().mean().item(), torch.cat(broken).double().mean().item()
+        zero, broken = columns(checked, attacker.images, attacker.labels, device=attacker.device)
+    return zero.double().mean().item(), broken.double().mean().item()
 
 
 def _is_determined(attacker: Attacker, subject: Subject) -> bool:
@@ -240,6 +257,6 @@ def _self_test(attacker: Attacker, broken: Subject, epsilon: float, norm: Norm) 
     """Return how many images fool the classifier beside a broken detector, and which share of them it accepts."""
     epsilon = max(epsilon, 0.1 * longest(attacker.images, norm))
     attack = SelectivePGD(epsilon=epsilon, norm=norm, steps=50, targeted=attacker.targeted)
-    outcome = attacker.outcome(broken, "self-test", attack, broken.aimed(), min(50, len(attacker.images)))
+    (outcome,) = attacker.outcomes([Job(broken, "self-test", attack, broken.aimed(), min(50, len(attacker.images)))])
     fooled = int((outcome.right_before & outcome.reached).sum())
     return fooled, int(outcome.fooled(WORKING_RATE).sum()) / max(1, fooled)

@@ -13,6 +13,7 @@ from experiments.detection.strength.records import TWICE, AttackSettings, Cost, 
 from experiments.detection.timing import timed
 from experiments.study.batches import in_batches, predictions
 from experiments.study.images import AttackedSet
+from experiments.study.ranks import first
 from experiments.study.study import Study
 
 SAMPLE: Final = 64
@@ -50,7 +51,7 @@ def measure_attack(study: Study, under: AttackedSet) -> StrengthRecords:
         fooled=right & (after != labels),
         fooled_rounded=right & (after_rounding != labels),
         changed=int((after != under.after).sum()),
-        cost=_cost(study, under.attack),
+        cost=first(lambda: _cost(study, under.attack)),
     )
 
 
