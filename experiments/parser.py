@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn, get_args
@@ -40,6 +41,24 @@ def _check_sections(config: Any, *place: str) -> None:
         _check_sections(value, *place)
 
 
+_MARKUP: Final = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`|``([^`]*)``|`([^`<]*?) <[^`>]*>`_", re.DOTALL)
+"""reStructuredText in the help of Lightning's options, which a terminal shows as it is."""
+
+_KNOWN: Final = re.compile(r"\s+known\s+subclasses:([\s\w.,]*)")
+_INTERNAL: Final = re.compile(rf"({'|'.join(OWN)})\.(?!published\.\w+$)\w+\.")
+"""Class paths of this project that are not the ones to name a class by."""
+
+
+def _public_classes(match: re.Match[str]) -> str:
+    """Return the classes that an option takes, without those that no user names, and none cut by the end of a line."""
+    names = [name for name in "".join(match[1].split()).split(",") if not _INTERNAL.match(name)]
+    text = f"known subclasses: {', '.join(names)}"
+    return "\n" + textwrap.fill(text, 78, initial_indent=_AT, subsequent_indent=_AT, break_long_words=False)
+
+
+_AT: Final = 24 * " "
+"""Before the help of an option."""
+
 _WITHOUT_VALUE: Final = ("help", "print_config", "print_shtab")
 
 
@@ -59,10 +78,12 @@ class Parser(LightningArgumentParser):
         return with_home(super().parse_object(*args, **kwargs))
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
-        """Return the help: `evaluate.py transfer [options]`, types by their names, no default that is an empty text."""
+        """Return the help: `evaluate.py transfer [options]`, types by name, no markup, no default of an empty text."""
         self.prog = self.prog.replace(" [options]", "")
+        for action in self._actions:
+            action.help = action.help and _MARKUP.sub(r"\1\2\3", action.help)
         text = re.sub(r"<class\s+'(?:\w+\.)*(\w+)'>", r"\1", super().format_help(*args, **kwargs))
-        return re.sub(r",\s+default: \)", ")", text)
+        return _KNOWN.sub(_public_classes, re.sub(r",\s+default: \)", ")", text))
 
     def add_subclass_arguments(
         self, baseclass: type | tuple[type, ...], nested_key: str, *args: Any, **kwargs: Any
@@ -72,6 +93,10 @@ class Parser(LightningArgumentParser):
         action: Any = next(action for action in self._actions if action.dest == nested_key)
         action.sub_add_kwargs = {**getattr(action, "sub_add_kwargs", {}), "sub_configs": False}
         return added
+
+    def add_method_arguments(self, *args: Any, **kwargs: Any) -> Any:
+        """Add them among the other options: the title of their group would be half a sentence of a docstring."""
+        return super().add_method_arguments(*args, **{**kwargs, "as_group": False})
 
     def refuse_files(self, key: str) -> None:
         """Take the text of an option as it is, also where a file has that name: its content would replace the text."""

@@ -28,6 +28,7 @@ class FileVerdict:
         predicted: The class that the classifier predicts, from 0 on.
         confidence: The softmax of that class.
         error: A sentence; empty for an image.
+        class_name: The predicted class by its name, where the detector was trained on a folder of images.
     """
 
     file: str
@@ -37,6 +38,7 @@ class FileVerdict:
     predicted: int | None = None
     confidence: float | None = None
     error: str = ""
+    class_name: str | None = None
 
 
 def write_table(rows: Iterable[FileVerdict]) -> None:
@@ -64,7 +66,8 @@ def _cells(row: FileVerdict) -> list[str]:
     if row.error:
         return ["-", "-", "no image", "-", "-"]
     verdict = "adversarial" if row.is_adversarial else "clean"
-    return [f"{row.score:.3f}", f"{row.probability:.3f}", verdict, str(row.predicted), f"{row.confidence:.3f}"]
+    predicted = str(row.predicted) if row.class_name is None else escape(row.class_name)
+    return [f"{row.score:.3f}", f"{row.probability:.3f}", verdict, predicted, f"{row.confidence:.3f}"]
 
 
 def write_csv(rows: Iterable[FileVerdict]) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from experiments.guard.files import image_files
 from experiments.guard.overlays import Overlays
 from experiments.guard.rows import WRITERS, FileVerdict, Format
 from experiments.parser import Parser
+from saliency.checkpoints import read
 
 _AT_ONCE: Final = 64
 """Files that are judged together."""
@@ -42,7 +44,7 @@ def run_scan(arguments: list[str]) -> None:
     guard = detector_of(options, options.device)
     files = image_files(options.paths)
     overlays = Overlays(guard, Path(options.maps), files) if options.maps else None
-    scan = Scan(guard, options.fpr, overlays)
+    scan = Scan(guard, options.fpr, overlays, _class_names(options.detector, guard.classes))
     WRITERS[options.format](scan.rows(files))
     if not scan.images:
         msg = f"none of {scan.unusable} files could be judged: give images"
@@ -74,6 +76,14 @@ def _parser() -> Parser:
     return parser
 
 
+def _class_names(checkpoint: str, classes: int) -> list[str] | None:
+    """Return the names of the classes that a fit on a folder of images left in a checkpoint; None: there are none."""
+    names = read(checkpoint).get("class_names")
+    if not isinstance(names, list) or len(names) != classes:
+        return None
+    return [shown(str(name)) for name in names]
+
+
 class Scan:
     """The verdicts of a detector on files, and counts of each verdict.
 
@@ -81,12 +91,16 @@ class Scan:
         guard: The detector.
         rate: The false-positive rate of its threshold.
         overlays: Writes a map of each image; None: no maps.
+        class_names: Names of the classes, by number; None: they have none.
     """
 
-    def __init__(self, guard: Detector, rate: float, overlays: Overlays | None = None) -> None:
+    def __init__(
+        self, guard: Detector, rate: float, overlays: Overlays | None = None, class_names: Sequence[str] | None = None
+    ) -> None:
         self.guard = guard
         self.rate = rate
         self.overlays = overlays
+        self.class_names = class_names
         self.threshold = Thresholded.at_rate(guard, guard.calibration, rate).threshold
         self.images = self.adversarial = self.unusable = 0
         self._told_size = False
@@ -124,7 +138,9 @@ class Scan:
             self.overlays.write(files, images)
         columns = verdict.score, verdict.probability, verdict.is_adversarial, verdict.predicted, verdict.confidence
         values = zip(*(column.tolist() for column in columns), strict=True)
-        return {file: FileVerdict(file, *of_file) for file, of_file in zip(files, values, strict=True)}
+        names = [self.class_names[number] if self.class_names else None for number in verdict.predicted]
+        rows = (FileVerdict(file, *of_file) for file, of_file in zip(files, values, strict=True))
+        return {row.file: replace(row, class_name=name) for row, name in zip(rows, names, strict=True)}
 
     def _tell_of(self, usable: Sequence[str], errors: dict[str, str]) -> None:
         """Report files that cannot be judged, and once that images are scaled."""

@@ -49,6 +49,14 @@ _DESCRIPTIONS: Final = {
 }
 
 
+_GROUPS: Final = {
+    "trainer": "the trainer, by Lightning's own flags",
+    "model": "the model, by its class path or name",
+    "data": "the data, by their class path or name",
+}
+"""What stands above groups of options."""
+
+
 class ModelCLI(LightningCLI):
     """LightningCLI whose fits leave `last.ckpt`, `model.ckpt`, `config.yaml` and TensorBoard's log in one folder.
 
@@ -76,6 +84,8 @@ class ModelCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add this project's options to the parser of every subcommand."""
+        for name, group in (parser.groups or {}).items():
+            group.title = _GROUPS[name]
         parser.add_argument(
             "--imports",
             type=list[str],
@@ -203,7 +213,8 @@ class ModelCLI(LightningCLI):
             device = self.trainer.strategy.root_device
             model.calibrate(clean_scores(model.to(device), data.calibration_dataloader(), device))
         if self.trainer.is_global_zero:
-            save(model, self.folder / DONE, epoch=self.trainer.current_epoch, global_step=self.trainer.global_step)
+            done = {"epoch": self.trainer.current_epoch, "global_step": self.trainer.global_step}
+            save(model, self.folder / DONE, **done, class_names=_class_names(data))
         self.trainer.strategy.barrier()
 
     def resolved(self) -> str:
@@ -268,6 +279,12 @@ class ModelCLI(LightningCLI):
             )
             raise FileNotFoundError(msg)
         return path
+
+
+def _class_names(data: lightning.LightningDataModule | None) -> list[str] | None:
+    """Return the names of the classes by number, as a folder of images has them; None where the data have none."""
+    names = getattr(getattr(data, "images", data), "class_names", None)
+    return None if names is None else list(names)
 
 
 _PRECISIONS: Final = ("32-true", "16-mixed", "bf16-mixed")

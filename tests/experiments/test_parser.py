@@ -156,10 +156,10 @@ def test_help_shows_the_command_as_it_is_typed_types_by_name_and_no_empty_defaul
     inner = Parser()
     inner.add_argument("--section", type=dict, required=True, help="A section.")
     inner.add_argument("--report", type=str, default="", help="Folder.")
-    inner.add_argument("--steps", type=int, default=3, help="Steps.")
+    inner.add_argument("--steps", type=int, default=3, help="Steps of ``fit``, a :class:`~a.b.Fit`.")
     Parser(prog="evaluate.py").add_subcommands(dest="command").add_subcommand("transfer", inner)
     text = " ".join(inner.format_help().split())
     assert text.startswith("usage: evaluate.py transfer ")
     assert "A section. (required, type: dict)" in text
     assert "Folder. (type: str)" in text
-    assert "Steps. (type: int, default: 3)" in text
+    assert "Steps of fit, a Fit. (type: int, default: 3)" in text

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -34,22 +35,19 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
     against_noise: _BySubset = {subset: AreasBySeed(resampling) for subset in subsets}
     rows: list[TransferRow] = []
     evaded: dict[tuple[str, str | None, int | None], Tensor] = {}
-    for name in study.progress.track(attacks, description="scores under each attack"):
+    cells = list(product(attacks, contenders))
+    for name, contender in study.progress.track(cells, description="scores under each attack"):
         under = study.under(name)
-        chosen = under.subsets | {"all": None}
-        for contender in contenders:
-            pairs = pair_scores(study.images, contender, under)
-            known = {
-                subset: whole.area(pairs.clean, pairs.adversarial, chosen[subset]) for subset, whole in areas.items()
-            }
-            if left_out(contender.trained_on, attacks) is None:  # contrasts are between detectors of one attack
-                for subset, noisy in against_noise.items():
-                    areas[subset].add(_cell(contender, under), known[subset])
-                    noisy.add(_cell(contender, under), noisy.area(pairs.noise, pairs.adversarial, chosen[subset]))
-            key = contender.name, contender.trained_on, contender.seed
-            evaded[key] = evaded.get(key, torch.zeros_like(pairs.fooled)) | pairs.evaded
-            whole = known["all"]
-            rows += _rows(replace(pairs, interval=None if whole is None else whole.interval), under)
+        pairs, chosen = pair_scores(study.images, contender, under), under.subsets | {"all": None}
+        known = {subset: whole.area(pairs.clean, pairs.adversarial, chosen[subset]) for subset, whole in areas.items()}
+        if left_out(contender.trained_on, attacks) is None:  # contrasts are between detectors of one attack
+            for subset, noisy in against_noise.items():
+                areas[subset].add(_cell(contender, under), known[subset])
+                noisy.add(_cell(contender, under), noisy.area(pairs.noise, pairs.adversarial, chosen[subset]))
+        key = contender.name, contender.trained_on, contender.seed
+        evaded[key] = evaded.get(key, torch.zeros_like(pairs.fooled)) | pairs.evaded
+        whole = known["all"]
+        rows += _rows(replace(pairs, interval=None if whole is None else whole.interval), under)
     rows.sort(key=lambda row: list(evaded).index((row.detector, row.trained_on, row.seed)))
     headline = _headline(areas, against_noise)
     _add_oracles(study, areas["all"])

@@ -13,13 +13,13 @@ from tests.data.pictures import write
 def checkpoint(tmp_path, classifier, saliency):
     """Return a function that saves a detector by its name, calibrated by clean scores, and returns it and its file."""
 
-    def made(name="id", clean=None):
+    def made(name="id", clean=None, **extra):
         torch.manual_seed(1)
         kinds = {"id": ID, "jsd": JSD, "smd": SMD, "spd": SPD}
         parts = (classifier, saliency) if name in {"smd", "spd"} else (classifier,)
         detector = kinds[name](*parts).eval()
         detector.calibrate(detector.scores(torch.rand(40, *SHAPE)) if clean is None else clean)
-        save(detector, tmp_path / f"{name}.ckpt")
+        save(detector, tmp_path / f"{name}.ckpt", **extra)
         return detector, str(tmp_path / f"{name}.ckpt")
 
     return made

@@ -61,6 +61,18 @@ def test_csv_and_table_have_a_line_for_each_file(scan, checkpoint, photos):
     assert table.count("no image") == 1
 
 
+def test_classes_have_their_names_where_the_checkpoint_holds_them(scan, checkpoint, photos):
+    detector, path = checkpoint(class_names=["ant", "[bee]", "c\x1bat", "dog"])
+    predicted = detector.judge([photos / "b.png"]).predicted.item()
+    name = ["ant", "[bee]", "c\\x1bat", "dog"][predicted]
+    assert json.loads(scan(path, photos / "b.png", "--format", "jsonl")[1])["class_name"] == name
+    assert f" {name} " in scan(path, photos / "b.png")[1]
+    for names in (None, ["ant"], "abc"):  # numbers where there are none, or a stranger's checkpoint has wrong ones
+        _, path = checkpoint(class_names=names)
+        assert json.loads(scan(path, photos / "b.png", "--format", "jsonl")[1])["class_name"] is None
+        assert f"│ {predicted} │" in " ".join(scan(path, photos / "b.png")[1].split())
+
+
 @pytest.mark.parametrize(("score", "count"), [(-100.0, 4), (100.0, 0)])
 def test_the_exit_status_says_whether_a_file_is_adversarial_if_asked_for(scan, checkpoint, photos, score, count):
     _, path = checkpoint(clean=torch.full((40,), score))
