@@ -21,7 +21,12 @@ BLUR_SIGMA = 0.25
 
 
 def compose(
-    images: Tensor, masks: Tensor, fill: Fill, generator: Generator | None = None, blur_sigma: float = BLUR_SIGMA
+    images: Tensor,
+    masks: Tensor,
+    fill: Fill,
+    generator: Generator | None = None,
+    blur_sigma: float = BLUR_SIGMA,
+    blurred: Tensor | None = None,
 ) -> Tensor:
     r"""Return :math:`\Phi(x, M) = x M + A (1 - M)` with replacement pixels A, and a little noise on x.
 
@@ -32,26 +37,32 @@ def compose(
             image, by chance; zero: black, without noise (an ablation).
         generator: Source of the randomness.
         blur_sigma: Standard deviation of the blur as a share of the shorter side.
+        blurred: `blur(images, blur_sigma)`, if it is known: it costs more than all the rest.
     """
     if fill == "zero":
         return images * masks
     noisy = images + IMAGE_NOISE * _normal(images.shape, images, generator)
-    return (noisy * masks + _replacement(images, fill, generator, blur_sigma) * (1 - masks)).clamp(0, 1)
+    return (noisy * masks + _replacement(images, fill, generator, blur_sigma, blurred) * (1 - masks)).clamp(0, 1)
 
 
-def _replacement(images: Tensor, fill: Fill, generator: Generator | None, blur_sigma: float) -> Tensor:
-    if fill == "blur":
-        return _blur(images, blur_sigma)
+def _replacement(
+    images: Tensor, fill: Fill, generator: Generator | None, blur_sigma: float, blurred: Tensor | None
+) -> Tensor:
+    if blurred is None and fill != "colour":
+        blurred = blur(images, blur_sigma)
+    if blurred is not None and fill == "blur":
+        return blurred
     count, channels = images.shape[:2]
     colour = 0.5 + COLOUR_RANGE * (2 * _uniform((count, channels, 1, 1), images, generator) - 1)
     colour = colour + COLOUR_NOISE * _normal(images.shape, images, generator)
-    if fill == "colour":
+    if blurred is None or fill == "colour":
         return colour
-    blurred = _uniform((count, 1, 1, 1), images, generator) < 0.5  # noqa: PLR2004 - even chances
-    return torch.where(blurred, _blur(images, blur_sigma), colour)
+    chosen = _uniform((count, 1, 1, 1), images, generator) < 0.5  # noqa: PLR2004 - even chances
+    return torch.where(chosen, blurred, colour)
 
 
-def _blur(images: Tensor, blur_sigma: float) -> Tensor:
+def blur(images: Tensor, blur_sigma: float) -> Tensor:
+    """Return images (N, C, H, W), blurred; `blur_sigma` as of `compose`."""
     sigma = blur_sigma * min(images.shape[2:])
     reach = min(int(3 * sigma + 0.5), min(images.shape[2:]) - 1)
     blurred: Tensor = transforms.gaussian_blur(images, [2 * reach + 1] * 2, [sigma] * 2)

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from attacks.errors import InputError
 from saliency.checkpoints import part
-from saliency.fill import BLUR_SIGMA, Fill, compose
+from saliency.fill import BLUR_SIGMA, Fill, blur, compose
 from saliency.objective import OBJECTIVES, Objective, Terms, Weights
 from saliency.selector import Selector, with_fakes
 from saliency.training import ImageClassifier, Trainable, frozen, seeded
@@ -119,8 +119,9 @@ class SaliencyModel(Trainable):
         generator = self.step_generator(batch_idx)
         classes, fake = with_fakes(labels, self.classes, self.fake_probability, generator)
         masks = self.masks(images, classes)
-        kept = self._judge(images, masks, generator)
-        destroyed = self._judge(images, 1 - masks, generator)
+        blurred = self._blurred(images)
+        kept = self._judge(images, masks, blurred, generator)
+        destroyed = self._judge(images, 1 - masks, blurred, generator)
         terms = self._terms(masks, kept, destroyed, labels, fake)
         for name, value in terms._asdict().items():
             self.log(f"train/{name}", value, prog_bar=name == "total")
@@ -147,9 +148,9 @@ class SaliencyModel(Trainable):
         masks = self.masks(images, labels)
         absent, _ = with_fakes(labels, self.classes, 1.0, generator)
         disc = central_disc(masks)
-        kept, destroyed = (self._judge(images, mask, generator) for mask in (masks, 1 - masks))
+        blurred, seen = self._blurred(images), [masks, 1 - masks, masks.roll(1, 0), disc, 1 - disc]
+        kept, destroyed, *controls = (self._judge(images, mask, blurred, generator) for mask in seen)
         areas = [masks.mean((1, 2, 3)), self.masks(images, absent).mean((1, 2, 3))]
-        controls = [self._judge(images, mask, generator) for mask in (masks.roll(1, 0), disc, 1 - disc)]
         right = [(logits.argmax(1) == labels).float() for logits in (kept, destroyed, *controls)]
         for name, value in zip(_MEASURES, (*right[:2], *areas, *right[2:]), strict=True):
             metric = self.measures[name]
@@ -158,9 +159,13 @@ class SaliencyModel(Trainable):
             self.log(f"{stage}/{name}", metric)  # type: ignore[arg-type]
         return self._terms(masks, kept, destroyed, labels, torch.zeros_like(labels, dtype=torch.bool)).total
 
-    def _judge(self, images: Tensor, masks: Tensor, generator: Generator) -> Tensor:
+    def _blurred(self, images: Tensor) -> Tensor | None:
+        """Return the images blurred, once for all masks; None if no masked pixel is replaced by them."""
+        return blur(images, self.blur_sigma) if self.fill in {"mix", "blur"} else None
+
+    def _judge(self, images: Tensor, masks: Tensor, blurred: Tensor | None, generator: Generator) -> Tensor:
         """Return the black box's logits (N, K) on what the masks leave of the images."""
-        seen = compose(images, masks, self.fill, generator, self.blur_sigma)
+        seen = compose(images, masks, self.fill, generator, self.blur_sigma, blurred)
         logits: Tensor = self.classifier(seen) if self.black_box == "classifier" else self.encode(seen)
         return logits
 
