@@ -13,7 +13,7 @@ from attacks.errors import InputError, InputTypeError
 from attacks.guard import evaluation_mode
 from detectors.calibration import threshold
 from detectors.classifier import Classifier
-from detectors.explanations import Explanation
+from detectors.explanations import Explained
 from detectors.guard import ImageFiles, Verdict, check_shape, judge
 from detectors.metrics import probabilities, training_metrics
 from detectors.networks import ConvNet
@@ -222,17 +222,12 @@ class Detector(Trainable):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class ExplainingDetector(Detector):
+class ExplainingDetector(Detector, Explained):
     """A detector whose representation combines the image with an explanation by frozen networks.
 
     The explanation depends on the image alone: pairs from a store carry it. A subclass has `explanation` and `combine`
     in place of `represent`.
     """
-
-    @property
-    @abstractmethod
-    def explanation(self) -> Explanation:
-        """The explanation, as a new module around frozen networks of this detector."""
 
     @abstractmethod
     def combine(self, images: Tensor, explanation: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from detectors.classifier import Classifier
+from detectors.explanations import Explained, PredictedMap
 from saliency import SaliencyModel
 
 
@@ -43,13 +44,21 @@ class _SaliencyBaseline(nn.Module):
         self.saliency = saliency
 
 
-class MaskArea(_SaliencyBaseline):
+class MaskArea(_SaliencyBaseline, Explained):
     """Minus the area of the map of the predicted class: maps go empty under attack."""
+
+    @property
+    def explanation(self) -> PredictedMap:
+        """The map of the predicted class."""
+        return PredictedMap(self.classifier, self.saliency)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return scores (N,) in [-1, 0] of images (N, C, H, W) in [0, 1]."""
-        maps: Tensor = self.saliency(self.classifier, images)
-        return -maps.mean((1, 2, 3))
+        return self.score(images, self.saliency(self.classifier, images))
+
+    def score(self, images: Tensor, explanation: Tensor) -> Tensor:  # noqa: ARG002 - the map is enough
+        """Return the scores (N,) of images whose maps (N, 1, H, W) are known."""
+        return -explanation.mean((1, 2, 3))
 
 
 class Disagreement(_SaliencyBaseline):

@@ -1,5 +1,7 @@
 """Explanations of an image by frozen networks: maps and Jacobians, which detectors see."""
 
+from abc import abstractmethod
+
 from torch import Tensor
 
 from detectors.classifier import Classifier
@@ -13,6 +15,24 @@ class Explanation(Portable):
 
     The classifier's logits (N, K) on these images are passed where they are known, and computed otherwise.
     """
+
+
+class Explained:
+    """A detector whose scores follow from images and their explanation, which other detectors may share."""
+
+    @property
+    @abstractmethod
+    def explanation(self) -> Explanation:
+        """The explanation, as a new module around frozen networks of this detector."""
+
+    @property
+    def takes_explanation(self) -> bool:
+        """Whether an explanation that is known can be used."""
+        return True
+
+    @abstractmethod
+    def score(self, images: Tensor, explanation: Tensor) -> Tensor:
+        """Return the scores (N,) of images (N, C, H, W) in [0, 1] whose explanation (N, c, H, W) is known."""
 
 
 class PredictedMap(Explanation):

@@ -17,8 +17,7 @@ from data.store.identity import digest, of_code, of_module, of_tensor, versions
 from data.store.sets import AdversarialSets
 from data.store.store import Store
 from detectors import Classifier
-from detectors.base import ExplainingDetector
-from detectors.explanations import Explanation
+from detectors.explanations import Explained, Explanation
 from detectors.scoring import explain
 from experiments.study.batches import detector_scores, in_batches, under_attack
 from experiments.study.kept_tensors import kept
@@ -239,7 +238,7 @@ class TestImages:
 
         def made() -> dict[str, Tensor]:
             explanation: Tensor | None = None
-            if isinstance(detector, ExplainingDetector) and detector.takes_explanation:
+            if isinstance(detector, Explained) and detector.takes_explanation:
                 explanation = self._explained(detector.explanation, images, content, attack, stored=stored)
             return {"scores": detector_scores(detector, images, self._device, explanation)}
 
