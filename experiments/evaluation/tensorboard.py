@@ -157,8 +157,9 @@ def roc_curves(title: str, contenders: Sequence[Contender], curves: Mapping[str,
     groups: dict[str, list[Contender]] = {}
     for contender in contenders:
         groups.setdefault(_FREE if contender.trained_on is None else contender.name, []).append(contender)
-    figure = Figure(figsize=(2.9 * len(groups), 3.3), layout="constrained")
-    axes = figure.subplots(1, len(groups), squeeze=False)[0]
+    figure = Figure(figsize=(2.9 * len(groups), 3.3))  # a computed layout would take longer than the drawing
+    edges = {"left": 0.6 / len(groups) / 2.9, "right": 1 - 0.1 / len(groups) / 2.9, "wspace": 0.2}
+    axes = figure.subplots(1, len(groups), squeeze=False, gridspec_kw={**edges, "top": 0.84, "bottom": 0.14})[0]
     for axis, (name, members) in zip(axes, groups.items(), strict=True):
         _draw(axis, members, curves, None if name == _FREE else "trained on")
         axis.set_title(name)
