@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 import evaluate
 from tests.experiments.studies import copy_of
@@ -36,14 +35,3 @@ def test_the_detector_of_ones_own(finished, tmp_path):
     assert evaluate.main([*words.split(), "--curve_images", "0", "--resamples", "10"]) == 0
     contents = json.loads((tmp_path / "copy/report/white-box-smoothness.json").read_text())
     assert {row["detector"] for row in contents["rows"]} == {"smoothness"}
-
-
-def test_the_attack_in_python(finished):
-    path = str(finished / "detectors/spd/fgsm/seed_0/model.ckpt")
-    first = block("python.md", "from attacks import BIM")
-    first = first.replace("runs/digits/detectors/spd/fgsm/seed_0/model.ckpt", path)
-    second = block("python.md", "from attacks import OrthogonalPGD").replace("steps=50", "steps=2")
-    names: dict[str, object] = {}
-    exec(first + second, names)  # noqa: S102 - the README's own code
-    assert isinstance(names["won"], torch.Tensor)
-    assert names["won"].shape == (8,)
