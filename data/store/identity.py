@@ -61,8 +61,14 @@ def _plain_parts(module: nn.Module) -> list[Any]:
 
 def of_tensor(tensor: Tensor) -> str:
     """Return a digest of a tensor's type, shape and values."""
-    result = hashlib.blake2b(f"{tensor.dtype} {tuple(tensor.shape)}".encode(), digest_size=16)
-    result.update(_bytes(tensor))
+    return of_parts(tensor.dtype, tensor.shape, [tensor])
+
+
+def of_parts(dtype: torch.dtype, shape: torch.Size, parts: Iterable[Tensor]) -> str:
+    """Return the digest of a tensor from its type, its shape and its parts, in the order of its rows."""
+    result = hashlib.blake2b(f"{dtype} {tuple(shape)}".encode(), digest_size=16)
+    for part in parts:
+        result.update(_bytes(part))
     return result.hexdigest()
 
 

@@ -99,6 +99,16 @@ class StoredSet:
             target[place] = sources[row // SHARD_SIZE][row % SHARD_SIZE]
         return result
 
+    def passing(self, name: str, rows: Tensor) -> Tensor:
+        """Return rows as `read` does, of files that are mapped for this call only: memory keeps none of them."""
+        numbers, sample = rows // SHARD_SIZE, self._shards[0][name]
+        result = torch.empty((len(rows), *sample.shape[1:]), dtype=sample.dtype)
+        for number in dict.fromkeys(numbers.tolist()):
+            length = min(SHARD_SIZE, self.count - number * SHARD_SIZE)
+            shard = read_shard(_shard(self.folder, number), self.key, number, length)
+            result[numbers == number] = shard[name][rows[numbers == number] % SHARD_SIZE]
+        return result
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Let a started worker map the files itself."""
         return type(self), (self.folder, self.key, self.count)

@@ -1,6 +1,6 @@
 """The one loop over batches, which several processes share: each is moved to a device and counted by a bar."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -12,10 +12,14 @@ from attacks import Attack
 from attacks.errors import InputError
 from data.pairs import predict
 from detectors.scoring import scores
-from experiments.study.ranks import shared
+from experiments.study.ranks import processes, shared
+from experiments.study.rows import Rows
 
 BATCH: Final = 64
 """Images of a batch, unless another number is asked for."""
+
+_TOGETHER: Final = 16
+"""Batches that processes share at a time: memory holds the outputs of so many."""
 
 
 def usable_device(name: str) -> torch.device:
@@ -35,7 +39,7 @@ def usable_device(name: str) -> torch.device:
 
 
 def batches(
-    *tensors: Tensor | None,
+    *tensors: Tensor | Rows | None,
     device: torch.device,
     size: int = BATCH,
     progress: Progress | None = None,
@@ -50,20 +54,22 @@ def batches(
         progress: Shows a bar that is removed at the end; None: no bar.
         about: What stands beside the bar.
     """
-    with _bar(progress, about) as track:
-        for start in track(_starts(tensors, size)):
+    starts = _starts(tensors, size)
+    with _bar(progress, about, len(starts)) as advance:
+        for start in starts:
             yield _batch(tensors, start, size, device)
+            advance(1)
 
 
-def columns(
+def outputs(
     function: Callable[..., Sequence[Tensor]],
-    *tensors: Tensor | None,
+    *tensors: Tensor | Rows | None,
     device: torch.device,
     size: int = BATCH,
     progress: Progress | None = None,
     about: str = "",
-) -> list[Tensor]:
-    """Return each of a function's outputs for the batches of tensors, joined, on the CPU.
+) -> Iterator[list[Tensor]]:
+    """Yield a function's outputs for each batch of tensors, on the CPU.
 
     Several processes share the batches, which are the same as those of one process.
 
@@ -75,27 +81,35 @@ def columns(
         progress: Shows a bar.
         about: What stands beside the bar.
     """
+    starts, at_once = _starts(tensors, size), processes()
+    with _bar(progress, about, len(starts)) as advance:
 
-    def made(start: int) -> list[Tensor]:
-        return [output.cpu() for output in function(*_batch(tensors, start, size, device))]
+        def made(start: int) -> list[Tensor]:
+            of_batch = [output.cpu() for output in function(*_batch(tensors, start, size, device))]
+            advance(at_once)
+            return of_batch
 
-    with _bar(progress, about) as track:
-        parts = shared(made, _starts(tensors, size), track)
-    return [torch.cat(column) for column in zip(*parts, strict=True)]
+        for number in range(0, len(starts), _TOGETHER):
+            yield from shared(made, starts[number : number + _TOGETHER])
 
 
-def in_batches(function: Callable[..., Tensor], *tensors: Tensor | None, **options: Any) -> Tensor:
-    """Return a function's output for the batches of tensors, joined, on the CPU; see `columns`."""
+def columns(function: Callable[..., Sequence[Tensor]], *tensors: Tensor | Rows | None, **options: Any) -> list[Tensor]:
+    """Return each of a function's outputs for the batches of tensors, joined; see `outputs`."""
+    return [torch.cat(column) for column in zip(*outputs(function, *tensors, **options), strict=True)]
+
+
+def in_batches(function: Callable[..., Tensor], *tensors: Tensor | Rows | None, **options: Any) -> Tensor:
+    """Return a function's output for the batches of tensors, joined, on the CPU; see `outputs`."""
     return columns(lambda *batch: [function(*batch)], *tensors, **options)[0]
 
 
-def predictions(classifier: nn.Module, images: Tensor, device: torch.device, size: int = BATCH) -> Tensor:
+def predictions(classifier: nn.Module, images: Tensor | Rows, device: torch.device, size: int = BATCH) -> Tensor:
     """Return the classes (M,) that a classifier predicts for images (M, C, H, W), on the CPU."""
     return in_batches(lambda batch: predict(classifier, batch), images, device=device, size=size)
 
 
 def detector_scores(
-    detector: nn.Module, images: Tensor, device: torch.device, explanation: Tensor | None = None
+    detector: nn.Module, images: Tensor | Rows, device: torch.device, explanation: Tensor | Rows | None = None
 ) -> Tensor:
     """Return a detector's scores (M,) of images (M, C, H, W), on the CPU; see `detectors.scoring.scores`."""
 
@@ -105,31 +119,33 @@ def detector_scores(
     return in_batches(scored, images, explanation, device=device)
 
 
-def under_attack(attack: Attack, classifier: nn.Module, images: Tensor, **options: Any) -> list[Tensor]:
-    """Return images (M, C, H, W) under an attack, and the classes (M,) predicted before and after it; see `columns`."""
+def under_attack(
+    attack: Attack, classifier: nn.Module, images: Tensor | Rows, **options: Any
+) -> Iterator[list[Tensor]]:
+    """Yield adversarial images by batches, with the classes (n,) predicted before and after; see `outputs`."""
 
     def made(batch: Tensor) -> list[Tensor]:
         adversarial = attack(classifier, batch)
         return [adversarial, predict(classifier, batch), predict(classifier, adversarial)]
 
-    return columns(made, images, **options)
+    return outputs(made, images, **options)
 
 
-def _starts(tensors: Sequence[Tensor | None], size: int) -> range:
+def _starts(tensors: Sequence[Tensor | Rows | None], size: int) -> range:
     count = 0 if tensors[0] is None else len(tensors[0])
     return range(0, max(count, 1), size)
 
 
-def _batch(tensors: Sequence[Tensor | None], start: int, size: int, device: torch.device) -> tuple[Any, ...]:
+def _batch(tensors: Sequence[Tensor | Rows | None], start: int, size: int, device: torch.device) -> tuple[Any, ...]:
     return tuple(None if tensor is None else tensor[start : start + size].to(device) for tensor in tensors)
 
 
 @contextmanager
-def _bar(progress: Progress | None, about: str) -> Iterator[Callable[[Sequence[int]], Iterable[int]]]:
-    """Yield what tracks the progress through starts of batches."""
+def _bar(progress: Progress | None, about: str, count: int) -> Iterator[Callable[[int], None]]:
+    """Yield what tells that so many more batches are done."""
     if progress is None:
-        yield iter
+        yield lambda _: None
         return
-    bar = progress.add_task(about)
-    yield lambda starts: progress.track(starts, task_id=bar)
+    bar = progress.add_task(about, total=count)
+    yield lambda done: progress.advance(bar, done)
     progress.remove_task(bar)  # a protocol makes hundreds of bars: finished ones would fill the screen

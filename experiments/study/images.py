@@ -1,6 +1,6 @@
 """The test images of a run, clean and under its attacks, and what detectors score on them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,9 @@ from data.store.store import Store
 from detectors import Classifier
 from detectors.explanations import Explained, Explanation
 from detectors.scoring import explain
-from experiments.study.batches import detector_scores, in_batches, under_attack
+from experiments.study.batches import columns, detector_scores, outputs, under_attack
 from experiments.study.kept_tensors import kept
+from experiments.study.rows import Rows, combined, on_disk, rows_of
 
 CHANGED: Final = 1e-6
 """The smallest change of a value that counts."""
@@ -32,7 +33,7 @@ class AttackedSet:
 
     Attributes:
         name: Name of the attack.
-        adversarial: (M, C, H, W), in the order of the clean images.
+        adversarial: (M, C, H, W), in the order of the clean images; read when they are asked for.
         before: (M,) classes predicted for the clean images.
         after: (M,) classes predicted for the adversarial images.
         subsets: (M,) bool by name, which pairs belong: all, successful (right before, wrong after), failed (right
@@ -43,15 +44,15 @@ class AttackedSet:
 
     name: str
     attack: Attack
-    adversarial: Tensor
+    adversarial: Rows
     before: Tensor
     after: Tensor
     subsets: dict[str, Tensor]
     success_rate: float | None
     clean_accuracy: float
-    _variants: dict[str, tuple[Tensor, str]] = field(default_factory=dict, repr=False)
+    _variants: dict[str, tuple[Rows, str]] = field(default_factory=dict, repr=False)
 
-    def variant(self, name: str, clean: Tensor) -> tuple[Tensor, str]:
+    def variant(self, name: str, clean: Rows) -> tuple[Rows, str]:
         """Return a variant of the adversarial images, (M, C, H, W), and its digest.
 
         Args:
@@ -60,7 +61,7 @@ class AttackedSet:
         """
         if name not in self._variants:
             images = VARIANTS[name](clean, self.adversarial)
-            self._variants[name] = images, of_tensor(images)
+            self._variants[name] = images, images.digest()
         return self._variants[name]
 
 
@@ -69,7 +70,7 @@ def rounded(_clean: Tensor, adversarial: Tensor) -> Tensor:
     return (adversarial * 255).round() / 255
 
 
-def norm_matched_noise(clean: Tensor, adversarial: Tensor) -> Tensor:
+def norm_matched_noise(clean: Tensor, adversarial: Tensor, rows: Iterable[int] | None = None) -> Tensor:
     """Return clean images with noise of the L0, L1, L2 and L-inf norms of their perturbation (PROTOCOL A5).
 
     The sizes of the perturbation's values are permuted within the image. Their signs are drawn among those that keep
@@ -79,9 +80,11 @@ def norm_matched_noise(clean: Tensor, adversarial: Tensor) -> Tensor:
     Args:
         clean: (M, C, H, W) in [0, 1].
         adversarial: (M, C, H, W) in [0, 1].
+        rows: M numbers; None: from 0 on.
     """
     noisy = []
-    for row, (image, attacked) in enumerate(zip(clean, adversarial, strict=True)):
+    numbers = range(len(clean)) if rows is None else rows
+    for row, image, attacked in zip(numbers, clean, adversarial, strict=True):
         generator = torch.Generator().manual_seed(row)
         values = image.flatten()
         sizes = _permuted((attacked - image).flatten().abs(), torch.maximum(values, 1 - values), generator)
@@ -92,7 +95,16 @@ def norm_matched_noise(clean: Tensor, adversarial: Tensor) -> Tensor:
     return torch.stack(noisy) if noisy else clean.clone()
 
 
-def noise_ratios(clean: Tensor, adversarial: Tensor, noisy: Tensor) -> dict[str, float | None]:
+def _noise(clean: Rows, adversarial: Rows) -> Rows:
+    """Return `norm_matched_noise` of all images, on disk."""
+
+    def of(rows: Tensor) -> list[Tensor]:
+        return [norm_matched_noise(clean[rows], adversarial[rows], rows.tolist())]
+
+    return on_disk(part for (part,) in outputs(of, torch.arange(len(clean)), device=torch.device("cpu")))
+
+
+def noise_ratios(clean: Tensor | Rows, adversarial: Tensor | Rows, noisy: Tensor | Rows) -> dict[str, float | None]:
     """Return how large noise is against an attack: the smallest ratio over the images of the L0, L2 and L-inf norms.
 
     A value counts as changed, for L0, from a change of `CHANGED` on: float32 rounds smaller ones away.
@@ -105,9 +117,13 @@ def noise_ratios(clean: Tensor, adversarial: Tensor, noisy: Tensor) -> dict[str,
     Returns:
         By the norm's name; None where the attack changes no image.
     """
-    attack, noise = adversarial - clean, noisy - clean
     sizes = {"l0": lambda change: norms.l0((change.abs() >= CHANGED).double()), "l2": norms.l2, "linf": norms.linf}
-    ratios = {name: size(noise).double() / size(attack) for name, size in sizes.items()}
+
+    def of(clean: Tensor, adversarial: Tensor, noisy: Tensor) -> list[Tensor]:
+        return [size(noisy - clean).double() / size(adversarial - clean) for size in sizes.values()]
+
+    found = columns(of, clean, adversarial, noisy, device=torch.device("cpu"))
+    ratios = dict(zip(sizes, found, strict=True))
     moved = {name: values[values.isfinite()] for name, values in ratios.items()}
     return {name: values.min().item() if len(values) else None for name, values in moved.items()}
 
@@ -136,10 +152,10 @@ def _permuted(sizes: Tensor, room: Tensor, generator: Generator) -> Tensor:
 _REMEMBERED: Final = 8
 """Explanations kept in memory for the next detectors."""
 
-VARIANTS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
+VARIANTS: Final[dict[str, Callable[[Rows, Rows], Rows]]] = {
     "adversarial": lambda _clean, adversarial: adversarial,
-    "rounded": rounded,
-    "noise": norm_matched_noise,
+    "rounded": lambda clean, adversarial: combined(rounded, clean, adversarial),
+    "noise": _noise,
 }
 
 
@@ -158,7 +174,7 @@ class TestImages:
         scores_folder: Where scores are kept; None: nowhere.
 
     Attributes:
-        clean: (M, C, H, W) in [0, 1], on the CPU.
+        clean: (M, C, H, W) in [0, 1]; read when they are asked for.
         labels: (M,), the true classes.
 
     Raises:
@@ -176,18 +192,17 @@ class TestImages:
         store: Store | None = None,
         scores_folder: Path | None = None,
     ) -> None:
-        parts = list(data.test_dataloader())
-        self.clean = torch.cat([batch.images for batch in parts])
-        self.labels = torch.cat([batch.labels for batch in parts])
+        self.labels = data.split("test").labels
+        self.clean = on_disk(batch.images for batch in data.test_dataloader())
         self._batch_size = data.batch_size
         self._classifier = classifier
         self._device = device
         self._progress = progress
         self._sets = None if store is None else AdversarialSets(store, data, classifier, device, progress)
         self._scores_folder = scores_folder
-        self._explanations: dict[tuple[str, str], Tensor] = {}
+        self._explanations: dict[tuple[str, str], Rows] = {}
         self._digests: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
-        self._clean_digest = of_tensor(self.clean)
+        self._clean_digest = self.clean.digest()
 
     def under(self, name: str, attack: Attack) -> AttackedSet:
         """Return the test images under an attack."""
@@ -224,7 +239,13 @@ class TestImages:
         return self._kept(detector, images, of_tensor(images))
 
     def _kept(
-        self, detector: nn.Module, images: Tensor, content: str, attack: Attack | None = None, *, stored: bool = False
+        self,
+        detector: nn.Module,
+        images: Tensor | Rows,
+        content: str,
+        attack: Attack | None = None,
+        *,
+        stored: bool = False,
     ) -> Tensor:
         """Return scores (n,) from the folder, or make and keep them.
 
@@ -237,7 +258,7 @@ class TestImages:
         """
 
         def made() -> dict[str, Tensor]:
-            explanation: Tensor | None = None
+            explanation: Rows | None = None
             if isinstance(detector, Explained) and detector.takes_explanation:
                 explanation = self._explained(detector.explanation, images, content, attack, stored=stored)
             return {"scores": detector_scores(detector, images, self._device, explanation)}
@@ -265,26 +286,35 @@ class TestImages:
         return self._digests[module]
 
     def _explained(
-        self, explanation: Explanation, images: Tensor, content: str, attack: Attack | None, *, stored: bool
-    ) -> Tensor:
+        self, explanation: Explanation, images: Tensor | Rows, content: str, attack: Attack | None, *, stored: bool
+    ) -> Rows:
         """Return the explanations of images, shared by detectors; from the store where it holds them."""
         key = of_module(explanation), content
         if key not in self._explanations:
             if len(self._explanations) >= _REMEMBERED:
                 self._explanations.pop(next(iter(self._explanations)))
             if stored and self._sets is not None:
-                rows = self._sets.explained("test", explanation, attack)
-                self._explanations[key] = rows.read("values", torch.arange(len(rows)))
+                self._explanations[key] = rows_of(self._sets.explained("test", explanation, attack), "values")
             else:
                 explained = partial(explain, explanation, device=self._device)
-                self._explanations[key] = in_batches(explained, images, device=self._device, size=self._batch_size)
+                parts = outputs(lambda batch: [explained(batch)], images, device=self._device, size=self._batch_size)
+                self._explanations[key] = on_disk(part for (part,) in parts)
         return self._explanations[key]
 
-    def _attacked(self, name: str, attack: Attack) -> tuple[Tensor, ...]:
+    def _attacked(self, name: str, attack: Attack) -> tuple[Rows, Tensor, Tensor]:
         """Return the adversarial images, and the classes predicted before and after."""
         if self._sets is not None:
-            stored = self._sets.attacked("test", attack)
-            rows = torch.arange(len(stored))
-            return tuple(stored.read(column, rows) for column in ("images", "before", "after"))
+            kept_set = self._sets.attacked("test", attack)
+            return rows_of(kept_set, "images"), rows_of(kept_set, "before")[:], rows_of(kept_set, "after")[:]
         options = {"device": self._device, "size": self._batch_size, "progress": self._progress}
-        return tuple(under_attack(attack, self._classifier, self.clean, **options, about=f"attacking with {name}"))
+        classes: list[list[Tensor]] = []
+
+        def parts() -> Iterator[Tensor]:
+            about = f"attacking with {name}"
+            for adversarial, *both in under_attack(attack, self._classifier, self.clean, **options, about=about):
+                classes.append(both)
+                yield adversarial
+
+        images = on_disk(parts())
+        before, after = (torch.cat(column) for column in zip(*classes, strict=True))
+        return images, before, after

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from attacks.guard import evaluation_mode
-from experiments.study.batches import in_batches
+from experiments.study.batches import in_batches, outputs
+from experiments.study.rows import Rows, on_disk
 from experiments.study.study import Study
 from saliency import SaliencyModel, jacobian
 from saliency.similarity import windowed
@@ -48,8 +50,8 @@ def maps_of(study: Study) -> list[Maps]:
     return [*learnt, _jacobian(study)]
 
 
-def over(study: Study, maps: Maps, images: Tensor, classes: Tensor | None, about: str) -> Tensor:
-    """Return the maps of many images, (M, c, H, W), on the CPU, batch by batch under a progress bar.
+def over(study: Study, maps: Maps, images: Tensor | Rows, classes: Tensor | None, about: str) -> Rows:
+    """Return the maps of many images, (M, c, H, W), made batch by batch under a progress bar and kept on disk.
 
     Args:
         study: Holds the device and shows the progress.
@@ -58,16 +60,17 @@ def over(study: Study, maps: Maps, images: Tensor, classes: Tensor | None, about
         classes: (M,), for maps that explain a class; None: the predicted ones.
         about: Text beside the bar, after the kind of map.
     """
-    bar = {"progress": study.progress, "about": f"{maps.title}, {about}"}
-    return in_batches(maps.of, images, classes, device=study.device, **bar)
+    bar: dict[str, Any] = {"progress": study.progress, "about": f"{maps.title}, {about}"}
+    parts = outputs(lambda *batch: [maps.of(*batch)], images, classes, device=study.device, **bar)
+    return on_disk(part for (part,) in parts)
 
 
-def distance(first: Tensor, second: Tensor) -> Tensor:
+def distance(first: Tensor | Rows, second: Tensor | Rows) -> Tensor:
     """Return the L2 distances (N,) of maps (N, c, H, W), over all their values, in float64."""
     return _pairwise(lambda one, two: (one.double() - two.double()).flatten(1).norm(dim=1), first, second)
 
 
-def cosine(first: Tensor, second: Tensor) -> Tensor:
+def cosine(first: Tensor | Rows, second: Tensor | Rows) -> Tensor:
     """Return the cosine similarities (N,) of maps (N, c, H, W), in float64; 1 for two empty ones, 0 for one."""
 
     def of(one: Tensor, two: Tensor) -> Tensor:
@@ -78,12 +81,12 @@ def cosine(first: Tensor, second: Tensor) -> Tensor:
     return _pairwise(of, first, second)
 
 
-def structure(first: Tensor, second: Tensor) -> Tensor:
+def structure(first: Tensor | Rows, second: Tensor | Rows) -> Tensor:
     """Return the structural similarities (N,) of maps (N, 1, H, W) in [0, 1]."""
-    return windowed(first, second, 1.0)
+    return _pairwise(lambda one, two: windowed(one, two, 1.0), first, second)
 
 
-def _pairwise(measure: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
+def _pairwise(measure: Callable[[Tensor, Tensor], Tensor], first: Tensor | Rows, second: Tensor | Rows) -> Tensor:
     """Return a measure (N,) of pairs of maps, batch by batch: in float64 all at once would not fit everywhere."""
     if len(first) == 0:
         return torch.empty(0, dtype=torch.float64)

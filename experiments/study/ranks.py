@@ -7,7 +7,7 @@ through `first`, where one process computes for all. Lightning Fabric starts and
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
@@ -55,6 +55,11 @@ def rank() -> int:
     return _Group.rank
 
 
+def processes() -> int:
+    """Return how many processes share what is computed."""
+    return _Group.count
+
+
 def gather(value: Value) -> list[Value]:
     """Return the values of all processes, in their order.
 
@@ -80,21 +85,16 @@ def first(function: Callable[[], Value]) -> Value:
     return _gathered(lambda: function() if _Group.rank == 0 else None)[0]  # type: ignore[return-value]
 
 
-def shared(
-    function: Callable[[Item], Value],
-    items: Iterable[Item],
-    track: Callable[[Sequence[Item]], Iterable[Item]] = iter,
-) -> list[Value]:
+def shared(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value]:
     """Return a function's values for items, in their order; process r computes those of items r, r + count, ...
 
     Args:
         function: Takes an item; what it asks of other processes, it does alone.
         items: The same in all processes.
-        track: Shows the progress through the items of this process.
     """
     every, count = list(items), _Group.count
     mine = every[_Group.rank % count :: count]
-    parts = [iter(part) for part in _gathered(lambda: [function(item) for item in track(mine)])]
+    parts = [iter(part) for part in _gathered(lambda: list(map(function, mine)))]
     return [next(parts[number % count]) for number in range(len(every))]
 
 

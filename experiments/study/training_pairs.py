@@ -51,6 +51,7 @@ def training_pairs(
     images = data.split(SPLIT)
     clean = images.__getitems__(list(range(len(images)))).images
     options = {"device": device, "size": data.batch_size, "progress": progress, "about": "pairs to fit to"}
-    columns = under_attack(attack, classifier, clean, **options)
+    parts = under_attack(attack, classifier, clean, **options)
+    columns = (torch.cat(column) for column in zip(*parts, strict=True))
     made = _InMemory(dict(zip(("images", "before", "after"), columns, strict=True)))
     return StoredPairs(images, cast("StoredSet", made))

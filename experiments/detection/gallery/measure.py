@@ -13,6 +13,7 @@ from experiments.results.grids import chosen
 from experiments.results.two_samples import Draw, draw
 from experiments.study.maps import Maps, cosine, distance, maps_of, over, structure
 from experiments.study.metrics import limit
+from experiments.study.rows import Rows, combined
 from experiments.study.study import Study
 
 
@@ -48,7 +49,7 @@ def _shown(
     study: Study, kinds: Sequence[Maps], images: Tensor, about: str, clean: Mapping[str, Tensor] | None = None
 ) -> tuple[ShownImages, dict[str, Tensor]]:
     """Return images with all that is shown of them, and their maps (n, c, H, W) by kind, not normalised."""
-    made = {maps.name: over(study, maps, images, None, about) for maps in kinds}
+    made = {maps.name: over(study, maps, images, None, about)[:] for maps in kinds}
     with evaluation_mode(study.classifier):
         probabilities = study.classifier(images.to(study.device)).softmax(1).cpu()
     margins: dict[tuple[str, str], Tensor | None] = {}
@@ -75,8 +76,8 @@ def _caption(maps: Maps, one: Tensor) -> str:
 def _likeness(study: Study, maps: Maps, dealt: Draw, resamples: int) -> Iterator[dict[str, Any]]:
     """Yield how alike maps look: half of the test images under each attack, the others in disjoint pairs."""
 
-    def seen(images: Tensor, rows: Tensor, about: str) -> Tensor:
-        return maps.seen(over(study, maps, images[rows], None, about))
+    def seen(images: Rows, rows: Tensor, about: str) -> Rows:
+        return combined(maps.seen, over(study, maps, images.at(rows), None, about))
 
     clean, rows = study.images.clean, dealt.same
     natural = seen(clean, rows, "natural images")

@@ -14,6 +14,7 @@ from experiments.detection.speed.records import BATCH, WARM_UP, SpeedRecord
 from experiments.detection.speed.systems import System, systems_of
 from experiments.detection.timing import timed
 from experiments.study.ranks import first
+from experiments.study.rows import Rows
 from experiments.study.study import Study
 
 _TOLERANCE: Final = 1e-4
@@ -30,7 +31,7 @@ def measure_speed(study: Study, repeats: int) -> tuple[list[SpeedRecord], list[s
 
 
 def _measured(
-    study: Study, systems: Sequence[System], clean: Tensor, repeats: int
+    study: Study, systems: Sequence[System], clean: Rows, repeats: int
 ) -> tuple[list[SpeedRecord], list[str]]:
     batch = clean[torch.arange(BATCH) % len(clean)].to(study.device)
     single = _times(study, systems, batch[:1], repeats, "latency at batch 1")

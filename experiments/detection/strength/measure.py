@@ -11,7 +11,7 @@ from attacks import Attack, norms
 from attacks.guard import evaluation_mode
 from experiments.detection.strength.records import TWICE, AttackSettings, Cost, StrengthRecords
 from experiments.detection.timing import timed
-from experiments.study.batches import in_batches, predictions
+from experiments.study.batches import columns, in_batches, predictions
 from experiments.study.images import AttackedSet
 from experiments.study.ranks import first
 from experiments.study.study import Study
@@ -41,18 +41,26 @@ def measure_attack(study: Study, under: AttackedSet) -> StrengthRecords:
         predictions(study.classifier, images, study.device, study.data.batch_size)
         for images in (clean, under.adversarial, rounded)
     )
-    right, flat = before == labels, under.adversarial.flatten(1)
+    inside, *sizes = columns(_sizes, clean, under.adversarial, device=torch.device("cpu"))
+    right = before == labels
     return StrengthRecords(
         name=under.name,
         attack=settings_of(under.attack),
-        sizes={name: size(under.adversarial - clean) for name, size in SIZES.items()},
-        in_range=((flat >= 0) & (flat <= 1)).all(1),  # false for NaN
+        sizes=dict(zip(SIZES, sizes, strict=True)),
+        in_range=inside,
         right=right,
         fooled=right & (after != labels),
         fooled_rounded=right & (after_rounding != labels),
         changed=int((after != under.after).sum()),
         cost=first(lambda: _cost(study, under.attack)),
     )
+
+
+def _sizes(clean: Tensor, adversarial: Tensor) -> list[Tensor]:
+    """Return which adversarial images (n,) lie in [0, 1], and the sizes (n,) of the changes."""
+    flat = adversarial.flatten(1)
+    inside = ((flat >= 0) & (flat <= 1)).all(1)  # false for NaN
+    return [inside, *(size(adversarial - clean) for size in SIZES.values())]
 
 
 def settings_of(attack: Attack) -> AttackSettings:
@@ -64,7 +72,8 @@ def settings_of(attack: Attack) -> AttackSettings:
 
 def _cost(study: Study, attack: Attack) -> Cost:
     clean = study.images.clean
-    sample = clean[:: max(1, len(clean) // SAMPLE)][:SAMPLE].to(study.device)
+    places = torch.arange(len(clean))[:: max(1, len(clean) // SAMPLE)][:SAMPLE]
+    sample = clean[places].to(study.device)
     few = sample[:TWICE]
     first, second = attack(study.classifier, few), attack(study.classifier, few)
     report, seconds = timed(lambda: attack.report(study.classifier, sample), study.device)

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from attacks import Attack, norms
 from experiments.detection.scores import AreasBySeed, pair_scores
 from experiments.detection.threshold.records import SUBSETS, Point, ThresholdRecords, ThresholdRow
 from experiments.results.bootstrap import Resampling
+from experiments.study.batches import columns
 from experiments.study.images import noise_ratios
 from experiments.study.metrics import measure
 from experiments.study.study import Study
@@ -25,13 +27,18 @@ def measure_threshold(
     wanted = [(name, epsilon) for name in swept for epsilon in epsilons]
     for name, epsilon in study.progress.track(wanted, description="scores at each epsilon"):
         under = study.images.under(f"{name}@{epsilon:g}", resized(swept[name], epsilon))
-        change = under.adversarial - clean
+        lengths = columns(
+            lambda clean, adversarial: [norms.l2(adversarial - clean), norms.rms(adversarial - clean)],
+            clean,
+            under.adversarial,
+            device=torch.device("cpu"),
+        )
         ratios[under.name] = noise_ratios(clean, under.adversarial, under.variant("noise", clean)[0])
         subsets = {subset: under.subsets[subset] for subset in SUBSETS}
         sizes: dict[str, dict[str, Any]] = {
             subset: {
-                "median_l2": _median(norms.l2(change[pairs])),
-                "median_rms": _median(norms.rms(change[pairs])),
+                "median_l2": _median(lengths[0][pairs]),
+                "median_rms": _median(lengths[1][pairs]),
                 "attack_success_rate": under.success_rate,
                 "right_before": int((under.subsets["successful"] | under.subsets["failed"]).sum()),
             }

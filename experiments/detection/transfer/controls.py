@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from data.store.identity import of_tensor
 from detectors import ID, metrics
-from detectors.scoring import scores
 from experiments.results.bootstrap import clopper_pearson
-from experiments.study.batches import batches
+from experiments.study.batches import batches, detector_scores
 from experiments.study.contenders import Contender
 from experiments.study.study import Study
 
@@ -56,7 +55,7 @@ def _scores(study: Study, networks: Sequence[nn.Module], images: Tensor) -> list
     """Return the scores (n,) of each network, kept in one file."""
 
     def made() -> dict[str, Tensor]:
-        return {str(seed): scores(network, images, study.device) for seed, network in enumerate(networks)}
+        return {str(seed): detector_scores(network, images, study.device) for seed, network in enumerate(networks)}
 
     return list(study.images.kept(networks, of_tensor(images), len(images), made).values())
 

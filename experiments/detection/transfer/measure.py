@@ -10,16 +10,17 @@ from torch import Tensor
 from data.store.identity import digest, of_tensor
 from detectors.base import ExplainingDetector
 from detectors.explanations import PredictedMap
-from detectors.scoring import scores
 from experiments.detection.scores import AreasBySeed, pair_scores
-from experiments.detection.transfer.controls import control_areas, underflow
+from experiments.detection.transfer.controls import UNDERFLOW_IMAGES, control_areas, underflow
 from experiments.detection.transfer.records import ORACLE, UNTRAINED, Cell, Headline, TransferRecords, TransferRow
 from experiments.results.bootstrap import Resampling
+from experiments.study.batches import detector_scores
 from experiments.study.budgets import unusual
 from experiments.study.contenders import Contender
 from experiments.study.images import AttackedSet, noise_ratios
 from experiments.study.maps import maps_of, over
 from experiments.study.metrics import PairScores, measure, mostly_fail
+from experiments.study.rows import Rows
 from experiments.study.study import Study
 from experiments.training.settings import left_out
 
@@ -66,7 +67,7 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
         left_out={name: attack for name, attack in train_on.items() if attack is not None},
         controls=control_areas(study, contenders[0]),
         accuracy=first.clean_accuracy,
-        underflow=underflow(study.classifier, clean, study.device),
+        underflow=underflow(study.classifier, clean[:UNDERFLOW_IMAGES], study.device),
         noise_ratios={
             name: noise_ratios(clean, study.under(name).adversarial, study.under(name).variant("noise", clean)[0])
             for name in attacks
@@ -114,13 +115,13 @@ def _add_oracles(study: Study, areas: AreasBySeed[Cell]) -> None:
 
     modules, labels = [study.saliency, *(contender.module for contender in with_map)], study.images.labels
 
-    def scored(images: Tensor, about: str) -> list[Tensor]:
+    def scored(images: Rows, about: str) -> list[Tensor]:
         def made() -> dict[str, Tensor]:
             maps = over(study, learnt, images, labels, f"{about}, true label")
-            those = (scores(module, images, study.device, explanation=maps) for module in modules[1:])
+            those = (detector_scores(module, images, study.device, maps) for module in modules[1:])
             return {str(place): one for place, one in enumerate(those)}
 
-        content = digest([of_tensor(images), of_tensor(labels)])
+        content = digest([images.digest(), of_tensor(labels)])
         return list(study.images.kept(modules, content, len(images), made).values())
 
     clean = scored(study.images.clean, "clean")

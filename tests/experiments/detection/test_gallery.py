@@ -41,7 +41,7 @@ def test_a_row_for_each_version_of_each_image(shape, tmp_path):
     under = study.under("fgsm")
     for row in found.rows:
         clean, number = row["version"] == "clean", row["image"]
-        images = study.images.clean if clean else study.under(row["attack"]).adversarial
+        images = (study.images.clean if clean else study.under(row["attack"]).adversarial)[:]
         probabilities = study.classifier(images[number : number + 1]).softmax(1)[0]
         assert row["prediction"] == int(probabilities.argmax())
         assert row["confidence"] == pytest.approx(probabilities.max().item())

@@ -70,7 +70,9 @@ def recomputed(run):
     for attack in ATTACKS:
         under = study.under(attack)
         with torch.no_grad():
-            before, after = (study.classifier(i).argmax(1).numpy() for i in (study.images.clean, under.adversarial))
+            before, after = (
+                study.classifier(i).argmax(1).numpy() for i in (study.images.clean[:], under.adversarial[:])
+            )
         right, wrong = before == labels, after != labels
         subsets = {"all": np.ones_like(right), "successful": right & wrong, "failed": right & ~wrong}
         for contender in study.contenders:
@@ -82,7 +84,7 @@ def recomputed(run):
             calibration = np.concatenate(
                 [_scores(module, batch.images) for batch in study.data.calibration_dataloader()]
             )
-            np.testing.assert_allclose(scores["clean"], _scores(module, study.images.clean), atol=1e-4)
+            np.testing.assert_allclose(scores["clean"], _scores(module, study.images.clean[:]), atol=1e-4)
             for subset, pairs in subsets.items():
                 key = contender.name, contender.trained_on, attack, contender.seed, subset
                 figures[key] = _row(
@@ -110,8 +112,8 @@ def _add_true_labels(study, known):
         if contender.name == "spd":
             for attack in ATTACKS:
                 scores = []
-                for images in (study.images.clean, study.under(attack).adversarial):
-                    maps = over(study, learnt, images, study.images.labels, "true label")
+                for images in (study.images.clean[:], study.under(attack).adversarial[:]):
+                    maps = over(study, learnt, images, study.images.labels, "true label")[:]
                     with torch.no_grad():
                         scores.append(contender.module.score(images, maps).numpy())
                 cell = "spd (true label)", contender.trained_on, attack
@@ -345,9 +347,9 @@ class Tables:
         for seed in range(10):
             torch.manual_seed(seed)
             networks.append(ID(classifier).eval())
-        before = [_scores(network, study.images.clean) for network in networks]
+        before = [_scores(network, study.images.clean[:]) for network in networks]
         for attack in ATTACKS:
-            after = [_scores(network, study.under(attack).adversarial) for network in networks]
+            after = [_scores(network, study.under(attack).adversarial[:]) for network in networks]
             untrained.append([_area(*pair) for pair in zip(before, after, strict=True)])
         ranges = [[None, *((min(each), max(each)) for each in areas)] for areas in (swapped, untrained)]
         return [[None, *([(0.5,)] * len(ATTACKS))], *ranges]
@@ -393,7 +395,7 @@ def test_every_figure_is_what_numpy_and_scikit_learn_say(run, report, recomputed
 
 def _meta(study):
     """Accuracy, counts, the underflow of the softmax with its exact interval, and the norms of the noise."""
-    clean, labels = study.images.clean, study.images.labels.numpy()
+    clean, labels = study.images.clean[:], study.images.labels.numpy()
     images = clean.clone().requires_grad_()
     logits = study.classifier(images)
     zero = {}
@@ -405,7 +407,7 @@ def _meta(study):
         under = study.under(attack)
         change, noise = (
             (each - clean).double().numpy().reshape(len(clean), -1)
-            for each in (under.adversarial, under.variant("noise", clean)[0])
+            for each in (under.adversarial[:], under.variant("noise", study.images.clean)[0][:])
         )
         sizes = {norm: (size(noise), size(change)) for norm, size in SIZES.items()}
         ratios[attack] = {

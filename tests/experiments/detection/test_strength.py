@@ -60,7 +60,7 @@ def test_rows_are_attacks_by_subsets_by_norms(found):
 
 def test_a_known_change_has_known_norms(found, finished):
     study = study_of(finished)
-    change = study.under("fgsm").adversarial - study.images.clean
+    change = study.under("fgsm").adversarial[:] - study.images.clean[:]
     one = row(found.rows, attack="fgsm", subset="all", norm="l2")
     assert one["mean"] == pytest.approx(change.flatten(1).double().pow(2).sum(1).sqrt().mean().item(), rel=1e-5)
     largest = row(found.rows, attack="fgsm", subset="all", norm="linf")

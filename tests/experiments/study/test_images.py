@@ -73,3 +73,9 @@ def test_changes_that_rounding_swallows_do_not_count():
     adversarial = clean + torch.tensor([0.5, 1e-9, 1e-9, 0.0])
     assert noise_ratios(clean, adversarial, clean + torch.tensor([0.0, 0.0, 0.0, 0.5]))["l0"] == 1.0
     assert set(noise_ratios(clean, clean, clean).values()) == {None}
+
+
+def test_noise_of_some_rows_is_that_of_all():
+    clean, adversarial = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8)
+    some = norm_matched_noise(clean[3:5], adversarial[3:5], [3, 4])
+    assert torch.equal(some, norm_matched_noise(clean, adversarial)[3:5])
