@@ -5,11 +5,13 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
+import lightning
 import pytest
 import torch
 
-from benchmarks import attacks, contenders, gpu, memory, soak, white_box
+from benchmarks import attacks, contenders, gpu, memory, soak, white_box, workflow
 from benchmarks.subjects import SUBJECTS
 from tests.attacks.minimal import trained_net
 from tests.attacks.white_box.museum import BROKEN
@@ -166,6 +168,32 @@ def test_the_gpu_script_runs_on_the_cpu_in_a_reduced_form(tmp_path, monkeypatch)
     assert result["same_weights"] is True
     assert {row["comparison"] for row in result["attacks"]} == {"fgsm", "bim"}
     assert {row["detector"] for row in result["white_box"]} == {"spd"}
+
+
+def test_what_commands_cost_is_printed_by_part_and_a_failed_one_is_told(tmp_path, monkeypatch, capsys):
+    kept = tmp_path / "costs.json"
+    monkeypatch.setattr("sys.argv", ["workflow", "--only", "pipeline", "--parts", "--json", str(kept)])
+    monkeypatch.setattr(workflow, "COMMANDS", {"pipeline": "evaluate.py list --help"})
+    assert workflow.main() == 0
+    (row,) = json.loads(kept.read_text())["rows"]
+    assert 0 < row["parts"]["imports"] <= row["wall"]
+    assert row["cpu"] > 0
+    assert re.search(r"\| pipeline \| \d+\.\d \| \d+\.\d \| \d+ \|", capsys.readouterr().out)
+    monkeypatch.setattr(workflow, "COMMANDS", {"pipeline": "evaluate.py nothing"})
+    with pytest.raises(RuntimeError, match="pipeline ended with status 2: error: there is no command 'nothing'"):
+        workflow.main()
+
+
+def test_each_part_names_a_function_that_there_is():
+    for file, function in list(workflow.PARTS.values())[1:]:
+        folder = (
+            Path(lightning.__file__).parent.parent
+            if file.startswith(("lightning", "loops", "trainer"))
+            else workflow.ROOT
+        )
+        inside = "lightning" if folder != workflow.ROOT else "[a-z]*"
+        paths = [path for path in folder.glob(f"{inside}/**/{Path(file).name}") if str(path).endswith(file)]
+        assert any(f"def {function}(" in path.read_text() for path in paths), file
 
 
 @pytest.mark.parametrize("passes", [25, 50, 100])

@@ -1,0 +1,138 @@
+"""What the commands of the demo cost: CPU seconds, seconds and memory of each, and of their parts.
+
+    python -m benchmarks.workflow
+    python -m benchmarks.workflow --only pipeline transfer --parts
+
+runs `pipeline`, `transfer`, `transfer` again, `white-box` and `all` on a run folder of its own. Where others use the
+machine as well, compare CPU seconds. `--parts` runs each command under a profiler, which slows it down by about a half:
+the parts' seconds are the profiler's, and a part within another counts in both.
+"""
+
+import argparse
+import json
+import os
+import pstats
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parents[1]
+
+COMMANDS: Final = {
+    "pipeline": "train.py pipeline --config {config} --run {run}",
+    "transfer": "evaluate.py transfer --run {run}",
+    "transfer again": "evaluate.py transfer --run {run}",
+    "white-box": "evaluate.py white-box --run {run}",
+    "all": "evaluate.py all --run {run}",
+}
+
+PARTS: Final = {
+    "imports": ("<frozen importlib._bootstrap>", "_find_and_load"),
+    "parsers: built": ("lightning/pytorch/cli.py", "setup_parser"),
+    "parsers: configs read": ("lightning/pytorch/cli.py", "parse_arguments"),
+    "parsers: configs written": ("training/fitting.py", "resolved"),
+    "fits: training steps": ("loops/training_epoch_loop.py", "advance"),
+    "fits: validation": ("loops/evaluation_loop.py", "run"),
+    "fits: scalars logged": ("lightning/pytorch/core/module.py", "log"),
+    "fits: checkpoints": ("trainer/trainer.py", "save_checkpoint"),
+    "stored sets": ("store/store.py", "complete"),
+    "scores": ("detectors/scoring.py", "scores"),
+    "explanations": ("detectors/explanations.py", "forward"),
+    "scores read and written": ("study/kept_tensors.py", "kept"),
+    "bootstrap": ("results/bootstrap.py", "superiority"),
+    "charts": ("results/charts.py", "png"),
+    "TensorBoard": ("evaluation/tensorboard.py", "write_scores"),
+    "digests": ("store/identity.py", "of_module"),
+    "digests of code": ("store/identity.py", "of_code"),
+}
+"""The end of a file's name and a function in it, by what it does."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took.
+
+    Attributes:
+        command: Its name.
+        cpu: CPU seconds, of the program and of the system.
+        wall: Seconds on the clock.
+        peak_mib: The most memory that it, or one before it, held.
+        parts: Seconds of each part, under the profiler; empty without.
+    """
+
+    command: str
+    cpu: float
+    wall: float
+    peak_mib: float
+    parts: dict[str, float]
+
+
+def main() -> int:
+    """Run the commands, print a line for each, and write them as JSON where asked; return 1 if one failed."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        run = options.run or Path(folder) / "run"
+        costs = []
+        print("| command | CPU seconds | seconds | peak MiB |\n|---|---|---|---|", flush=True)
+        for name in options.only:
+            words = [word.format(config=options.config, run=run) for word in COMMANDS[name].split()]
+            costs.append(_measured(name, [*words, *options.more], Path(folder) / "profile" if options.parts else None))
+            print(f"| {name} | {costs[-1].cpu:.1f} | {costs[-1].wall:.1f} | {costs[-1].peak_mib:.0f} |", flush=True)
+    for cost in costs if options.parts else ():
+        print(f"\n{cost.command}, seconds under the profiler:\n\n| part | seconds |\n|---|---|")
+        print("\n".join(f"| {part} | {seconds:.1f} |" for part, seconds in cost.parts.items()))
+    if options.json:
+        options.json.write_text(json.dumps({"meta": _meta(options), "rows": list(map(asdict, costs))}, indent=1) + "\n")
+    return 0
+
+
+def _measured(name: str, words: list[str], profile: Path | None) -> Cost:
+    """Run a command and return what it took.
+
+    Raises:
+        RuntimeError: If it failed; with the end of what it printed.
+    """
+    profiler = [] if profile is None else ["-m", "cProfile", "-o", str(profile)]
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    ended = subprocess.run([sys.executable, *profiler, *words], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if ended.returncode:
+        msg = f"{name} ended with status {ended.returncode}: {(ended.stdout + ended.stderr)[-1000:]}"
+        raise RuntimeError(msg)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(name, cpu, wall, after.ru_maxrss / 1024, {} if profile is None else parts(profile))
+
+
+def parts(profile: Path) -> dict[str, float]:
+    """Return the seconds of each part that a profile has, the longest first."""
+    stats: dict[tuple[str, int, str], Any] = pstats.Stats(str(profile)).stats  # type: ignore[attr-defined]
+    seconds = {
+        part: sum(entry[3] for (path, _, name), entry in stats.items() if path.endswith(file) and name == function)
+        for part, (file, function) in PARTS.items()
+    }
+    return dict(sorted(((part, taken) for part, taken in seconds.items() if taken), key=lambda item: -item[1]))
+
+
+def _meta(options: argparse.Namespace) -> dict[str, str]:
+    threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
+    return {"date": time.strftime("%Y-%m-%d"), "threads": threads, "config": str(options.config)}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=Path("configs/digits.yaml"), help="a pipeline file")
+    parser.add_argument("--run", type=Path, help="a run folder to go on with; default: a new one, deleted at the end")
+    parser.add_argument("--only", nargs="+", choices=list(COMMANDS), default=list(COMMANDS), help="which commands")
+    parser.add_argument("--parts", action="store_true", help="run under a profiler, and print the seconds of parts")
+    parser.add_argument("--json", type=Path, help="write the rows there as well")
+    parser.add_argument("more", nargs="*", help="after --: options that each command is given as well")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
