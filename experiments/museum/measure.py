@@ -18,10 +18,7 @@ from experiments.study.study import Study
 from experiments.white_box.attacker import Attacker, Subject
 from experiments.white_box.forecast import forecast
 from experiments.white_box.records import Outcome
-from experiments.white_box.suite import PART_WEIGHTS, SuiteAttack
-
-_GUIDES = 100
-"""Largest number of clean calibration images whose logits are matched."""
+from experiments.white_box.suite import GUIDES, PART_WEIGHTS, SuiteAttack
 
 
 def attacks_of(epsilon: float, steps: int, guides: Tensor) -> dict[Way, Attack]:
@@ -61,9 +58,7 @@ def measure_breaks(
         epsilon: L-inf budget.
         steps: Steps of each walk.
     """
-    split = study.data.split("calibration")
-    guides = split.__getitems__(list(range(min(_GUIDES, len(split))))).images
-    attacks = attacks_of(epsilon, steps, guides)
+    attacks = attacks_of(epsilon, steps, study.calibration_images(GUIDES).images)
     planned = [(s, [SuiteAttack(b.way, attacks[b.way], "gradient", "")]) for b, s in exhibits if b.way is not None]
     if planned:
         sentence = first(lambda: forecast(attacker, planned, "The published breaks make")[1])

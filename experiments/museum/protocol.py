@@ -22,7 +22,7 @@ from experiments.white_box.measure import SuiteOptions, measure
 from experiments.white_box.plan import PresetName, chosen
 from experiments.white_box.records import BEFORE, Outcome
 from experiments.white_box.subjects import broken_subject, over_second_classifier, start_of, subjects
-from experiments.white_box.suite import names
+from experiments.white_box.suite import GUIDES, names
 
 
 def museum(
@@ -63,7 +63,8 @@ def museum(
     attacker = Attacker(sample.images, sample.labels, study.device, study.progress, folder)
     epsilon = _epsilon(study, epsilon)
     plan = chosen(preset, names(), steps=steps, curve_images=0, attacks=suite_attacks)
-    options = SuiteOptions(epsilon, "linf", plan, seeds, seeds, trained_on, remedies="auto")
+    guides = study.calibration_images(GUIDES).images
+    options = SuiteOptions(epsilon, "linf", plan, seeds, seeds, trained_on, guides, remedies="auto")
     suite = measure(
         attacker,
         attacked,

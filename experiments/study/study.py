@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from attacks.errors import InputError, unknown
 from data import ImageData
+from data.batches import Images
 from data.store.identity import of_file
 from detectors import Classifier, Detector
 from detectors.scoring import clean_scores
@@ -321,6 +322,11 @@ class Study:
         if isinstance(module, Detector) and len(module.calibration):
             return module.calibration.cpu()
         return self.scored(module)
+
+    def calibration_images(self, most: int) -> Images:
+        """Return the first clean calibration images, at most so many."""
+        split = self.data.split("calibration")
+        return split.__getitems__(list(range(min(most, len(split)))))
 
     def scored(self, module: nn.Module) -> Tensor:
         """Return a detector's sorted scores (n,) of the clean calibration images, computed anew."""

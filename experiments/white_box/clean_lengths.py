@@ -24,8 +24,7 @@ def median_l2(study: Study) -> tuple[float, str]:
         ValueError: If that attack fools the classifier on no image.
     """
     name, attack = _minimal(study.run.attacks())
-    split = study.data.split("calibration")
-    sample = split.__getitems__(list(range(min(_SEVERAL, len(split)))))
+    sample = study.calibration_images(_SEVERAL)
 
     def lengths(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         report = attack.report(study.classifier, images, labels)

@@ -29,7 +29,18 @@ from experiments.white_box.records import (
     worst_row,
 )
 from experiments.white_box.remedies import Remedies, needed, remedied
-from experiments.white_box.suite import TRANSFER, Norm, SuiteAttack, longest, names, noise, suite, transferred
+from experiments.white_box.suite import (
+    MATCHING,
+    TRANSFER,
+    Norm,
+    SuiteAttack,
+    longest,
+    matched,
+    names,
+    noise,
+    suite,
+    transferred,
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ class SuiteOptions:
         seeds: Seeds of the detectors; curves and prices are of the first.
         whole: Seeds whose detectors meet the whole suite, the others the paper's attacks only.
         trained_on: Name of the attack that the detectors were trained on.
+        guides: (M, C, H, W), clean images that the attacker has.
         remedies: auto: remedies against masked gradients where a check asks for them, in rows beside the plain ones.
         bpda: Names of parts of detectors through which the gradient is to pass unchanged.
     """
@@ -53,6 +65,7 @@ class SuiteOptions:
     seeds: Sequence[int]
     whole: Sequence[int]
     trained_on: str
+    guides: Tensor
     remedies: Remedies = "none"
     bpda: Sequence[str] | None = None
 
@@ -144,6 +157,9 @@ def _suite(attacker: Attacker, subject: Subject, alike: Alike, options: SuiteOpt
             yield attack
     if not whole:
         return
+    if MATCHING in wanted and subject.differentiable:
+        more: dict[str, Any] = {"restarts": plan.restarts, "norm": options.norm, "targeted": attacker.targeted}
+        yield matched(epsilon, plan.steps, options.guides, **more)
     other = alike(subject) if TRANSFER in wanted else None
     if other is not None:
         yield transferred(epsilon, plan.steps, other.model, other.aimed(), parts=parts, **goal)

@@ -22,7 +22,7 @@ from experiments.white_box.plan import Mode, PresetName, chosen
 from experiments.white_box.records import FIELDS, NORMS, Outcome, WhiteBoxRecords
 from experiments.white_box.remedies import Remedies, check_remedies
 from experiments.white_box.subjects import broken_subject, over_second_classifier, own_subject, start_of, subjects
-from experiments.white_box.suite import Norm, left_out, names
+from experiments.white_box.suite import GUIDES, Norm, left_out, names
 from experiments.white_box.tables import finding, white_box_tables
 
 
@@ -114,6 +114,7 @@ def white_box(
         seeds=seeds,
         whole=seeds[:suite_seeds],
         trained_on=trained_on,
+        guides=study.calibration_images(GUIDES).images,
         remedies=remedies,
         bpda=bpda,
     )

@@ -14,6 +14,7 @@ from attacks import (
     HingedPGD,
     HopSkipJump,
     Joint,
+    Matching,
     OrthogonalPGD,
     SelectivePGD,
     Square,
@@ -28,12 +29,16 @@ Kind = Literal["paper", "gradient", "transfer", "gradient-free", "control"]
 Norm = Literal["linf", "l2"]
 
 TRANSFER: Final = "transfer"
+MATCHING: Final = "matching"
 NOISE: Final = "noise"
 
 PAPER_STEPS: Final = 5
 
 PART_WEIGHTS: Final = (0.1, 1.0, 10.0)
 QUERIES_PER_STEP: Final = 10
+
+GUIDES: Final = 100
+"""Largest number of clean calibration images whose logits are matched."""
 
 LONG_GOALS: Final = 9
 LONG_STEPS: Final = 2.5
@@ -188,6 +193,25 @@ def transferred(
     return SuiteAttack(TRANSFER, attack, "transfer", about)
 
 
+def matched(
+    epsilon: float, steps: int, guides: Tensor, *, restarts: int = 1, norm: Norm = "linf", targeted: bool = False
+) -> SuiteAttack:
+    """Return the attack that makes the logits those of a clean image, against detectors that ask whether they are.
+
+    Args:
+        epsilon: Budget, in the norm.
+        steps: Steps of each walk.
+        guides: (M, C, H, W), clean images that the attacker has.
+        restarts: Restarts of each walk.
+        norm: Norm of the budget.
+        targeted: Whether it is to reach a target class.
+    """
+    walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "restarts": restarts, "norm": norm}
+    attack = Matching(**walk, guides=guides, targeted=targeted)
+    about = f"logits become those of the {attack.matches} nearest of {len(guides)} clean images of another class"
+    return SuiteAttack(MATCHING, attack, "gradient", about)
+
+
 def noise(epsilon: float, norm: Norm = "linf") -> SuiteAttack:
     """Return the control: signs drawn at random, at the full budget."""
     attack = SignNoise(epsilon=epsilon, norm=norm)
@@ -226,7 +250,7 @@ class SignNoise(Attack):
 def names() -> list[str]:
     """Return the names of the attacks that are aimed at the false-positive rate, in the order of the cascade."""
     every = suite(0.0, 1, parts=True, held=False)
-    return [*(member.name for member in every if member.kind != "paper"), TRANSFER]
+    return [*(member.name for member in every if member.kind != "paper"), MATCHING, TRANSFER]
 
 
 def longest(images: Tensor, norm: Norm) -> float:

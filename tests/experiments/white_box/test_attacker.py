@@ -28,7 +28,7 @@ from experiments.white_box.records import (
     worst_row,
 )
 from experiments.white_box.subjects import broken_subject, shared
-from experiments.white_box.suite import SignNoise, suite, transferred
+from experiments.white_box.suite import SignNoise, matched, suite, transferred
 from tests.experiments.stand_ins import stand_in
 
 
@@ -147,7 +147,7 @@ def test_a_classifier_is_shared_only_where_its_weights_are_equal():
 def test_the_suite_keeps_one_budget():
     names = [attack.name for attack in suite(0.2, 7, parts=True, held=True)]
     assert len(names) == len(set(names))
-    for each in suite(0.2, 7, parts=True, held=True):
+    for each in [*suite(0.2, 7, parts=True, held=True), matched(0.2, 7, torch.rand(3, 1, 8, 8))]:
         assert each.attack.epsilon == 0.2
 
 
@@ -155,6 +155,7 @@ def test_every_attack_of_the_suite_has_a_targeted_form_but_noise():
     attacks = [each.attack for each in suite(0.2, 7, parts=True, held=True, targeted=True)]
     assert all(attack.targeted for attack in attacks)
     assert transferred(0.2, 7, nn.Identity(), nn.Identity(), parts=True, targeted=True).attack.attack.targeted
+    assert matched(0.2, 7, torch.rand(3, 1, 8, 8), targeted=True).attack.targeted
     with pytest.raises(ValueError, match="SignNoise has no targeted form"):
         SignNoise(epsilon=0.1, targeted=True)
 
