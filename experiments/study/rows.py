@@ -3,7 +3,6 @@
 import itertools
 import tempfile
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -61,14 +60,13 @@ def combined(function: Callable[..., Tensor], *rows: Rows) -> Rows:
     return Rows(len(rows[0]), lambda positions: function(*(each[positions] for each in rows)))
 
 
-def on_disk(parts: Iterable[Tensor], folder: Path | None = None) -> Rows:
-    """Return tensors (n, ...) of one kind, at least one, joined, in a file that has no name and ends with the rows.
+def on_disk(parts: Iterable[Tensor]) -> Rows:
+    """Return tensors (n, ...) of one kind, at least one, joined, in a temporary file that ends with the rows.
 
     Args:
         parts: Are written one by one.
-        folder: Where the file lies, if it exists; None: the system's folder for such files.
     """
-    file: Any = tempfile.TemporaryFile(dir=folder if folder is not None and folder.is_dir() else None, buffering=0)  # noqa: SIM115
+    file: Any = tempfile.TemporaryFile()  # noqa: SIM115 - read as long as the rows live
     waiting = iter(parts)
     some = next(waiting)
     shape, size, count = some.shape[1:], some.shape[1:].numel() * some.element_size(), 0

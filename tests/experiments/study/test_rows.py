@@ -19,7 +19,7 @@ def from_store(folder):
 
 @pytest.fixture(params=["on disk", "in a store"])
 def rows(request, tmp_path):
-    return on_disk(ALL.split(7), tmp_path) if request.param == "on disk" else from_store(tmp_path)
+    return on_disk(ALL.split(7)) if request.param == "on disk" else from_store(tmp_path)
 
 
 def test_they_are_indexed_as_a_tensor(rows):
@@ -50,8 +50,9 @@ def test_batches_of_them_are_those_of_the_tensor(rows):
     assert torch.equal(in_batches(torch.neg, rows, **options), -ALL)
 
 
-def test_what_is_on_disk_leaves_no_file(tmp_path):
-    kept = on_disk([ALL], tmp_path)
+def test_what_is_on_disk_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    kept = on_disk([ALL])
     assert list(tmp_path.iterdir()) == []
     assert torch.equal(kept[3:4], ALL[3:4])
 
