@@ -14,6 +14,7 @@ from experiments.museum.published import BREAKS
 from experiments.results.charts import heat_maps
 from experiments.results.result import Result
 from experiments.study.contenders import Contender
+from experiments.study.ranks import first
 from experiments.study.study import Study
 from experiments.white_box.plan import PresetName
 from experiments.white_box.subjects import start_of
@@ -108,7 +109,8 @@ def _measured(study: Study, contender: Contender, preset: str, results: Mapping[
     mine = {name: [row for row in of if row["seed"] == contender.seed] for name, of in rows.items()}
     own = {name: replace(result, rows=mine[name]) for name, result in results.items()}
     card = card_of(study, contender, preset, own, figures_of(own))
-    write_text(study.run.report / CARDS / f"{contender.name}.json", json.dumps(card, indent=2, allow_nan=False) + "\n")
+    path, text = study.run.report / CARDS / f"{contender.name}.json", json.dumps(card, indent=2, allow_nan=False)
+    first(lambda: write_text(path, f"{text}\n"))
     return row_of(contender.name, contender.trained_on, mine, contender.fit_seconds)
 
 

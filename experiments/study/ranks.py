@@ -162,7 +162,7 @@ def together(device: str, processes: int) -> Iterator[torch.device | None]:
     except Exception as error:
         _ended(error)
     finally:
-        _Group.count = 1
+        _Group.rank, _Group.count = 0, 1
         for child in children:
             child.terminate()
         distributed.destroy_process_group()

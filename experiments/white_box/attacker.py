@@ -1,7 +1,7 @@
 """Attacks on detectors: the images are kept on disk block by block, their effect is measured anew."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,9 @@ from experiments.white_box.records import COSTS, Outcome
 BLOCK: Final = 50
 """Images that are attacked, and kept, at a time: an interrupted evaluation goes on at the next block."""
 
+
+_AT_ONCE: Final = 64
+"""Blocks of several attacks that are held in memory at a time."""
 
 TARGETS: Final = "a random other class for each image, drawn from seed 0"
 
@@ -146,7 +149,20 @@ class Attacker:
         self._clean: dict[int, tuple[Tensor, Tensor]] = {}
 
     def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Return what attacks do to detectors; several processes share the blocks of images of all of them."""
+        """Return what attacks do to detectors; several processes share the blocks of images of many of them."""
+        return [outcome for some in self._together(jobs) for outcome in self._shared(some)]
+
+    def _together(self, jobs: Sequence[Job]) -> Iterator[list[Job]]:
+        """Yield the attacks in turns of at most so many blocks as memory shall hold, or of one attack."""
+        waiting: list[Job] = []
+        for job in jobs:
+            if sum(len(each.blocks(len(self.images))) for each in [*waiting, job]) > _AT_ONCE and waiting:
+                yield waiting
+                waiting = []
+            waiting.append(job)
+        yield waiting
+
+    def _shared(self, jobs: Sequence[Job]) -> list[Outcome]:
         blocks = [(job, rows) for job in jobs for rows in job.blocks(len(self.images))]
         made = shared(lambda block: self._attacked(*block), blocks)
         return [

@@ -13,7 +13,7 @@ from detectors import Thresholded
 from experiments.results.bootstrap import Resampling, interval
 from experiments.study.contenders import Contender
 from experiments.white_box import flags as module
-from experiments.white_box.attacker import Attacker, Subject, random_targets
+from experiments.white_box.attacker import Attacker, Job, Subject, random_targets
 from experiments.white_box.charts import story
 from experiments.white_box.curves import curve_rows, price_rows, strongest
 from experiments.white_box.measure import gradient_checks, measure_checks
@@ -233,6 +233,20 @@ def test_flags_of_a_sound_run_are_not_raised(study, attacker, easy):
 def named(found, start):
     (one,) = [flag for flag in found if flag.name.startswith(start)]
     return one
+
+
+def test_attacks_in_turns_have_the_outcomes_of_attacks_at_once(attacker, easy, monkeypatch):
+    jobs = [
+        Job(easy, "fgsm", FGSM(epsilon=size), easy.aimed(), count) for size, count in ((0.1, 12), (0.2, 5), (0.3, 9))
+    ]
+    together = attacker.outcomes(jobs)
+    monkeypatch.setattr("experiments.white_box.attacker._AT_ONCE", 1)
+    in_turns = attacker.outcomes(jobs)
+    assert [len(each.wrong) for each in in_turns] == [12, 5, 9]
+    for one, other in zip(together, in_turns, strict=True):
+        assert torch.equal(one.linf, other.linf)
+        assert torch.equal(one.scores, other.scores)
+    assert attacker.outcomes([]) == []
 
 
 def test_a_broken_budget_is_flagged(attacker, easy):
