@@ -67,14 +67,10 @@ def pipeline_of(run: Path, images: int) -> dict[str, Any]:
         "trainer": {"accelerator": "cpu", "enable_progress_bar": False},
         "data": {"class_path": f"{_MODULE}.Made", "init_args": {"images": images}},
         "classifier": {"model": {"class_path": "detectors.Classifier", "init_args": {"widths": [4]}}, **_ONE_EPOCH},
-        "saliency": {
-            "encoder": {"model": {"class_path": "saliency.Encoder", "init_args": {"width": 4}}, **_ONE_EPOCH},
-            "selector": {"model": {"class_path": "saliency.Selector"}, **_ONE_EPOCH},
-            "mask": {"model": {"class_path": "saliency.SaliencyModel"}, **_ONE_EPOCH},
-        },
+        "saliency": None,
         "attacks": attacks,
         "detectors": {
-            name: {"model": {"class_path": f"detectors.{name.upper()}"}, **_ONE_EPOCH} for name in ("id", "spd", "jsd")
+            name: {"model": {"class_path": f"detectors.{name.upper()}"}, **_ONE_EPOCH} for name in ("id", "jsd")
         },
         "train_on": ["fgsm"],
     }
