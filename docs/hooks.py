@@ -6,7 +6,6 @@ import io
 import os
 import posixpath
 import re
-import sys
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -16,6 +15,8 @@ from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from experiments.results.text import cell, markdown_table
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = "docs"
@@ -121,8 +122,21 @@ def _configs(folder: str) -> str:
     return "\n\n".join(f"## {path.relative_to(ROOT)}\n\n```yaml\n{path.read_text()}```" for path in paths)
 
 
-REFERENCE: Final[dict[str, Callable[[str], str]]] = {"commands": _commands, "api": _api, "configs": _configs}
-"""What a page may ask for by a line `<!-- commands: train.py -->`, by that word."""
+def _breaks(module: str) -> str:
+    """Return the table of published breaks, from the one in the code."""
+    breaks = importlib.import_module(module).BREAKS
+    rows = [
+        [f"`{each.detector}`", f"{each.paper}, {each.where}", each.attack, each.data, cell(each.success)]
+        for each in breaks
+        if each.paper
+    ]
+    return markdown_table(["detector", "broken by", "attack", "data", "success"], rows)
 
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))  # the scripts lie in the top folder
+
+REFERENCE: Final[dict[str, Callable[[str], str]]] = {
+    "commands": _commands,
+    "api": _api,
+    "configs": _configs,
+    "breaks": _breaks,
+}
+"""What a page may ask for by a line `<!-- commands: train.py -->`, by that word."""
