@@ -126,7 +126,7 @@ def _breaks(module: str) -> str:
     """Return the table of published breaks, from the one in the code."""
     breaks = importlib.import_module(module).BREAKS
     rows = [
-        [f"`{each.detector}`", f"{each.paper}, {each.where}", each.attack, each.data, cell(each.success)]
+        [f"`{each.detector.split('.')[-1]}`", f"{each.paper}, {each.where}", each.attack, each.data, cell(each.success)]
         for each in breaks
         if each.paper
     ]

@@ -16,16 +16,14 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).parent / "tensorboard"
 
-PAGES: Final = {
-    "time_series": "#timeseries&runFilter=detectors&tagFilter=validation%2F(auroc%7Closs)",
-    "hparams": "#hparams",
-    "images": "#timeseries&runFilter=report&tagFilter=roc%2F",
-}
+PAGES: Final = {"hparams": "#hparams", "scalars": "#scalars&regexInput=detectors&tagFilter=auroc"}
 """What is photographed, by the picture's name: the page's address within TensorBoard."""
 
 _PORT: Final = 6016
 _PATIENCE: Final = 120
 """Seconds that TensorBoard has to start, and a page to be drawn."""
+
+_SETTLING: Final = 15
 
 
 @contextmanager
@@ -43,7 +41,7 @@ def served(run: Path) -> Iterator[str]:
 
 
 def _wait_for(address: str) -> None:
-    """Wait until TensorBoard lists runs.
+    """Wait until TensorBoard lists runs, and a while longer: it reads their values after their names.
 
     Raises:
         TimeoutError: If it does not within `_PATIENCE` seconds.
@@ -53,6 +51,7 @@ def _wait_for(address: str) -> None:
         try:
             with urllib.request.urlopen(address) as answer:  # noqa: S310 - this machine's
                 if answer.read().strip() != b"[]":
+                    time.sleep(_SETTLING)
                     return
         except urllib.error.URLError:
             continue
@@ -62,7 +61,7 @@ def _wait_for(address: str) -> None:
 
 def photograph(browser: str, address: str, picture: Path) -> None:
     """Write what a headless Chromium shows of an address as a PNG."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=30000"]
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=60000"]
     command = [browser, *options, "--window-size=1280,800", f"--screenshot={picture}", address]
     subprocess.run(command, check=True, timeout=_PATIENCE)  # noqa: S603
 
