@@ -27,8 +27,8 @@ def furnish(folder: Path) -> None:
         (folder / name).symlink_to(ROOT / name)
     for name, text in module_blocks().items():
         (folder / name).write_text(small_code(text))
-    for name in ("photos", "images", "FOLDER"):
-        write_classes(folder / name, ("cat", "dog"), count=20, ending="jpg")
+    for name, count in {"photos": 90, "images": 20, "FOLDER": 20}.items():  # 90: enough to calibrate on
+        write_classes(folder / name, ("cat", "dog"), count, ending="jpg")
     for name in ("a", "b"):
         write(folder / "digits" / f"{name}.png")
     width = 64
@@ -66,7 +66,7 @@ def small_pipeline(source: Path, folder: Path, **changes) -> Path:
     """Write a pipeline file that takes seconds in the place of one of configs/: its run, small networks, few images."""
     given = yaml.safe_load(source.read_text())
     own = given["data"]["class_path"] == "data.ImageFolder"
-    data = given["data"] if own else {"class_path": "data.Digits", "init_args": {"train_limit": 300, "test_limit": 40}}
+    data = given["data"] if own else {"class_path": "data.Digits", "init_args": {"train_limit": 700, "test_limit": 40}}
     names = {"id": "ID", "jsd": "JSD", "smd": "SMD", "spd": "SPD"}
     kept = {key: given[key] for key in ("pipelines",) if key in given}
     sections = {
@@ -111,6 +111,7 @@ DETECTORS = "[id,detectors.published.Mahalanobis]"
 
 def small_evaluation(words: list[str]) -> list[str]:
     """Return the words of an evaluation with few images, steps, methods and detectors."""
+    words = [*words, "--devices", "1"] if "--devices" in words else words
     if words[0] not in PROTOCOLS:
         return words
     options = signature(PROTOCOLS[words[0]].run).parameters

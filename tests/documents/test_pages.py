@@ -30,6 +30,8 @@ from tests.experiments.benchmark.test_benchmark import SMALL
 QUICK = ("scan", "export")
 """Commands of evaluate.py that take seconds."""
 
+SCRIPTS = ("train.py", "evaluate.py")
+
 WITH_CODE = [page for page in PAGES if any(block.language in ("python", "yaml") for block in blocks(page))]
 WITH_COMMANDS = [page for page in PAGES if any(block.commands for block in blocks(page))]
 
@@ -126,8 +128,8 @@ def test_the_commands_of_a_page_run(page, clone, trained):
         if block.language == "python":
             run_python(small_code(block.text), block.module, names)
         for words in block.commands:
-            after = words[words.index("train.py") :] if "train.py" in words else words[1:]
-            if after[0] not in ("train.py", "evaluate.py") or "$run" in words or "Logger" in words[-1]:
+            after = words[next((at for at, word in enumerate(words) if word in SCRIPTS), len(words)) :]
+            if not after or "$run" in words or "Logger" in words[-1]:
                 continue  # test_commands.py checks it; other loggers need packages of their own
             for run in runs_of(words):
                 if not (clone / run).exists() and after[1] != "pipeline":
