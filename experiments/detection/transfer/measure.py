@@ -40,14 +40,14 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
     for name, contender in study.progress.track(cells, description="scores under each attack"):
         under = study.under(name)
         pairs, chosen = pair_scores(study.images, contender, under), under.subsets | {"all": None}
-        known = {subset: whole.area(pairs.clean, pairs.adversarial, chosen[subset]) for subset, whole in areas.items()}
+        aurocs = {subset: whole.area(pairs.clean, pairs.adversarial, chosen[subset]) for subset, whole in areas.items()}
         if left_out(contender.trained_on, attacks) is None:  # contrasts are between detectors of one attack
             for subset, noisy in against_noise.items():
-                areas[subset].add(_cell(contender, under), known[subset])
+                areas[subset].add(_cell(contender, under), aurocs[subset])
                 noisy.add(_cell(contender, under), noisy.area(pairs.noise, pairs.adversarial, chosen[subset]))
         key = contender.name, contender.trained_on, contender.seed
         evaded[key] = evaded.get(key, torch.zeros_like(pairs.fooled)) | pairs.evaded
-        whole = known["all"]
+        whole = aurocs["all"]
         rows += _rows(replace(pairs, interval=None if whole is None else whole.interval), under)
     rows.sort(key=lambda row: list(evaded).index((row.detector, row.trained_on, row.seed)))
     headline = _headline(areas, against_noise)
@@ -78,10 +78,10 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
 
 def _headline(areas: _BySubset, against_noise: _BySubset) -> Headline:
     """Return the AUROCs of the last subset of the pairs on which detectors can be compared."""
-    known = {
+    headlines = {
         subset: Headline(subset, areas[subset].over_seeds(), against_noise[subset].over_seeds()) for subset in areas
     }
-    whole, last = known["all"], list(known.values())[-1]
+    whole, last = headlines["all"], list(headlines.values())[-1]
     return last if any(cell.trained_on and cell.unseen for cell in last.areas) else whole
 
 
