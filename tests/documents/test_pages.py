@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shutil
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -124,18 +125,20 @@ def run_training(words: list[str], number: int, folder: Path) -> int:
 def test_the_commands_of_a_page_run(page, clone, trained):
     names: dict[str, object] = {"SMALL": SMALL}
     copy_run(trained, clone / RUN)
-    for number, block in enumerate(blocks(page)):
+    numbers = count()
+    for block in blocks(page):
         if block.language == "python":
             run_python(small_code(block.text), block.module, names)
         for words in block.commands:
             after = words[next((at for at, word in enumerate(words) if word in SCRIPTS), len(words)) :]
             if not after or "$run" in words or "Logger" in words[-1]:
                 continue  # test_commands.py checks it; other loggers need packages of their own
-            for run in runs_of(words):
+            named = runs_of(words) | ({"runs/mnist"} if after[1] == "fit" else set())  # the configs of models name it
+            for run in named:
                 if not (clone / run).exists() and after[1] != "pipeline":
                     copy_run(trained, clone / run)
             small = small_evaluation(after[1:])
-            done = evaluate.main(small) if after[0] == "evaluate.py" else run_training(after[1:], number, clone)
+            done = evaluate.main(small) if after[0] == "evaluate.py" else run_training(after[1:], next(numbers), clone)
             assert done == 0, words
     shutil.rmtree(clone / "runs", ignore_errors=True)
 
