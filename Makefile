@@ -1,7 +1,7 @@
 # `make demo` trains and evaluates on bundled data; `make test` checks the code. Both make .venv first, with the versions
 # in constraints.txt, which `make lock` writes anew; `make versions` tries the oldest, the locked and the newest ones.
-# `make docs-results` writes README.md and docs/results.md from docs/templates and docs/results; `make docs` builds the
-# site of all pages in site/, to open as site/index.html.
+# `make docs-results` writes README.md, docs/results.md and docs/benchmarks.md from docs/templates and docs/results;
+# `make docs` builds the site of all pages in site/, to open as site/index.html.
 PYTHON ?= python3
 BIN := .venv/bin
 

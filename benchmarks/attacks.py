@@ -13,7 +13,6 @@ How to install the peers: CONTRIBUTING.md. One that is missing, fails or does no
 """
 
 import argparse
-import json
 import math
 import statistics
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.contenders import TARGETED, Contenders, comparisons, front
+from benchmarks.kept import write
 from benchmarks.measuring import CLOCKS, Row, Task
 from benchmarks.peers import Contender
 from benchmarks.subjects import SUBJECTS, prepare
@@ -46,11 +46,11 @@ def main() -> None:
         for count, contenders in _parts(known[name], len(images), options):
             table, failed = task.first(count).measured(contenders)
             _print(name, table, failed, count, options.batch)
-            rows += [asdict(row) | {"images_per_second": row.images_per_second} for row in table]
+            rows += [
+                asdict(row) | {"images_per_second": row.images_per_second, "ratio": _ratio(row, table)} for row in table
+            ]
             left_out += [{"comparison": name, "contender": who, "reason": why} for who, why in failed.items()]
-    if options.json:
-        meta = {key: str(value) for key, value in vars(options).items()} | {"torch": torch.__version__}
-        options.json.write_text(json.dumps({"meta": meta, "rows": rows, "left_out": left_out}, indent=1))
+    write(options.json, options, rows, left_out=left_out)
 
 
 def _parts(
@@ -78,7 +78,7 @@ def _print(comparison: str, rows: list[Row], failed: dict[str, str], images: int
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for row in rows:
         seconds = statistics.median(row.seconds) / math.ceil(images / batch)
-        speed = f"{row.images_per_second:.3g} | {seconds:.3g} | {_ratio(row, rows)}"
+        speed = f"{row.images_per_second:.3g} | {seconds:.3g} | {_words(_ratio(row, rows))}"
         lengths = f"{row.l2:.4f} | {' / '.join(f'{value:.3f}' for value in row.l2_quantiles)} | {row.l0:.1f}"
         cost = f"{row.forward:.1f} | {row.backward:.1f} | {row.peak_mib:.0f}"
         print(f"| {row.contender} | {speed} | {row.success:.3f} | {lengths} | {cost} |")
@@ -87,17 +87,24 @@ def _print(comparison: str, rows: list[Row], failed: dict[str, str], images: int
     print(end="", flush=True)
 
 
-def _ratio(row: Row, rows: list[Row]) -> str:
-    """Return how many times as fast ours is, with the spread over the rounds; a dash where ours has no such row."""
+def _ratio(row: Row, rows: list[Row]) -> list[float] | None:
+    """Return how many times as fast ours is: the median of several rounds, lowest and highest; None without ours."""
     ours = [own for own in rows if _library(own.contender) == "ours"]
     if row.comparison == "front":  # settings differ: the fastest that fools as many, at no larger length
         equal = [own for own in ours if own.success >= row.success and own.l2 <= row.l2]
         ours = sorted(equal, key=lambda own: -own.images_per_second)
     if not ours:
-        return "-"
+        return None
     ratios = [theirs / own for theirs, own in zip(row.seconds, ours[0].seconds, strict=True)]
-    spread = f" ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 and row is not ours[0] else ""
-    return f"{statistics.median(ratios):.2f}x{spread}"
+    ends = [min(ratios), max(ratios)] if len(ratios) > 1 and row is not ours[0] else []
+    return [statistics.median(ratios), *ends]
+
+
+def _words(ratio: list[float] | None) -> str:
+    if ratio is None:
+        return "-"
+    median, *ends = ratio
+    return f"{median:.2f}x" + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
 
 
 def _share(text: str) -> tuple[str, int]:

@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import data as data_modules
 from attacks import BIM
+from benchmarks.kept import write
 from data import AdversarialData, ImageData, Pairs
 from data.batches import ImageSet, as_it_is
 from data.pairs import paired
@@ -70,12 +72,14 @@ def main() -> None:
     images.setup()
     classifier = Classifier(images.shape, images.classes, widths=options.widths).eval()
     saliency = SaliencyModel(Selector(Encoder(images.shape, images.classes, width=16)), classifier).eval()
-    print(f"{options.data}: {len(images.split('detector_train'))} pairs an epoch, in batches of {options.batch}, BIM")
+    pairs = len(images.split("detector_train"))
+    print(f"{options.data}: {pairs} pairs an epoch, in batches of {options.batch}, BIM")
     print("| detector | clean pairs, s | from the store, s | over clean pairs | on the fly, s | over clean pairs |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for name, detector in _detectors(classifier, saliency):
-            _row(name, detector, images, folder, options.epochs)
+        parts = _detectors(classifier, saliency)
+        rows = [_row(name, detector, images, folder, options.epochs) for name, detector in parts]
+    write(options.json, options, rows, pairs=pairs)
 
 
 def _detectors(classifier: Classifier, saliency: SaliencyModel) -> Iterator[tuple[str, tuple[Detector, int]]]:
@@ -86,7 +90,8 @@ def _detectors(classifier: Classifier, saliency: SaliencyModel) -> Iterator[tupl
     yield "SPD", (SPD(classifier, saliency), 1)
 
 
-def _row(name: str, detector: tuple[Detector, int], images: ImageData, folder: str, epochs: int) -> None:
+def _row(name: str, detector: tuple[Detector, int], images: ImageData, folder: str, epochs: int) -> dict[str, Any]:
+    """Print a row of the table, and return it."""
     module, channels = detector
     clean = CleanPairs(images.split("detector_train"), channels)
     ways: dict[str, Any] = {
@@ -103,6 +108,7 @@ def _row(name: str, detector: tuple[Detector, int], images: ImageData, folder: s
         f"| {name} | {clean_s:.2f} | {store_s:.2f} | {store_s / clean_s:.2f}x | {fly_s:.2f} | {fly_s / clean_s:.2f}x |",
         flush=True,
     )
+    return {"detector": name, "clean": clean_s, "store": store_s, "fly": fly_s}
 
 
 _ATTACK = BIM(epsilon=0.1, step_size=0.02, steps=10)
@@ -138,6 +144,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write the rows there as well")
     return parser.parse_args()
 
 

@@ -1,6 +1,6 @@
 """What needs a GPU, in at most eight minutes: tests, fits, attacks beside peers, a white-box evaluation.
 
-    python -m benchmarks.gpu --root datasets --json gpu.json
+    python -m benchmarks.gpu --root datasets --json docs/results/speed/gpu.json
     python -m benchmarks.gpu --reduced
 
 The MNIST files lie in the root as torchvision lays them out. Two fits in mixed precision must give the same weights;
@@ -26,6 +26,7 @@ from typing import Any, Final
 import torch
 
 import attacks
+from benchmarks.kept import write
 from benchmarks.subjects import prepare
 
 ROOT: Final = Path(__file__).parents[1]
@@ -55,19 +56,21 @@ def main() -> int:
         records += [_done(step) for step in alone]
         with ThreadPoolExecutor() as pool:
             records += list(pool.map(_done, last))
-        result = {
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-            "torch": torch.__version__,
-            "steps": records,
-            "same_weights": _same_weights(work / "fit_0", work / "fit_1"),
-            "waits": _waits(options, work),
-            "attacks": [row for name in COMPARED for row in _read(work / f"{name}.json").get("rows", [])],
-            "white_box": _read(work / "run" / "report" / "white-box.json").get("rows", []),
-        }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1))
-    print(f"two fits give the same weights: {result['same_weights']}; waits of the host: {result['waits']}")
-    return int(any(record["status"] != 0 for record in records) or not result["same_weights"])
+        same_weights, waits = _same_weights(work / "fit_0", work / "fit_1"), _waits(options, work)
+        write(
+            options.json,
+            options,
+            [],
+            device=torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+            torch=torch.__version__,
+            steps=records,
+            same_weights=same_weights,
+            waits=waits,
+            attacks=[row for name in COMPARED for row in _read(work / f"{name}.json").get("rows", [])],
+            white_box=_read(work / "run" / "report" / "white-box.json").get("rows", []),
+        )
+    print(f"two fits give the same weights: {same_weights}; waits of the host: {waits}")
+    return int(any(record["status"] != 0 for record in records) or not same_weights)
 
 
 def _steps(options: argparse.Namespace, work: Path) -> tuple[list[Step], list[Step], list[Step]]:

@@ -14,10 +14,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional
 
+from benchmarks.kept import write
 from benchmarks.measuring import wait
 from data import ImageFolder, Images
 from data.decoding.decode import cores
@@ -38,12 +41,12 @@ def main() -> None:
         print(f"{count} images {kept.shape} of {kept.classes} classes, {torch.get_num_threads()} threads, ", end="")
         print(f"{cores()} cores\n")
         print("| what | workers | images/s |\n|---|---|---|")
-        _print("first pass: decode all files and keep them", "-", count / decoding)
-        for workers in options.workers:
-            _print("loader, images kept", workers, _loading(_folder(options, cache, workers)))
-        for workers in options.workers:
-            _print("loader, images decoded anew", workers, _loading(_folder(options, None, workers)))
-        _print(f"classifier {tuple(options.widths)}, training steps", "-", _training(kept, options))
+        rows = [_row("first pass: decode all files and keep them", None, count / decoding)]
+        for what, where in {"images kept": cache, "images decoded anew": None}.items():
+            speeds = ((workers, _loading(_folder(options, where, workers))) for workers in options.workers)
+            rows += [_row(f"loader, {what}", workers, speed) for workers, speed in speeds]
+        rows.append(_row(f"classifier {tuple(options.widths)}, training steps", None, _training(kept, options)))
+    write(options.json, options, rows)
 
 
 def _folder(options: argparse.Namespace, cache: str | None, workers: int | None = None) -> ImageFolder:
@@ -85,8 +88,10 @@ def _batches(data: ImageFolder, count: int) -> Iterator[Images]:
     return islice((batch for _ in range(count) for batch in loader), count)
 
 
-def _print(what: str, workers: object, speed: float) -> None:
-    print(f"| {what} | {workers} | {speed:,.0f} |", flush=True)
+def _row(what: str, workers: int | None, speed: float) -> dict[str, Any]:
+    """Print a row of the table, and return it."""
+    print(f"| {what} | {'-' if workers is None else workers} | {speed:,.0f} |", flush=True)
+    return {"what": what, "workers": workers, "images_per_second": speed}
 
 
 def _options() -> argparse.Namespace:
@@ -100,6 +105,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=20, help="training steps of the classifier")
     parser.add_argument("--threads", type=int, help="of torch; default: its own choice")
     parser.add_argument("--device", default="cpu", help="of the classifier")
+    parser.add_argument("--json", type=Path, help="write the rows there as well")
     return parser.parse_args()
 
 

@@ -12,7 +12,6 @@ twice the standard error of the images' differences.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from attacks.loop import gradients_of
 from attacks.norms import column
 from attacks.problem import Problem
 from attacks.white_box.walk import Kept
+from benchmarks.kept import write
 from experiments.study.study import Study
 from experiments.training.run_folder import Run
 from experiments.white_box.attacker import Subject
@@ -121,10 +121,7 @@ def main() -> None:
             rows += [_row(name, known[name](passes), passes, subject, images, labels) for passes in options.passes]
             print(_line(rows[-len(options.passes) :]), flush=True)
     _print(rows)
-    if options.json:
-        meta = {key: str(value) for key, value in vars(options).items()} | {"torch": torch.__version__}
-        kept = {"meta": meta, "rows": [asdict(row) | {"success": row.success} for row in rows], "behind": behind(rows)}
-        options.json.write_text(json.dumps(kept, indent=1))
+    write(options.json, options, [asdict(row) | {"success": row.success} for row in rows], behind=behind(rows))
 
 
 def contenders(epsilon: float) -> dict[str, Callable[[int], Attack]]:

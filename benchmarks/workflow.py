@@ -9,7 +9,6 @@ the parts' seconds are the profiler's, and a part within another counts in both.
 """
 
 import argparse
-import json
 import os
 import pstats
 import resource
@@ -20,6 +19,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from benchmarks.kept import write
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -86,8 +87,9 @@ def main() -> int:
     for cost in costs if options.parts else ():
         print(f"\n{cost.command}, seconds under the profiler:\n\n| part | seconds |\n|---|---|")
         print("\n".join(f"| {part} | {seconds:.1f} |" for part, seconds in cost.parts.items()))
-    if options.json:
-        options.json.write_text(json.dumps({"meta": _meta(options), "rows": list(map(asdict, costs))}, indent=1) + "\n")
+    write(
+        options.json, options, list(map(asdict, costs)), threads=os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
+    )
     return 0
 
 
@@ -116,11 +118,6 @@ def parts(profile: Path) -> dict[str, float]:
         for part, (file, function) in PARTS.items()
     }
     return dict(sorted(((part, taken) for part, taken in seconds.items() if taken), key=lambda item: -item[1]))
-
-
-def _meta(options: argparse.Namespace) -> dict[str, str]:
-    threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
-    return {"date": time.strftime("%Y-%m-%d"), "threads": threads, "config": str(options.config)}
 
 
 def _options() -> argparse.Namespace:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from docs.speed import Speed
 from experiments.claims.evidence import Reports
 from experiments.claims.paper import judge
 from experiments.results.text import cell, markdown_table
@@ -23,7 +24,11 @@ ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "docs" / "results"
 TEMPLATES: Final = ROOT / "docs" / "templates"
 
-PAGES: Final = {"README.md": ROOT / "README.md", "results.md": ROOT / "docs" / "results.md"}
+PAGES: Final = {
+    "README.md": ROOT / "README.md",
+    "results.md": ROOT / "docs" / "results.md",
+    "benchmarks.md": ROOT / "docs" / "benchmarks.md",
+}
 """The pages by their templates, which are called `<page>.j2`."""
 
 Protocol = Mapping[str, Any]
@@ -124,7 +129,7 @@ def render(template: str, page: Path, folder: Path = RESULTS) -> str:
     )
     results = Results(folder, page)
     names = {name: getattr(results, name) for name in ("about", "table", "value", "chart")}
-    return environment.get_template(f"{template}.j2").render(names)
+    return environment.get_template(f"{template}.j2").render(names, speed=Speed())
 
 
 def keep(run: Path, study: str, folder: Path = RESULTS) -> None:

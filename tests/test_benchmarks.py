@@ -70,6 +70,8 @@ def test_library_with_fewer_images_has_a_table_beside_ours(run):
         ("foolbox", 2),
     ]
     assert all(len(row["seconds"]) == 2 for row in written["rows"])
+    assert [len(row["ratio"]) for row in written["rows"]] == [1, 3, 1, 3]
+    assert written["meta"]["command"].startswith("python -m benchmarks.attacks --subject digits --images 6")
     assert re.search(r"advertorch .* \d+\.\d\dx \(\d+\.\d\d to \d+\.\d\d\)", printed)
 
 

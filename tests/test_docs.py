@@ -6,6 +6,7 @@ import re
 import pytest
 
 from docs import render
+from docs.speed import Speed
 from experiments.results.result import Flag, Result, Table, write_result
 
 ROOT = render.ROOT
@@ -100,3 +101,39 @@ def test_keeping_a_study_anew_leaves_the_charts_of_others(tmp_path):
 def test_a_run_without_a_report_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="evaluate"):
         render.keep(tmp_path, "study", tmp_path)
+
+
+def attacked(contender, speed, success, l2, images=4):
+    about = {"comparison": "deepfool", "contender": contender, "images": images, "ratio": [8 / speed]}
+    measured = {"images_per_second": speed, "success": success, "l2": l2, "forward": 1, "backward": 1, "peak_mib": 1}
+    return about | measured
+
+
+def speeds(folder, *rows, device="busy core"):
+    meta = {"subject": "mnist", "images": "4", "batch": "4", "device": device, "date": "-", "command": "-"}
+    (folder / f"{device}.json").write_text(json.dumps({"meta": meta, "rows": rows}))
+    return Speed(folder).fastest().splitlines()[2:]
+
+
+def test_the_fastest_peer_is_among_those_with_equal_images(tmp_path):
+    ours, fast, equal, slow = (
+        attacked("ours", 8, 1.0, 2.0),
+        attacked("torchattacks", 6, 0.5, 2.0),
+        attacked("foolbox", 4, 0.96, 2.09),
+        attacked("art", 2, 1.0, 2.0),
+    )
+    (line,) = speeds(
+        tmp_path, ours, fast, equal, slow, attacked("ours", 8, 1.0, 2.0, 2), attacked("art", 2, 1.0, 2.0, 2)
+    )
+    assert line == "| DeepFool | MNIST, 4 | 8 | foolbox | 4 | **2.00x** | 1.000 / 0.960 | L2 2 / 2.09 |"
+
+
+def test_without_a_peer_of_equal_images_it_is_the_fastest_of_longer_ones(tmp_path):
+    (line,) = speeds(tmp_path, attacked("ours", 8, 1.0, 2.0), attacked("a", 6, 1.0, 1.0), attacked("b", 4, 1.0, 3.0))
+    assert "| b | 4 | **2.00x** |" in line
+
+
+def test_figures_with_the_other_core_idle_come_first(tmp_path):
+    speeds(tmp_path, attacked("ours", 8, 1.0, 2.0), attacked("a", 4, 1.0, 2.0))
+    (line,) = speeds(tmp_path, attacked("ours", 9, 1.0, 2.0), attacked("a", 5, 1.0, 2.0), device="idle")
+    assert "| 9 | a | 5 |" in line
