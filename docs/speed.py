@@ -58,6 +58,15 @@ class Speed:
         rows = [{**row, "subject": "mnist", "batch": row["images"]} for row in self._kept["gpu"]["attacks"]]
         return markdown_table(_BESIDE, [line for group in _grouped(rows) if (line := _beside(group))])
 
+    def white_box_on_gpu(self) -> str:
+        """Return the table of each detector's strongest white-box attack on the GPU; empty if none was kept."""
+        strongest: dict[str, Row] = {}
+        for row in self._kept["gpu"]["white_box"]:
+            if row["detector"] not in strongest or row["sr_at_5"] > strongest[row["detector"]]["sr_at_5"]:
+                strongest[row["detector"]] = row
+        lines = [[name, row["attack"], f"{row['sr_at_5']:.2f}", row["n"]] for name, row in strongest.items()]
+        return markdown_table(["detector", "strongest attack", "SR@5", "images"], lines) if lines else ""
+
     def front(self, subject: str) -> str:
         """Return the table of speed against length of Carlini and Wagner's problem."""
         header = ["", "images/s", "mean L2", "10 / 50 / 90 %", "passes", "ours at equal or smaller L2"]

@@ -137,3 +137,9 @@ def test_figures_with_the_other_core_idle_come_first(tmp_path):
     speeds(tmp_path, attacked("ours", 8, 1.0, 2.0), attacked("a", 4, 1.0, 2.0))
     (line,) = speeds(tmp_path, attacked("ours", 9, 1.0, 2.0), attacked("a", 5, 1.0, 2.0), device="idle")
     assert "| 9 | a | 5 |" in line
+
+
+def test_the_strongest_white_box_attack_of_the_gpu_is_shown_for_each_detector(tmp_path):
+    rows = [{"detector": "spd", "attack": name, "sr_at_5": rate, "n": 200} for name, rate in (("a", 0.1), ("b", 0.3))]
+    (tmp_path / "gpu.json").write_text(json.dumps({"meta": {}, "white_box": rows}))
+    assert Speed(tmp_path).white_box_on_gpu().splitlines()[2:] == ["| spd | b | 0.30 | 200 |"]
