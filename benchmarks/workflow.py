@@ -93,13 +93,24 @@ def main() -> int:
     return 0
 
 
+_PROFILED: Final = """
+import cProfile, runpy, sys
+profile, path, sys.argv = cProfile.Profile(), sys.argv[1], sys.argv[2:]
+try:
+    profile.runcall(runpy.run_path, sys.argv[0], run_name="__main__")
+finally:
+    profile.dump_stats(path)
+"""
+"""Runs a command under the profiler and keeps its exit status, which `python -m cProfile` loses."""
+
+
 def _measured(name: str, words: list[str], profile: Path | None) -> Cost:
     """Run a command and return what it took.
 
     Raises:
         RuntimeError: If it failed; with the end of what it printed.
     """
-    profiler = [] if profile is None else ["-m", "cProfile", "-o", str(profile)]
+    profiler = [] if profile is None else ["-c", _PROFILED, str(profile)]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     ended = subprocess.run([sys.executable, *profiler, *words], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)

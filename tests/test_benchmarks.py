@@ -182,7 +182,7 @@ def test_what_commands_cost_is_printed_by_part_and_a_failed_one_is_told(tmp_path
     assert row["cpu"] > 0
     assert re.search(r"\| pipeline \| \d+\.\d \| \d+\.\d \| \d+ \|", capsys.readouterr().out)
     monkeypatch.setattr(workflow, "COMMANDS", {"pipeline": "evaluate.py nothing"})
-    with pytest.raises(RuntimeError, match="pipeline ended with status 2: error: there is no command 'nothing'"):
+    with pytest.raises(RuntimeError, match="pipeline ended with status 2: error: unknown command 'nothing'"):
         workflow.main()
 
 

@@ -109,7 +109,7 @@ def test_a_classifier_without_logits_is_refused_by_name():
 
 def example(mark, function, *changes):
     """The classifier that an example of the documents builds, untrained."""
-    code = block("python.md", mark)
+    code = block("tutorials/classifier.md", mark)
     for change in changes:
         code = code.replace(*change)
     names = {}
