@@ -153,7 +153,7 @@ def test_missing_data_leave_no_run_folder(tmp_path, monkeypatch, capsys):
 def test_a_users_own_detector_is_trained_and_evaluated(tmp_path, monkeypatch):
     (tmp_path / "own_detector.py").write_text(OWN_DETECTOR)
     monkeypatch.syspath_prepend(tmp_path)
-    own = {"own": {"model": {"class_path": "own_detector.Edges"}, "trainer": {"max_epochs": 1}}}
+    own = {"own": {"model": {"class_path": "own_detector.Differences"}, "trainer": {"max_epochs": 1}}}
     path = pipeline_file(tmp_path, tmp_path / "run", detectors=own, saliency={})
     assert train.main(["pipeline", "--config", str(path)]) == 0
     assert evaluate.main(["transfer", "--run", str(tmp_path / "run")]) == 0
@@ -163,7 +163,7 @@ def test_a_users_own_detector_is_trained_and_evaluated(tmp_path, monkeypatch):
 OWN_DETECTOR = """
 from detectors import Detector
 
-class Edges(Detector):
+class Differences(Detector):
     def __init__(self, classifier):
         super().__init__(classifier, channels=1)
 
