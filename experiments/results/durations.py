@@ -21,11 +21,13 @@ class Durations:
     Args:
         folder: Where the file is, or will be.
         kind: Returns the kind of a part by its name: parts of a kind take about as long.
+        demo: Seconds of parts on the demo's digits, which `left` names where it knows no others.
     """
 
-    def __init__(self, folder: Path, kind: Callable[[str], str] = str) -> None:
+    def __init__(self, folder: Path, kind: Callable[[str], str] = str, demo: Mapping[str, float] | None = None) -> None:
         self.path = folder / FILE
         self.kind = kind
+        self.demo = demo or {}
         self.seconds = _read(self.path)
 
     def add(self, name: str, seconds: float) -> None:
@@ -35,16 +37,20 @@ class Durations:
 
     def left(self, names: Iterable[str]) -> str:
         """Say how long parts, one at least, will take, as far as parts of their kinds were timed before."""
+        names = list(names)
         kinds: dict[str, list[float]] = {}
         for name, seconds in self.seconds.items():
             kinds.setdefault(self.kind(name), []).append(seconds)
         parts = [kinds.get(self.kind(name)) for name in names]
         known = [fmean(part) for part in parts if part]
         unknown = len(parts) - len(known)
+        demo = sum(self.demo.get(name, 0.0) for name in names)
+        there = f"; on the demo's digits it takes about {in_words(demo)}" if demo else ""
         if not known:
-            return "time left: unknown, nothing like it was timed here yet"
+            return f"time left: unknown, nothing like it was timed here yet{there}"
         if unknown:
-            return f"time left: at least {in_words(sum(known))}, {unknown} of {len(parts)} are of a kind not timed yet"
+            least = f"time left: at least {in_words(sum(known))}, {unknown} of {len(parts)}"
+            return f"{least} are of a kind not timed yet{there}"
         return f"time left: about {in_words(sum(known))}"
 
 

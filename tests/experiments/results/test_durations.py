@@ -21,6 +21,16 @@ def test_what_was_never_timed_is_not_made_up(tmp_path):
     assert Durations(tmp_path).left(["transfer"]) == "time left: unknown, nothing like it was timed here yet"
 
 
+def test_where_nothing_was_timed_the_demo_s_seconds_are_told(tmp_path):
+    durations = Durations(tmp_path, demo={"transfer": 36.0, "shift": 3.0, "gallery": 2.0})
+    unknown = "time left: unknown, nothing like it was timed here yet; on the demo's digits it takes about 5.0 s"
+    assert durations.left(["shift", "gallery"]) == unknown
+    durations.add("shift", 9)
+    told = "time left: at least 9.0 s, 1 of 2 are of a kind not timed yet; on the demo's digits it takes about 5.0 s"
+    assert durations.left(["shift", "gallery"]) == told
+    assert durations.left(["shift"]) == "time left: about 9.0 s"
+
+
 @pytest.mark.parametrize("text", ["[", "- 1\n", "transfer: soon\n"])
 def test_a_damaged_file_counts_as_none(tmp_path, text):
     (tmp_path / "durations.yaml").write_text(text)
