@@ -116,8 +116,14 @@ def _write(name: str, study: Study, result: Result) -> None:
 
 
 _ON_THE_DEMO: Final = {
-    "transfer": 36.0, "strength": 4.0, "shift": 3.0, "threshold": 61.0, "corruptions": 38.0, "speed": 3.0, "gallery": 3.0,
-}  # fmt: skip
+    "transfer": 36.0,
+    "strength": 4.0,
+    "shift": 3.0,
+    "threshold": 61.0,
+    "corruptions": 38.0,
+    "speed": 3.0,
+    "gallery": 3.0,
+}
 """Seconds of each protocol on the demo's run, on two cores."""
 
 
