@@ -13,7 +13,7 @@ from attacks.errors import InputError, InputTypeError
 from attacks.guard import evaluation_mode
 from detectors.calibration import threshold
 from detectors.classifier import Classifier
-from detectors.explanations import Explained
+from detectors.explanations import UsesExplanation
 from detectors.guard import ImageFiles, Verdict, check_shape, judge
 from detectors.metrics import probabilities, training_metrics
 from detectors.networks import ConvNet
@@ -222,7 +222,7 @@ class Detector(Trainable):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class ExplainingDetector(Detector, Explained):
+class ExplainingDetector(Detector, UsesExplanation):
     """A detector whose representation combines the image with an explanation by frozen networks.
 
     The explanation depends on the image alone: pairs from a store carry it. A subclass has `explanation` and `combine`

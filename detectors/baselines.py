@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from detectors.classifier import Classifier
-from detectors.explanations import Explained, PredictedMap
+from detectors.explanations import PredictedMap, UsesExplanation
 from saliency import SaliencyModel
 
 
@@ -44,7 +44,7 @@ class _SaliencyBaseline(nn.Module):
         self.saliency = saliency
 
 
-class MaskArea(_SaliencyBaseline, Explained):
+class MaskArea(_SaliencyBaseline, UsesExplanation):
     """Minus the area of the map of the predicted class: maps go empty under attack."""
 
     @property

@@ -17,7 +17,7 @@ class Explanation(Portable):
     """
 
 
-class Explained:
+class UsesExplanation:
     """A detector whose scores follow from images and their explanation, which other detectors may share."""
 
     @property

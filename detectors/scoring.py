@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.errors import InputError
-from detectors.explanations import Explained, Explanation
+from detectors.explanations import Explanation, UsesExplanation
 
 
 @torch.no_grad()
@@ -31,7 +31,7 @@ def scores(
         ValueError: If the detector does not return one finite score per image.
     """
     detector.eval()
-    if explanation is None or not isinstance(detector, Explained):
+    if explanation is None or not isinstance(detector, UsesExplanation):
         result = _in_batches(detector, images, device=device, size=batch_size)
     else:
         result = _in_batches(detector.score, images, explanation, device=device, size=batch_size)

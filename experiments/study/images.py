@@ -17,7 +17,7 @@ from data.store.identity import digest, of_code, of_module, of_tensor, versions
 from data.store.sets import AdversarialSets
 from data.store.store import Store
 from detectors import Classifier
-from detectors.explanations import Explained, Explanation
+from detectors.explanations import Explanation, UsesExplanation
 from detectors.scoring import explain
 from experiments.study.batches import columns, detector_scores, outputs, under_attack
 from experiments.study.kept_tensors import kept
@@ -259,7 +259,7 @@ class TestImages:
 
         def made() -> dict[str, Tensor]:
             explanation: Rows | None = None
-            if isinstance(detector, Explained) and detector.takes_explanation:
+            if isinstance(detector, UsesExplanation) and detector.takes_explanation:
                 explanation = self._explained(detector.explanation, images, content, attack, stored=stored)
             return {"scores": detector_scores(detector, images, self._device, explanation)}
 
