@@ -18,7 +18,9 @@ import torch
 import yaml
 from torch import Tensor
 
+from benchmarks.kept import write
 from data import ImageData
+from experiments.results.text import markdown_table
 
 _MODULE: Final = "benchmarks.evaluation_memory"
 
@@ -103,12 +105,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 4000], help="Numbers of test images.")
     parser.add_argument("--protocols", nargs="+", default=["all"], help="Commands of evaluate.py, in their order.")
+    parser.add_argument("--json", type=Path, help="Write the rows there as well.")
     options = parser.parse_args()
-    columns = [peak(images, options.protocols) for images in options.images]
-    print("| peak, MiB | " + " | ".join(f"{images:,} images" for images in options.images) + " |")
-    print("|---" * (1 + len(columns)) + "|")
-    for protocol in options.protocols:
-        print(f"| `{protocol}` | " + " | ".join(f"{column[protocol]:,.0f}" for column in columns) + " |")
+    rows = [
+        {"protocol": protocol, "images": images, "peak_mib": mib}
+        for images in options.images
+        for protocol, mib in peak(images, options.protocols).items()
+    ]
+    print(
+        markdown_table(
+            ["command", "test images", "peak MiB"],
+            [[row["protocol"], row["images"], f"{row['peak_mib']:,.0f}"] for row in rows],
+        )
+    )
+    write(options.json, options, rows)
 
 
 if __name__ == "__main__":

@@ -119,6 +119,14 @@ class Speed:
         lines = [[row["command"], f"{row['cpu']:.0f}", f"{row['wall']:.0f}", f"{row['peak_mib']:.0f}"] for row in rows]
         return markdown_table(["command", "CPU seconds", "seconds", "peak MiB"], lines)
 
+    def memory(self) -> str:
+        """Return the table of the most memory that an evaluation holds."""
+        rows = self._kept["memory"]["rows"]
+        header = ["command", "test images", "peak MiB"]
+        return markdown_table(
+            header, [[row["protocol"], f"{row['images']:,}", f"{row['peak_mib']:,.0f}"] for row in rows]
+        )
+
     def everything(self) -> str:
         """Return all rows of attacks beside their peers."""
         header = ["attack", "images", "library", "images/s", "ours is", "fooled", "norm", "passes", "MiB"]
