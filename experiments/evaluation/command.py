@@ -1,6 +1,7 @@
 """The command line of `evaluate.py`: one subcommand per protocol, and `all`."""
 
 import shlex
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -58,7 +59,13 @@ def run_evaluation(arguments: list[str]) -> None:
     import_modules(options.imports)
     run = Run(options.run, options.report or None, trusted=options.trust)
     _check_writable(run.report)
+    if options.devices > 1 and sys.argv[-len(arguments) :] != arguments:
+        msg = "--devices starts the command line anew in other processes: give it to evaluate.py there, not in Python"
+        raise InputError(msg)
     with together(options.device, options.devices) as own:
+        if own is not None and run.store() is None:
+            msg = f"{run.named} keeps no scores (store: null) that processes could share: evaluate it with one process"
+            raise InputError(msg)
         device = own or usable_device(options.device)
         console = Console(quiet=is_helper())
         if not console.is_terminal:

@@ -147,5 +147,7 @@ def _bar(progress: Progress | None, about: str, count: int) -> Iterator[Callable
         yield lambda _: None
         return
     bar = progress.add_task(about, total=count)
-    yield lambda done: progress.advance(bar, done)
-    progress.remove_task(bar)  # a protocol makes hundreds of bars: finished ones would fill the screen
+    try:
+        yield lambda done: progress.advance(bar, done)
+    finally:
+        progress.remove_task(bar)  # a protocol makes hundreds of bars: finished ones would fill the screen

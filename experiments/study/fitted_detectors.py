@@ -18,7 +18,7 @@ from data import ImageData
 from data.store.identity import digest, of_attack, of_code, of_module, of_tensor, versions
 from data.store.sets import StoredPairs
 from detectors import Detector
-from experiments.study.ranks import first, rank
+from experiments.study.ranks import RankError, first, rank
 from experiments.study.training_pairs import SPLIT
 from saliency.checkpoints import Portable, describe, load_weights, read, save
 
@@ -100,6 +100,8 @@ def _fitted(name: str, detector: nn.Module, images: FitImages) -> float:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             _fit(detector, images)
+    except RankError:
+        raise
     except InputError as error:
         msg = f"{name} cannot be fitted: {error}"
         raise InputError(msg) from error

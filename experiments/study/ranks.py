@@ -81,8 +81,12 @@ def gather(value: Value) -> list[Value]:
 
 
 def first(function: Callable[[], Value]) -> Value:
-    """Return to all processes what a function gives in the first one; the others wait."""
-    return _gathered(lambda: function() if _Group.rank == 0 else None)[0]  # type: ignore[return-value]
+    """Return to all processes what a function gives in the first one; the others wait.
+
+    Within `shared` and `first` each process is alone, and the function runs in it.
+    """
+    mine = _Group.count == 1 or _Group.rank == 0
+    return _gathered(lambda: function() if mine else None)[0]  # type: ignore[return-value]
 
 
 def shared(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value]:
@@ -157,8 +161,7 @@ def together(device: str, processes: int) -> Iterator[torch.device | None]:
     children = _connected(kind, here, machines, environment)
     try:
         yield torch.device(kind)
-        for child in children:
-            child.wait()
+        _wait(children)
     except Exception as error:
         _ended(error)
     finally:
@@ -166,6 +169,13 @@ def together(device: str, processes: int) -> Iterator[torch.device | None]:
         for child in children:
             child.terminate()
         distributed.destroy_process_group()
+
+
+def _wait(children: Iterable[Any]) -> None:
+    """Wait for processes that were started here; one that failed after its last result is told as well."""
+    statuses = [child.wait() for child in children]
+    if any(statuses):
+        raise RankError(ENDED)
 
 
 def _ended(error: Exception) -> NoReturn:

@@ -330,7 +330,7 @@ class Study:
 
     def scored(self, module: nn.Module) -> Tensor:
         """Return a detector's sorted scores (n,) of the clean calibration images, computed anew."""
-        return clean_scores(module, self.data.calibration_dataloader(), self.device).sort().values
+        return first(lambda: clean_scores(module, self.data.calibration_dataloader(), self.device).sort().values)
 
     def _contender(self, name: str, attack: str, seed: int) -> Contender:
         detector = self.run.detector(name, attack, seed).to(self.device)

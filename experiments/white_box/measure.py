@@ -266,7 +266,7 @@ def _without_gradient(
 def _is_determined(attacker: Attacker, subject: Subject) -> bool:
     """Return whether a detector gives the same images the same scores twice."""
     images = attacker.images[:BATCH]
-    return torch.equal(*(scores(subject.contender.module, images, attacker.device) for _ in range(2)))
+    return first(lambda: torch.equal(*(scores(subject.contender.module, images, attacker.device) for _ in range(2))))
 
 
 def _self_test(attacker: Attacker, broken: Subject, epsilon: float, norm: Norm) -> tuple[int, float]:

@@ -110,6 +110,9 @@ def test_two_processes_share_batches_and_files_and_all_get_all(tmp_path):
         assert len(seen) == 3 - rank()
         assert first(rank) == 0
         assert shared(lambda _: gather(rank()), range(3)) == [[0], [1], [0]]
+        alone = lambda number: kept(tmp_path / "kept", f"{number:032x}", 1, lambda: {"rank": torch.tensor([rank()])})  # noqa: E731
+        assert [made["rank"].item() for made in shared(alone, range(3))] == [0, 1, 0]
+        assert len(list((tmp_path / "kept").glob("0*"))) == 3  # what each has made is kept at once
         sys.stdout.write("all is well")
 
     assert two(tmp_path, in_group, work) == [(0, "all is well")] * 2
