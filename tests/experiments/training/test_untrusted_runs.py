@@ -77,7 +77,7 @@ NAMING = {
             }
         }
     },
-    "detector": {"detectors": {"own": {"model": {"class_path": f"{OWN}.Edges"}}}},
+    "detector": {"detectors": {"own": {"model": {"class_path": f"{OWN}.Differences"}}}},
     "network": {"classifier": classifier(network=f"{OWN}.Net")},
     "callback": {"trainer": {"callbacks": [{"class_path": f"{OWN}.Callback"}]}},
 }
@@ -128,7 +128,7 @@ def test_no_other_file_of_settings_is_read(tmp_path, capsys, key, told):
 
 
 def test_a_users_own_modules_are_named_by_imports(tmp_path, marker, capsys):
-    run = made(tmp_path, detectors={"own": {"model": {"class_path": f"{OWN}.Edges"}}}, saliency={})
+    run = made(tmp_path, detectors={"own": {"model": {"class_path": f"{OWN}.Differences"}}}, saliency={})
     evaluate.main(["strength", "--run", str(run), "--imports", f"[{OWN}]"])
     assert marker.exists()
     assert f"{run} lacks classifier/seed_0" in capsys.readouterr().err  # it went on
