@@ -1,5 +1,7 @@
 """Small models and images that every test may use; nothing is downloaded."""
 
+import sys
+
 import lightning
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch.nn import functional
 from attacks import FGSM
 from detectors import Classifier
 from saliency import Encoder, SaliencyModel, Selector
+from saliency.portable import Portable
 
 SHAPE = (1, 12, 12)
 CLASSES = 4
@@ -24,6 +27,19 @@ torch.set_num_threads(1)  # tensors are tiny: more threads only wait for each ot
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_users_are_forgotten(tmp_path_factory):
+    """Unload what a test imports from its temporary folder: the next test may write a class of the same name."""
+    before = set(sys.modules)
+    yield
+    folder = str(tmp_path_factory.getbasetemp())
+    for name in sys.modules.keys() - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(folder):
+            del sys.modules[name]
+            for known in [known for known, cls in Portable._known.items() if cls.__module__ == name]:
+                del Portable._known[known]
 
 
 @pytest.fixture

@@ -58,8 +58,7 @@ def theirs(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "wrapped_test_module.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(folder)
-    yield folder
-    sys.modules.pop("wrapped_test_module", None)
+    return folder
 
 
 def test_logits_are_the_network_s_of_images_normalised_and_resized_by_hand(images):

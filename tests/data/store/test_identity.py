@@ -178,9 +178,7 @@ def package(tmp_path, monkeypatch):
     for file, source in PACKAGE.items():
         (folder / file).write_text(textwrap.dedent(source).format(name))
     attack = importlib.import_module(name).Own(epsilon=0.1)
-    yield folder, lambda: of_code(attack)
-    for module in [module for module in sys.modules if module.partition(".")[0] == name]:
-        del sys.modules[module]
+    return folder, lambda: of_code(attack)
 
 
 @pytest.mark.parametrize("file", ["attack.py", "constants.py", "tools.py", "scales.py", "lazy.py", "moved.py"])

@@ -3,7 +3,6 @@
 import importlib
 import json
 import re
-import sys
 
 import pytest
 import torch
@@ -51,8 +50,7 @@ class Failing(Bright):
 def own_module(tmp_path, monkeypatch):
     (tmp_path / "my_fits.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    yield importlib.import_module("my_fits")
-    sys.modules.pop("my_fits", None)
+    return importlib.import_module("my_fits")
 
 
 def test_a_fitted_detector_is_a_row_of_transfer_and_is_kept(finished, tmp_path, capsys):

@@ -64,8 +64,7 @@ def own_module(tmp_path, monkeypatch):
     """A module of the user's own, outside of what is installed."""
     (tmp_path / "my_scores.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    yield "my_scores"
-    sys.modules.pop("my_scores", None)
+    return "my_scores"
 
 
 def changed(finished, folder, **sections):

@@ -1,6 +1,5 @@
 """What a run that somebody else made may do when it is evaluated: run none of their code, leave its folder alone."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import evaluate
 from experiments.training import untrusted_runs
 from experiments.training.run_folder import Run
 from experiments.training.settings import read_settings
-from saliency.checkpoints import Portable
 from tests.experiments.conftest import pipeline_file
 from tests.experiments.training.test_pipeline import OWN_DETECTOR
 
@@ -31,11 +29,7 @@ def marker(tmp_path, monkeypatch):
     path = tmp_path / "imported"
     (tmp_path / f"{OWN}.py").write_text(CODE.format(marker=str(path)) + OWN_DETECTOR)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, OWN, raising=False)
-    monkeypatch.delitem(Portable._known, "Edges", raising=False)
-    yield path
-    sys.modules.pop(OWN, None)
-    Portable._known.pop("Edges", None)
+    return path
 
 
 @pytest.mark.parametrize("package", untrusted_runs.OWN)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,8 +23,6 @@ def block(page, mark):
 def own_module(tmp_path, monkeypatch):
     (tmp_path / "my_detectors.py").write_text(block("evaluation.md", "# my_detectors.py"))
     monkeypatch.syspath_prepend(tmp_path)
-    yield
-    sys.modules.pop("my_detectors", None)
 
 
 @pytest.mark.usefixtures("own_module")
