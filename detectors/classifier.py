@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from attacks.errors import InputError
 from detectors.logits import logits_of
 from detectors.networks import ConvNet
+from saliency.augmentation import Augmentation
 from saliency.checkpoints import Portable
 from saliency.training import ImageClassifier, Schedule
 
@@ -26,6 +27,8 @@ class Classifier(ImageClassifier):
             `TorchvisionNetwork` and `WrappedNetwork`. A dict, tuple or `ModelOutput` with the logits will do.
         learning_rate: Step size of Adam, above 0; 1e-3 in the paper.
         schedule: constant (the paper's) or one-cycle.
+        augmentation: How training images are changed at random: none (the paper's), shift (each is moved by up to an
+            eighth of its sides), or shift-flip (half of them are mirrored left to right too).
 
     Raises:
         ValueError: If the network does not give finite logits (1, K) of an image (1, C, H, W) of zeros, in eval mode.
@@ -44,8 +47,9 @@ class Classifier(ImageClassifier):
         network: Portable | None = None,
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
+        augmentation: Augmentation = "none",
     ) -> None:
-        super().__init__(shape, classes, learning_rate, schedule)
+        super().__init__(shape, classes, learning_rate, schedule, augmentation)
         self.widths = widths
         self.mean = mean
         self.std = std

@@ -5,6 +5,7 @@ import torchmetrics
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from saliency.augmentation import Augmentation
 from saliency.checkpoints import part
 from saliency.training import ImageClassifier, Schedule, Trainable, frozen, seeded
 from saliency.unet import ClassSelector, EncoderNetwork
@@ -19,6 +20,7 @@ class Encoder(ImageClassifier):
         width: Channels of the first scale; the authors use 32 for CIFAR-10 and 64 for ASSIRA.
         learning_rate: Step size of Adam, above 0; the peak of a one-cycle schedule.
         schedule: constant or one-cycle.
+        augmentation: How training images are changed at random: none, shift, or shift-flip.
 
     Reference: Dabkowski & Gal, arXiv 1705.07857, section 4.1.
     """
@@ -30,8 +32,9 @@ class Encoder(ImageClassifier):
         width: int = 16,
         learning_rate: float = 1e-2,
         schedule: Schedule = "one-cycle",
+        augmentation: Augmentation = "none",
     ) -> None:
-        super().__init__(shape, classes, learning_rate, schedule)
+        super().__init__(shape, classes, learning_rate, schedule, augmentation)
         self.width = width
         self.network = EncoderNetwork(shape[0], classes, width).to(memory_format=torch.channels_last)
 

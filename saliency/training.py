@@ -14,6 +14,7 @@ from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
 from attacks.errors import InputError
+from saliency.augmentation import Augmentation, augmented
 from saliency.portable import FORMAT, Portable, describe
 
 Schedule = Literal["constant", "one-cycle"]
@@ -116,21 +117,33 @@ class Trainable(Portable, lightning.LightningModule):
 
 
 class ImageClassifier(Trainable):
-    """A LightningModule whose `forward` gives logits (N, K) of images (N, C, H, W) in [0, 1]."""
+    """A LightningModule whose `forward` gives logits (N, K) of images (N, C, H, W) in [0, 1].
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, learning_rate: float, schedule: Schedule) -> None:
+    Attributes:
+        augmentation: How training images are changed at random: none, shift, or shift-flip; see `augmented`.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        learning_rate: float,
+        schedule: Schedule,
+        augmentation: Augmentation,
+    ) -> None:
         super().__init__()
         self.shape = shape
         self.classes = classes
         self.learning_rate = learning_rate
         self.schedule = schedule
+        self.augmentation = augmentation
         self.validation_accuracy = MulticlassAccuracy(classes, average="micro")
         self.test_accuracy = MulticlassAccuracy(classes, average="micro")
 
-    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's
-        """Return the mean cross entropy of (images, labels, ...)."""
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        """Return the mean cross entropy of (images, labels, ...), whose images are augmented."""
         images, labels, *_ = batch
-        logits = self(images)
+        logits = self(augmented(images, self.augmentation, self.step_generator(batch_idx)))
         loss = functional.cross_entropy(logits, labels)
         self.log("train/loss", loss, prog_bar=True)
         self.log("train/accuracy", (logits.argmax(1) == labels).float().mean())

@@ -100,6 +100,23 @@ def test_one_cycle_needs_an_end(tmp_path):
         short_trainer(tmp_path, -1).fit(_encoder(), loader(torch.rand(8, *SHAPE), torch.arange(8) % 4))
 
 
+@pytest.mark.parametrize("augmentation", ["none", "shift-flip"])
+def test_training_images_alone_are_augmented(augmentation, tmp_path, monkeypatch):
+    module, images, seen = Encoder(SHAPE, 4, width=4, augmentation=augmentation), torch.rand(8, *SHAPE), {}
+    forward = module.network.forward
+
+    def watched(batch):
+        seen.setdefault(module.training, []).append(batch)
+        return forward(batch)
+
+    monkeypatch.setattr(module.network, "forward", watched)
+    batches = loader(images, torch.arange(8) % 4, batch_size=8)
+    short_trainer(tmp_path, 2).fit(module, batches, batches)
+    assert all(torch.equal(batch, images) for batch in seen[False])
+    assert [torch.equal(batch, images) for batch in seen[True]] == [augmentation == "none"] * 2
+    assert torch.equal(*seen[True]) == (augmentation == "none")  # each epoch draws anew
+
+
 def test_one_cycle_of_no_epochs_leaves_the_weights(tmp_path):
     module = _encoder()
     before = snapshot(module)
