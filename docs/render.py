@@ -7,6 +7,7 @@ of an evaluated run printed: docs/results/NAME.json, with their charts beside it
 import argparse
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ PAGES: Final = {
     "README.md": ROOT / "README.md",
     "results.md": ROOT / "docs" / "results.md",
     "benchmarks.md": ROOT / "docs" / "benchmarks.md",
+    "results/digits.md": RESULTS / "digits.md",
 }
 """The pages by their templates, which are called `<page>.j2`."""
 
@@ -83,6 +85,24 @@ class Results:
             raise LookupError(msg)
         return cell(rows[0][table["header"].index(column)])
 
+    def verdicts(self, data: Mapping[str, Sequence[str]]) -> str:
+        """Return the paper's claims with the verdict on each data set, in Markdown.
+
+        Args:
+            data: The studies of each data set, by its name; the first verdict that decides a claim counts.
+        """
+        found = {name: list(map(self._verdicts, studies)) for name, studies in data.items()}
+        texts = {number: text for verdicts in found.values() for number, (text, _) in verdicts[0].items()}
+        rows = [
+            [number, text, *(_decided([verdicts[number][1] for verdicts in found[name]]) for name in data)]
+            for number, text in texts.items()
+        ]
+        return markdown_table(["", "claim", *data], rows)
+
+    def _verdicts(self, study: str) -> dict[str, tuple[str, str]]:
+        rows = self._table(f"{study}/claims", "Claims")["rows"]
+        return {number: (text, verdict) for number, text, verdict, _ in rows}
+
     def chart(self, name: str, about: str, part: str = "") -> str:
         """Return a chart as an image in Markdown.
 
@@ -100,11 +120,15 @@ class Results:
         if not path.is_file():
             msg = f"{path} was not kept, since no page showed it: keep {study} again"
             raise FileNotFoundError(msg)
-        return f"![{about}]({path.relative_to(self._page.parent)})"
+        return f"![{about}]({os.path.relpath(path, self._page.parent)})"
 
     def _table(self, name: str, title: str) -> Mapping[str, Any]:
         tables: dict[str, Mapping[str, Any]] = {table["title"]: table for table in self.about(name)["tables"]}
         return tables[title]
+
+
+def _decided(verdicts: Sequence[str]) -> str:
+    return next((verdict for verdict in verdicts if verdict != "not decided"), "not decided")
 
 
 def _chosen(table: Mapping[str, Any], where: Mapping[str, Sequence[Any]]) -> list[Sequence[Any]]:
@@ -128,8 +152,8 @@ def render(template: str, page: Path, folder: Path = RESULTS) -> str:
         keep_trailing_newline=True,
     )
     results = Results(folder, page)
-    names = {name: getattr(results, name) for name in ("about", "table", "value", "chart")}
-    return environment.get_template(f"{template}.j2").render(names, speed=Speed())
+    environment.globals |= {name: getattr(results, name) for name in ("about", "table", "value", "chart", "verdicts")}
+    return environment.get_template(f"{template}.j2").render(speed=Speed())
 
 
 def keep(run: Path, study: str, folder: Path = RESULTS) -> None:

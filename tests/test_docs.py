@@ -31,6 +31,19 @@ def test_charts_are_those_that_were_kept_with_the_results():
     assert all(name in pages for name in shown)
 
 
+def test_of_the_verdicts_on_a_data_set_the_first_that_decides_counts(tmp_path):
+    verdicts = {"first": ["not decided", "holds"], "second": ["does not hold"] * 2, "other": ["not decided"] * 2}
+    for study, (one, two) in verdicts.items():
+        rows = [["1", "Snow is white", one, "n 3"], ["2", "Snow is cold", two, "n 4"]]
+        claims = {"tables": [{"title": "Claims", "header": ["", "claim", "verdict", "statistic"], "rows": rows}]}
+        (tmp_path / f"{study}.json").write_text(json.dumps({"claims": claims}))
+    table = render.Results(tmp_path, tmp_path / "page.md").verdicts({"A": ["first", "second"], "B": ["other"]})
+    assert table.splitlines()[2:] == [
+        "| 1 | Snow is white | does not hold | not decided |",
+        "| 2 | Snow is cold | holds | not decided |",
+    ]
+
+
 def headings(text):
     """Anchors of a document's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.*)", text, re.MULTILINE)
