@@ -123,12 +123,12 @@ def test_the_example_of_torchvision():
 
 
 def test_the_example_of_timm():
-    pytest.importorskip("timm")
     net = example("# my_nets.py: timm", "convnext", ("pretrained=True", "pretrained=False"))
     assert net(torch.rand(2, 3, 64, 64)).shape == (2, 1000)
 
 
 def test_the_example_of_hugging_face():
+    # not among the tests' packages: once it is installed, torchmetrics imports it, and every start takes a second more
     transformers = pytest.importorskip("transformers")
     config = "from_config(ViTConfig(num_hidden_layers=1, num_labels=1000))"
     net = example(

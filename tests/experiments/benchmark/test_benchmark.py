@@ -6,6 +6,7 @@ import re
 from importlib.metadata import version
 from inspect import signature
 
+import jsonschema
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -158,7 +159,6 @@ def test_what_is_no_card_is_refused(report, change, message):
 
 
 def test_a_card_is_one_by_a_validator_of_json_schema(report):
-    jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((ROOT / "experiments/benchmark/card.schema.json").read_text())
     jsonschema.validate(json.loads(report.to_json()), schema)
 
