@@ -12,6 +12,7 @@ ROOT = Path(evaluate.__file__).parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|(?<=\n\n)((?:    [^\n]*\n(?:\n(?=    ))?)+)", re.MULTILINE | re.DOTALL)
+_LOOP = re.compile(r"^for (\w+) in (.*?); do\n(.*?)^done$", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"(?:[A-Z]+=\S+ )?(?:\.venv/bin/|make |curl |srun |python )")
 
 
@@ -30,10 +31,15 @@ class Block:
 
     @property
     def commands(self) -> list[list[str]]:
-        """The words of each command; lines of output are none."""
-        lines = re.sub(r"\\\n\s*", "", self.text).splitlines() if self.language == "sh" else []
+        """The words of each command, of a loop's once for each value; lines of output are none."""
+        text = _LOOP.sub(_unrolled, re.sub(r"\\\n\s*", "", self.text))
+        lines = text.splitlines() if self.language == "sh" else []
         given = [line.strip() for line in lines if _COMMAND.match(line.strip())]
         return [words for line in given for words in _split(line)]
+
+
+def _unrolled(loop: re.Match[str]) -> str:
+    return "".join(loop[3].replace(f"${loop[1]}", value) for value in loop[2].split())
 
 
 def _split(line: str) -> Iterator[list[str]]:

@@ -131,7 +131,7 @@ def test_the_commands_of_a_page_run(page, clone, trained):
             run_python(small_code(block.text), block.module, names)
         for words in block.commands:
             after = words[next((at for at, word in enumerate(words) if word in SCRIPTS), len(words)) :]
-            if not after or "$run" in words or "Logger" in words[-1]:
+            if not after or "Logger" in words[-1]:
                 continue  # test_commands.py checks it; other loggers need packages of their own
             named = runs_of(words) | ({"runs/mnist"} if after[1] == "fit" else set())  # the configs of models name it
             for run in named:
