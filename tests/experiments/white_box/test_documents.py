@@ -21,13 +21,14 @@ def block(page, mark):
 
 @pytest.fixture
 def own_module(tmp_path, monkeypatch):
-    (tmp_path / "my_detectors.py").write_text(block("evaluation.md", "# my_detectors.py"))
+    (tmp_path / "my_detectors.py").write_text(block("tutorials/detector.md", "# my_detectors.py"))
     monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.mark.usefixtures("own_module")
 def test_the_detector_of_ones_own(finished, tmp_path):
-    (command,) = re.findall(r"evaluate\.py (white-box --run \S+ --detector .*)", (DOCS / "evaluation.md").read_text())
+    page = (DOCS / "tutorials/detector.md").read_text()
+    (command,) = re.findall(r"evaluate\.py (white-box --run \S+ --detector .*)", page)
     words = command.replace("50", "4").replace("20", "2").replace("runs/digits", str(copy_of(finished, tmp_path)))
     assert evaluate.main([*words.split(), "--curve_images", "0", "--resamples", "10"]) == 0
     contents = json.loads((tmp_path / "copy/report/white-box-smoothness.json").read_text())
