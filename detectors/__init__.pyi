@@ -8,6 +8,7 @@ from .loading import load
 from .networks import ConvNet
 from .pretrained import from_pretrained, save_pretrained
 from .representations import ID, JSD, SMD, SPD
+from .residual import ResidualNet
 from .thresholded import Thresholded
 from .torchvision_networks import TorchvisionNetwork
 from .wrapped import WrappedNetwork
@@ -24,6 +25,7 @@ __all__ = [
     "EfficientNetLite0",
     "MaskArea",
     "MaxSoftmax",
+    "ResidualNet",
     "SecondOpinion",
     "Thresholded",
     "TorchvisionNetwork",

@@ -1,0 +1,72 @@
+"""A small residual network for small images."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from attacks.checks import at_least
+from detectors.networks import Normalize
+from saliency.checkpoints import Portable
+
+
+class ResidualNet(Portable):
+    """A residual network for images of 28 to 64 pixels: it learns from few images what `ConvNet` does not.
+
+    A 3x3 convolution, one residual block of two 3x3 convolutions for each entry of `widths`, the mean over all
+    positions, a linear layer. Each block but the first halves the sides. Batch normalisation and ReLU throughout.
+
+    Args:
+        channels: Channels of the images.
+        outputs: Number of outputs.
+        widths: Channels of each block.
+        mean: Subtracted from the input by the first layer: one number, or one per channel.
+        std: Divided by, after that.
+
+    Raises:
+        ValueError: If a size is below 1.
+
+    Reference:
+        He et al., arXiv 1512.03385, section 4.2; a projection, not zeros, where a block changes the number of channels.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        outputs: int,
+        widths: Sequence[int] = (32, 64, 128),
+        mean: Sequence[float] = (0.5,),
+        std: Sequence[float] = (0.25,),
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.outputs = outputs
+        self.widths = widths
+        self.mean = mean
+        self.std = std
+        at_least(1, whole=True, channels=channels, outputs=outputs)
+        at_least(1, whole=True, **{f"widths[{place}]": width for place, width in enumerate(widths)})
+        self.layers = nn.Sequential(
+            Normalize(mean, std),
+            nn.Conv2d(channels, widths[0], 3, padding=1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+            BasicBlock(widths[0], widths[0]),
+            *(_narrower(before, after) for before, after in pairwise(widths)),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(widths[-1], outputs),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (N, outputs) of (N, C, H, W) in [0, 1]."""
+        outputs: Tensor = self.layers(images)
+        return outputs
+
+
+def _narrower(channels: int, width: int) -> nn.Module:
+    """Return a residual block that halves the sides."""
+    projection = nn.Sequential(nn.Conv2d(channels, width, 1, stride=2, bias=False), nn.BatchNorm2d(width))
+    block: nn.Module = BasicBlock(channels, width, stride=2, downsample=projection)
+    return block
