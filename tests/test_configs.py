@@ -19,6 +19,7 @@ from experiments.training.settings import read_settings
 from experiments.training.stages import plan
 from saliency import Encoder, SaliencyModel, Selector
 from saliency.checkpoints import save
+from saliency.class_paths import imported
 
 ROOT = Path(train.__file__).parent / "configs"
 RETRAIN = ROOT / "retrain.yaml"
@@ -118,12 +119,12 @@ def test_network_config_goes_over_a_classifier_config(path):
     resolved = yaml.safe_load(ConfigCheck(["fit", "--config", classifier, "--config", str(path)]).resolved())
     arguments = resolved["model"]["init_args"]
     network = arguments["network"]
-    assert network["class_path"] == "detectors.TorchvisionNetwork"
-    assert network["init_args"]["name"] == path.stem
+    assert network["init_args"].get("name", "residual") == path.stem
     assert network["init_args"]["outputs"] == arguments["classes"]
     with torch.device("meta"):
-        built = TorchvisionNetwork(**network["init_args"]).eval()
-        assert built(torch.empty(2, *arguments["shape"])).shape == (2, arguments["classes"])
+        built = imported(network["class_path"])(**network["init_args"]).eval()
+        channels = network["init_args"].get("channels", arguments["shape"][0])
+        assert built(torch.empty(2, channels, *arguments["shape"][1:])).shape == (2, arguments["classes"])
 
 
 @pytest.mark.parametrize("path", NETWORKS, ids=short)
@@ -133,13 +134,14 @@ def test_network_config_goes_over_a_pipeline_file_with_an_output_per_class(path,
     for name in "abc":
         (folder / name).mkdir(parents=True)
     options = ["--data.class_path", "data.ImageFolder", "--data.root", str(folder), "--data.size", "32"]
-    over = ["--config", str(path), "--classifier.model.init_args.network.init_args.size", "80"]
-    settings = read_settings([f"--config={ROOT / 'mnist.yaml'}", *over, *options])
+    sizes = {"widths": [4, 8]} if path.stem == "residual" else {"size": 80}
+    given = [f"--classifier.model.init_args.network.init_args.{name}={value}" for name, value in sizes.items()]
+    settings = read_settings([f"--config={ROOT / 'mnist.yaml'}", "--config", str(path), *given, *options])
     stages = {stage.name: stage.config["model"]["init_args"] for stage in plan(settings)}
     for name in ("classifier/seed_0", "classifier/second"):
         network = stages[name]["network"]
-        assert network["class_path"] == "detectors.TorchvisionNetwork"
-        assert network["init_args"] == {"name": path.stem, "outputs": 3, "size": 80, "weights": None}
+        named = {"channels": 3} if path.stem == "residual" else {"name": path.stem, "weights": None}
+        assert network["init_args"] == {"outputs": 3, **sizes, **named}
         assert stages[name]["widths"] == pipeline["classifier"]["model"]["init_args"]["widths"]
 
 

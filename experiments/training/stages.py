@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from data import ImageData
 from experiments.training import layout
 from experiments.training.overrides import callbacks_of, merge
 from experiments.training.sections import user_classes
@@ -43,7 +44,7 @@ def plan(settings: Settings) -> list[Stage]:
     """Return all stages in the order in which they run."""
     sections, first = settings.sections, settings.seeds[0]
     images: dict[str, Any] = {"shape": list(settings.data.shape), "classes": settings.data.classes}
-    classifier = _with_outputs(sections["classifier"], settings.data.classes)
+    classifier = _made_for(sections["classifier"], settings.data)
     stages = [_stage(settings, layout.CLASSIFIER.format(seed=first), classifier, images, first)]
     parts = {**images, "classifier": str(stages[-1].model)}
     for name in layout.SALIENCY_PARTS if sections["saliency"] else ():
@@ -139,15 +140,13 @@ def _filled(model: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any
     return merge(model, {"init_args": merge(filled, model.get("init_args") or {})})
 
 
-def _with_outputs(entry: Mapping[str, Any], classes: int) -> Mapping[str, Any]:
-    """Return the classifier's entry; a network that takes `outputs`, and is not given them, gets one per class."""
+def _made_for(entry: Mapping[str, Any], data: ImageData) -> Mapping[str, Any]:
+    """Return the classifier's entry, whose network gets the outputs, channels and shape that it takes and lacks."""
     network = (entry["model"].get("init_args") or {}).get("network")
     if not isinstance(network, Mapping) or "class_path" not in network:
         return entry
-    given = network.get("init_args") or {}
-    if "outputs" in given or "outputs" not in inspect.signature(imported(network["class_path"])).parameters:
-        return entry
-    return merge(entry, {"model": {"init_args": {"network": {"init_args": {**given, "outputs": classes}}}}})
+    sizes = {"outputs": data.classes, "channels": data.shape[0], "shape": list(data.shape)}
+    return merge(entry, {"model": {"init_args": {"network": _filled(network, sizes)}}})
 
 
 def _with_panel(entry: Mapping[str, Any], attack: Mapping[str, Any]) -> dict[str, Any]:
