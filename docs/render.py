@@ -60,6 +60,7 @@ class Results:
         where: Mapping[str, Sequence[Any]] | None = None,
         *,
         note: bool = False,
+        turned: int = 0,
     ) -> str:
         """Return a table in Markdown.
 
@@ -69,11 +70,14 @@ class Results:
             columns: Those shown; none: all.
             where: The values that are shown of some columns.
             note: Whether the table's note follows.
+            turned: The number of first columns whose cells become the header, while the other columns become rows; 0:
+                the table is not turned.
         """
         table = self._table(name, title)
         places = [table["header"].index(column) for column in columns or table["header"]]
         rows = [[cell(row[place]) for place in places] for row in _chosen(table, where or {})]
-        text = markdown_table([table["header"][place] for place in places], rows)
+        header = [table["header"][place] for place in places]
+        text = markdown_table(*(_turned(header, rows, turned) if turned else (header, rows)))
         return f"{text}\n{table['note']}\n" if note else text
 
     def value(self, name: str, title: str, column: str, **where: Any) -> str:
@@ -134,6 +138,11 @@ def _decided(verdicts: Sequence[str]) -> str:
 def _chosen(table: Mapping[str, Any], where: Mapping[str, Sequence[Any]]) -> list[Sequence[Any]]:
     places = {table["header"].index(column): wanted for column, wanted in where.items()}
     return [row for row in table["rows"] if all(row[place] in wanted for place, wanted in places.items())]
+
+
+def _turned(header: Sequence[str], rows: Sequence[Sequence[str]], first: int) -> tuple[list[str], list[list[str]]]:
+    names = [" ".join(name for name in row[:first] if name != cell(None)) for row in rows]
+    return ["", *names], [[header[place], *(row[place] for row in rows)] for place in range(first, len(header))]
 
 
 def render(template: str, page: Path, folder: Path = RESULTS) -> str:

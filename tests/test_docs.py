@@ -87,6 +87,8 @@ def test_values_and_tables_are_those_that_the_protocol_printed(kept):
     assert kept.value("study/rates", "Rates", "rate", detector="spd", trained_on="fgsm") == "0.912"
     assert kept.table("study/rates", "Rates", ["rate"], {"detector": ["id"]}) == "| rate |\n| --- |\n| 0.500 |\n"
     assert kept.table("study/rates", "Rates", note=True).endswith("| id | - | 0.500 |\n\nIn all.\n")
+    turned = kept.table("study/rates", "Rates", turned=2)
+    assert turned == "|  | spd fgsm | id |\n| --- | --- | --- |\n| rate | 0.912 | 0.500 |\n"
     about = kept.about("study/rates")
     assert (about["finding"], about["seeds"], about["flags"][0]["raised"]) == ("So.", [0], True)
     assert "private" not in about

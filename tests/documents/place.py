@@ -105,7 +105,7 @@ FEW = {
     "repeats": "1",
     "regions": "2",
 }
-METHODS = "{gradient: {class_path: saliency.Gradient}}"
+METHODS = "{gradient: {class_path: saliency.Gradient}, lime: {class_path: saliency.LIME, init_args: {samples: 20}}}"
 DETECTORS = "[id,detectors.published.Mahalanobis]"
 
 
