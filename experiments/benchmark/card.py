@@ -12,9 +12,9 @@ from torch import nn
 from attacks.errors import InputError
 from data.store.identity import of_module
 from experiments.benchmark.report import Figure
+from experiments.results.levels import WORKING_RATE
 from experiments.results.result import Result
 from experiments.study.contenders import Contender
-from experiments.study.metrics import WORKING_RATE
 from experiments.study.own_detector import ReadScores
 from experiments.study.study import Study
 

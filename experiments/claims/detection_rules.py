@@ -11,10 +11,10 @@ from experiments.claims.evidence import EQUIVALENT, Judged, Reports, beyond, int
 from experiments.detection.threshold.crossings import claim
 from experiments.detection.transfer.records import read, summary, unseen_values
 from experiments.results.bootstrap import Interval
+from experiments.results.levels import DETECTED
 from experiments.results.records import Record, mean_known
 from experiments.results.two_samples import CHANCE
 from experiments.results.verdicts import Evidence, Verdict, all_above, all_hold, evidence_above
-from experiments.study.metrics import DETECTED
 from experiments.white_box.records import Rows
 
 UNDERFLOWS: Final = 0.05

@@ -17,8 +17,8 @@ from experiments.claims.detection_rules import (
 )
 from experiments.claims.evidence import EQUIVALENT, FOUR, Judged, Reports
 from experiments.claims.white_box_rules import RIGHT, longer, mix, under_attack
+from experiments.results.levels import DETECTED, SEEDS
 from experiments.results.verdicts import FEWEST, Claim, settle
-from experiments.study.metrics import DETECTED, SEEDS
 from experiments.white_box.records import AFTER, BEFORE
 
 JUDGED: Final = ("transfer", "strength", "shift", "threshold", "speed", "white-box")

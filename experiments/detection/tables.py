@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from experiments.results.bootstrap import clopper_pearson
+from experiments.results.levels import LARGE_LINF
 from experiments.results.records import Record
 from experiments.results.result import Flag, Table
-from experiments.study.budgets import LARGE_LINF
 
 MATCHED: Final = 0.98
 """The smallest ratio of norms, noise over attack, at which the noise counts as equally large."""

@@ -8,8 +8,8 @@ from experiments.claims.evidence import Reports
 from experiments.detection.transfer.records import read, success_rates
 from experiments.evaluation.standings import FIELDS, DetectorMeans, Row, standings
 from experiments.results.bootstrap import Interval, clopper_pearson
+from experiments.results.levels import DETECTED, NOISY, SEEDS, mistakes_noise
 from experiments.results.verdicts import FEWEST, all_above
-from experiments.study.metrics import DETECTED, NOISY, SEEDS, mistakes_noise
 from experiments.white_box.records import WORST, rate_over_seeds
 
 TRANSFER: Final = "transfer"

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor
-
-from experiments.results.bootstrap import Resampling, Statistic
+from experiments.results.bootstrap import Estimate
 from experiments.results.verdicts import FEWEST, Claim, Evidence, all_above, any_above, settle
 
-Named = Mapping[str, Statistic | None]
+Named = Mapping[str, Estimate | None]
 """Statistics by name; None: it is not defined."""
 
 
@@ -35,21 +33,13 @@ def judged(
         one: Whether one of them suffices.
         images: Number of images; None: the smallest n of the statistics.
     """
-    intervals = {name: None if statistic is None else statistic.interval for name, statistic in named.items()}
-    flat = [name for name, interval in intervals.items() if interval is not None and interval.flat]
-    verdict = (any_above if one else all_above)(list(intervals.values()), level)
-    counts = [statistic.n for statistic in named.values() if statistic is not None] + (
-        [] if images is None else [images]
-    )
+    flat = [name for name, estimate in named.items() if estimate is not None and estimate.flat]
+    verdict = (any_above if one else all_above)(list(named.values()), level)
+    counts = [estimate.n for estimate in named.values() if estimate is not None] + ([] if images is None else [images])
     counted = {"images": min(counts)} if counts else {}
     doubts = [f"no interval, for all values are equal or at their limit: {', '.join(flat)}"] if flat else []
     evidence = Evidence(verdict, numbers, counted, doubts)
     return settle(Claim(number, text, verdict, ""), evidence, dict.fromkeys(counted, FEWEST))
-
-
-def mean_of_all(values: Tensor, resampling: Resampling) -> Statistic:
-    """Return the mean of values (n,), all of them known."""
-    return Statistic(values.double().mean().item(), resampling.mean(values), len(values))
 
 
 def in_words(claims: Sequence[Claim]) -> str:
@@ -66,8 +56,8 @@ def few_images(images: int) -> str:
     return f"Nothing is decided: a verdict needs {FEWEST} images, and there are {images}.  " if images < FEWEST else ""
 
 
-def shown(statistic: Statistic | None, usual: int | None = None) -> str | None:
+def shown(estimate: Estimate | None, usual: int | None = None) -> str | None:
     """Return a statistic with its interval, and with its n where this is not the usual one."""
-    if statistic is None:
+    if estimate is None:
         return None
-    return f"{statistic.interval}" + ("" if usual in {None, statistic.n} else f", n = {statistic.n}")
+    return f"{estimate}" + ("" if usual in {None, estimate.n} else f", n = {estimate.n}")

@@ -10,14 +10,15 @@ from detectors import metrics
 from experiments.museum.published import Break, Way
 from experiments.museum.records import AT_MOST, Exhibit, verdict
 from experiments.results.bootstrap import Interval, clopper_pearson
+from experiments.results.levels import WORKING_RATE
 from experiments.results.records import mean_known
 from experiments.study.contenders import Contender
-from experiments.study.metrics import WORKING_RATE, rate_flagged
+from experiments.study.metrics import rate_flagged
 from experiments.study.ranks import first
 from experiments.study.study import Study
 from experiments.white_box.attacker import Attacker, Subject
 from experiments.white_box.forecast import forecast
-from experiments.white_box.records import Outcome
+from experiments.white_box.outcomes import Outcome
 from experiments.white_box.suite import GUIDES, PART_WEIGHTS, SuiteAttack
 
 

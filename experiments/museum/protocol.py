@@ -3,25 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
-import torch
-from torch import Tensor
-
 from attacks.checks import at_least, given
 from attacks.errors import InputError, nearest
 from experiments.museum.measure import measure_breaks
 from experiments.museum.published import BREAKS, WAYS, Break
 from experiments.museum.records import AT_MOST, ENOUGH, FIELDS, MARGIN
 from experiments.museum.tables import chart, finding, flags_of, tables_of
-from experiments.results.bootstrap import Resampling
 from experiments.results.result import Result
 from experiments.study.budgets import is_linf
-from experiments.study.metrics import WORKING_RATE
 from experiments.study.study import Study
 from experiments.white_box.attacker import Attacker, Subject
-from experiments.white_box.measure import SuiteOptions, measure
+from experiments.white_box.measure import SuiteOptions, about, attack_by_suite
 from experiments.white_box.plan import PresetName, chosen
-from experiments.white_box.records import BEFORE, Outcome
-from experiments.white_box.subjects import broken_subject, over_second_classifier, start_of, subjects
+from experiments.white_box.records import BEFORE
+from experiments.white_box.subjects import over_second_classifier, start_of, subjects
 from experiments.white_box.suite import GUIDES, names
 
 
@@ -65,16 +60,9 @@ def museum(
     plan = chosen(preset, names(), steps=steps, curve_images=0, attacks=suite_attacks)
     guides = study.calibration_images(GUIDES).images
     options = SuiteOptions(epsilon, "linf", plan, seeds, seeds, trained_on, guides, remedies="auto")
-    suite = measure(
-        attacker,
-        attacked,
-        broken_subject(study, attacked[0].model),
-        lambda subject: over_second_classifier(wanted, subject),
-        options,
-        Resampling(len(sample.images), 100),
-    )
+    suite, _ = attack_by_suite(attacker, attacked, lambda subject: over_second_classifier(wanted, subject), options)
     exhibits = list(_matched(breaks, paths, wanted, attacked))
-    won = {subject.name: _won_by_suite(suite.outcomes, subject) for _, subject in exhibits}
+    won = {each.subject.name: each.won(len(sample.images)) for each in suite}
     rows = [asdict(record) for record in measure_breaks(wanted, attacker, exhibits, won, epsilon, plan.steps)]
     used = {row["way"] for row in rows}
     meta = wanted.meta() | {
@@ -84,7 +72,7 @@ def museum(
         "epsilon": epsilon,
         "steps": plan.steps,
         "preset": preset,
-        "suite": suite.about,
+        "suite": about(suite),
         "ways": {way: about for way, about in WAYS.items() if way in used},
         "margin": MARGIN,
         "enough": ENOUGH,
@@ -135,16 +123,6 @@ def _matched(
     for entry in breaks:
         if entry.detector not in study.left_out:
             yield entry, by_name[named[entry.detector]]
-
-
-def _won_by_suite(outcomes: Sequence[Outcome], subject: Subject) -> Tensor:
-    """Return which images (n,) any attack of the suite wins; the control, which takes no part, counts nothing."""
-    won = [
-        outcome.fooled(WORKING_RATE)
-        for outcome in outcomes
-        if outcome.contender is subject.contender and outcome.first is not None
-    ]
-    return torch.stack(won).any(0)
 
 
 def _epsilon(study: Study, epsilon: float | None) -> float:

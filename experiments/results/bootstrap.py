@@ -51,6 +51,13 @@ class Interval:
         return Interval(-self.value, -self.high, -self.low)
 
 
+@dataclass(frozen=True)
+class Estimate(Interval):
+    """A statistic with the ends of its 95 % interval, and the number of values that it rests on."""
+
+    n: int
+
+
 class Resampling:
     """How often each image is drawn in each resample; one instance serves all detectors, which makes them paired.
 
@@ -207,6 +214,12 @@ class Statistic:
         """Its 95 % interval over images and, where it is a mean over several, over seeds."""
         return interval(self.value, self.replicates, self.by_seed)
 
+    @property
+    def estimate(self) -> Estimate:
+        """The same as plain numbers."""
+        ends = self.interval
+        return Estimate(ends.value, ends.low, ends.high, self.n)
+
     def minus(self, other: "Statistic") -> "Statistic":
         """Return the difference from a statistic of the same images, all of them known in both."""
         seeds = [first - second for first, second in zip(*_same_seeds([self, other]), strict=True)]
@@ -246,3 +259,13 @@ def mean_of(values: Tensor, resampling: Resampling) -> Statistic | None:
         return None
     sums, counts = resampling.mean(values.nan_to_num(0.0)), resampling.mean(known.double())
     return Statistic(values[known].double().mean().item(), sums / counts, int(known.sum()))
+
+
+def mean_of_all(values: Tensor, resampling: Resampling) -> Statistic:
+    """Return the mean of values (n,), all of them known."""
+    return Statistic(values.double().mean().item(), resampling.mean(values), len(values))
+
+
+def estimated(statistic: Statistic | None) -> Estimate | None:
+    """Return a statistic as plain numbers; None if it is not defined."""
+    return None if statistic is None else statistic.estimate

@@ -1,12 +1,9 @@
 """Rules about the budgets of attacks: their norm, and budgets that are too large."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from attacks import Attack
-
-LARGE_LINF: Final = 16 / 255
-"""L-inf budget above which a change of a colour image is not small by any custom."""
+from experiments.results.levels import LARGE_LINF
 
 
 def is_linf(attack: Attack) -> bool:

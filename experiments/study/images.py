@@ -65,7 +65,7 @@ class AttackedSet:
         return self._variants[name]
 
 
-def rounded(_clean: Tensor, adversarial: Tensor) -> Tensor:
+def rounded(adversarial: Tensor) -> Tensor:
     """Return the adversarial images rounded to 8 bits, as a file holds them (PROTOCOL A4)."""
     return (adversarial * 255).round() / 255
 
@@ -154,7 +154,7 @@ _REMEMBERED: Final = 8
 
 VARIANTS: Final[dict[str, Callable[[Rows, Rows], Rows]]] = {
     "adversarial": lambda _clean, adversarial: adversarial,
-    "rounded": lambda clean, adversarial: combined(rounded, clean, adversarial),
+    "rounded": lambda _clean, adversarial: combined(rounded, adversarial),
     "noise": _noise,
 }
 

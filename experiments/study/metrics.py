@@ -10,22 +10,8 @@ from torch import Tensor
 from detectors import metrics
 from detectors.calibration import threshold
 from experiments.results.bootstrap import Interval
+from experiments.results.levels import WORKING_RATE
 from experiments.study.contenders import Contender
-
-WORKING_RATE: Final = 0.05
-"""The false-positive rate of the tables' threshold."""
-
-DETECTED: Final = 0.75
-"""The smallest AUROC at which an attack counts as detected."""
-
-NOISY: Final = 0.6
-"""AUROC against norm-matched noise below which a detector finds noise, not attacks."""
-
-FAILS: Final = 0.5
-"""Success rate below which an attack fails on most images."""
-
-SEEDS: Final = 3
-"""Seeds of detector training that a claim about detectors needs (PROTOCOL B12)."""
 
 SMALLEST_CALIBRATION: Final = {0.01: 1000}
 """The smallest number of calibration images at which a false-positive rate is reported."""
@@ -259,13 +245,3 @@ def accepted(contender: Contender, scores: Tensor, rate: float = WORKING_RATE) -
     """Return (n,) bool: which images pass the threshold; without a threshold all do."""
     at = limit(contender, rate)
     return torch.ones_like(scores, dtype=torch.bool) if at is None else scores <= at
-
-
-def mostly_fail(success_rates: Sequence[float | None]) -> bool:
-    """Return whether most attacks fail on most images."""
-    return 2 * sum(rate is not None and rate < FAILS for rate in success_rates) > len(success_rates)
-
-
-def mistakes_noise(auroc: float | None, against_noise: float | None) -> bool:
-    """Return whether a detector separates adversarial images from clean ones, but not from noise of the same norms."""
-    return auroc is not None and against_noise is not None and auroc >= DETECTED and against_noise < NOISY

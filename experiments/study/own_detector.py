@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from attacks.errors import InputError, InputTypeError
 from detectors import Thresholded
-from experiments.study.metrics import WORKING_RATE
+from experiments.results.levels import WORKING_RATE
 from experiments.study.user_modules import takes
 
 

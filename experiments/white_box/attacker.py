@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from attacks import Attack, norms
 from data.store.identity import digest, of_attack, of_code, of_module, of_tensor, versions
 from detectors import Detector, Thresholded
+from experiments.results.levels import WORKING_RATE
 from experiments.study.batches import detector_scores, predictions
 from experiments.study.contenders import Contender
 from experiments.study.kept_tensors import kept
-from experiments.study.metrics import WORKING_RATE
 from experiments.study.ranks import shared
-from experiments.white_box.records import COSTS, Outcome
+from experiments.white_box.outcomes import Outcome
+from experiments.white_box.records import COSTS
 
 BLOCK: Final = 50
 """Images that are attacked, and kept, at a time: an interrupted evaluation goes on at the next block."""

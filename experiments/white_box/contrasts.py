@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from experiments.results.bootstrap import Resampling, Statistic, over_seeds
-from experiments.white_box.records import BEFORE, PAPER, Outcome
+from experiments.white_box.outcomes import Outcome
+from experiments.white_box.records import BEFORE, PAPER
 
 LONGER: Final = "more iterations"
 MIX: Final = "alternation - Metzen's mix"

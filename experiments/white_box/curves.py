@@ -9,10 +9,11 @@ from torch import Tensor
 
 from attacks import DDN, JointDDN, JointFMN
 from attacks.white_box.walk import Walk
+from experiments.results.levels import WORKING_RATE
 from experiments.results.two_samples import spread_of
-from experiments.study.metrics import WORKING_RATE
 from experiments.white_box.attacker import Attacker, Job, Subject
-from experiments.white_box.records import CurvePoint, Outcome, Price
+from experiments.white_box.outcomes import Outcome
+from experiments.white_box.records import CurvePoint, Price
 from experiments.white_box.smallest import Smallest
 from experiments.white_box.suite import Norm, SuiteAttack, longest
 

@@ -1,16 +1,15 @@
 """Flags of the white-box protocol: checks of its own validity (PROTOCOL D and E)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, Literal
 
 from experiments.results.result import Flag
 from experiments.results.verdicts import FEWEST, counted
 from experiments.white_box.records import (
-    BEFORE,
+    NORMS,
     Checks,
     GradientCheck,
-    Outcome,
     Remedied,
     Rows,
     WhiteBoxRecords,
@@ -39,14 +38,15 @@ def flags(
     """
     return [
         few_images(records.rows),
-        budget(records.outcomes, epsilon, norm),
+        budget(records.rows, records.checks.span, epsilon, norm),
         gradients_vanish(records.checks.gradients),
         determined(records.checks.undetermined),
         remedies(records.remedies),
         *orders(records.rows),
         *along_curves(records.curves),
         _self_test(records.checks),
-        fresh(records.outcomes, training_steps),
+        fresh(records.checks.longest_retrained, training_steps),
+        *not_finite(records.checks.not_finite),
     ]
 
 
@@ -57,16 +57,15 @@ def few_images(rows: Rows) -> Flag:
     return Flag("Few images", fewest < FEWEST, sentence)
 
 
-def budget(outcomes: Sequence[Outcome], epsilon: float, norm: Literal["linf", "l2"] = "linf") -> Flag:
-    """Return whether an image left the budget or the range of pixel values."""
-    largest = max(getattr(outcome, norm).amax().item() for outcome in outcomes)
-    name = "L-inf" if norm == "linf" else "L2"
-    low, high = min(outcome.span[0] for outcome in outcomes), max(outcome.span[1] for outcome in outcomes)
+def budget(rows: Rows, span: tuple[float, float], epsilon: float, norm: Literal["linf", "l2"] = "linf") -> Flag:
+    """Return whether an image left the budget or the range of pixel values, of which it has the `span`."""
+    largest = max(row[norm] for row in rows if row[norm] is not None)
+    low, high = span
     return Flag(
         "Box and budget of every returned image",
         largest > epsilon * (1 + _ROUNDING) + _ROUNDING or low < 0 or high > 1,
-        f"Largest {name} change {largest:.4f} for a budget of {epsilon:g}, values from {low:g} to {high:g}; success is "
-        "computed anew from the images.",
+        f"Largest {NORMS[norm]} change {largest:.4f} for a budget of {epsilon:g}, values from {low:g} to {high:g}; "
+        "success is computed anew from the images.",
     )
 
 
@@ -193,16 +192,22 @@ def _self_test(checks: Checks) -> Flag:
     )
 
 
-def fresh(outcomes: Sequence[Outcome], training_steps: int | None) -> Flag:
-    """Return a flag: no attack on the retrained detectors was longer than the one in retraining."""
+def fresh(longest: int | None, training_steps: int | None) -> Flag:
+    """Return whether the longest walk against retrained detectors has too few steps beside the one in retraining."""
     name = "Retrained detectors are attacked afresh with ten times the steps, and by another kind"
-    steps = [outcome.steps or 0 for outcome in outcomes if outcome.phase != BEFORE]
-    if training_steps is None or not steps:
+    if training_steps is None or longest is None:
         return Flag(name, None, "No detector was retrained.")
-    longest = max(steps)
     return Flag(
         name,
         longest < 10 * training_steps,
         f"Trained against {training_steps} steps; the longest walk here has {longest}; Square, of another kind, "
         "has none.",
     )
+
+
+def not_finite(counts: Mapping[str, tuple[int, int]]) -> Iterator[Flag]:
+    """Yield for each detector that may give scores which are NaN or infinite whether it did."""
+    for name, (clean, attacked) in counts.items():
+        images = f"{clean} of the clean images and {attacked} of all attacked ones"
+        sentence = f"{name} gives them for {images}; they count as rejected."
+        yield Flag("Scores that are NaN or infinite", clean + attacked > 0, sentence)

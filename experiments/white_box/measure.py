@@ -1,7 +1,7 @@
 """The suite on every detector, its worst case, curves, prices, and the measurements for flags."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,22 +12,16 @@ from attacks.guard import asked, evaluation_mode, gradients
 from attacks.margin import lead
 from detectors.scoring import scores
 from experiments.results.bootstrap import Resampling
+from experiments.results.levels import WORKING_RATE
 from experiments.study.batches import BATCH, columns
-from experiments.study.metrics import WORKING_RATE
 from experiments.study.ranks import first
 from experiments.white_box.attacker import Attacker, Job, Subject
+from experiments.white_box.contrasts import contrasts
 from experiments.white_box.curves import curve_rows, has_walk, price_rows, smallest_rows, strongest
 from experiments.white_box.forecast import forecast
+from experiments.white_box.outcomes import Outcome, row, worst_row
 from experiments.white_box.plan import Mode, Plan
-from experiments.white_box.records import (
-    Checks,
-    GradientCheck,
-    Outcome,
-    Remedied,
-    WhiteBoxRecords,
-    row,
-    worst_row,
-)
+from experiments.white_box.records import BEFORE, Checks, GradientCheck, Remedied, WhiteBoxRecords
 from experiments.white_box.remedies import Remedies, needed, remedied
 from experiments.white_box.suite import (
     MATCHING,
@@ -91,40 +85,71 @@ def measure(
         options: How they are attacked.
         resampling: Draws of the images.
     """
-    remedies = [_needed(attacker, subject, options) for subject in subjects]
-    suites = [
-        (subject, [*_suite(attacker, subject, alike, options), *_remedied(attacker, subject, options, of_subject)])
-        for subject, of_subject in zip(subjects, remedies, strict=True)
-    ]
-    most, sentence = first(lambda: forecast(attacker, suites))
-    attacker.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    attacked, most_passes = attack_by_suite(attacker, subjects, alike, options)
     rows: list[dict[str, Any]] = []
-    outcomes: list[Outcome] = []
-    strong: list[Outcome] = []
-    walks: list[tuple[Subject, SuiteAttack]] = []
-    for (subject, attacks), pairs in zip(suites, _outcomes(attacker, suites, options.plan.mode), strict=True):
-        seed = subject.contender.seed
-        outcomes += [outcome for _, outcome in pairs]
-        rows += [asdict(row(outcome, resampling)) for _, outcome in pairs]
-        without_control = [outcome for attack, outcome in pairs if attack.kind != "control"]
-        strong += without_control
-        if _is_whole(subject, options):
-            rows.append(asdict(worst_row(without_control, resampling)))
-        if options.plan.curve_images and seed in {None, *options.seeds[:1]} and has_walk(attacks):
-            walks.append((subject, strongest(pairs)))
+    for each in attacked:
+        rows += [asdict(row(outcome, resampling)) for outcome in each.outcomes]
+        if _is_whole(each.subject, options):
+            rows.append(asdict(worst_row(each.competing, resampling)))
     count, steps = options.plan.curve_images, options.plan.steps
-    shown = [subject for subject, _ in walks]
+    shown = [each for each in attacked if count and _of_first_seed(each.subject, options) and has_walk(each.attacks)]
+    walks = [(each.subject, strongest(list(zip(each.attacks, each.outcomes, strict=True)))) for each in shown]
+    outcomes = [outcome for each in attacked for outcome in each.outcomes]
+    competing = [outcome for each in attacked for outcome in each.competing]
+    drawn = [each.subject for each in shown]
     return WhiteBoxRecords(
         rows=rows,
-        most_passes=most,
-        outcomes=outcomes,
-        about=_about([attacks for _, attacks in suites]),
+        most_passes=most_passes,
+        about=about(attacked),
         curves=list(map(asdict, curve_rows(attacker, walks, options.epsilon, steps, count, options.norm))),
-        smallest=list(map(asdict, smallest_rows(attacker, shown, strong, steps, count, options.norm))),
-        prices=list(map(asdict, price_rows(attacker, shown, steps, count))),
-        checks=measure_checks(attacker, subjects, broken, options.epsilon, options.norm),
-        remedies=[remedy for of_subject in remedies for remedy in of_subject],
+        smallest=list(map(asdict, smallest_rows(attacker, drawn, competing, steps, count, options.norm))),
+        prices=list(map(asdict, price_rows(attacker, drawn, steps, count))),
+        contrasts=contrasts(outcomes, resampling),
+        checks=measure_checks(attacker, subjects, outcomes, broken, options.epsilon, options.norm),
+        remedies=[remedy for each in attacked for remedy in each.remedies],
     )
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """A detector with its attacks, in the order of the cascade, and the outcomes of those that have run."""
+
+    subject: Subject
+    attacks: Sequence[SuiteAttack]
+    remedies: Sequence[Remedied]
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def competing(self) -> list[Outcome]:
+        """The outcomes that count in the worst case: all but that of the control."""
+        pairs = zip(self.attacks, self.outcomes, strict=False)  # outcomes come one by one
+        return [outcome for attack, outcome in pairs if attack.kind != "control"]
+
+    def won(self, images: int) -> Tensor:
+        """Return which of so many images, (n,) bool, any attack has won, but for the control."""
+        nothing = torch.zeros(images, dtype=torch.bool)
+        return torch.stack([nothing, *(outcome.fooled(WORKING_RATE) for outcome in self.competing)]).any(0)
+
+
+def attack_by_suite(
+    attacker: Attacker, subjects: Sequence[Subject], alike: Alike, options: SuiteOptions
+) -> tuple[list[Attacked], tuple[int, int]]:
+    """Return the attacked detectors, and the most passes forward and backward that an image costs; see `measure`."""
+    attacked = []
+    for subject in subjects:
+        remedies = _needed(attacker, subject, options)
+        under_remedies = remedied(_every(attacker, subject, options), remedies)
+        attacked.append(Attacked(subject, [*_suite(attacker, subject, alike, options), *under_remedies], remedies))
+    most_passes, sentence = first(lambda: forecast(attacker, [(each.subject, each.attacks) for each in attacked]))
+    attacker.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    _run(attacker, attacked, options.plan.mode)
+    return attacked, most_passes
+
+
+def about(attacked: Sequence[Attacked]) -> dict[str, str]:
+    """Return a description of each attack, by name, in the order of the longest suite."""
+    suites = sorted((each.attacks for each in attacked), key=len, reverse=True)
+    return {attack.name: attack.about for attacks in suites for attack in attacks}
 
 
 def _needed(attacker: Attacker, subject: Subject, options: SuiteOptions) -> list[Remedied]:
@@ -135,15 +160,13 @@ def _needed(attacker: Attacker, subject: Subject, options: SuiteOptions) -> list
     return needed(subject, gradients, options.bpda, determined=_is_determined(attacker, subject))
 
 
-def _about(suites: Sequence[Sequence[SuiteAttack]]) -> dict[str, str]:
-    """Return what each attack is, by name, in the order of the longest suite."""
-    longest_first = sorted(suites, key=len, reverse=True)
-    return {attack.name: attack.about for attacks in longest_first for attack in attacks}
-
-
 def _is_whole(subject: Subject, options: SuiteOptions) -> bool:
     """Return whether a detector meets the whole suite, or only the paper's attacks."""
     return subject.contender.seed in {None, *options.whole}
+
+
+def _of_first_seed(subject: Subject, options: SuiteOptions) -> bool:
+    return subject.contender.seed in {None, *options.seeds[:1]}
 
 
 def _suite(attacker: Attacker, subject: Subject, alike: Alike, options: SuiteOptions) -> Iterator[SuiteAttack]:
@@ -173,13 +196,6 @@ def _every(attacker: Attacker, subject: Subject, options: SuiteOptions) -> Itera
     return suite(options.epsilon, plan.steps, parts=parts, held=held, **walk)
 
 
-def _remedied(
-    attacker: Attacker, subject: Subject, options: SuiteOptions, remedies: Sequence[Remedied]
-) -> Iterator[SuiteAttack]:
-    """Yield the walks under remedies, also those that cannot work without."""
-    return remedied(_every(attacker, subject, options), remedies)
-
-
 def _has_parts(attacker: Attacker, subject: Subject) -> bool:
     return bool(subject.parts(attacker.images[:1].to(attacker.device)))
 
@@ -188,53 +204,58 @@ def _goal(attacker: Attacker, options: SuiteOptions) -> dict[str, Any]:
     return {"goals": options.plan.goals, "norm": options.norm, "targeted": attacker.targeted}
 
 
-_Pairs = list[tuple[SuiteAttack, Outcome]]
-
-
-def _outcomes(attacker: Attacker, suites: Sequence[tuple[Subject, Sequence[SuiteAttack]]], mode: Mode) -> list[_Pairs]:
-    """Return each detector's attacks with their outcomes; all detectors meet their first attack, then their second."""
-    found: list[_Pairs] = [[] for _ in suites]
-    most = max(len(attacks) for _, attacks in suites)
+def _run(attacker: Attacker, attacked: Sequence[Attacked], mode: Mode) -> None:
+    """Run the attacks: all detectors meet their first one, then their second."""
+    most = max(len(each.attacks) for each in attacked)
     for number in attacker.progress.track(range(most), description="detectors under attack"):
-        running = [
-            (subject, attacks[number], pairs)
-            for (subject, attacks), pairs in zip(suites, found, strict=True)
-            if number < len(attacks)
-        ]
-        outcomes = attacker.outcomes([_job(attacker, *each, mode) for each in running])
-        for (_, attack, pairs), outcome in zip(running, outcomes, strict=True):
-            won = None if attack.kind == "control" else outcome.fooled(WORKING_RATE) & ~_won(attacker, pairs)
-            pairs.append((attack, replace(outcome, first=won)))
-    return found
+        running = [each for each in attacked if number < len(each.attacks)]
+        outcomes = attacker.outcomes([_job(attacker, each, each.attacks[number], mode) for each in running])
+        for each, outcome in zip(running, outcomes, strict=True):
+            is_control = each.attacks[number].kind == "control"
+            won_first = None if is_control else outcome.fooled(WORKING_RATE) & ~each.won(len(attacker.images))
+            each.outcomes.append(replace(outcome, won_first=won_first))
 
 
-def _job(attacker: Attacker, subject: Subject, attack: SuiteAttack, pairs: _Pairs, mode: Mode) -> Job:
-    """Return an attack; in mode worst on the images, right before, that no earlier one of the `pairs` has won."""
+def _job(attacker: Attacker, attacked: Attacked, attack: SuiteAttack, mode: Mode) -> Job:
+    """Return an attack; in mode worst on the images, right before, that no earlier one has won."""
+    subject = attacked.subject
     cascaded = mode == "worst" and attack.kind not in {"paper", "control"}
-    given = attacker.right(subject) & ~_won(attacker, pairs) if cascaded else None
+    given = attacker.right(subject) & ~attacked.won(len(attacker.images)) if cascaded else None
     aim = subject.aimed(None if attack.kind == "paper" and subject.learnt else WORKING_RATE)
     return Job(subject, attack.name, attack.attack, aim, given=given)
 
 
-def _won(attacker: Attacker, pairs: _Pairs) -> Tensor:
-    """Return which images (n,) any attack has won, but for the control."""
-    won = torch.zeros(len(attacker.images), dtype=torch.bool)
-    for attack, outcome in pairs:
-        won |= outcome.fooled(WORKING_RATE) & (attack.kind != "control")
-    return won
-
-
 def measure_checks(
-    attacker: Attacker, subjects: Sequence[Subject], broken: Subject, epsilon: float, norm: Norm = "linf"
+    attacker: Attacker,
+    subjects: Sequence[Subject],
+    outcomes: Sequence[Outcome],
+    broken: Subject,
+    epsilon: float,
+    norm: Norm = "linf",
 ) -> Checks:
-    """Return the checks of detectors, and of one that is broken on purpose, under a budget."""
+    """Return the checks of detectors, of the outcomes of attacks, and of a detector that is broken on purpose."""
     fooled, share = _self_test(attacker, broken, epsilon, norm)
     return Checks(
+        span=(min(outcome.span[0] for outcome in outcomes), max(outcome.span[1] for outcome in outcomes)),
+        longest_retrained=max((outcome.steps or 0 for outcome in outcomes if outcome.phase != BEFORE), default=None),
+        not_finite=_not_finite(outcomes),
         gradients=[check for subject in subjects for check in gradient_checks(attacker, subject)],
         undetermined=[subject.name for subject in subjects if not _is_determined(attacker, subject)],
         self_test_fooled=fooled,
         self_test_accepted=share,
     )
+
+
+def _not_finite(outcomes: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
+    """Return of how many clean and attacked images the scores are replaced, by each detector that does this."""
+    counts = {}
+    for name in dict.fromkeys(outcome.contender.name for outcome in outcomes):
+        of_detector = [outcome for outcome in outcomes if outcome.contender.name == name]
+        stands_for = getattr(of_detector[0].contender.module, "rejected", None)
+        if stands_for is not None:
+            clean = int((of_detector[0].clean_scores == stands_for).sum())
+            counts[name] = clean, sum(int((outcome.scores == stands_for).sum()) for outcome in of_detector)
+    return counts
 
 
 def gradient_checks(attacker: Attacker, subject: Subject) -> list[GradientCheck]:

@@ -1,6 +1,5 @@
 """`evaluate.py white-box`: attacks that know classifier and detector (Schut & Gal, 2020, Table 3; PROTOCOL C14-C17)."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any, Final
@@ -8,18 +7,17 @@ from typing import Any, Final
 from attacks.checks import at_least, given
 from attacks.errors import InputError, nearest, unknown
 from experiments.results.bootstrap import Resampling
-from experiments.results.result import Flag, Result
+from experiments.results.result import Result
 from experiments.study.budgets import is_linf
 from experiments.study.study import Study
 from experiments.study.user_modules import name_of
 from experiments.white_box.attacker import TARGETS, Attacker, random_targets
 from experiments.white_box.charts import budgets, story
 from experiments.white_box.clean_lengths import median_l2
-from experiments.white_box.contrasts import contrasts
 from experiments.white_box.flags import flags
 from experiments.white_box.measure import SuiteOptions, measure
 from experiments.white_box.plan import Mode, PresetName, chosen
-from experiments.white_box.records import FIELDS, NORMS, Outcome, WhiteBoxRecords
+from experiments.white_box.records import FIELDS, NORMS, WhiteBoxRecords
 from experiments.white_box.remedies import Remedies, check_remedies
 from experiments.white_box.subjects import broken_subject, over_second_classifier, own_subject, start_of, subjects
 from experiments.white_box.suite import GUIDES, Norm, left_out, names
@@ -130,7 +128,7 @@ def white_box(
     name = "-".join(["white-box", *([name_of(detector)] if detector else []), *(kind for kind in kinds if kinds[kind])])
     remarks = [subject.contender.remark for subject in attacked if subject.contender.remark]
     meta = {"preset": preset, "epsilon_from": epsilon_from, "remarks": remarks}
-    return _result(study, name, records, options, resampling, meta, targeted=targeted)
+    return _result(study, name, records, options, meta, targeted=targeted)
 
 
 def _result(
@@ -138,12 +136,11 @@ def _result(
     name: str,
     records: WhiteBoxRecords,
     options: SuiteOptions,
-    resampling: Resampling,
     more: dict[str, Any],
     *,
     targeted: bool,
 ) -> Result:
-    count, plan = len(records.outcomes[0].wrong), options.plan
+    count, plan = records.rows[0]["n"], options.plan
     meta = (
         study.meta()
         | more
@@ -167,13 +164,14 @@ def _result(
             "curve_images": plan.curve_images,
             "suite": records.about,
             "remedies": [remedied._asdict() for remedied in records.remedies],
-            "contrasts": contrasts(records.outcomes, resampling),
+            "contrasts": records.contrasts,
             "curves": records.curves,
             "smallest": records.smallest,
             "prices": records.prices,
         }
     )
     retrain = study.run.settings.retrain
+    training_steps = None if retrain is None else getattr(retrain.attack, "steps", 1)
     attacks = "Targeted white-box attacks" if targeted else "White-box attacks"
     title = f"{attacks}, {meta['data']}, {NORMS[options.norm]} {options.epsilon:.4g}, {count} images"
     return Result(
@@ -186,26 +184,8 @@ def _result(
         tables=white_box_tables(records, meta),
         figures={"": story(title, records.rows, records.curves)}
         | ({"budgets": budgets(title, records.smallest, records.curves, options.epsilon)} if records.smallest else {}),
-        flags=[
-            *flags(
-                records, options.epsilon, None if retrain is None else getattr(retrain.attack, "steps", 1), options.norm
-            ),
-            *_not_finite(records.outcomes),
-        ],
+        flags=flags(records, options.epsilon, training_steps, options.norm),
     )
-
-
-def _not_finite(outcomes: Sequence[Outcome]) -> Iterator[Flag]:
-    """Yield how many scores of each detector of the user's own are NaN or infinite."""
-    for name in dict.fromkeys(outcome.contender.name for outcome in outcomes):
-        of_detector = [outcome for outcome in outcomes if outcome.contender.name == name]
-        stands_for = getattr(of_detector[0].contender.module, "rejected", None)
-        if stands_for is not None:
-            clean = int((of_detector[0].clean_scores == stands_for).sum())
-            attacked = sum(int((outcome.scores == stands_for).sum()) for outcome in of_detector)
-            counts = f"{clean} of the clean images and {attacked} of all attacked ones"
-            sentence = f"{name} gives them for {counts}; they count as rejected."
-            yield Flag("Scores that are NaN or infinite", clean + attacked > 0, sentence)
 
 
 _KNOWLEDGE: Final = "attacks know classifier and detector with all their weights; {}, labels are the true ones"

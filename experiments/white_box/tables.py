@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from experiments.results.levels import SEEDS
 from experiments.results.records import spread
 from experiments.results.result import Table
 from experiments.results.text import SMALL
 from experiments.results.verdicts import FEWEST, counted
-from experiments.study.metrics import SEEDS
 from experiments.white_box.records import (
     AFTER,
     BEFORE,

@@ -9,9 +9,9 @@ from detectors.calibration import threshold
 from experiments.detection.corruptions.measure import measure_corruptions
 from experiments.detection.corruptions.records import FIELDS
 from experiments.detection.corruptions.tables import chart, finding, flags_of, tables_of
+from experiments.results.levels import WORKING_RATE
 from experiments.results.result import Result
 from experiments.study.contenders import Contender
-from experiments.study.metrics import WORKING_RATE
 from experiments.study.study import Study
 from experiments.training.settings_checks import check_choice
 

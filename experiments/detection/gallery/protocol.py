@@ -23,7 +23,7 @@ def gallery(study: Study, *, images: int = 6, pairs: int | None = None, resample
         ValueError: If images or pairs is below 1.
     """
     at_least(1, images=images)
-    records = measure_gallery(study, images, pairs, resamples)
+    records, pictures = measure_gallery(study, images, pairs, resamples)
     return Result(
         protocol="gallery",
         title="Images, attacks and maps",
@@ -34,6 +34,6 @@ def gallery(study: Study, *, images: int = 6, pairs: int | None = None, resample
         | {"images": images, "resamples": resamples, "same_look": SAME_LOOK, "likeness": records.likeness},
         rows=records.rows(),
         tables=tables_of(records),
-        figures=grids(records),
+        figures=grids(records, pictures),
         flags=flags_of(records),
     )

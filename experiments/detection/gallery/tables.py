@@ -24,12 +24,13 @@ def finding(records: GalleryRecords) -> str:
 
 
 def _changed(records: GalleryRecords, attack: str) -> int:
-    return int((records.attacked[attack].predictions != records.clean.predictions).sum())
+    both = zip(records.attacked[attack].predictions, records.clean.predictions, strict=True)
+    return sum(after != before for after, before in both)
 
 
 def _mean_shift(records: GalleryRecords, kind: MapKind, attacks: Iterable[str]) -> float:
     shifts = (records.attacked[attack].shifts[kind.name] for attack in attacks)
-    values: list[float] = [value for distances in shifts if distances is not None for value in distances.tolist()]
+    values = [value for distances in shifts if distances is not None for value in distances]
     return sum(values) / len(values)
 
 
@@ -84,6 +85,6 @@ def _likeness(kind: MapKind, likeness: Likeness) -> Table:
 
 def flags_of(records: GalleryRecords) -> list[Flag]:
     """Return whether an attack fools no shown image."""
-    failing = [name for name, fooled in records.fooled.items() if not fooled.any()]
+    failing = [name for name, fooled in records.fooled.items() if not fooled]
     sentence = f"no shown image is fooled by {', '.join(failing)}" if failing else "every attack fools a shown image"
     return [Flag("The pictures show attacks that succeed", bool(failing), f"Of {len(records.places)}, {sentence}.")]

@@ -19,8 +19,8 @@ def shift(study: Study, *, pairs: int | None = None, resamples: int = 1000) -> R
         FileNotFoundError: If a stage is missing.
         ValueError: If pairs is below 1.
     """
-    records = measure_shift(study, pairs)
-    rows = [row for kind in records for row in kind.rows(resamples)]
+    records = measure_shift(study, pairs, resamples)
+    rows = [row for kind in records for row in kind.rows]
     return Result(
         protocol="shift",
         title="Shift of saliency maps under attack",

@@ -113,11 +113,12 @@ def charts(records: Sequence[ShiftRecords]) -> dict[str, bytes]:
     }
 
 
-def _groups(kind: ShiftRecords, subset: str) -> dict[str, dict[str, list[float]]]:
+def _groups(kind: ShiftRecords, subset: str) -> dict[str, dict[str, Sequence[float]]]:
     """Return distances by group (natural images, then the attacks) and sample."""
-    groups: dict[str, dict[str, list[float]]] = {"natural": {DIFFERENT: kind.different.tolist()}}
-    for attack, sample in kind.samples:
-        groups.setdefault(attack or "natural", {})[sample] = kind.distances(attack, sample, subset).tolist()
+    groups: dict[str, dict[str, Sequence[float]]] = {"natural": {DIFFERENT: kind.different}}
+    for attack, sample, of_subset in kind.distances:
+        if of_subset == (subset if attack else SUBSETS[0]):
+            groups.setdefault(attack or "natural", {})[sample] = kind.distances[attack, sample, of_subset]
     return groups
 
 
@@ -126,7 +127,7 @@ def flags_of(records: Sequence[ShiftRecords]) -> list[Flag]:
     return [
         listing_flag(
             "Attacks succeed",
-            [name for name, successful in records[0].successful.items() if not successful.any()],
+            [name for name, successful in records[0].successful.items() if not successful],
             "There is no successful pair under {}: its subset is empty.",
             "Every attack has successful pairs among the compared images.",
         ),

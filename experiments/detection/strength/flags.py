@@ -5,15 +5,10 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Final
 
-from torch import Tensor
-
 from experiments.detection.strength.records import TWICE, AttackSettings, StrengthRecords
 from experiments.detection.tables import idle_flag, listing_flag
 from experiments.results.result import Flag
 from experiments.results.two_samples import weaker
-
-_ROUNDING: Final = 1e-6
-"""How far a float32 image may lie outside its budget."""
 
 _CARLINI_WAGNER: Final = {"CarliniWagnerL2", "WarmCarliniWagnerL2"}
 """Class names of the attacks of Carlini and Wagner."""
@@ -22,23 +17,24 @@ _DIFFERING: Final = 0.01
 """Share of images on the boundary that rounding may put on its other side."""
 
 
-def flags_of(attacks: Sequence[StrengthRecords], stuck: Tensor) -> list[Flag]:
-    """Return the flags. `stuck`, (M,) bool, marks the images of `stuck_images`."""
+def flags_of(attacks: Sequence[StrengthRecords], stuck: int) -> list[Flag]:
+    """Return the flags; `stuck` is the number of images where `stuck_images` finds no usable gradient."""
+    images = len(attacks[0].fooled)
     return [
         _iterative(attacks),
         _carlini_wagner(attacks),
         listing_flag(
             "Box or budget violated",
-            [f"{records.name} ({count} images)" for records in attacks if (count := _violations(records))],
+            [f"{each.name} ({each.violations} images)" for each in attacks if each.violations],
             "Outside [0, 1] or the attack's epsilon: {}.",
             "Every stored image lies in [0, 1], and within epsilon where its attack has one.",
         ),
-        idle_flag(records.name for records in attacks if not records.fooled.any()),
+        idle_flag(records.name for records in attacks if not any(records.fooled)),
         Flag(
             "Zero or non-finite gradients",
-            bool(stuck.any()),
+            stuck > 0,
             f"The gradient of the cross entropy (label: the classifier's own prediction) is exactly zero or not finite "
-            f"on {int(stuck.sum())} of {len(stuck)} clean test images ({stuck.double().mean():.3f}).",
+            f"on {stuck} of {images} clean test images ({stuck / images:.3f}).",
         ),
         listing_flag(
             "Non-determinism",
@@ -78,8 +74,7 @@ def _in_ball(attack: AttackSettings) -> bool:
 
 
 def _loses(many: StrengthRecords, single: StrengthRecords) -> bool | None:
-    count = int(single.right.sum())
-    return weaker(many.success_rate, count, single.success_rate, count)
+    return weaker(many.success_rate, single.right, single.success_rate, single.right)
 
 
 def _carlini_wagner(attacks: Sequence[StrengthRecords]) -> Flag:
@@ -90,9 +85,9 @@ def _carlini_wagner(attacks: Sequence[StrengthRecords]) -> Flag:
     ]
     longer, medians = [], []
     for pair in product(ours, theirs):
-        both = pair[0].fooled & pair[1].fooled
-        if both.any():
-            first, second = (records.sizes["l2"][both].double().quantile(0.5).item() for records in pair)
+        both = [place for place, fooled in enumerate(zip(*(each.fooled for each in pair), strict=True)) if all(fooled)]
+        if both:
+            first, second = (statistics.median(each.l2[place] for place in both) for each in pair)
             longer.append(first > second)
             medians.append(f"{pair[0].name} {first:.4f}, {pair[1].name} {second:.4f}")
     return Flag(
@@ -104,18 +99,9 @@ def _carlini_wagner(attacks: Sequence[StrengthRecords]) -> Flag:
     )
 
 
-def _violations(records: StrengthRecords) -> int:
-    """Return the number of images outside the box or the budget (D21)."""
-    outside, budget = ~records.in_range, records.attack.epsilon
-    if budget is not None:
-        linf = records.attack.norm_family == "linf"
-        outside = outside | (records.sizes["linf" if linf else "l2"] > budget + _ROUNDING * (1 if linf else budget))
-    return int(outside.sum())
-
-
 def _recomputed(attacks: Sequence[StrengthRecords]) -> Flag:
     """Predictions made now against those made with the images (D21)."""
-    shares = {records.name: records.changed / len(records.right) for records in attacks}
+    shares = {records.name: records.changed / len(records.fooled) for records in attacks}
     return listing_flag(
         "Success recomputed",
         [f"{name} {share:.3f}" for name, share in shares.items() if share > _DIFFERING],

@@ -22,7 +22,7 @@ def strength(study: Study) -> Result:
     """
     attacks = measure_strength(study)
     large = unusual(study.run.attacks(), study.images.clean.shape[1])
-    rows = [row for records in attacks for row in records.rows()]
+    rows = [row for records in attacks for row in records.rows]
     meta = study.meta() | {
         "fields": _FIELDS,
         "classifier_accuracy": study.under(study.attacks[0]).clean_accuracy,
@@ -39,7 +39,7 @@ def strength(study: Study) -> Result:
         rows=rows,
         tables=tables_of(attacks, rows, meta),
         figures={"": chart(rows, meta)},
-        flags=[*flags_of(attacks, stuck_images(study)), budget_flag(large)],
+        flags=[*flags_of(attacks, int(stuck_images(study).sum())), budget_flag(large)],
     )
 
 

@@ -1,10 +1,8 @@
 """Tables, chart and finding of the attacks' strength, from its rows."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-import torch
 
 from experiments.detection.strength.records import LARGE, NORMS, SUBSETS, StrengthRecords
 from experiments.detection.tables import rate_of, table_of
@@ -15,7 +13,7 @@ from experiments.results.two_samples import QUANTILES
 from experiments.results.verdicts import FEWEST
 
 
-def tables_of(attacks: Iterable[StrengthRecords], rows: Rows, meta: Mapping[str, Any]) -> list[Table]:
+def tables_of(attacks: Sequence[StrengthRecords], rows: Rows, meta: Mapping[str, Any]) -> list[Table]:
     """Return all tables; the first has success and mean sizes."""
     costs = table_of(
         "Cost per image",
@@ -28,7 +26,7 @@ def tables_of(attacks: Iterable[StrengthRecords], rows: Rows, meta: Mapping[str,
             "settings": lambda cost: meta["attacks"][cost["attack"]],
         },
         f"Mean over {meta['sample_images']} test images attacked as one batch on {meta['device']} with "
-        f"{torch.get_num_threads()} thread(s). Times vary between runs; passes do not.",
+        f"{attacks[0].cost.threads} thread(s). Times vary between runs; passes do not.",
     )
     return [_overview(rows), *_quantiles(rows), costs]
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 from experiments.detection.tables import grouped
 from experiments.detection.threshold.records import ThresholdRecords, curves_of, values_of
 from experiments.results.bootstrap import Interval, Statistic, clopper_pearson
+from experiments.results.levels import DETECTED
 from experiments.results.records import Record, mean_known
 from experiments.results.verdicts import FEWEST, Verdict, all_above
-from experiments.study.metrics import DETECTED, Metric, shown_in
+from experiments.study.metrics import Metric, shown_in
 
 FEWEST_PAIRS: Final = FEWEST
 """Points with fewer pairs are ignored in the search for the size at which detection fails."""

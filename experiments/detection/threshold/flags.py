@@ -6,10 +6,10 @@ from typing import Final
 
 from experiments.detection.tables import budget_flag, listing_flag, noise_flag
 from experiments.detection.threshold.records import ThresholdRecords, ThresholdRow, curves_of, values_of
+from experiments.results.levels import DETECTED, NOISY, mistakes_noise
 from experiments.results.records import mean_known
 from experiments.results.result import Flag
 from experiments.results.two_samples import weaker
-from experiments.study.metrics import DETECTED, NOISY, mistakes_noise
 
 _SURE: Final = 0.95
 """Success rate that a very large epsilon should reach."""

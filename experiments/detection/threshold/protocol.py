@@ -8,10 +8,11 @@ from experiments.detection.threshold.crossings import FEWEST_PAIRS, crossings_of
 from experiments.detection.threshold.flags import flags_of
 from experiments.detection.threshold.measure import measure_threshold, swept_attacks
 from experiments.detection.threshold.tables import chart, finding, tables_of
+from experiments.results.levels import DETECTED
 from experiments.results.records import flat
 from experiments.results.result import Result
 from experiments.study.budgets import is_linf, unusual
-from experiments.study.metrics import DETECTED, metrics_of
+from experiments.study.metrics import metrics_of
 from experiments.study.study import Study
 
 EPSILONS: Final = [0.0, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3]

@@ -8,11 +8,12 @@ from experiments.detection.tables import capital, rate_of
 from experiments.detection.threshold.crossings import FEWEST_PAIRS, FRAGILE, ROBUST, UNSURE, claim, crossing_metrics
 from experiments.detection.threshold.records import SUBSETS, Curves, Points, ThresholdRow, curves_of, values_of
 from experiments.results.charts import Curve, CurveChart, curves
+from experiments.results.levels import DETECTED, SEEDS
 from experiments.results.records import Rows, mean_known, spread
 from experiments.results.result import Table
 from experiments.results.text import SMALL
 from experiments.results.verdicts import Verdict
-from experiments.study.metrics import DETECTED, SEEDS, shown_in
+from experiments.study.metrics import shown_in
 
 
 def tables_of(rows: Sequence[ThresholdRow], crossings: Rows, meta: Mapping[str, Any]) -> list[Table]:

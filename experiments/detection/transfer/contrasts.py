@@ -7,7 +7,7 @@ import torch
 
 from experiments.detection.transfer.records import ORACLE, Areas, Cell, TransferRecords
 from experiments.results.bootstrap import Statistic, average
-from experiments.study.metrics import DETECTED
+from experiments.results.levels import DETECTED
 
 OWN: Final = ("spd", "smd")
 """The paper's own detectors, each compared with every other one."""

@@ -6,9 +6,9 @@ from typing import Any, Final
 from experiments.detection.tables import budget_flag, idle_flag, listing_flag, noise_flag
 from experiments.detection.transfer.ranking import Standing
 from experiments.detection.transfer.records import TransferRecords
+from experiments.results.levels import SEEDS, WORKING_RATE, mistakes_noise
 from experiments.results.result import Flag
 from experiments.results.verdicts import FEWEST, all_above
-from experiments.study.metrics import SEEDS, WORKING_RATE, mistakes_noise
 
 _SLACK: Final = 0.03
 """How far the realised false-positive rate may lie above twice the binomial error of 5 % before it is flagged."""

@@ -14,12 +14,13 @@ from experiments.detection.scores import AreasBySeed, pair_scores
 from experiments.detection.transfer.controls import UNDERFLOW_IMAGES, control_areas, underflow
 from experiments.detection.transfer.records import ORACLE, UNTRAINED, Cell, Headline, TransferRecords, TransferRow
 from experiments.results.bootstrap import Resampling
+from experiments.results.levels import mostly_fail
 from experiments.study.batches import detector_scores
 from experiments.study.budgets import unusual
 from experiments.study.contenders import Contender
 from experiments.study.images import AttackedSet, noise_ratios
 from experiments.study.maps import maps_of, over
-from experiments.study.metrics import PairScores, measure, mostly_fail
+from experiments.study.metrics import PairScores, measure
 from experiments.study.rows import Rows
 from experiments.study.study import Study
 from experiments.training.settings import left_out

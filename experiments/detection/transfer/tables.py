@@ -17,11 +17,12 @@ from experiments.detection.transfer.records import (
     unseen_means,
 )
 from experiments.results.bootstrap import Interval
+from experiments.results.levels import SEEDS, WORKING_RATE
 from experiments.results.records import mean_known, spread
 from experiments.results.result import Table
 from experiments.results.text import SMALL, cell
 from experiments.results.verdicts import FEWEST, all_above
-from experiments.study.metrics import SEEDS, WORKING_RATE, shown_in
+from experiments.study.metrics import shown_in
 
 _SIDES: Final = {"holds": "above 0", "does not hold": "below 0", "not decided": "no"}
 

@@ -60,6 +60,7 @@ class AttackedImages:
 
     Attributes:
         facts: Their number, and the options.
+        resampling: Draws of the images.
         explained: Classifier and methods.
         attack: The attack.
         labels: (n,), the true classes.
@@ -69,6 +70,7 @@ class AttackedImages:
     """
 
     facts: FooledImages
+    resampling: Resampling
     explained: Explained
     attack: Attack
     labels: Tensor
@@ -89,7 +91,7 @@ class AttackedImages:
             "images_that_count": self.facts.images,
             "shares": list(self.facts.shares),
             "fill": self.facts.fill,
-            "resamples": self.facts.resampling.resamples,
+            "resamples": self.resampling.resamples,
         }
 
 
@@ -126,10 +128,10 @@ def prepare(
         channels=clean.shape[1],
         shares=shares,
         fill=fill,
-        resampling=Resampling(count, resamples),
     )
     return AttackedImages(
         facts=facts,
+        resampling=Resampling(count, resamples),
         explained=every,
         attack=attack,
         labels=labels[fooled],

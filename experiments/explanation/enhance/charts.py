@@ -9,7 +9,6 @@ from matplotlib.ticker import PercentFormatter
 
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.records import ClassPairs, EnhanceRecords
-from experiments.results.bootstrap import Statistic
 from experiments.results.charts import (
     COLOURS,
     GUIDE,
@@ -50,7 +49,7 @@ def curves(records: EnhanceRecords) -> bytes:
         for name, look in looks.items():
             values = [accuracy.value for accuracy in lines[name].accuracy]
             axis.plot(records.shares, values, label=name.replace("_", " "), **look)
-        band(axis, records.shares, [accuracy.interval for accuracy in lines[names.ENHANCED].accuracy], "k")
+        band(axis, records.shares, lines[names.ENHANCED].accuracy, "k")
         axis.set_title(about, fontsize="medium")
         axis.set_xlabel("pixels perturbed")
         gridlines(axis)
@@ -97,7 +96,7 @@ def histograms(pairs: ClassPairs) -> bytes:
         line[0].set_ylabel(f"{method.replace('_', ' ')}: share of pairs")
         for axis, measure in zip(line, measures, strict=True):
             samples = (names.SAME, names.OTHER, names.NATURAL)
-            _histogram(axis, {name: pairs.compared[method, name].values[measure].tolist() for name in samples})
+            _histogram(axis, {name: pairs.compared[method, name].values[measure] for name in samples})
             axis.set_title(measure, fontsize="medium")
     axes[0, 0].set_xlim(0, 1)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
@@ -127,11 +126,9 @@ def dots(records: EnhanceRecords) -> bytes:
     axis = axes[0, 0]
     for number, (label, field) in enumerate(samples.items()):
         shift = 0.12 * (2 * number - len(samples) + 1)
-        statistics: list[Statistic | None] = [getattr(record, field) for record in ranked]
-        known = {
-            place + shift: statistic.interval for place, statistic in enumerate(statistics) if statistic is not None
-        }
-        marks(axis, known, **style(number), markersize=6, label=label)
+        every = {place + shift: getattr(record, field) for place, record in enumerate(ranked)}
+        estimates = {place: estimate for place, estimate in every.items() if estimate is not None}
+        marks(axis, estimates, **style(number), markersize=6, label=label)
     lines_of(axis, [record.name.replace("_", " ") for record in ranked])
     axis.axvline(0, color=GUIDE, linewidth=0.8)
     axis.set_xlabel("Spearman correlation with the clean image's map")

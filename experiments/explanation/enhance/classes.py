@@ -12,9 +12,8 @@ from experiments.explanation.enhance import names
 from experiments.explanation.enhance.attacked_images import BASES
 from experiments.explanation.enhance.multi_label import MultiLabel
 from experiments.explanation.enhance.records import ClassPairs, MapPairs
-from experiments.explanation.evidence import mean_of_all
 from experiments.explanation.subject import Explained
-from experiments.results.bootstrap import Resampling
+from experiments.results.bootstrap import Resampling, mean_of_all
 from saliency.maps import runner_up
 from saliency.similarity import average_difference, similarity_ratio
 
@@ -40,23 +39,21 @@ def class_pairs(explained: Explained, several: MultiLabel, resamples: int) -> Cl
     if count < 2:  # noqa: PLR2004 - a pair
         return None
     every = replace(explained, methods={**BASES, **explained.methods})
-    compared = {
-        (pairs.method, pairs.sample): pairs
-        for method in (names.PLAIN, names.GRADIENT)
-        for pairs in _of_method(every, several, method, resamples)
-    }
+    compared, ratios = {}, {}
+    for method in (names.PLAIN, names.GRADIENT):
+        for pairs, ratio in _of_method(every, several, method, resamples):
+            compared[method, pairs.sample], ratios[method, pairs.sample] = pairs, ratio
     predicted = every.predict(several.images).argmax(1).tolist()
     hits = [float(label in classes) for label, classes in zip(predicted, several.classes, strict=True)]
-    apart = compared[names.PLAIN, names.OTHER].by_group[names.RATIO]
-    # paired by disjoint pairs of images
-    together = compared[names.PLAIN, names.SAME].by_group[names.RATIO][: 2 * len(apart)].view(-1, 2).mean(1)
+    apart = ratios[names.PLAIN, names.OTHER]
+    together = ratios[names.PLAIN, names.SAME][: 2 * len(apart)].view(-1, 2).mean(1)  # disjoint pairs of images
     return ClassPairs(
         source=several.source,
         images=count,
-        recognised=mean_of_all(torch.tensor(hits), Resampling(count, resamples)),
+        recognised=mean_of_all(torch.tensor(hits), Resampling(count, resamples)).estimate,
         chance=sum(map(len, several.classes)) / count / len(every.classes),
         compared=compared,
-        more_alike=mean_of_all(together - apart, Resampling(len(apart), resamples)),
+        more_alike=mean_of_all(together - apart, Resampling(len(apart), resamples)).estimate,
     )
 
 
@@ -77,8 +74,8 @@ def _other(classes: Sequence[tuple[int, ...]]) -> list[_Pair]:
     return [((row - 1, classes[row - 1][0]), (row, classes[row - 1][0]), row // 2) for row in range(1, len(classes), 2)]
 
 
-def _of_method(every: Explained, several: MultiLabel, method: str, resamples: int) -> Iterator[MapPairs]:
-    """Yield the pairs of a method's maps by sample; each map is made once."""
+def _of_method(every: Explained, several: MultiLabel, method: str, resamples: int) -> Iterator[tuple[MapPairs, Tensor]]:
+    """Yield the pairs of a method's maps by sample, with the Sim-Ratio (g,) of each group; each map is made once."""
     samples = {names.SAME: _same(several.classes), names.OTHER: _other(several.classes)}
     wanted = [side for pairs in samples.values() for pair in pairs for side in (pair[0], pair[1])]
     places = {entry: place for place, entry in enumerate(dict.fromkeys(wanted))}
@@ -94,13 +91,17 @@ def _of_method(every: Explained, several: MultiLabel, method: str, resamples: in
     yield _compared(method, names.NATURAL, left, right, torch.arange(len(left)), resamples)
 
 
-def _compared(method: str, sample: str, first: Tensor, second: Tensor, groups: Tensor, resamples: int) -> MapPairs:
+def _compared(
+    method: str, sample: str, first: Tensor, second: Tensor, groups: Tensor, resamples: int
+) -> tuple[MapPairs, Tensor]:
     values = {name: measure(first, second) for name, measure in MEASURES.items()}
     by_group = {name: _by_group(of_pairs, groups) for name, of_pairs in values.items()}
     means = {
-        name: mean_of_all(of_groups, Resampling(len(of_groups), resamples)) for name, of_groups in by_group.items()
+        name: mean_of_all(of_groups, Resampling(len(of_groups), resamples)).estimate
+        for name, of_groups in by_group.items()
     }
-    return MapPairs(method, sample, values, by_group, means)
+    plain = {name: of_pairs.tolist() for name, of_pairs in values.items()}
+    return MapPairs(method, sample, plain, means), by_group[names.RATIO]
 
 
 def _by_group(values: Tensor, groups: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.records import ClassPairs, EnhanceRecords, MapRecord
 from experiments.explanation.evidence import Named, few_images, in_words, judged, shown
-from experiments.results.bootstrap import Statistic
+from experiments.results.bootstrap import Estimate
 from experiments.results.verdicts import Claim
 
 ALIKE: Final = 0.9
@@ -97,7 +97,7 @@ def _of_classes(pairs: ClassPairs | None) -> dict[str, _Statistics]:
         return dict.fromkeys(("alike", "differ", "image"), _Statistics({}, NO_PAIRS))
     same, more = pairs.compared[names.PLAIN, names.SAME], pairs.more_alike
     ratio, difference = same.means[names.RATIO], same.means[names.DIFFERENCE]
-    about, most = f"over {pairs.images} images ({pairs.source})", same.values[names.DIFFERENCE].max()
+    about, most = f"over {pairs.images} images ({pairs.source})", max(same.values[names.DIFFERENCE])
     return {
         "alike": _Statistics({names.RATIO: ratio}, f"{shown(ratio)} {about}", ALIKE),
         "differ": _Statistics({names.DIFFERENCE: difference}, f"{shown(difference)}, up to {most:.3f}, {about}", APART),
@@ -127,9 +127,8 @@ def _steady(record: MapRecord) -> bool:
 
 
 def _of_recovery(records: EnhanceRecords) -> dict[str, _Statistics]:
-    leads, coloured = records.leads, records.channels > 1
-    areas = {record.normalisation: record.recovered.area for record in records.ablations if record.base == names.PLAIN}
-    apart = {name: areas["channel_energy"].minus(areas[name]) for name in ("maximum", "energy")}
+    leads, coloured = {name: each.area for name, each in records.leads.items()}, records.channels > 1
+    apart = records.normalisations
     grey = "" if coloured else "; with one channel the two energies are the same"
     return {
         "most": _Statistics(leads, _listed("enhanced minus", leads)),
@@ -138,7 +137,7 @@ def _of_recovery(records: EnhanceRecords) -> dict[str, _Statistics]:
     }
 
 
-def _listed(about: str, statistics: Mapping[str, Statistic]) -> str:
+def _listed(about: str, statistics: Mapping[str, Estimate]) -> str:
     return f"{about} " + ", ".join(f"{name} {shown(statistic)}" for name, statistic in statistics.items())
 
 
@@ -184,11 +183,11 @@ def _on_recovery(records: EnhanceRecords) -> Iterator[str]:
 
 
 def _on_secrets(records: EnhanceRecords) -> Iterator[str]:
-    order = names.LABEL_LEAK, names.ENHANCED, names.PERTURBATION
-    leak, enhanced, changed = (records.maps[name].recovered.area for name in order)
+    leak, changed = records.maps[names.LABEL_LEAK], records.maps[names.PERTURBATION]
     yield (
-        f"With the true class as rival, which leaks the label, it brings back {shown(leak)}, "
-        f"{shown(leak.minus(enhanced))} more. The order of the perturbation itself brings back {shown(changed)}."
+        f"With the true class as rival, which leaks the label, it brings back {shown(leak.recovered.area)}, "
+        f"{shown(records.leak)} more. The order of the perturbation itself brings back "
+        f"{shown(changed.recovered.area)}."
     )
 
 

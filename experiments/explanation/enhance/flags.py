@@ -14,7 +14,7 @@ SUCCESS: Final = 0.9
 def flags(records: EnhanceRecords) -> list[Flag]:
     """Return the checks."""
     best = records.ranked[0]
-    chance, enhanced = (records.maps[name].recovered.area.interval for name in (names.RANDOM, names.ENHANCED))
+    chance, enhanced = (records.maps[name].recovered.area for name in (names.RANDOM, names.ENHANCED))
     shared = sum(ablation.overlapping for ablation in records.ablations)
     equal = f"differ for {', '.join(records.moved)}" if records.moved else "are the same for every method"
     return [
@@ -34,7 +34,7 @@ def flags(records: EnhanceRecords) -> list[Flag]:
             "Random is not best",
             best.name == names.RANDOM,
             f"On average over the shares random pixels recover {chance}, the best map ({best.name}) "
-            f"{best.recovered.area.interval}. Enhanced guided backprop recovers {enhanced}.",
+            f"{best.recovered.area}. Enhanced guided backprop recovers {enhanced}.",
         ),
         _recognised(records),
     ]
@@ -46,7 +46,7 @@ def _recognised(records: EnhanceRecords) -> Flag:
         return Flag(name, None, f"{NO_PAIRS}.")
     return Flag(
         name,
-        None if pairs.chance >= 1 else pairs.recognised.interval.low <= pairs.chance,
-        f"It names one of an image's classes on {pairs.recognised.interval} of {pairs.images} ({pairs.source}). "
+        None if pairs.chance >= 1 else pairs.recognised.low <= pairs.chance,
+        f"It names one of an image's classes on {pairs.recognised} of {pairs.images} ({pairs.source}). "
         f"Guessing gives {pairs.chance:.3f}.",
     )

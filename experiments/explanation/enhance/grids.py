@@ -1,9 +1,12 @@
 """Grids of Figures 3 and 5: maps of clean and attacked images, of attacks that fail and that succeed."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from torch import Tensor
+
 from experiments.explanation.enhance import names
-from experiments.explanation.enhance.records import ExampleImages, Examples
 from experiments.results.grids import GridCell, grid
 
 _NOTE: Final = (
@@ -12,6 +15,40 @@ _NOTE: Final = (
 )
 
 _ROW_NAMES: Final = {names.PLAIN: "guided\nbackprop", names.ENHANCED: "enhanced\nguided backprop"}
+
+
+@dataclass(frozen=True)
+class ExampleImages:
+    """Images to show, in one version.
+
+    Attributes:
+        images: (n, C, H, W).
+        captions: The predicted class of each, with a number.
+        wrong: Whether this class is not the true one.
+        there: Whether the image has this version.
+        maps: Maps (n, 1, H, W) by method, absolute values as a share of their largest.
+    """
+
+    images: Tensor
+    captions: Sequence[str]
+    wrong: Sequence[bool]
+    there: Sequence[bool]
+    maps: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images to show, in several versions.
+
+    Attributes:
+        classes: Names of the true classes.
+        versions: The same images by version, the clean ones first.
+        budgets: Epsilon of the attacks that have one, by name.
+    """
+
+    classes: Sequence[str]
+    versions: Mapping[str, ExampleImages]
+    budgets: Mapping[str, float]
 
 
 def versions(examples: Examples) -> bytes:

@@ -1,8 +1,8 @@
 """Measures of each map: the accuracy recovered by its pixels, and its reaction to the attack."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Final, get_args
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -10,8 +10,15 @@ from torchvision.transforms.v2 import functional as transforms
 
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.attacked_images import BASES, AttackedImages, PredictedImages
-from experiments.explanation.enhance.records import AblationRecord, ClassPairs, EnhanceRecords, MapRecord, RecoveryCurve
-from experiments.results.bootstrap import Resampling, Statistic, mean_of
+from experiments.explanation.enhance.records import (
+    AblationRecord,
+    ClassPairs,
+    EnhanceRecords,
+    Leads,
+    MapRecord,
+    RecoveryCurve,
+)
+from experiments.results.bootstrap import Estimate, Resampling, Statistic, estimated, mean_of
 from saliency.maps import enhance
 from saliency.maps.enhanced import Normalisation
 from saliency.maps.reduction import reduce
@@ -53,10 +60,16 @@ def measure(setting: AttackedImages, pairs: ClassPairs | None) -> EnhanceRecords
     bases = base_maps(setting)
     true_rival = setting.adversarial.rivals == setting.labels
     was_rival = setting.clean.rivals == setting.adversarial.predictions
+    maps = {statistics.record.name: statistics for statistics in map_statistics(setting, bases)}
+    ablations = list(_ablations(setting, bases))
+    enhanced = maps[names.ENHANCED]
     return EnhanceRecords(
         **vars(setting.facts),
-        maps={record.name: record for record in map_records(setting, bases)},
-        ablations=list(_ablations(setting, bases)),
+        maps={name: statistics.beside(enhanced) for name, statistics in maps.items()},
+        ablations=[record for record, _ in ablations],
+        normalisations=_normalisations({(a.base, a.normalisation): area for a, area in ablations}),
+        reactions=reactions_of(maps, setting.resampling),
+        leak=maps[names.LABEL_LEAK].recovered.area.minus(enhanced.recovered.area).estimate,
         pairs=pairs,
         rivals_true=int(true_rival.sum()),
         exchanged=int((true_rival & was_rival).sum()),
@@ -66,8 +79,45 @@ def measure(setting: AttackedImages, pairs: ClassPairs | None) -> EnhanceRecords
     )
 
 
-def map_records(setting: AttackedImages, bases: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[MapRecord]:
-    """Yield the records of each method, then those of the oracles.
+class Curve(NamedTuple):
+    """A curve as plain numbers, and its area and best accuracy with their resamples."""
+
+    record: RecoveryCurve
+    area: Statistic
+    best: Statistic
+
+
+@dataclass(frozen=True)
+class MapStatistics:
+    """A method's record, without its leads, and what these are computed from.
+
+    Attributes:
+        recovered: The curve of the adversarial images.
+        refilled: The same with the other fill.
+        reactions: (n,) of the differences in the record's `reaction`, NaN where a map is constant; empty for an oracle.
+    """
+
+    record: MapRecord
+    recovered: Curve
+    refilled: Curve
+    reactions: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
+
+    def beside(self, enhanced: "MapStatistics") -> MapRecord:
+        """Return the record with the enhanced map's leads."""
+        if self is enhanced:
+            return self.record
+        return replace(
+            self.record,
+            leads=Leads(
+                area=enhanced.recovered.area.minus(self.recovered.area).estimate,
+                best=enhanced.recovered.best.minus(self.recovered.best).estimate,
+                refilled_area=enhanced.refilled.area.minus(self.refilled.area).estimate,
+            ),
+        )
+
+
+def map_statistics(setting: AttackedImages, bases: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[MapStatistics]:
+    """Yield the statistics of each method, then those of the oracles.
 
     Args:
         setting: Images, attack and methods.
@@ -78,11 +128,11 @@ def map_records(setting: AttackedImages, bases: Mapping[str, tuple[Tensor, Tenso
         yield _method(setting, bases[name][0] if name in bases else _attributions(setting, name, predicted), name)
     yield _leaking(setting)
     change = reduce(setting.adversarial.images - setting.clean.images, "l1")
-    yield _record(setting, change, change, names.PERTURBATION, oracle=True)
+    yield _statistics(setting, change, change, names.PERTURBATION, oracle=True)
 
 
-def _method(setting: AttackedImages, attributions: Tensor, name: str) -> MapRecord:
-    """Return the record of a method, from its attributions of the adversarial images."""
+def _method(setting: AttackedImages, attributions: Tensor, name: str) -> MapStatistics:
+    """Return the statistics of a method, from its attributions of the adversarial images."""
     adversarial = reduce(attributions, setting.explained.methods[name].reduction)
     clean, noise, swapped = (
         setting.explained.maps(name, images.images, classes.predictions, about)
@@ -93,40 +143,46 @@ def _method(setting: AttackedImages, attributions: Tensor, name: str) -> MapReco
         )
     )
     attacked, noisy, alone = (spearman(clean, other) for other in (adversarial, noise, swapped))
-    return replace(
-        _record(setting, adversarial, clean, name),
-        attacked=mean_of(attacked, setting.facts.resampling),
-        noisy=mean_of(noisy, setting.facts.resampling),
-        swapped=mean_of(alone, setting.facts.resampling),
-        reaction=mean_of(noisy - attacked, setting.facts.resampling),
-        beyond_class=mean_of(alone - attacked, setting.facts.resampling),
-        reactions=noisy - attacked,
-    )
+    correlations = {
+        "attacked": attacked,
+        "noisy": noisy,
+        "swapped": alone,
+        "reaction": noisy - attacked,
+        "beyond_class": alone - attacked,
+    }
+    means: dict[str, Any] = {
+        field: estimated(mean_of(values, setting.resampling)) for field, values in correlations.items()
+    }
+    statistics = _statistics(setting, adversarial, clean, name)
+    return replace(statistics, record=replace(statistics.record, **means), reactions=noisy - attacked)
 
 
-def _leaking(setting: AttackedImages) -> MapRecord:
-    """Return the record of the enhanced map with the true class as rival; of a clean image, the plain map."""
+def _leaking(setting: AttackedImages) -> MapStatistics:
+    """Return the statistics of the enhanced map with the true class as rival; of a clean image, the plain map."""
     method = setting.enhanced
     predicted = _attributions(setting, _OWN_BASE, setting.adversarial.predictions)
     true = _attributions(setting, _OWN_BASE, setting.labels)
     adversarial = reduce(enhance(predicted, true, method.normalisation), method.reduction)
     clean = setting.explained.maps(names.ENHANCED, setting.clean.images, setting.clean.predictions, "clean")
-    return _record(setting, adversarial, clean, names.LABEL_LEAK, oracle=True)
+    return _statistics(setting, adversarial, clean, names.LABEL_LEAK, oracle=True)
 
 
-def _record(
+def _statistics(
     setting: AttackedImages, adversarial: Tensor, clean: Tensor, name: str, *, oracle: bool = False
-) -> MapRecord:
+) -> MapStatistics:
     """Return the curves of maps (n, 1, H, W) of the adversarial and of the clean images."""
     fill, other = setting.facts.fill, names.OTHER_FILL[setting.facts.fill]
-    return MapRecord(
+    recovered = _curve(setting, setting.adversarial, adversarial, fill, name)
+    refilled = _curve(setting, setting.adversarial, adversarial, other, f"{name}, {other}")
+    record = MapRecord(
         name=name,
         oracle=oracle,
-        recovered=_curve(setting, setting.adversarial, adversarial, fill, name),
-        refilled=_curve(setting, setting.adversarial, adversarial, other, f"{name}, {other}"),
-        clean=_curve(setting, setting.clean, clean, fill, f"{name}, clean"),
-        positive=mean_of((adversarial > 0).double().mean((1, 2, 3)), setting.facts.resampling),
+        recovered=recovered.record,
+        refilled=refilled.record,
+        clean=_curve(setting, setting.clean, clean, fill, f"{name}, clean").record,
+        positive=estimated(mean_of((adversarial > 0).double().mean((1, 2, 3)), setting.resampling)),
     )
+    return MapStatistics(record, recovered, refilled)
 
 
 def ranks(maps: Tensor) -> Tensor:
@@ -172,9 +228,7 @@ def perturbed(images: Tensor, places: Tensor, share: float, fillings: Tensor) ->
     return torch.where((places < count)[:, None], fillings, images)
 
 
-def _curve(
-    setting: AttackedImages, images: PredictedImages, maps: Tensor, fill: names.Fill, about: str
-) -> RecoveryCurve:
+def _curve(setting: AttackedImages, images: PredictedImages, maps: Tensor, fill: names.Fill, about: str) -> Curve:
     """Return the accuracy on images whose pixels are perturbed in the order of maps (n, 1, H, W)."""
     places, fillings = ranks(maps), filling(images.images, fill)
     right = []
@@ -182,10 +236,10 @@ def _curve(
         changed = perturbed(images.images, places, share, fillings)
         logits = setting.explained.predict(changed, f"{about}, {share:.0%}") if share > 0 else images.logits
         right.append(logits.argmax(1) == setting.labels)
-    return curve_of(torch.stack(right, 1), setting.facts.shares, setting.facts.resampling)
+    return curve_of(torch.stack(right, 1), setting.facts.shares, setting.resampling)
 
 
-def curve_of(right: Tensor, shares: Sequence[float], resampling: Resampling) -> RecoveryCurve:
+def curve_of(right: Tensor, shares: Sequence[float], resampling: Resampling) -> Curve:
     """Return the statistics of a curve.
 
     Args:
@@ -198,27 +252,51 @@ def curve_of(right: Tensor, shares: Sequence[float], resampling: Resampling) -> 
     places = torch.tensor(shares, dtype=torch.float64)
     areas = torch.trapezoid(torch.cat([values[None], replicates]), places) / (shares[-1] - shares[0])
     best = int(values.argmax())
-    return RecoveryCurve(
-        shares=shares,
-        accuracy=[Statistic(values[at].item(), replicates[:, at], count) for at in range(len(shares))],
-        best=Statistic(values[best].item(), replicates.amax(1), count),
-        best_share=shares[best] if values[best] > 0 else None,
-        area=Statistic(areas[0].item(), areas[1:], count),
+    area, highest = (
+        Statistic(value.item(), of_resamples, count)
+        for value, of_resamples in ((areas[0], areas[1:]), (values[best], replicates.amax(1)))
     )
+    record = RecoveryCurve(
+        shares=shares,
+        accuracy=[Statistic(values[at].item(), replicates[:, at], count).estimate for at in range(len(shares))],
+        best=highest.estimate,
+        best_share=shares[best] if values[best] > 0 else None,
+        area=area.estimate,
+    )
+    return Curve(record, area, highest)
 
 
-def _ablations(setting: AttackedImages, bases: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[AblationRecord]:
-    """Yield every base without and with each normalisation."""
+def _ablations(
+    setting: AttackedImages, bases: Mapping[str, tuple[Tensor, Tensor]]
+) -> Iterator[tuple[AblationRecord, Statistic]]:
+    """Yield every base without and with each normalisation, and the area of its curve."""
 
-    def recovered(attributions: Tensor, about: str) -> RecoveryCurve:
+    def recovered(attributions: Tensor, about: str) -> Curve:
         return _curve(setting, setting.adversarial, reduce(attributions, "l1"), setting.facts.fill, about)
 
     for base, (predicted, rival) in bases.items():
-        yield AblationRecord(base, None, recovered(predicted, base))
+        plain = recovered(predicted, base)
+        yield AblationRecord(base, None, plain.record, None, 0), plain.area
         for normalisation in get_args(Normalisation):
             enhanced, reverse = enhance(predicted, rival, normalisation), enhance(rival, predicted, normalisation)
             shared = int(((enhanced > 0) & (reverse > 0)).sum())
-            yield AblationRecord(base, normalisation, recovered(enhanced, f"{base}, {normalisation}"), shared)
+            curve = recovered(enhanced, f"{base}, {normalisation}")
+            gain = curve.area.minus(plain.area).estimate
+            yield AblationRecord(base, normalisation, curve.record, gain, shared), curve.area
+
+
+def _normalisations(areas: Mapping[tuple[str, str | None], Statistic]) -> dict[str, Estimate]:
+    best = areas[names.PLAIN, "channel_energy"]
+    return {name: best.minus(areas[names.PLAIN, name]).estimate for name in ("maximum", "energy")}
+
+
+def reactions_of(maps: Mapping[str, MapStatistics], resampling: Resampling) -> dict[str, Estimate]:
+    """Return by how much more the enhanced map reacts than each other but random, where neither map is constant."""
+    enhanced, left_out = maps[names.ENHANCED], {names.ENHANCED, names.RANDOM}
+    ranked = sorted(maps, key=lambda name: -maps[name].recovered.area.value)
+    others = [name for name in ranked if not maps[name].record.oracle and name not in left_out]
+    apart = {name: mean_of(enhanced.reactions - maps[name].reactions, resampling) for name in others}
+    return {name: mean.estimate for name, mean in apart.items() if mean is not None}
 
 
 def _moves(setting: AttackedImages, name: str) -> bool:

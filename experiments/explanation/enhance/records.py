@@ -1,13 +1,10 @@
 """Records of `evaluate.py enhance`: statistics of each map, and images to show."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass
 
 from experiments.explanation.enhance import names
-from experiments.results.bootstrap import Interval, Resampling, Statistic, clopper_pearson, mean_of
+from experiments.results.bootstrap import Estimate, Interval, clopper_pearson
 
 
 @dataclass(frozen=True)
@@ -23,10 +20,25 @@ class RecoveryCurve:
     """
 
     shares: Sequence[float]
-    accuracy: Sequence[Statistic]
-    best: Statistic
+    accuracy: Sequence[Estimate]
+    best: Estimate
     best_share: float | None
-    area: Statistic
+    area: Estimate
+
+
+@dataclass(frozen=True)
+class Leads:
+    """By how much the enhanced map recovers more than another, paired by image.
+
+    Attributes:
+        area: The mean over the shares.
+        best: The highest accuracy.
+        refilled_area: The mean over the shares, with the other fill.
+    """
+
+    area: Estimate
+    best: Estimate
+    refilled_area: Estimate
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class MapRecord:
         swapped: Mean correlation with the clean image's map for the adversarial image's predicted class.
         reaction: Correlation under noise minus that under the attack.
         beyond_class: Correlation for the class alone minus that under the attack.
-        reactions: (n,) of the differences in `reaction`, NaN where a map is constant.
+        leads: By how much the enhanced map is ahead of this one; None: it is the enhanced map.
     """
 
     name: str
@@ -53,13 +65,13 @@ class MapRecord:
     recovered: RecoveryCurve
     refilled: RecoveryCurve
     clean: RecoveryCurve
-    positive: Statistic | None = None
-    attacked: Statistic | None = None
-    noisy: Statistic | None = None
-    swapped: Statistic | None = None
-    reaction: Statistic | None = None
-    beyond_class: Statistic | None = None
-    reactions: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
+    positive: Estimate | None = None
+    attacked: Estimate | None = None
+    noisy: Estimate | None = None
+    swapped: Estimate | None = None
+    reaction: Estimate | None = None
+    beyond_class: Estimate | None = None
+    leads: Leads | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +82,15 @@ class AblationRecord:
         base: Name of the method.
         normalisation: How its maps are normalised; None: it is not enhanced. All are reduced by the l1 norm.
         recovered: Accuracy on the adversarial images.
+        gain: The area minus that of the method when it is not enhanced; None: it is not.
         overlapping: How many values are above 0 both in the map of class and rival and in that of rival and class.
     """
 
     base: str
     normalisation: str | None
     recovered: RecoveryCurve
-    overlapping: int = 0
+    gain: Estimate | None
+    overlapping: int
 
 
 @dataclass(frozen=True)
@@ -86,16 +100,14 @@ class MapPairs:
     Attributes:
         method: Name of the method.
         sample: Name of the sample.
-        values: Value (p,) of each pair, by measure.
-        by_group: Means (g,) over the pairs of each image, or of each disjoint pair of images, by measure.
-        means: Means of these, by measure.
+        values: Value of each pair, by measure.
+        means: By measure, the mean over images, or over disjoint pairs of images, of each one's mean over its pairs.
     """
 
     method: str
     sample: str
-    values: Mapping[str, Tensor]
-    by_group: Mapping[str, Tensor]
-    means: Mapping[str, Statistic]
+    values: Mapping[str, Sequence[float]]
+    means: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
@@ -113,10 +125,10 @@ class ClassPairs:
 
     source: str
     images: int
-    recognised: Statistic
+    recognised: Estimate
     chance: float
     compared: Mapping[tuple[str, str], MapPairs]
-    more_alike: Statistic
+    more_alike: Estimate
 
 
 @dataclass(frozen=True)
@@ -131,7 +143,6 @@ class FooledImages:
         channels: Channels of an image.
         shares: Shares of the pixels that are perturbed, ascending.
         fill: What replaces them.
-        resampling: Draws of the fooled images.
     """
 
     attack: str
@@ -141,7 +152,6 @@ class FooledImages:
     channels: int
     shares: Sequence[float]
     fill: names.Fill
-    resampling: Resampling
 
 
 @dataclass(frozen=True)
@@ -149,8 +159,12 @@ class EnhanceRecords(FooledImages):
     """All statistics of these images.
 
     Attributes:
-        maps: Statistics of each method by name, the oracles last.
+        maps: Estimates of each method by name, the oracles last.
         ablations: Every base without and with each normalisation.
+        normalisations: The area of guided backpropagation, enhanced by the energy of each channel, minus that by each
+            other normalisation.
+        reactions: By how much more the enhanced map reacts to the attack than every other but random, on common images.
+        leak: By how much more the enhanced map recovers if the true class is its rival.
         pairs: None: there are no two images with several classes.
         rivals_true: Adversarial images whose true class is the enhanced map's rival.
         exchanged: How many of these have their class as their clean image's rival, so that the two are exchanged.
@@ -161,6 +175,9 @@ class EnhanceRecords(FooledImages):
 
     maps: Mapping[str, MapRecord]
     ablations: Sequence[AblationRecord]
+    normalisations: Mapping[str, Estimate]
+    reactions: Mapping[str, Estimate]
+    leak: Estimate
     pairs: ClassPairs | None
     rivals_true: int
     exchanged: int
@@ -184,50 +201,6 @@ class EnhanceRecords(FooledImages):
         return [*self.ranked, *(record for record in self.maps.values() if record.oracle)]
 
     @property
-    def leads(self) -> dict[str, Statistic]:
-        """The area of the enhanced map minus that of each other ranked map."""
-        enhanced = self.maps[names.ENHANCED].recovered.area
-        others = [record for record in self.ranked if record.name != names.ENHANCED]
-        return {record.name: enhanced.minus(record.recovered.area) for record in others}
-
-    @property
-    def reactions(self) -> dict[str, Statistic]:
-        """By how much more the enhanced map reacts to the attack than every other but random, on common images."""
-        enhanced = self.maps[names.ENHANCED].reactions
-        others = {m.name: m.reactions for m in self.ranked if m.name not in {names.ENHANCED, names.RANDOM}}
-        apart = {name: mean_of(enhanced - reactions, self.resampling) for name, reactions in others.items()}
-        return {name: statistic for name, statistic in apart.items() if statistic is not None}
-
-
-@dataclass(frozen=True)
-class ExampleImages:
-    """Images to show, in one version.
-
-    Attributes:
-        images: (n, C, H, W).
-        captions: The predicted class of each, with a number.
-        wrong: Whether this class is not the true one.
-        there: Whether the image has this version.
-        maps: Maps (n, 1, H, W) by method, absolute values as a share of their largest.
-    """
-
-    images: Tensor
-    captions: Sequence[str]
-    wrong: Sequence[bool]
-    there: Sequence[bool]
-    maps: Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Images to show, in several versions.
-
-    Attributes:
-        classes: Names of the true classes.
-        versions: The same images by version, the clean ones first.
-        budgets: Epsilon of the attacks that have one, by name.
-    """
-
-    classes: Sequence[str]
-    versions: Mapping[str, ExampleImages]
-    budgets: Mapping[str, float]
+    def leads(self) -> dict[str, Leads]:
+        """By how much the enhanced map is ahead of each other ranked map."""
+        return {record.name: record.leads for record in self.ranked if record.leads is not None}

@@ -10,7 +10,7 @@ from torch import Tensor
 from attacks import BIM, FGSM
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.attacked_images import AttackedImages, chosen_attack, fgsm_and_bim
-from experiments.explanation.enhance.records import ExampleImages, Examples
+from experiments.explanation.enhance.grids import ExampleImages, Examples
 from experiments.explanation.subject import Explained
 from experiments.results.grids import chosen
 from experiments.study.maps import relative

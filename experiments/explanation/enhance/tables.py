@@ -14,7 +14,7 @@ from experiments.explanation.enhance.records import (
     RecoveryCurve,
 )
 from experiments.explanation.evidence import shown
-from experiments.results.bootstrap import Statistic
+from experiments.results.bootstrap import Estimate
 from experiments.results.result import Table
 from experiments.results.verdicts import FEWEST, Claim
 
@@ -42,7 +42,7 @@ def _table(
 
 
 def _plain(cell: Any) -> Any:
-    return shown(cell) if isinstance(cell, Statistic) else cell
+    return shown(cell) if isinstance(cell, Estimate) else cell
 
 
 def _named(record: MapRecord) -> str:
@@ -57,17 +57,11 @@ def _share(share: float | None) -> str | None:
     return None if share is None else f"{share:.0%}"
 
 
-def _ahead(records: EnhanceRecords, statistic: Callable[[MapRecord], Statistic]) -> Callable[[MapRecord], Any]:
-    """Return the column of the enhanced map's lead by a statistic."""
-    enhanced = statistic(records.maps[names.ENHANCED])
-    return lambda record: None if record.name == names.ENHANCED else enhanced.minus(statistic(record))
-
-
 def _recovery(records: EnhanceRecords) -> Table:
     columns = {
         "pixels in the order of": _named,
         "recovered": lambda record: record.recovered.area,
-        "enhanced - this": _ahead(records, lambda record: record.recovered.area),
+        "enhanced - this": lambda record: record.leads and record.leads.area,
         "clean images keep": lambda record: record.clean.area,
         "pixels above 0": lambda record: record.positive,
     }
@@ -86,7 +80,7 @@ def _recovery(records: EnhanceRecords) -> Table:
 
 
 def _best(records: EnhanceRecords) -> Table:
-    def kept(record: MapRecord) -> Statistic | None:
+    def kept(record: MapRecord) -> Estimate | None:
         share = record.recovered.best_share
         return None if share is None else record.clean.accuracy[records.shares.index(share)]
 
@@ -94,7 +88,7 @@ def _best(records: EnhanceRecords) -> Table:
         "pixels in the order of": _named,
         "at share": lambda record: _share(record.recovered.best_share),
         "recovered": lambda record: record.recovered.best,
-        "enhanced - this": _ahead(records, lambda record: record.recovered.best),
+        "enhanced - this": lambda record: record.leads and record.leads.best,
         "clean images keep": kept,
     }
     note = (
@@ -136,7 +130,7 @@ def _refilled(records: EnhanceRecords) -> Table:
     columns = {
         "pixels in the order of": _named,
         "recovered, mean over shares": lambda record: record.refilled.area,
-        "enhanced - this": _ahead(records, lambda record: record.refilled.area),
+        "enhanced - this": lambda record: record.leads and record.leads.refilled_area,
         "best": lambda record: record.refilled.best,
         "at share": lambda record: _share(record.refilled.best_share),
     }
@@ -146,12 +140,11 @@ def _refilled(records: EnhanceRecords) -> Table:
 
 
 def _ablation(records: EnhanceRecords) -> Table:
-    plain = {record.base: record.recovered.area for record in records.ablations if record.normalisation is None}
     columns: dict[str, Callable[[AblationRecord], Any]] = {
         "method": lambda record: _spaced(record.base),
         "normalisation": lambda record: record.normalisation or "not enhanced",
         "recovered, mean over shares": lambda record: record.recovered.area,
-        "minus not enhanced": lambda record: record.normalisation and record.recovered.area.minus(plain[record.base]),
+        "minus not enhanced": lambda record: record.gain,
         "best": lambda record: record.recovered.best,
         "at share": lambda record: _share(record.recovered.best_share),
     }
@@ -189,7 +182,7 @@ def _reaction(records: EnhanceRecords) -> Table:
 
 def _pairs(pairs: ClassPairs) -> Table:
     def ends(record: MapPairs) -> str:
-        return f"{record.values[names.DIFFERENCE].min():.3f} to {record.values[names.DIFFERENCE].max():.3f}"
+        return f"{min(record.values[names.DIFFERENCE]):.3f} to {max(record.values[names.DIFFERENCE]):.3f}"
 
     columns: dict[str, Callable[[MapPairs], Any]] = {
         "method": lambda record: _spaced(record.method),
@@ -215,15 +208,14 @@ def rows_of(records: EnhanceRecords) -> list[dict[str, Any]]:
     return [*_curve_rows(records), *_other_rows(records)]
 
 
-def _row(part: str, name: str, measure: str, statistic: Statistic | None, **more: Any) -> dict[str, Any]:
-    ends = statistic and statistic.interval
+def _row(part: str, name: str, measure: str, estimate: Estimate | None, **more: Any) -> dict[str, Any]:
     return {
         "part": part,
         "map": name,
         "measure": measure,
         **{key: more.get(key) for key in ("normalisation", "share", "fill", "against")},
-        "n": statistic.n if statistic else 0,
-        **{key: ends and getattr(ends, key) for key in ("value", "low", "high")},
+        "n": estimate.n if estimate else 0,
+        **{key: estimate and getattr(estimate, key) for key in ("value", "low", "high")},
     }
 
 
@@ -247,11 +239,9 @@ def _of_curve(part: str, name: str, curve: RecoveryCurve, **more: Any) -> Iterat
 
 
 def _other_rows(records: EnhanceRecords) -> Iterator[dict[str, Any]]:
-    enhanced, fill = records.maps[names.ENHANCED].recovered, records.fill
-    for name, lead in records.leads.items():
-        yield _row("lead", names.ENHANCED, "mean over shares", lead, fill=fill, against=name)
-        best = enhanced.best.minus(records.maps[name].recovered.best)
-        yield _row("lead", names.ENHANCED, "best", best, fill=fill, against=name)
+    for name, leads in records.leads.items():
+        yield _row("lead", names.ENHANCED, "mean over shares", leads.area, fill=records.fill, against=name)
+        yield _row("lead", names.ENHANCED, "best", leads.best, fill=records.fill, against=name)
     for record in records.ranked:
         yield _row("reaction", record.name, "Spearman, attack", record.attacked)
         yield _row("reaction", record.name, "Spearman, class alone", record.swapped)

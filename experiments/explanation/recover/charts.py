@@ -11,16 +11,15 @@ _BOLD: Final = (*THREE, LEARNT)
 
 def curves(records: RecoverRecords) -> bytes:
     """Return Jaccard index and likeness over the unions, of one example and as means with their intervals."""
-    example, places = int(records.examples[0]), list(range(1, UNIONS + 1))
+    places = list(range(1, UNIONS + 1))
     title = "Recovery of attacked regions over the size of the explanation"
     figure, axes = canvas(title, (12.5, 8), 2, 2, sharex=True, sharey="row")
     for (one, mean), (measure, label) in zip(
         axes, {"jaccard": "Jaccard index", "likeness": "likeness"}.items(), strict=True
     ):
-        for name, method in records.methods.items():
-            values, look = getattr(method, measure), _look(name, list(records.methods))
-            means = [records.mean(column).interval for column in values.T]
-            one.plot(places, values[example].tolist(), label=name, **look)
+        for name in records.methods:
+            means, look = records.of_union(name, measure), _look(name, list(records.methods))
+            one.plot(places, records.example[name][measure], label=name, **look)
             mean.plot(places, [ends.value for ends in means], label=name, **look)
             if name in {*_CONTROLS, *_BOLD}:
                 band(mean, places, means, look["color"])

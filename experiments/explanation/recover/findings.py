@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from experiments.explanation.evidence import Named, few_images, judged, shown
 from experiments.explanation.recover.records import LEARNT, LIME_NAME, THREE, RecoverRecords
-from experiments.results.bootstrap import Statistic
 from experiments.results.verdicts import Claim
 
 
@@ -17,32 +16,32 @@ def judge(records: RecoverRecords) -> list[Claim]:
         (
             "R1",
             "each of the paper's three methods recovers regions better than random (Jaccard index)",
-            {} if missing else {name: records.difference(name) for name in THREE},
+            {} if missing else {name: records.methods[name]["jaccard_minus_random"] for name in THREE},
             lacks,
         ),
         (
             "R2",
             "LIME ranks before guided backpropagation, and that before classic saliency (mean ranks)",
-            {} if missing else _order(records),
+            records.rank_leads,
             lacks,
         ),
         (
             "A",
             "the learnt model recovers regions better than random (Jaccard index)",
-            {LEARNT: records.difference(LEARNT)} if LEARNT in records.methods else {},
+            {LEARNT: records.methods[LEARNT]["jaccard_minus_random"]} if LEARNT in records.methods else {},
             "there is no learnt model of these images and classes",
         ),
         (
             "B",
             "some method recovers regions better than LIME (Jaccard index)",
-            {name: records.difference(name, LIME_NAME) for name in others},
+            records.ahead_of_lime,
             alone,
         ),
         (
             "C",
             "LIME is ahead by its weights, not by its superpixels alone: it stays ahead of all other maps when these "
             "are averaged over the same superpixels (Jaccard index)",
-            {name: records.behind_lime(name) for name in others if name in records.pooled},
+            {name: records.pooled[name].behind_lime for name in others if name in records.pooled},
             alone,
         ),
     )
@@ -59,29 +58,20 @@ def _judged(number: str, text: str, differences: Named, absent: str) -> Claim:
     return judged(number, text, differences, sentence or absent, one=number == "B")
 
 
-def _order(records: RecoverRecords) -> dict[str, Statistic]:
-    """Return each paper method's lead over the next, in ranks; ranks by likeness are the same."""
-    ranks, (worst, middle, best) = records.ranks_of_three["jaccard"], THREE
-    return {
-        f"{worse} minus {better}": records.mean(ranks[worse] - ranks[better])
-        for better, worse in ((best, middle), (middle, worst))
-    }
-
-
 def success_in_words(records: RecoverRecords) -> str:
     """Return sentences with the numbers of attacks tried and succeeded."""
-    attempts = records.attempts
-    left = int(attempts.left_out.sum())
+    attacks = records.attacks
+    left = sum(attacks.left_out)
     return (
-        f"{records.explanations} of {len(attempts.image)} localized attacks succeeded. That is a share of "
-        f"{shown(records.success)}. They were tried on {len(attempts.left_out) - left} images; {left} more are "
+        f"{records.explanations} of {sum(attacks.tried)} localized attacks succeeded. That is a share of "
+        f"{shown(attacks.success)}. They were tried on {len(attacks.left_out) - left} images; {left} more are "
         "predicted as the target already."
     )
 
 
 def finding(records: RecoverRecords, claims: Sequence[Claim]) -> str:
     """Return sentences about the attacks, the best map, and each finding with its verdict."""
-    means = {name: records.mean(records.methods[name].jaccard) for name in records.maps}
+    means = {name: records.methods[name]["jaccard"] for name in records.maps}
     best = max(means, key=lambda name: means[name].value)
     sentences = [f"{claim.number}, {claim.text}: {claim.verdict}." for claim in claims]
     recovers = f"Of all maps {best} recovers regions best, with a Jaccard index of {shown(means[best])}."

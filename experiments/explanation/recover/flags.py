@@ -18,9 +18,9 @@ HALF: Final = 0.5
 
 def flags(records: RecoverRecords) -> list[Flag]:
     """Return the checks."""
-    attempts, counts = records.attempts, records.superpixels
-    ahead = records.difference(PERTURBATION, measure="level").interval
-    few = int((counts < SUPERPIXELS).sum())
+    attacks, counts = records.attacks, records.superpixels
+    ahead = records.methods[PERTURBATION]["jaccard_at_region_size_minus_random"]
+    few, tried = sum(count < SUPERPIXELS for count in counts), sum(attacks.tried)
     return [
         Flag(
             "The positive control beats random by far",
@@ -31,19 +31,19 @@ def flags(records: RecoverRecords) -> list[Flag]:
         Flag(
             "The unions have enough superpixels",
             few > 0,
-            f"LIME has at least {int(counts.min())} superpixels. {few} of {len(counts)} images have fewer than "
+            f"LIME has at least {min(counts)} superpixels. {few} of {len(counts)} images have fewer than "
             f"{SUPERPIXELS}; there the best {UNIONS} are more than half of all.",
         ),
         Flag(
             "Attacks succeed",
-            records.explanations < HALF * len(attempts.image),
-            f"{success_in_words(records)} Their regions cover {attempts.regions.double().mean().item():.1%} of an "
-            f"image on average; all regions tried cover {attempts.region.double().mean().item():.1%}.",
+            records.explanations < HALF * tried,
+            f"{success_in_words(records)} Their regions cover {attacks.won_share:.1%} of an image on "
+            f"average; all regions tried cover {attacks.tried_share:.1%}.",
         ),
         Flag(
             "Attacks stay in their region",
-            attempts.escaped > 0,
-            f"{attempts.escaped} of {len(attempts.image)} attacks changed a pixel outside of it.",
+            attacks.escaped > 0,
+            f"{attacks.escaped} of {tried} attacks changed a pixel outside of it.",
         ),
         Flag(
             "There are enough photographs",

@@ -5,7 +5,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from experiments.explanation.recover.records import PERTURBATION, Attempts, RecoverRecords
+from experiments.explanation.recover.attempts import Attempts
+from experiments.explanation.recover.overlaps import Overlaps
+from experiments.explanation.recover.records import PERTURBATION
 from experiments.results.grids import GridCell, difference, grid
 
 EXAMPLES: Final = 5
@@ -18,12 +20,12 @@ _COLUMNS: Final = 10
 """Regions of a photograph that are shown."""
 
 
-def grids(records: RecoverRecords) -> dict[str, bytes]:
+def grids(overlaps: Overlaps) -> dict[str, bytes]:
     """Return grids of attacks, of regions, and of explanations."""
     return {
-        "attacks": _attacks(records.attempts, records.examples),
-        "regions": _regions(records.attempts),
-        "explanations": _explanations(records),
+        "attacks": _attacks(overlaps.attempts, overlaps.examples),
+        "regions": _regions(overlaps.attempts),
+        "explanations": _explanations(overlaps),
     }
 
 
@@ -70,19 +72,19 @@ def _attack(attempts: Attempts, row: int) -> GridCell:
     return _adversarial(attempts, int(attempts.succeeded[:row].sum()))
 
 
-def _explanations(records: RecoverRecords) -> bytes:
+def _explanations(overlaps: Overlaps) -> bytes:
     """Return explanations, white on black, as large as the union whose size is nearest to the region's."""
-    attempts, rows = records.attempts, []
-    for place, row in enumerate(records.examples.tolist()):
+    attempts, rows = overlaps.attempts, []
+    for place, row in enumerate(overlaps.examples.tolist()):
         region = attempts.regions[row]
-        union = int((records.sizes[row] - region.sum()).abs().argmin())
+        union = int((overlaps.sizes[row] - region.sum()).abs().argmin())
         cells = [_adversarial(attempts, row), GridCell(region[None].float(), "ground truth")]
-        for method in records.methods.values():
+        for method in overlaps.methods.values():
             mask = torch.zeros(region.numel())
-            mask[method.shown[place, : int(records.sizes[row, union])]] = 1
+            mask[method.shown[place, : int(overlaps.sizes[row, union])]] = 1
             cells.append(GridCell(mask.view(1, *region.shape), f"J = {method.jaccard[row, union]:.2f}"))
         rows.append((f"n = {union + 1}", cells))
-    columns = ["adversarial", "region", *(name.replace("_", " ") for name in records.methods)]
+    columns = ["adversarial", "region", *(name.replace("_", " ") for name in overlaps.methods)]
     note = (
         "All explanations of a row have equally many white pixels: as many as the union of LIME's n best superpixels, "
         f"n being the number that comes nearest to the region's size. J: Jaccard index. {PERTURBATION}: the change "

@@ -7,15 +7,9 @@ import torch
 from torch import Generator, Tensor
 
 from attacks.errors import InputError
-from experiments.explanation.recover.records import (
-    LIME_NAME,
-    PERTURBATION,
-    RANDOM,
-    UNIONS,
-    Attempts,
-    RecoverRecords,
-    RegionOverlap,
-)
+from experiments.explanation.recover.attempts import Attempts
+from experiments.explanation.recover.overlaps import Overlaps, RegionOverlap
+from experiments.explanation.recover.records import LIME_NAME, PERTURBATION, RANDOM, UNIONS
 from experiments.explanation.subject import Explained
 from saliency import LIME
 from saliency.maps import reduce
@@ -41,7 +35,7 @@ def lime_of(subject: Explained) -> LIME:
     return method
 
 
-def measure(subject: Explained, attempts: Attempts, examples: Tensor, resamples: int) -> RecoverRecords:
+def measure(subject: Explained, attempts: Attempts, examples: Tensor, resamples: int) -> Overlaps:
     """Explain all adversarial images for their wrong class, by every method.
 
     Args:
@@ -65,7 +59,7 @@ def measure(subject: Explained, attempts: Attempts, examples: Tensor, resamples:
         methods[name] = _overlap(maps, sizes, attempts, examples)
         averaged[name] = _overlap(pooled(maps, superpixels), sizes, attempts, examples)
     order = [*(name for name in subject.methods if name not in _CONTROLS), *_CONTROLS]
-    return RecoverRecords(
+    return Overlaps(
         attempts=attempts,
         resamples=resamples,
         sizes=sizes,

@@ -11,8 +11,8 @@ from experiments.explanation.recover.findings import finding, judge
 from experiments.explanation.recover.flags import flags
 from experiments.explanation.recover.grids import EXAMPLES, grids
 from experiments.explanation.recover.measure import examples_of, lime_of, measure
-from experiments.explanation.recover.records import LIME_NAME, RANDOM
-from experiments.explanation.recover.tables import rows_of, tables
+from experiments.explanation.recover.records import LIME_NAME, RANDOM, rows_of
+from experiments.explanation.recover.tables import tables
 from experiments.explanation.subject import Explained, explained
 from experiments.results.result import Result
 from experiments.study.study import Study
@@ -75,17 +75,18 @@ def recover(
     )
     subject = _ready(subject, quick=methods is None)
     attempts = attempted(subject, attack, regions, target)
-    records = measure(subject, attempts, examples_of(attempts, EXAMPLES), resamples)
+    overlaps = measure(subject, attempts, examples_of(attempts, EXAMPLES), resamples)
+    records = overlaps.records()
     claims = judge(records)
     meta = {
         "attack": repr(attack),
         "regions": regions,
         "target": target,
         "resamples": resamples,
-        "attempts": len(attempts.image),
+        "attempts": sum(records.attacks.tried),
         "succeeded": records.explanations,
-        "left_out": int(attempts.left_out.sum()),
-        "region_share": attempts.regions.double().mean().item(),
+        "left_out": sum(records.attacks.left_out),
+        "region_share": records.attacks.won_share,
     }
     return Result(
         protocol=subject.protocol("recover"),
@@ -95,7 +96,7 @@ def recover(
         meta=subject.meta() | meta,
         rows=rows_of(records),
         tables=tables(records, claims),
-        figures={"": curves(records)} | grids(records),
+        figures={"": curves(records)} | grids(overlaps),
         flags=[*flags(records), subject.flag()],
     )
 

@@ -1,9 +1,8 @@
 """The tables of the recovery study."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any, Final
-
-from torch import Tensor, bincount
 
 from experiments.explanation.evidence import shown
 from experiments.explanation.recover.records import PERTURBATION, RANDOM, UNIONS, RecoverRecords
@@ -35,22 +34,22 @@ def _against_random(records: RecoverRecords) -> Table:
     lines = [
         [
             name,
-            shown(records.mean(method.jaccard)),
-            None if name == RANDOM else shown(records.difference(name)),
-            shown(records.mean(method.level)),
-            None if name == RANDOM else shown(records.difference(name, measure="level")),
+            shown(means["jaccard"]),
+            None if name == RANDOM else shown(means["jaccard_minus_random"]),
+            shown(means["jaccard_at_region_size"]),
+            None if name == RANDOM else shown(means["jaccard_at_region_size_minus_random"]),
         ]
-        for name, method in records.methods.items()
+        for name, means in records.methods.items()
     ]
-    best = max(range(len(records.maps)), key=lambda row: records.methods[records.maps[row]].jaccard.mean().item())
+    best = max(range(len(records.maps)), key=lambda row: records.methods[records.maps[row]]["jaccard"].value)
     header = ["method", "Jaccard", "minus random", "Jaccard at the region's size", "minus random"]
-    first, last = (records.size_share(union) for union in (0, UNIONS - 1))
+    first, last = (row.size_share for row in records.rows[: UNIONS + 1] if row.union in {1, UNIONS})
     note = (
         f"n = {records.explanations} adversarial images of {records.photographs} photographs, with 95 % bootstrap "
-        f"intervals that resample photographs. Only attacks that succeed count: {shown(records.success)} of "
-        f"{len(records.attempts.image)}. Jaccard: mean over explanations as large as the unions of "
+        f"intervals that resample photographs. Only attacks that succeed count: {shown(records.attacks.success)} "
+        f"of {sum(records.attacks.tried)}. Jaccard: mean over explanations as large as the unions of "
         f"LIME's 1 to {UNIONS} best superpixels, from {first:.1%} to {last:.1%} of an image on average; a region has "
-        f"{records.attempts.regions.double().mean().item():.1%}. {PERTURBATION}: the change itself, the positive "
+        f"{records.attacks.won_share:.1%}. {PERTURBATION}: the change itself, the positive "
         "control. Bold: the best map."
     )
     return Table("Recovery of attacked regions", header, lines, note, bold=[(best, 1)])
@@ -60,10 +59,10 @@ def _pooled(records: RecoverRecords) -> Table:
     lines = [
         [
             name,
-            shown(records.mean(pooled.jaccard)),
-            shown(records.mean(pooled.jaccard - records.methods[name].jaccard)),
-            shown(records.mean(pooled.jaccard - records.pooled[RANDOM].jaccard)) if name != RANDOM else None,
-            shown(records.behind_lime(name)),
+            shown(pooled.jaccard),
+            shown(pooled.minus_plain),
+            shown(pooled.minus_random),
+            shown(pooled.behind_lime),
         ]
         for name, pooled in records.pooled.items()
     ]
@@ -78,8 +77,8 @@ def _pooled(records: RecoverRecords) -> Table:
 
 def _other_measures(records: RecoverRecords) -> Table:
     lines = [
-        [name, *(shown(records.mean(values)) for values in (method.likeness, method.jaccard.amax(1), method.auroc))]
-        for name, method in records.methods.items()
+        [name, shown(means["likeness"]), shown(records.largest[name]), shown(means["auroc"])]
+        for name, means in records.methods.items()
     ]
     note = (
         "likeness: 1 minus the Hamming distance as a share of the pixels, mean over the unions. It favours small "
@@ -95,7 +94,7 @@ def _paper(records: RecoverRecords) -> Table:
     lines = []
     for name in records.three:
         known_as, *papers = PAPER[name]
-        means = [records.mean(ranks[name]) for ranks in records.ranks_of_three.values()]
+        means = [records.methods[name][f"rank_among_three_{measure}"] for measure in ("jaccard", "likeness")]
         lines.append([known_as, shown(means[0]), papers[0], shown(means[1]), papers[1]])
     header = ["explainer", "mean rank, Jaccard", "paper's", "mean rank, likeness", "paper's"]
     note = (
@@ -119,33 +118,38 @@ def _findings(findings: Sequence[Claim]) -> Table:
 
 
 def _ranks(records: RecoverRecords) -> Table:
-    by = records.ranks_of_all
-    names = sorted(by["jaccard"], key=lambda name: by["jaccard"][name].mean().item())
-    lines = [[name, *(shown(records.mean(by[measure][name])) for measure in by)] for name in names]
+    jaccard, likeness = (
+        {name: means[f"rank_among_all_{measure}"] for name, means in records.methods.items() if name != PERTURBATION}
+        for measure in ("jaccard", "likeness")
+    )
+    names = sorted(jaccard, key=lambda name: jaccard[name].value)
+    lines = [[name, shown(jaccard[name]), shown(likeness[name])] for name in names]
     note = f"1 is best, {len(names)} worst. As the paper's table, but all methods and noise are ranked together."
     return Table("Mean ranks of all methods", ["method", "mean rank, Jaccard", "mean rank, likeness"], lines, note)
 
 
 def _attacks(records: RecoverRecords) -> Table:
-    attempts = records.attempts
-    tried, won = (bincount(images, minlength=len(attempts.left_out)) for images in (attempts.image, attempts.sources))
-    kept = tried > 0
-    fewer, empty = records.positive < UNIONS, ~kept & ~attempts.left_out
+    attacks = records.attacks
+    kept = [place for place, count in enumerate(attacks.tried) if count]
+    empty = [not (count or left_out) for count, left_out in zip(attacks.tried, attacks.left_out, strict=True)]
     lines: list[list[Any]] = [
-        ["images", len(attempts.left_out)],
-        ["left out: predicted as the target already", int(attempts.left_out.sum())],
-        ["left out: no region of 1 to 50 % of the pixels", int(empty.sum())],
-        ["attacks tried", int(tried.sum())],
-        ["attacks that succeeded", int(won.sum())],
-        ["share of the attacks that succeeded", shown(records.success)],
-        ["attacks tried per image, mean", tried[kept].double().mean().item()],
-        ["attacks that succeeded per image, mean", won[kept].double().mean().item()],
-        ["images without a successful attack", int((won[kept] == 0).sum())],
-        ["mean share of pixels, regions tried", attempts.region.double().mean().item()],
-        ["mean share of pixels, regions of successful attacks", attempts.regions.double().mean().item()],
+        ["images", len(attacks.left_out)],
+        ["left out: predicted as the target already", sum(attacks.left_out)],
+        ["left out: no region of 1 to 50 % of the pixels", sum(empty)],
+        ["attacks tried", sum(attacks.tried)],
+        ["attacks that succeeded", sum(attacks.won)],
+        ["share of the attacks that succeeded", shown(attacks.success)],
+        ["attacks tried per image, mean", fmean(attacks.tried[place] for place in kept)],
+        ["attacks that succeeded per image, mean", fmean(attacks.won[place] for place in kept)],
+        ["images without a successful attack", sum(attacks.won[place] == 0 for place in kept)],
+        ["mean share of pixels, regions tried", attacks.tried_share],
+        ["mean share of pixels, regions of successful attacks", attacks.won_share],
         ["superpixels of LIME, fewest and mean", _fewest_and_mean(records.superpixels)],
         ["those of positive weight, fewest and mean", _fewest_and_mean(records.positive)],
-        [f"explanations with fewer than {UNIONS} of positive weight", int(fewer.sum())],
+        [
+            f"explanations with fewer than {UNIONS} of positive weight",
+            sum(count < UNIONS for count in records.positive),
+        ],
     ]
     note = (
         f"An attack that does not reach its probability in time is discarded. Where LIME has fewer than {UNIONS} "
@@ -154,43 +158,5 @@ def _attacks(records: RecoverRecords) -> Table:
     return Table("Attacks", ["", "value"], lines, note)
 
 
-def _fewest_and_mean(counts: Tensor) -> str:
-    return f"{int(counts.min())}, {counts.double().mean().item():.1f}"
-
-
-def rows_of(records: RecoverRecords) -> list[dict[str, Any]]:
-    """Return rows: of each method over all unions (union: null), and for each union."""
-    return [_row(records, name, union) for name in records.methods for union in (None, *range(1, UNIONS + 1))]
-
-
-def _row(records: RecoverRecords, name: str, union: int | None) -> dict[str, Any]:
-    method, noise, whole = records.methods[name], records.methods[RANDOM], union is None
-    at = slice(None) if union is None else slice(union - 1, union)
-    values = {
-        "jaccard": method.jaccard,
-        "jaccard_minus_random": method.jaccard - noise.jaccard,
-        "likeness": method.likeness,
-        "likeness_minus_random": method.likeness - noise.likeness,
-        "jaccard_at_region_size": method.level,
-        "jaccard_at_region_size_minus_random": method.level - noise.level,
-        "auroc": method.auroc,
-        **{f"rank_among_three_{measure}": ranks.get(name) for measure, ranks in records.ranks_of_three.items()},
-        **{f"rank_among_all_{measure}": ranks.get(name) for measure, ranks in records.ranks_of_all.items()},
-    }
-    ends: dict[str, float | None] = {}
-    for label, tensor in values.items():
-        if tensor is None or (tensor.ndim == 1 and not whole):
-            mean = None
-        else:
-            mean = records.mean(tensor[:, at] if tensor.ndim > 1 else tensor).interval
-        for key, end in ((label, "value"), (f"{label}_low", "low"), (f"{label}_high", "high")):
-            ends[key] = None if mean is None else getattr(mean, end)
-    return {
-        "method": name,
-        "union": union,
-        "explanations": records.explanations * (UNIONS if whole else 1),
-        "adversarial_images": records.explanations,
-        "photographs": records.photographs,
-        "size_share": records.size_share(at),
-        **ends,
-    }
+def _fewest_and_mean(counts: Sequence[int]) -> str:
+    return f"{min(counts)}, {fmean(counts):.1f}"

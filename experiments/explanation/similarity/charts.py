@@ -69,7 +69,7 @@ def controls(records: SimilarityRecords) -> bytes:
     for axis, (metric, title) in zip(axes[0], METRICS.items(), strict=True):
         for place, (change, subset) in enumerate(groups.values()):
             means = {
-                row + 0.15 * (place - 2): mean.interval
+                row + 0.15 * (place - 2): mean
                 for row, method in enumerate(records.methods)
                 if (mean := records.mean(method, metric, change, subset)) is not None
             }
@@ -92,7 +92,7 @@ def _lines(
     for metric, axis in charts_of.items():
         for method in methods:
             means = [records.mean(method, metric, attack) for attack in attacks]
-            known = [(place, mean.interval) for place, mean in zip(places, means, strict=True) if mean is not None]
+            known = [(place, mean) for place, mean in zip(places, means, strict=True) if mean is not None]
             at, look = [place for place, _ in known], _look(records, method)
             axis.plot(at, [mean.value for _, mean in known], **look)
             axis.vlines(at, [m.low for _, m in known], [m.high for _, m in known], color=look["color"], linewidth=0.8)

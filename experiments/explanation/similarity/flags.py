@@ -14,10 +14,7 @@ _ROUNDING: Final = 1e-6
 
 def flags(records: SimilarityRecords) -> list[Flag]:
     """Return all flags."""
-    apart = {
-        method: max((1 - values).nan_to_num().abs().max().item() for values in again.likeness.values())
-        for method, again in records.again.items()
-    }
+    apart = {method: again.apart for method, again in records.again.items()}
     moved = {method: again.difference for method, again in records.again.items()}
     unmoved = f"Under FGSM of epsilon 0 similarities differ from 1 by at most {_worst(apart)}."
     same = f"Maps of the same images made twice differ by at most {_worst(moved)}."
@@ -35,13 +32,12 @@ def _worst(by_method: Mapping[str, float]) -> str:
 
 
 def _succeeds(records: SimilarityRecords) -> Flag:
-    fooled = {f"{attack.epsilon:g}": int(records.fooled(attack).sum()) for attack in records.settings.untargeted}
-    targeted = records.settings.targeted
-    reached = [a for a in targeted if ((records.predictions[a] == a.target) & records.fooled(a)).any()]
+    fooled = {f"{attack.epsilon:g}": records.fooled[attack] for attack in records.settings.untargeted}
+    reached = records.targets_reached
     counts = ", ".join(f"{count} at epsilon {epsilon}" for epsilon, count in fooled.items())
     sentence = (
-        f"Of {records.count} images the untargeted attack fools {counts}. The targeted one reaches {len(reached)} of "
-        f"{len(targeted)} targets with some image."
+        f"Of {records.count} images the untargeted attack fools {counts}. The targeted one reaches {reached} of "
+        f"{len(records.settings.targets)} targets with some image."
     )
     return Flag("The attacks succeed", not any(fooled.values()) or not reached, sentence)
 

@@ -1,9 +1,12 @@
 """The images shown, before and after the untargeted attack, over the maps of every method."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from experiments.explanation.similarity.changes import CLEAN, Change
-from experiments.explanation.similarity.records import Example, SimilarityRecords
+from experiments.explanation.similarity.records import SimilarityRecords
 from experiments.results.grids import GridCell, grid
 
 _NOTE = (
@@ -13,9 +16,28 @@ _NOTE = (
 )
 
 
-def grids(records: SimilarityRecords) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class Example:
+    """An image that the grids show.
+
+    Attributes:
+        number: Its number in the test split or in the folder of photographs.
+        label: Name of its class.
+        predictions: The predicted class by change.
+        images: Its versions (C, H, W) by change.
+        maps: Their maps (1, H, W) by method and change.
+    """
+
+    number: int
+    label: str
+    predictions: Mapping[Change, int]
+    images: Mapping[Change, Tensor]
+    maps: Mapping[tuple[str, Change], Tensor]
+
+
+def grids(records: SimilarityRecords, examples: Sequence[Example]) -> dict[str, bytes]:
     """Return a grid for each image shown."""
-    return {f"maps_{place}": _grid(records, example) for place, example in enumerate(records.examples, 1)}
+    return {f"maps_{place}": _grid(records, example) for place, example in enumerate(examples, 1)}
 
 
 def _grid(records: SimilarityRecords, example: Example) -> bytes:
@@ -28,7 +50,7 @@ def _grid(records: SimilarityRecords, example: Example) -> bytes:
 
 
 def _image(records: SimilarityRecords, example: Example, change: Change) -> GridCell:
-    before, after = (int(records.predictions[kind][example.row]) for kind in (CLEAN, change))
+    before, after = example.predictions[CLEAN], example.predictions[change]
     return GridCell(example.images[change], records.classes[after], warns=after != before)
 
 

@@ -8,8 +8,10 @@ from torch import Tensor
 
 from attacks import FGSM
 from experiments.explanation.similarity.changes import ANOTHER, CLEAN, SECOND_SEED, Change, SimilaritySettings
+from experiments.explanation.similarity.grids import Example
 from experiments.explanation.similarity.paper import GRAD_CAM, GUIDED, SMOOTH
-from experiments.explanation.similarity.records import Example, Likeness, MapsAgain, SimilarityRecords
+from experiments.explanation.similarity.records import MapsAgain
+from experiments.explanation.similarity.similarities import Likeness, Similarities
 from experiments.explanation.subject import Explained
 from experiments.results.grids import chosen
 from experiments.study.batches import BATCH
@@ -44,7 +46,7 @@ def likeness(one: Features, other: Features) -> Likeness:
     }
 
 
-def measure(subject: Explained, settings: SimilaritySettings, slow: Collection[str] = ()) -> SimilarityRecords:
+def measure(subject: Explained, settings: SimilaritySettings, slow: Collection[str] = ()) -> Similarities:
     """Return how alike maps are; each map is made once, for the class predicted after the change.
 
     Args:
@@ -79,7 +81,7 @@ def measure(subject: Explained, settings: SimilaritySettings, slow: Collection[s
             if change in shown:
                 examples[name, change] = maps[rows]
     of_paper = papers_methods(subject.methods)
-    return SimilarityRecords(
+    return Similarities(
         methods=[*of_paper.values(), *(name for name in subject.methods if name not in of_paper.values())],
         paper=of_paper,
         random=[name for name, method in subject.methods.items() if isinstance(method, Random)],
@@ -89,7 +91,15 @@ def measure(subject: Explained, settings: SimilaritySettings, slow: Collection[s
         predictions=predictions,
         alike=alike,
         again=again,
-        examples=list(_examples(subject, rows, {change: images[change][rows] for change in shown}, examples)),
+        examples=list(
+            _examples(
+                subject,
+                rows,
+                {change: images[change][rows] for change in shown},
+                {change: predictions[change][rows] for change in shown},
+                examples,
+            )
+        ),
     )
 
 
@@ -104,14 +114,18 @@ def papers_methods(methods: Mapping[str, SaliencyMethod]) -> dict[str, str]:
 
 
 def _examples(
-    subject: Explained, rows: Tensor, images: Mapping[Change, Tensor], maps: Mapping[tuple[str, Change], Tensor]
+    subject: Explained,
+    rows: Tensor,
+    images: Mapping[Change, Tensor],
+    predictions: Mapping[Change, Tensor],
+    maps: Mapping[tuple[str, Change], Tensor],
 ) -> Iterator[Example]:
-    """Yield the images shown; images and maps are those of their rows."""
+    """Yield the images shown; images, predictions and maps are those of their rows."""
     for place, row in enumerate(rows.tolist()):
         yield Example(
-            row=row,
             number=int(subject.rows[row]),
             label=subject.classes[int(subject.labels[row])],
+            predictions={change: int(predicted[place]) for change, predicted in predictions.items()},
             images={change: changed[place] for change, changed in images.items()},
             maps={key: attributed[place] for key, attributed in maps.items()},
         )
@@ -160,4 +174,6 @@ def _again(subject: Explained, settings: SimilaritySettings, name: str, clean: F
     images = subject.attacked(FGSM(epsilon=0.0), subject.images[:BATCH], before, about="epsilon 0")
     maps = _maps(subject, settings, name, CLEAN, images, before)
     first = {part: values[:BATCH] for part, values in clean.items()}
-    return MapsAgain((maps - first["maps"]).abs().max().item(), likeness(first, features_of(maps)))
+    similarities = likeness(first, features_of(maps)).values()
+    apart = max((1 - values).nan_to_num().abs().max().item() for values in similarities)
+    return MapsAgain((maps - first["maps"]).abs().max().item(), apart)

@@ -10,6 +10,7 @@ from attacks.checks import one_of
 from attacks.errors import InputError
 from experiments.explanation.similarity.changes import SimilaritySettings
 from experiments.explanation.similarity.charts import charts
+from experiments.explanation.similarity.comparisons import records_of
 from experiments.explanation.similarity.findings import finding, judge
 from experiments.explanation.similarity.flags import flags
 from experiments.explanation.similarity.grids import grids
@@ -83,7 +84,8 @@ def similarity(
     subject = replace(subject, methods={**subject.methods, **{name: LIME(samples=SAMPLES) for name in slow}})
     targets = targets_among(subject.logits.shape[1], targets)
     settings = SimilaritySettings(sorted(set(epsilons)), targeted_epsilon, targets, reduction, resamples)
-    records = measure(subject, settings, slow)
+    maps = measure(subject, settings, slow)
+    records = records_of(maps)
     claims = judge(records)
     return Result(
         protocol=subject.protocol("similarity"),
@@ -91,9 +93,9 @@ def similarity(
         question=QUESTION,
         finding=finding(records, claims),
         meta=subject.meta() | asdict(settings) | {"claims": [asdict(claim) for claim in claims]},
-        rows=list(rows_of(records)),
+        rows=rows_of(records),
         tables=tables(records, claims),
-        figures=charts(records) | grids(records),
+        figures=charts(records) | grids(records, maps.examples),
         flags=[*flags(records), subject.flag()],
     )
 

@@ -4,14 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-import torch
-
 from experiments.explanation.evidence import shown
 from experiments.explanation.similarity import paper
-from experiments.explanation.similarity.changes import ANOTHER, CLEAN, SECOND_SEED, Change
+from experiments.explanation.similarity.changes import ANOTHER, SECOND_SEED, Change
 from experiments.explanation.similarity.findings import RULES
 from experiments.explanation.similarity.records import METRICS, OTHERS, SimilarityRecords
-from experiments.results.bootstrap import Statistic
+from experiments.results.bootstrap import Estimate
 from experiments.results.result import Table
 from experiments.results.verdicts import Claim
 
@@ -64,7 +62,7 @@ def _targeted(records: SimilarityRecords) -> Table:
     absent = f" Too slow for so many maps unless --methods names it: {', '.join(slow)}." if slow else ""
     note = (
         f"FGSM of epsilon {settings.targeted_epsilon:g} towards each of {len(settings.targets)} classes; an image "
-        f"counts once, with its mean over them. The attack reaches its target on {shown(_reached(records)[-1])} of "
+        f"counts once, with its mean over them. The attack reaches its target on {shown(records.reached[-1])} of "
         f"{records.count} images. {MEASURES} Mean SSIM, range 2: on the range that scikit-image assumes for maps "
         f"in [-1, 1], as in the paper; it makes maps of small values seem alike.{absent}"
     )
@@ -81,7 +79,7 @@ def _least(lines: Sequence[Sequence[Any]], column: int) -> int:
 def _by_measure(
     records: SimilarityRecords,
     title: str,
-    columns: Mapping[str, Callable[[str, str], Statistic | None]],
+    columns: Mapping[str, Callable[[str, str], Estimate | None]],
     note: str,
     metrics: Mapping[str, str] = METRICS,
 ) -> Table:
@@ -104,7 +102,7 @@ def _untargeted(records: SimilarityRecords) -> Table:
 
 def _fools(records: SimilarityRecords, attack: Change) -> str:
     """Return the title of an attack's column, with its success."""
-    return f"epsilon {attack.epsilon:g} (fools {int(records.fooled(attack).sum())} of {records.count})"
+    return f"epsilon {attack.epsilon:g} (fools {records.fooled[attack]} of {records.count})"
 
 
 def _counted(records: SimilarityRecords) -> str:
@@ -133,7 +131,7 @@ def _beside_the_paper(records: SimilarityRecords) -> Table:
 def _controls(records: SimilarityRecords) -> Table:
     epsilon, count = records.contested, records.count
     attack, noise = Change("untargeted", epsilon), Change("sign noise", epsilon)
-    fooled = int(records.fooled(attack).sum())
+    fooled = records.fooled[attack]
     columns = {
         f"fooled ({fooled})": partial(records.mean, change=attack, subset="fooled"),
         f"not fooled ({count - fooled})": partial(records.mean, change=attack, subset="not fooled"),
@@ -151,9 +149,13 @@ def _controls(records: SimilarityRecords) -> Table:
     return _by_measure(records, "Controls", columns, note)
 
 
+def _area(records: SimilarityRecords, epsilon: float, method: str, metric: str) -> Estimate | None:
+    return records.aurocs[method, metric, epsilon]
+
+
 def _oracle(records: SimilarityRecords) -> Table:
     columns = {
-        _fools(records, Change("untargeted", epsilon)): partial(records.auroc, epsilon=epsilon)
+        _fools(records, Change("untargeted", epsilon)): partial(_area, records, epsilon)
         for epsilon in records.settings.epsilons
     }
     note = (
@@ -179,7 +181,7 @@ def _attacks(records: SimilarityRecords) -> Table:
 
 
 def _targets(records: SimilarityRecords) -> Table:
-    attacks, success = records.settings.targeted, _reached(records)
+    attacks, success = records.settings.targeted, records.reached
     pairs = [0 if reached is None else reached.n for reached in success[:-1]]
     names = [*(records.classes[target] for target in records.settings.targets), "all"]
     columns = {
@@ -200,16 +202,6 @@ def _targets(records: SimilarityRecords) -> Table:
     )
     title = "The targeted attack, by target (Figure 4)"
     return Table(title, ["target", "n", "success", *columns], lines, note)
-
-
-def _reached(records: SimilarityRecords) -> list[Statistic | None]:
-    """Return for each target the share of images that reach it (of those not predicted as it before), then the mean."""
-    before = records.predictions[CLEAN]
-    reached = [
-        (records.predictions[attack] == attack.target).double().masked_fill(before == attack.target, torch.nan)  # type: ignore[attr-defined]
-        for attack in records.settings.targeted
-    ]
-    return [records.statistic(values) for values in (*reached, torch.stack(reached).nanmean(0))]
 
 
 def _undefined(records: SimilarityRecords) -> Table:

@@ -10,7 +10,7 @@ from experiments.detection.transfer.findings import finding
 from experiments.detection.transfer.ranking import ranking_table, standings
 from experiments.detection.transfer.records import Cell, Headline, compared, read, unseen_means
 from experiments.results.bootstrap import Statistic
-from experiments.study.metrics import mostly_fail
+from experiments.results.levels import mostly_fail
 
 ATTACKS = ("fgsm", "bim", "cw")
 LEARNT = {("fgsm", "fgsm"): 1.0, ("fgsm", "bim"): 0.6, ("fgsm", "cw"): 0.4, ("bim", "fgsm"): 0.8, ("bim", "cw"): 0.2}

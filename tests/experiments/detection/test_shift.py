@@ -9,8 +9,9 @@ from rich.progress import Progress
 from scipy.stats import mannwhitneyu
 
 from attacks import FGSM
+from experiments.detection.shift.measure import ratio
 from experiments.detection.shift.protocol import shift
-from experiments.detection.shift.records import FIXED, FULL, NOISE, SAME, SWAPPED, ratio
+from experiments.detection.shift.records import FIXED, FULL, NOISE, SAME, SWAPPED
 from experiments.results.bootstrap import Resampling, superiority
 from experiments.results.result import read_result, write_result
 from experiments.results.two_samples import Comparison, compare, draw, same_class

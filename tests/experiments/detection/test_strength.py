@@ -11,9 +11,9 @@ from torch import nn
 
 from attacks import BIM, FGSM, PGD, Attack, CarliniWagnerL2, DeepFool
 from experiments.detection.strength.flags import flags_of
-from experiments.detection.strength.measure import SIZES, measure_attack, settings_of
+from experiments.detection.strength.measure import SIZES, measure_attack, records_of, settings_of
 from experiments.detection.strength.protocol import strength
-from experiments.detection.strength.records import NORMS, Cost, StrengthRecords
+from experiments.detection.strength.records import NORMS, Cost
 from experiments.results.result import read_result, write_result
 from experiments.results.two_samples import QUANTILES, spread_of, weaker
 from experiments.study.budgets import is_linf
@@ -31,18 +31,27 @@ def row(rows, **wanted):
 
 
 def cost(**changes):
-    return replace(Cost(images=4, forward_passes=1.0, backward_passes=1.0, seconds=0.1, repeatable=True), **changes)
+    plain = Cost(images=4, forward_passes=1.0, backward_passes=1.0, seconds=0.1, threads=1, repeatable=True)
+    return replace(plain, **changes)
 
 
 def measured(attack, change, fooled, changed=0):
     """An attack's images, all right before, changed by hand."""
-    right, sizes = torch.ones(len(change), dtype=torch.bool), {name: size(change) for name, size in SIZES.items()}
-    in_range = (change.abs() <= 0.5).flatten(1).all(1)
-    return StrengthRecords("attack", settings_of(attack), sizes, in_range, right, fooled, fooled, changed, cost())
+    return records_of(
+        "attack",
+        settings_of(attack),
+        sizes={name: size(change) for name, size in SIZES.items()},
+        in_range=(change.abs() <= 0.5).flatten(1).all(1),
+        right=torch.ones(len(change), dtype=torch.bool),
+        wrong=fooled,
+        wrong_rounded=fooled,
+        changed=changed,
+        cost=cost(),
+    )
 
 
 def flags(*attacks):
-    return flags_of(attacks, torch.zeros(4, dtype=torch.bool))
+    return flags_of(attacks, 0)
 
 
 def flag(found, name):

@@ -21,8 +21,9 @@ from experiments.detection.transfer.contrasts import above, between
 from experiments.detection.transfer.records import Cell, read, summary
 from experiments.detection.transfer.tables import _range
 from experiments.results.bootstrap import Resampling
+from experiments.results.levels import mistakes_noise
 from experiments.study.contenders import Contender
-from experiments.study.metrics import PairScores, measure, mistakes_noise
+from experiments.study.metrics import PairScores, measure
 
 FIELDS = [
     "detector",

@@ -25,7 +25,7 @@ from experiments.explanation.enhance.charts import looks_of
 from experiments.explanation.enhance.classes import class_pairs
 from experiments.explanation.enhance.findings import finding, judge
 from experiments.explanation.enhance.flags import flags
-from experiments.explanation.enhance.measure import base_maps, curve_of, filling, map_records, perturbed, ranks
+from experiments.explanation.enhance.measure import base_maps, curve_of, filling, map_statistics, perturbed, ranks
 from experiments.explanation.enhance.multi_label import MultiLabel, several_classes
 from experiments.explanation.enhance.names import (
     ENHANCED,
@@ -41,7 +41,7 @@ from experiments.explanation.enhance.protocol import enhance
 from experiments.explanation.enhance.tables import rows_of as rows_from
 from experiments.explanation.enhance.tables import tables
 from experiments.explanation.subject import Explained, explained
-from experiments.results.bootstrap import Interval, Resampling, Statistic, clopper_pearson
+from experiments.results.bootstrap import Estimate, Interval, Resampling, clopper_pearson
 from experiments.results.result import read_result
 from saliency import LIME, Enhanced, GradCAM, Gradient, GuidedBackprop
 from tests.data.pictures import write
@@ -83,7 +83,7 @@ def rows_of(found, **wanted):
 
 
 def statistic(value, spread=0.01):
-    return Statistic(value, torch.linspace(value - spread, value + spread, 101), 10)
+    return Estimate(value, value - spread, value + spread, 10)
 
 
 def test_pixels_rank_by_the_map_and_ties_by_chance():
@@ -133,11 +133,12 @@ def test_what_pixels_become():
 def test_statistics_of_a_curve():
     right = torch.tensor([[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]], dtype=torch.bool)
     shares = (0.0, 0.1, 0.3, 0.5)
-    found = curve_of(right, shares, Resampling(4, 400))
-    assert [each.value for each in found.accuracy] == [0, 0.5, 0.75, 0.25]
-    assert (found.best.value, found.best_share) == (0.75, 0.3)
+    resampling = Resampling(4, 400)
+    found = curve_of(right, shares, resampling)
+    assert [each.value for each in found.record.accuracy] == [0, 0.5, 0.75, 0.25]
+    assert (found.best.value, found.record.best_share) == (0.75, 0.3)
     assert found.area.value == pytest.approx(auc(shares, [0, 0.5, 0.75, 0.25]) / 0.5)
-    assert (found.best.replicates >= torch.stack([each.replicates for each in found.accuracy]).amax(0)).all()
+    assert torch.equal(found.best.replicates, torch.stack([resampling.mean(column) for column in right.T]).amax(0))
     assert found.area.replicates.mean().item() == pytest.approx(found.area.value, abs=0.03)
     same = found.area.minus(found.area).interval
     assert (same.value, same.low, same.high) == (0, 0, 0)
@@ -244,7 +245,7 @@ def test_class_pairs_by_hand(setting):
         ratios[name] = same, [(passed[0, 0] == passed[1, 0]).mean()]
         for sample, expected in zip((SAME, OTHER), ratios[name], strict=True):
             found = pairs.compared[name, sample]
-            assert found.values["Sim-Ratio, s > 0"].tolist() == pytest.approx(expected, abs=0.003)
+            assert found.values["Sim-Ratio, s > 0"] == pytest.approx(expected, abs=0.003)
             assert found.means["Sim-Ratio, s > 0"].value == pytest.approx(sum(expected) / len(expected), abs=0.003)
     same, other = ratios[PLAIN]
     assert pairs.more_alike.value == pytest.approx((same[0] + same[1]) / 2 - other[0], abs=0.005)
@@ -252,7 +253,7 @@ def test_class_pairs_by_hand(setting):
     natural = pairs.compared["gradient", NATURAL].values["Sim-Ratio, s > 0"]
     two = every.logits[7].argsort(descending=True)[:2]
     first, second = (Gradient().attributions(every.classifier, every.images[7:8], each[None]) > 0 for each in two)
-    assert natural[7].item() == pytest.approx((first == second).float().mean().item(), abs=0.003)
+    assert natural[7] == pytest.approx((first == second).float().mean().item(), abs=0.003)
 
 
 def test_without_two_images_of_different_classes_there_is_no_figure_1(everything, setting):
@@ -285,8 +286,8 @@ def test_photographs_of_voc_take_the_place_of_composites(setting, tmp_path):
     same, other = (pairs.compared[PLAIN, sample] for sample in (SAME, OTHER))
     assert len(same.values["Avg-Diff"]) == 3 + 1
     assert len(other.values["Avg-Diff"]) == 1
-    by_image = same.by_group["Avg-Diff"].tolist()
-    assert by_image == pytest.approx([same.values["Avg-Diff"][:3].mean().item(), same.values["Avg-Diff"][3].item()])
+    *of_first, of_second = same.values["Avg-Diff"]
+    assert same.means["Avg-Diff"].value == pytest.approx((sum(of_first) / 3 + of_second) / 2)
 
 
 def with_measured(everything, name, **changes):
@@ -338,10 +339,8 @@ def test_what_is_the_same_for_all_images_decides_nothing(everything, monkeypatch
 def test_what_is_built_in_is_said_beside_the_verdict(everything, monkeypatch):
     monkeypatch.setattr(evidence, "FEWEST", 1)
     count = everything.images
-    for name, value in {ENHANCED: 1.5, "gradient": 0.1, "grad_cam": 0.1, PLAIN: 0.1}.items():
-        spread = torch.linspace(0, 0.1, count) if name == ENHANCED else 0
-        everything = with_measured(everything, name, reactions=torch.full((count,), value) + spread)
-    everything = replace(everything, rivals_true=count, exchanged=0)
+    apart = dict.fromkeys(everything.reactions, statistic(1.4))
+    everything = replace(everything, reactions=apart, rivals_true=count, exchanged=0)
     judged = judged_as(everything, "more strongly")
     assert judged.verdict == "holds"
     told = f"On {clopper_pearson(1.0, count)} of {count} images the attacked one's runner-up is the clean one's class."
@@ -360,9 +359,10 @@ def test_the_own_reaction_is_paired_over_images_known_in_both(everything, settin
     )
     monkeypatch.setattr(measuring, "spearman", lambda _first, _second: torch.tensor(next(known)))
     one = replace(setting, explained=replace(setting.explained, methods={ENHANCED: Enhanced()}))
-    found, *_ = map_records(one, {})
-    assert (found.beyond_class.value, found.beyond_class.n) == (pytest.approx(0.2), rest)
-    judged = judged_as(with_measured(everything, ENHANCED, beyond_class=found.beyond_class), "not only to the class")
+    found, *_ = map_statistics(one, {})
+    beyond = found.record.beyond_class
+    assert (beyond.value, beyond.n) == (pytest.approx(0.2), rest)
+    judged = judged_as(with_measured(everything, ENHANCED, beyond_class=beyond), "not only to the class")
     assert judged.statistic.endswith("class alone minus attack 0.200 (does not vary)")
 
 
@@ -411,7 +411,7 @@ def test_the_oracle_is_the_studied_method_with_another_rival(setting):
         methods = {**setting.explained.methods, ENHANCED: own}
         changed = replace(setting, explained=replace(setting.explained, methods=methods))
         changed = replace(changed, labels=changed.adversarial.rivals)
-        found = {each.name: each for each in map_records(changed, base_maps(changed))}
+        found = {each.record.name: each.record for each in map_statistics(changed, base_maps(changed))}
         one, leak = found[ENHANCED], found[LABEL_LEAK]
         assert one.positive.value == leak.positive.value
         assert [each.value for each in one.recovered.accuracy] == [each.value for each in leak.recovered.accuracy]
@@ -459,8 +459,8 @@ def test_lines_are_told_apart():
 
 def test_nothing_recovered_is_best_nowhere(everything):
     none = curve_of(torch.zeros(3, 2, dtype=torch.bool), (0.1, 0.2), Resampling(3, 50))
-    assert (none.best.value, none.best_share) == (0, None)
-    changed = replace(with_measured(everything, ENHANCED, recovered=none), shares=(0.1, 0.2))
+    assert (none.best.value, none.record.best_share) == (0, None)
+    changed = replace(with_measured(everything, ENHANCED, recovered=none.record), shares=(0.1, 0.2))
     told = "Nothing is brought back at any share."
     assert told in finding(changed, judge(changed))
     best = next(each for each in tables(everything, {}) if each.title == "Best over the shares")

@@ -16,12 +16,12 @@ import evaluate
 from attacks import LocalizedBIM
 from detectors import Classifier, TorchvisionNetwork
 from experiments.evaluation.protocols import PROTOCOLS
-from experiments.explanation.recover.attempts import attempted, targets_of
+from experiments.explanation.recover.attempts import Attempts, attempted, targets_of
 from experiments.explanation.recover.findings import finding, judge
 from experiments.explanation.recover.flags import flags
 from experiments.explanation.recover.measure import examples_of, measure
 from experiments.explanation.recover.protocol import recover
-from experiments.explanation.recover.records import PERTURBATION, RANDOM, UNIONS, Attempts
+from experiments.explanation.recover.records import PERTURBATION, RANDOM, UNIONS
 from experiments.explanation.subject import Explained, explained
 from experiments.results.result import write_result
 from saliency import LIME, Gradient, GuidedBackprop, Random
@@ -134,18 +134,20 @@ def test_a_mean_weighs_adversarial_images_and_resamples_photographs(measured, at
     )
     alone = replace(measured, attempts=four, resamples=2000)
     found = alone.mean(torch.tensor([1.0, 1.0, 1.0, 5.0]))
-    assert (alone.photographs, alone.explanations, found.value, found.n) == (2, 4, 2.0, 2)
-    assert (found.interval.low, found.interval.high) == (1.0, 5.0)
+    assert (alone.photographs, found.value, found.n) == (2, 2.0, 2)
+    assert (found.low, found.high) == (1.0, 5.0)
     assert alone.mean(torch.tensor([[0.0, 2.0]] * 4)).value == 1
 
 
 def test_ranks_of_the_papers_methods_sum_to_six(measured):
-    for by_name in measured.ranks_of_three.values():
+    for name in ("jaccard", "likeness"):
+        by_name = measured.ranks(["gradient", "guided_backprop", "lime"], name)
         assert list(by_name) == ["gradient", "guided_backprop", "lime"]
         assert (sum(by_name.values()) == 6).all()
-    by_name = measured.ranks_of_all["jaccard"]
-    assert PERTURBATION not in by_name
-    assert (sum(by_name.values()) == 10).all()
+    means = measured.records().methods
+    ranks = {name: of_method["rank_among_all_jaccard"] for name, of_method in means.items()}
+    assert ranks.pop(PERTURBATION) is None
+    assert sum(mean.value for mean in ranks.values()) == pytest.approx(10)
 
 
 def with_methods(measured, photographs=None, **methods):
@@ -153,9 +155,13 @@ def with_methods(measured, photographs=None, **methods):
     attempts = measured.attempts
     if photographs is not None:
         image = attempts.image.clone()
-        image[attempts.succeeded] = torch.arange(measured.explanations) % photographs
+        image[attempts.succeeded] = torch.arange(len(attempts.adversarial)) % photographs
         attempts = replace(attempts, image=image)
     return replace(measured, attempts=attempts, resamples=200, methods={**measured.methods, **methods})
+
+
+def judged(overlaps):
+    return judge(overlaps.records())
 
 
 def test_findings_are_right_about_made_up_methods(measured):
@@ -163,10 +169,10 @@ def test_findings_are_right_about_made_up_methods(measured):
     zero = replace(worst, jaccard=torch.zeros_like(worst.jaccard))
     verdicts = [
         each.verdict
-        for each in judge(with_methods(measured, 20, lime=best, guided_backprop=worst, gradient=zero, learnt=best))
+        for each in judged(with_methods(measured, 20, lime=best, guided_backprop=worst, gradient=zero, learnt=best))
     ]
     assert verdicts[1:3] == ["holds", "holds"]
-    swapped = judge(with_methods(measured, 20, lime=zero, guided_backprop=worst, gradient=best))
+    swapped = judged(with_methods(measured, 20, lime=zero, guided_backprop=worst, gradient=best))
     assert [each.verdict for each in swapped] == [
         "does not hold",
         "does not hold",
@@ -175,7 +181,7 @@ def test_findings_are_right_about_made_up_methods(measured):
         "does not hold",
     ]
     assert swapped[2].statistic == "there is no learnt model of these images and classes"
-    few = judge(with_methods(measured, 3, lime=best, guided_backprop=best, gradient=best))
+    few = judged(with_methods(measured, 3, lime=best, guided_backprop=best, gradient=best))
     assert {each.verdict for each in few} == {"not decided"}
     assert "3 images are too few to decide, it takes 20; " in few[0].statistic
 
@@ -185,28 +191,31 @@ def test_a_lead_that_is_the_superpixels_alone_is_told(measured):
     lead = torch.linspace(0.01, 0.02, len(lime.jaccard))[:, None]
     rivals = dict.fromkeys(measured.pooled, replace(lime, jaccard=lime.jaccard - lead))
     ahead = replace(with_methods(measured, 20), pooled=rivals)
-    assert judge(ahead)[4].verdict == "holds"
+    assert judged(ahead)[4].verdict == "holds"
     better = replace(lime, jaccard=lime.jaccard + lead)
-    assert judge(replace(ahead, pooled={**rivals, "gradient": better}))[4].verdict == "does not hold"
+    assert judged(replace(ahead, pooled={**rivals, "gradient": better}))[4].verdict == "does not hold"
     same = dict.fromkeys(measured.pooled, replace(lime, jaccard=lime.jaccard - 0.01))
-    constant = judge(replace(ahead, pooled=same))[4]
+    constant = judged(replace(ahead, pooled=same))[4]
     assert constant.verdict == "not decided"
     assert constant.statistic.startswith("no interval, for all values are equal or at their limit: gradient, ")
 
 
 @pytest.mark.parametrize("photographs", [1, 2, 19])
 def test_few_photographs_decide_nothing(measured, photographs):
-    few = with_methods(measured, photographs, learnt=measured.methods[PERTURBATION])
+    few = with_methods(measured, photographs, learnt=measured.methods[PERTURBATION]).records()
     claims = judge(few)
     assert {claim.verdict for claim in claims} == {"not decided"}
     told = finding(few, claims)
     assert told.startswith(f"Nothing is decided: a verdict needs 20 images, and there are {few.photographs}. ")
-    assert f" localized attacks succeeded. That is a share of {few.success.interval}. They were tried on " in told
+    assert f" localized attacks succeeded. That is a share of {few.attacks.success}. They were tried on " in told
 
 
 def test_findings_say_which_methods_are_lacking(measured):
-    left = {name: each for name, each in measured.methods.items() if name != "gradient"}
-    found = judge(replace(measured, methods=left))
+    left, pooled = (
+        {name: each for name, each in overlaps.items() if name != "gradient"}
+        for overlaps in (measured.methods, measured.pooled)
+    )
+    found = judged(replace(measured, methods=left, pooled=pooled))
     assert (found[0].verdict, found[0].statistic) == ("not decided", "the methods lack gradient")
 
 
@@ -216,11 +225,11 @@ def test_flags_are_raised_by_what_is_wrong(measured):
     failed = torch.zeros(9 * len(tried.image), dtype=torch.bool)
     failed[: len(tried.succeeded)] = tried.succeeded
     many = replace(tried, image=tried.image.repeat(9), region=tried.region.repeat(9, 1, 1), succeeded=failed, escaped=2)
-    raised = [flag.raised for flag in flags(replace(wrong, attempts=many))]
+    raised = [flag.raised for flag in flags(replace(wrong, attempts=many).records())]
     assert (raised[0], *raised[2:]) == (True, True, True, True)
     for number, raised in ((39, True), (40, False)):
         superpixels = torch.full_like(measured.superpixels, number)
-        told = flags(replace(measured, superpixels=superpixels))
+        told = flags(replace(measured, superpixels=superpixels).records())
         assert (told[0].raised, told[1].raised, told[3].raised) == (False, raised, False)
 
 

@@ -17,16 +17,8 @@ from experiments.white_box.attacker import Attacker, Job, Subject, random_target
 from experiments.white_box.charts import story
 from experiments.white_box.curves import curve_rows, price_rows, strongest
 from experiments.white_box.measure import gradient_checks, measure_checks
-from experiments.white_box.records import (
-    AFTER,
-    BEFORE,
-    WORST,
-    Outcome,
-    WhiteBoxRecords,
-    rate_over_seeds,
-    row,
-    worst_row,
-)
+from experiments.white_box.outcomes import Outcome, row, worst_row
+from experiments.white_box.records import AFTER, BEFORE, WORST, WhiteBoxRecords, rate_over_seeds
 from experiments.white_box.subjects import broken_subject, shared
 from experiments.white_box.suite import SignNoise, matched, suite, transferred
 from tests.experiments.stand_ins import stand_in
@@ -224,8 +216,8 @@ def test_flags_of_a_sound_run_are_not_raised(study, attacker, easy):
     curves = map(
         asdict, curve_rows(attacker, [(easy, strongest(list(zip(entries, outcomes, strict=True))))], 0.3, 20, 12)
     )
-    checks = measure_checks(attacker, [easy], broken_subject(study, easy.model), 0.3)
-    found = module.flags(WhiteBoxRecords(rows, (0, 0), outcomes, {}, list(curves), [], [], checks), 0.3, None)
+    checks = measure_checks(attacker, [easy], outcomes, broken_subject(study, easy.model), 0.3)
+    found = module.flags(WhiteBoxRecords(rows, (0, 0), {}, list(curves), [], [], [], checks), 0.3, None)
     assert [flag.name for flag in found if flag.raised] == ["Few images"]
     assert not module.few_images([{"n_right": 20}]).raised
 
@@ -251,8 +243,10 @@ def test_attacks_in_turns_have_the_outcomes_of_attacks_at_once(attacker, easy, m
 
 def test_a_broken_budget_is_flagged(attacker, easy):
     wide = attacker.outcome(easy, "fgsm", FGSM(epsilon=0.2), easy.aimed())
-    assert module.budget([wide], 0.1).raised
-    assert not module.budget([wide], 0.2).raised
+    rows = [asdict(row(wide, Resampling(12, 20)))]
+    assert module.budget(rows, wide.span, 0.1).raised
+    assert not module.budget(rows, wide.span, 0.2).raised
+    assert module.budget(rows, (0.0, 1.1), 0.2).raised
 
 
 class Steps(nn.Module):
@@ -284,7 +278,7 @@ def test_vanishing_gradients_and_chance_are_flagged(attacker):
     assert not flag(plain).raised
     nn.init.zeros_(model[1].weight)
     assert "margin of the classifier beside Mean" in flag(plain).sentence
-    moving = measure_checks(attacker, [plain, dice], plain, 0.1).undetermined
+    moving = measure_checks(attacker, [plain, dice], [outcome([True] * 4, [0.1] * 4)], plain, 0.1).undetermined
     assert list(moving) == ["Dice"]
     assert "Dice" in module.determined(moving).sentence
     assert not module.determined([]).raised
@@ -326,12 +320,16 @@ def test_falling_curves_are_flagged():
     assert all(flag.raised is None for flag in list(module.along_curves([]))[2:])
 
 
-def test_retrained_detectors_need_a_longer_attack():
+def test_retrained_detectors_need_a_longer_attack(attacker, easy):
     before, after = (outcome([True] * 4, [0.1] * 4, phase=phase) for phase in (BEFORE, AFTER))
-    assert module.fresh([before, after], 5).raised  # walks of two steps
-    assert not module.fresh([before, after], 0).raised
-    assert module.fresh([before, after], None).raised is None
-    assert module.fresh([before], 5).raised is None
+    longest, none = (
+        measure_checks(attacker, [], outcomes, easy, 0.1).longest_retrained for outcomes in ([before, after], [before])
+    )
+    assert (longest, none) == (2, None)
+    assert module.fresh(longest, 5).raised
+    assert not module.fresh(longest, 0).raised
+    assert module.fresh(longest, None).raised is None
+    assert module.fresh(none, 5).raised is None
 
 
 def test_the_picture_needs_no_curves():

@@ -11,7 +11,7 @@ from torch import nn
 import evaluate
 from detectors import ID, Detector
 from experiments.results.result import write_result
-from experiments.white_box.measure import measure
+from experiments.white_box.measure import attack_by_suite
 from experiments.white_box.protocol import white_box
 from experiments.white_box.records import PAPER, WORST
 from experiments.white_box.smallest import within
@@ -258,21 +258,22 @@ PAPERS = {"alternating", "alternating_held", "alternating_literal", "alternating
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """What `measure` returned, run by run."""
+    """The attacked detectors, run by run."""
     returned = []
 
-    def measured(*arguments):
-        returned.append(measure(*arguments))
-        return returned[-1]
+    def attack(*arguments):
+        attacked, most_passes = attack_by_suite(*arguments)
+        returned.append(attacked)
+        return attacked, most_passes
 
-    monkeypatch.setattr("experiments.white_box.protocol.measure", measured)
+    monkeypatch.setattr("experiments.white_box.measure.attack_by_suite", attack)
     return returned
 
 
-def won(records, detector):
+def won(attacked, detector):
     """Which images some attack of the suite wins at 5 % FPR, (n,), the control left out."""
-    mine = [each for each in records.outcomes if each.contender.name == detector and each.attack != "noise"]
-    return torch.stack([each.fooled(0.05) for each in mine]).any(0)
+    (outcomes,) = [each.outcomes for each in attacked if each.subject.name == detector]
+    return torch.stack([each.fooled(0.05) for each in outcomes if each.attack != "noise"]).any(0)
 
 
 def test_the_cascade_has_the_worst_case_of_the_table_image_by_image(finished, tmp_path, recorded):

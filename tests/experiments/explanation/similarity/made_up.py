@@ -4,7 +4,8 @@ import torch
 
 from experiments.explanation.similarity.changes import ANOTHER, CLEAN, SimilaritySettings
 from experiments.explanation.similarity.measure import papers_methods
-from experiments.explanation.similarity.records import METRICS, OTHERS, SimilarityRecords
+from experiments.explanation.similarity.records import METRICS, OTHERS
+from experiments.explanation.similarity.similarities import Similarities
 from saliency import GradCAM, Gradient, GuidedBackprop, Random, SmoothGrad
 
 METHODS = {
@@ -18,7 +19,7 @@ IMAGES = 40
 
 
 def similarities(level, methods=METHODS, epsilons=(0.1, 0.2, 0.3), targets=(0, 1, 2), *, shuffled=True):
-    """Return records whose similarities are `level(method, metric, change)` with a spread of .05 between images.
+    """Return maps whose similarities are `level(method, metric, change)` with a spread of .05 between images.
 
     The spread has another order for each method, measure and change, if shuffled. Under noise the map of the first
     image is the least alike and that of the second the most, so that no AUROC is 0 or 1. The image of an even row is
@@ -44,7 +45,7 @@ def similarities(level, methods=METHODS, epsilons=(0.1, 0.2, 0.3), targets=(0, 1
     predictions = {change: before + (before == 0) * (change.kind == "untargeted") for change in settings.changes()}
     predictions |= {attack: torch.full((IMAGES,), attack.target) for attack in settings.targeted}
     ours = papers_methods(methods)
-    return SimilarityRecords(
+    return Similarities(
         methods=[*ours.values(), *(name for name in methods if name not in ours.values())],
         paper=ours,
         random=[name for name, method in methods.items() if isinstance(method, Random)],

@@ -8,6 +8,7 @@ import torch
 from experiments.explanation import evidence as rule
 from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import Change
+from experiments.explanation.similarity.comparisons import records_of
 from experiments.explanation.similarity.findings import finding, judge
 from experiments.explanation.similarity.measure import papers_methods
 from experiments.explanation.similarity.records import rows_of
@@ -30,9 +31,13 @@ def level(cam=0.2, fall=1.0, target=0.0, noise=0.9):
     return of
 
 
+def made_up(*arguments, **options):
+    return records_of(similarities(*arguments, **options))
+
+
 def verdicts(**changes):
     methods = changes.pop("methods", METHODS)
-    return [claim.verdict for claim in judge(similarities(level(**changes), methods))]
+    return [claim.verdict for claim in judge(made_up(level(**changes), methods))]
 
 
 def test_all_findings_hold_where_they_are_built_in():
@@ -41,7 +46,7 @@ def test_all_findings_hold_where_they_are_built_in():
 
 def test_few_images_decide_nothing(monkeypatch):
     monkeypatch.setattr(rule, "FEWEST", IMAGES + 1)
-    found = judge(similarities(level(), METHODS))
+    found = judge(made_up(level(), METHODS))
     assert {claim.verdict for claim in found} == {"not decided"}
     assert found[0].statistic.startswith(f"{IMAGES} images are too few to decide, it takes {IMAGES + 1}; ")
 
@@ -66,10 +71,10 @@ def test_each_finding_can_fall(changes, number, verdict):
 
 
 def test_what_cannot_be_judged_says_what_it_needs():
-    found = judge(similarities(level(), {"plain": Gradient()}))
+    found = judge(made_up(level(), {"plain": Gradient()}))
     assert {claim.verdict for claim in found} == {"not decided"}
     assert found[LEAST].statistic == "it needs Grad-CAM and a method beside it"
-    alone = judge(similarities(level(), {"cam": GradCAM()}, epsilons=(0.1,), targets=(1,)))
+    alone = judge(made_up(level(), {"cam": GradCAM()}, epsilons=(0.1,), targets=(1,)))
     assert alone[FALLS].statistic == "it needs two epsilons and one of the paper's methods"
     assert alone[LITTLE].statistic == "it needs two targets and one of the paper's methods"
     assert alone[DETECTS].verdict == "holds"
@@ -96,7 +101,7 @@ def test_the_papers_numbers_are_of_its_epsilons(name, metric, change, value):
 
 
 def test_records_count_who_is_fooled_and_name_the_papers_numbers():
-    rows = list(rows_of(similarities(level())))
+    rows = rows_of(made_up(level()))
     assert all(list(row) == list(rows[0]) for row in rows)
 
     def one(**wanted):
@@ -120,7 +125,7 @@ def test_what_is_not_defined_is_counted_and_in_no_mean():
             values[:10] = torch.nan
         return values
 
-    found = similarities(holed)
+    found = made_up(holed)
     row = next(r for r in rows_of(found) if r["method"] == "plain" and r["version"] == "untargeted")
     assert (row["n"], row["undefined"]) == (IMAGES - 10, 10)
     assert found.undefined("plain", "hog")[0] == 30
@@ -163,7 +168,7 @@ def test_the_oracle_leaves_out_what_is_not_defined():
 
 
 def test_tables_and_the_answer_are_made_of_these_numbers():
-    found = similarities(level(cam=0.3))
+    found = made_up(level(cam=0.3))
     claims = judge(found)
     by_title = {table.title: table for table in tables(found, claims)}
     assert all(len(line) == len(table.header) for table in by_title.values() for line in table.rows)
@@ -189,7 +194,7 @@ def test_tables_and_the_answer_are_made_of_these_numbers():
 @pytest.mark.parametrize("count", [1, 2, 19])
 def test_a_few_images_are_measured_and_decide_nothing(count, monkeypatch):
     monkeypatch.setattr("tests.experiments.explanation.similarity.made_up.IMAGES", count)
-    found = similarities(level())
+    found = made_up(level())
     claims = judge(found)
     assert {claim.verdict for claim in claims} == {"not decided"}
     assert finding(found, claims).startswith(f"Nothing is decided: a verdict needs 20 images, and there are {count}.")
@@ -201,7 +206,8 @@ def test_maps_that_are_all_alike_decide_nothing(value):
     constant = similarities(level())
     for likeness in constant.alike.values():
         likeness.update({metric: torch.full_like(values, value) for metric, values in likeness.items()})
-    claims = judge(constant)
+    records = records_of(constant)
+    claims = judge(records)
     assert {claim.verdict for claim in claims} == {"not decided"}
     assert "at their limit" in claims[FALLS].statistic or "none is defined" in claims[FALLS].statistic
-    assert "nan" not in finding(constant, claims)
+    assert "nan" not in finding(records, claims)

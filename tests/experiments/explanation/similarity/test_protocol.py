@@ -13,6 +13,7 @@ import evaluate
 from attacks import FGSM
 from experiments.explanation.similarity.changes import Change, SimilaritySettings
 from experiments.explanation.similarity.charts import charts
+from experiments.explanation.similarity.comparisons import records_of
 from experiments.explanation.similarity.findings import judge
 from experiments.explanation.similarity.flags import flags
 from experiments.explanation.similarity.grids import grids
@@ -89,23 +90,25 @@ def test_fresh_noise_moves_only_methods_with_noise(found):
 
 def test_it_is_the_same_again_and_can_be_written(finished, found, tmp_path):
     again = measured(finished)
-    assert list(rows_of(again)) == found.rows
-    assert grids(again)["maps_2"] == found.figures["maps_2"]
+    records = records_of(again)
+    assert rows_of(records) == found.rows
+    assert grids(records, again.examples)["maps_2"] == found.figures["maps_2"]
     write_result(found, tmp_path)
     assert json.loads((tmp_path / "similarity.json").read_text())["meta"]["reduction"] == "mean"
 
 
 def test_an_attack_that_does_nothing_is_flagged(finished):
-    weak = measured(finished, epsilons=[1e-6], targeted_epsilon=1e-6, methods={"plain": Gradient()}, images=5)
+    weak = records_of(
+        measured(finished, epsilons=[1e-6], targeted_epsilon=1e-6, methods={"plain": Gradient()}, images=5)
+    )
     assert [flag.name for flag in flags(weak) if flag.raised] == ["The attacks succeed"]
     assert weak.mean("plain", "ssim", Change("untargeted", 1e-6), "fooled") is None
     assert weak.again["plain"].difference == 0
 
 
 def test_maps_that_change_from_one_time_to_the_next_are_flagged():
-    found = made_up.similarities(lambda *_: 0.5)
-    steady = MapsAgain(0.0, {"ssim": torch.tensor([1.0, torch.nan])})
-    moved = MapsAgain(0.2, {"ssim": torch.tensor([1.0, 0.7])})
+    found = records_of(made_up.similarities(lambda *_: 0.5))
+    steady, moved = MapsAgain(0.0, 0.0), MapsAgain(0.2, 0.3)
     for second, raised in ((steady, False), (moved, True)):
         same, again = flags(replace(found, again={"plain": steady, "cam": second}))[1:3]
         assert (same.raised, again.raised) == (raised, raised)
@@ -115,24 +118,25 @@ def test_maps_that_change_from_one_time_to_the_next_are_flagged():
 
 def test_maps_that_are_constant_are_flagged(finished, monkeypatch):
     monkeypatch.setattr(Jacobian, "attribute", lambda _, problem: torch.ones_like(problem.images))
-    flat = measured(finished, methods={"flat": Jacobian(), "cam": GradCAM()})
+    flat = records_of(measured(finished, methods={"flat": Jacobian(), "cam": GradCAM()}))
     flag = next(flag for flag in flags(flat) if flag.name == "Similarities are defined")
     assert flag.raised
     assert "flat, Spearman 100 %" in flag.sentence
-    rows = list(rows_of(flat))
+    rows = rows_of(flat)
     assert {row["mean"] for row in rows if row["method"] == "flat"} == {None}
     told = [tables(flat, judge(flat)), charts(flat) and rows]
     assert "nan" not in json.dumps(told, default=str, allow_nan=False)
 
 
 def test_one_image_has_no_other(finished):
-    alone = measured(finished, images=1)
-    assert Change("another image") not in {change for _, change in alone.alike}
+    alone = records_of(measured(finished, images=1))
+    assert Change("another image") not in {key.change for key in alone.means}
     assert alone.mean("cam", "hog", Change("another image")) is None
 
 
 def test_a_slow_method_is_left_out_of_targeted_attacks(finished):
-    records = measured(finished, images=2, methods={"cam": GradCAM(), "lime": LIME(samples=5)}, slow=["lime"])
+    maps = measured(finished, images=2, methods={"cam": GradCAM(), "lime": LIME(samples=5)}, slow=["lime"])
+    records = records_of(maps)
     assert records.targeted_methods == ["cam"]
     first = next(table for table in tables(records, judge(records)) if "Table 1" in table.title)
     assert first.rows[1] == ["lime", 0, *[None] * 8]
