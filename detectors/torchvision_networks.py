@@ -87,10 +87,10 @@ class TorchvisionNetwork(ForeignNetwork):
 
 
 def _check(name: str, outputs: int) -> None:
-    known = models.list_models(module=models)
-    if name not in known:
-        close = difflib.get_close_matches(name.lower(), known, 4)
-        meant = f"did you mean {' or '.join(close)}" if close else f"known are {', '.join(known)}"
+    names = models.list_models(module=models)
+    if name not in names:
+        close = difflib.get_close_matches(name.lower(), names, 4)
+        meant = f"did you mean {' or '.join(close)}" if close else f"known are {', '.join(names)}"
         msg = f"torchvision has no classification network {name!r}: {meant}"
         raise InputError(msg)
     at_least(1, outputs=outputs)

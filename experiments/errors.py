@@ -1,4 +1,4 @@
-"""Bad input: its exception class, what counts as it, and its one sentence."""
+"""Bad input: which exceptions count as it, and its one sentence."""
 
 import importlib.util
 import re
@@ -21,7 +21,7 @@ def refusal(error: BaseException | None) -> str | None:
     """Return the message if an error, or one that it came from, is about bad input; None if it is a bug.
 
     Args:
-        error: What ended a command.
+        error: The exception that ended a command.
     """
     while error is not None and not _refuses(error):
         error = (error.__cause__ or error.__context__) if isinstance(error, _WRAPPING) else None
@@ -185,7 +185,7 @@ def _of_class(path: str, reason: str) -> str:
 
 
 def _exists(module: str) -> bool:
-    """Tell whether there is a module of that name, though importing it may fail."""
+    """Return whether a module of that name exists; importing it may still fail."""
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
@@ -219,7 +219,7 @@ _FORMS: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"the following arguments are required: (.+)", _required),
     (r"(?:Expected a|Not a valid subclass of) ([^\n]*?)(?:\. Got value: ([^\n]*))?(?:\n.*)?$", expected),
 )
-"""Forms of jsonargparse's messages, and what makes a sentence of their groups."""
+"""Patterns of jsonargparse's messages, each with the function that turns its groups into a sentence."""
 
 
 def _one_line(text: str) -> str:

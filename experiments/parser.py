@@ -99,7 +99,7 @@ class Parser(LightningArgumentParser):
         return super().add_method_arguments(*args, **{**kwargs, "as_group": False})
 
     def refuse_files(self, key: str) -> None:
-        """Take the text of an option as it is, also where a file has that name: its content would replace the text."""
+        """Take the text of an option literally; jsonargparse would replace it by the content of a file of that name."""
         action: Any = next(action for action in self._actions if action.dest == key)
         action._enable_path = False  # noqa: SLF001 - jsonargparse enables it for all classes
 
@@ -123,7 +123,7 @@ class Parser(LightningArgumentParser):
         return super().parse_path(path, *args, **kwargs)
 
     def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
-        """Check keys and values, also what jsonargparse lets pass: null or text where a type does not accept it.
+        """Check keys and values; refuse null and text where a type does not accept them, which jsonargparse lets pass.
 
         Raises:
             UsageError: If a key is unknown, or a value is of another type.
@@ -131,8 +131,8 @@ class Parser(LightningArgumentParser):
         typed = {name: action for name, action in self._options().items() if hasattr(action, "_typehint")}
         self._check_keys(namespace)
         super().validate(namespace, *args, **kwargs)
-        given = {name: namespace[name] for name in [*(self.groups or ()), *typed] if name in namespace}
-        for name, value in given.items():
+        values = {name: namespace[name] for name in [*(self.groups or ()), *typed] if name in namespace}
+        for name, value in values.items():
             kind = typed[name]._typehint if name in typed else dict  # noqa: SLF001 - jsonargparse offers no other way
             section = name in typed or isinstance(value, Namespace | dict)
             null = value is None and name in typed and typed[name].default is not None and kind is not Any

@@ -1,4 +1,4 @@
-"""A command as a process: its first word, its exit status, and what ends it: errors, signals, a lost output."""
+"""A command as a process: its first word, its exit status, and its end by errors, signals or a lost output."""
 
 import logging
 import os
@@ -174,7 +174,7 @@ def chosen(script: str, about: str, commands: Mapping[str, str], arguments: list
 
     Args:
         script: Name of the script, for its help.
-        about: What it does, for its help.
+        about: Description in the help.
         commands: A line about each command.
         arguments: The words of the command line.
 

@@ -218,9 +218,9 @@ def build(architecture: Any, path: Path) -> Portable:
     except Exception as error:  # wrong values fail in arbitrary ways
         if isinstance(error, MemoryError):
             raise
-        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items() if not isinstance(value, nn.Module))
+        written = ", ".join(f"{key}={value!r}" for key, value in arguments.items() if not isinstance(value, nn.Module))
         reason = f"{type(error).__name__}: {error}" if not isinstance(error, InputError) else str(error)
-        msg = f"{path} holds {name}({given}), which cannot be built: {' '.join(reason.splitlines())}"
+        msg = f"{path} holds {name}({written}), which cannot be built: {' '.join(reason.splitlines())}"
         raise InputError(msg) from error
     finally:
         _named.reset(token)

@@ -70,10 +70,10 @@ class LocalIntrinsicDimensionality(FittedDetector):
 
     def fit(self, clean: Clean) -> None:
         """Fit to clean images, more than there are neighbours."""
-        found = self.gathered(clean)
-        more_than(self.neighbours, len(found.logits))
-        rows = fixed_order(len(found.logits))[: self.reference]
-        for place, layer in enumerate(found.layers):
+        outputs = self.gathered(clean)
+        more_than(self.neighbours, len(outputs.logits))
+        rows = fixed_order(len(outputs.logits))[: self.reference]
+        for place, layer in enumerate(outputs.layers):
             points = layer[rows]
             dimensions = self._dimensions(squared_distances(points, points).fill_diagonal_(torch.inf)).double()
             scale = torch.stack([dimensions.mean(), dimensions.std().clamp(min=1e-12)]).float()

@@ -55,8 +55,8 @@ class KernelDensity(FittedDetector):
 
     def fit(self, clean: Clean) -> None:
         """Fit to clean images of every class."""
-        found = self.gathered(clean)
-        groups = by_class(torch.cat(found.layers, 1), found.labels, found.logits.shape[1])
+        outputs = self.gathered(clean)
+        groups = by_class(torch.cat(outputs.layers, 1), outputs.labels, outputs.logits.shape[1])
         groups = [group[: self.points] for group in groups]
         width = _best_width([group.double() for group in groups]) if self.bandwidth is None else self.bandwidth
         counts = torch.tensor([len(group) for group in groups])

@@ -75,8 +75,8 @@ class MagNet(Fitted):
 
     def fit(self, clean: Clean) -> None:
         """Train the autoencoder on clean images, from the same weights and in the same order every time."""
-        found = self.gathered(clean)
-        (images,) = found.layers
+        outputs = self.gathered(clean)
+        (images,) = outputs.layers
         with torch.random.fork_rng(devices=[]), gradients(self.fitted.device):
             torch.manual_seed(0)
             network = self._trained(images)
@@ -84,7 +84,7 @@ class MagNet(Fitted):
             place, kind = name.split(".")
             self.keep(**{f"{kind}_{int(place) // 2}": value})
         with torch.no_grad(), evaluation_mode(self.classifier):
-            chunks = zip(torch.split(found.logits, _CHUNK), torch.split(images, _CHUNK), strict=True)
+            chunks = zip(torch.split(outputs.logits, _CHUNK), torch.split(images, _CHUNK), strict=True)
             device = self.fitted.device
             parts = torch.cat([self.parts(Features(rows.to(device), [chunk.to(device)])) for rows, chunk in chunks])
         self.keep(scale=torch.stack([parts.mean(0), parts.std(0).clamp(min=1e-12)]))

@@ -41,11 +41,11 @@ class Mahalanobis(FittedDetector):
 
     def fit(self, clean: Clean) -> None:
         """Fit to clean images of every class."""
-        found = self.gathered(clean)
-        for place, layer in enumerate(found.layers):
+        outputs = self.gathered(clean)
+        for place, layer in enumerate(outputs.layers):
             values = layer.double()
-            means = torch.stack([group.mean(0) for group in by_class(values, found.labels, found.logits.shape[1])])
-            centred = values - means[found.labels]
+            means = torch.stack([group.mean(0) for group in by_class(values, outputs.labels, outputs.logits.shape[1])])
+            centred = values - means[outputs.labels]
             root = inverse_root(shrunk_covariance(centred))
             distances = _nearest(values, means, root)
             scale = torch.stack([distances.mean(), distances.std().clamp(min=1e-12)])

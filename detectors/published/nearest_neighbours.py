@@ -87,8 +87,8 @@ class DeepNearestNeighbours(FittedDetector):
 
     def fit(self, clean: Clean) -> None:
         """Fit to clean images; those held out are no neighbours."""
-        found = self.gathered(clean)
-        rows = fixed_order(len(found.logits))
+        outputs = self.gathered(clean)
+        rows = fixed_order(len(outputs.logits))
         count = round(self.held_out * len(rows))
         held, others = rows[:count], rows[count:]
         more_than(self.neighbours, len(others))
@@ -96,16 +96,18 @@ class DeepNearestNeighbours(FittedDetector):
             msg = f"held_out={self.held_out} of {len(rows)} clean images are none: give more images, or raise held_out"
             raise InputError(msg)
         others = others[: self.points]
-        for place, layer in enumerate(found.layers):
+        for place, layer in enumerate(outputs.layers):
             centre = layer[others].mean(0)
             points = functional.normalize(layer[others] - centre)
             nearest = _cosines(layer[held], centre, points).topk(self.neighbours).values
             width = (nearest[:, 0] - nearest[:, -1]).median().clamp(min=1e-6)
             self.keep(**{f"centre_{place}": centre, f"points_{place}": points, f"width_{place}": width})
-        votes = functional.one_hot(found.labels[others], found.logits.shape[1]).float()
+        votes = functional.one_hot(outputs.labels[others], outputs.logits.shape[1]).float()
         self.keep(labels=votes)
-        seen = Features(found.logits[held].to(votes.device), [layer[held].to(votes.device) for layer in found.layers])
-        own = found.labels[held].to(self.labels.device)
+        seen = Features(
+            outputs.logits[held].to(votes.device), [layer[held].to(votes.device) for layer in outputs.layers]
+        )
+        own = outputs.labels[held].to(self.labels.device)
         self.keep(calibrated=self.nonconformity(seen).gather(1, own[:, None]).squeeze(1).sort().values)
 
     def score(self, seen: Features) -> Tensor:

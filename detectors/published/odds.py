@@ -66,9 +66,9 @@ class Odds(Fitted):
 
     def fit(self, clean: Clean) -> None:
         """Fit to clean images of which two or more are predicted to be of each class."""
-        found = self.gathered(clean)
-        changes = _against(torch.stack(found.layers, 1).double(), predicted := found.logits.argmax(1))
-        groups = by_class(changes, predicted, found.logits.shape[1])
+        outputs = self.gathered(clean)
+        changes = _against(torch.stack(outputs.layers, 1).double(), predicted := outputs.logits.argmax(1))
+        groups = by_class(changes, predicted, outputs.logits.shape[1])
         few = [label for label, group in enumerate(groups) if len(group) < _FEWEST]
         if few:
             msg = f"one clean image only is predicted to be of class {few[0]}: fit to more images"

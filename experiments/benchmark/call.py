@@ -116,21 +116,21 @@ def _unaware(epsilon: float) -> dict[str, Attack]:
     }
 
 
-def _options(preset: PresetName, given: Options) -> dict[str, dict[str, Any]]:
+def _options(preset: PresetName, changes: Options) -> dict[str, dict[str, Any]]:
     """Return the options of each protocol, those given over those of the preset."""
-    for name, of_protocol in given.items():
+    for name, of_protocol in changes.items():
         if name not in PROTOCOLS:
             msg = f"options: {unknown('protocol', name, PROTOCOLS)}"
             raise InputError(msg)
-        known = list(signature(PROTOCOLS[name]).parameters)[1:]
+        options = list(signature(PROTOCOLS[name]).parameters)[1:]
         for option in of_protocol:
-            if option not in known:
-                msg = f"options of {name}: {unknown('option', option, known)}"
+            if option not in options:
+                msg = f"options of {name}: {unknown('option', option, options)}"
                 raise InputError(msg)
-    return {name: {**PRESETS[preset].get(name, {}), **given.get(name, {})} for name in PROTOCOLS}
+    return {name: {**PRESETS[preset].get(name, {}), **changes.get(name, {})} for name in PROTOCOLS}
 
 
 def _result(study: Study, name: str, options: Mapping[str, Any]) -> Result:
-    """Return a protocol's result; its meta data name no run, for there is none."""
+    """Return a protocol's result; its meta data name no run."""
     result = PROTOCOLS[name](study, **options)
     return replace(result, meta={**result.meta, "run": None})

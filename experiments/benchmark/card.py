@@ -1,4 +1,4 @@
-"""The card of a benchmark: a detector, what it was measured on and how, and the figures; a leaderboard's unit."""
+"""The card of a benchmark, an entry of a leaderboard: a detector, the data, the method and the figures."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,13 +113,13 @@ def _faults(value: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]:
     elif "const" in schema and value != schema["const"]:
         yield f"{where} must be {schema['const']!r}, got {value!r}"
     elif isinstance(value, dict):
-        known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
         yield from (f"{where} lacks the field {key!r}" for key in schema.get("required", ()) if key not in value)
         for key, field in value.items():
-            if key not in known and others is False:
+            if key not in properties and others is False:
                 yield f"{where} has an unknown field {key!r}"
             else:
-                yield from _faults(field, known.get(key, others), f"{where}.{key}")
+                yield from _faults(field, properties.get(key, others), f"{where}.{key}")
     elif isinstance(value, list):
         for place, item in enumerate(value):
             yield from _faults(item, schema.get("items", {}), f"{where}[{place}]")

@@ -1,4 +1,4 @@
-"""A study of a detector, a classifier and images that are given as objects, where there is no run folder."""
+"""A study of a detector, a classifier and images given as objects, without a run folder."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -99,15 +99,15 @@ def _rounded(value: float | None) -> str | None:
 
 def finding(rows: Rows) -> str:
     """Return sentences about the detector that finds most, the most robust one, and those that fall."""
-    found = {row["detector"]: row["auroc_mean"] for row in rows if row["auroc_mean"] is not None}
+    aurocs = {row["detector"]: row["auroc_mean"] for row in rows if row["auroc_mean"] is not None}
     lost = {row["detector"]: row["sr_at_5"] for row in rows if row["sr_at_5"] is not None}
-    if not found or not lost:
+    if not aurocs or not lost:
         return "No image is classified right, so there is nothing to find and nothing to win."
-    best, least = max(found, key=found.__getitem__), min(lost, key=lost.__getitem__)
+    best, least = max(aurocs, key=aurocs.__getitem__), min(lost, key=lost.__getitem__)
     fallen = sum(value >= FALLEN for value in lost.values())
     return (
         f"Of {counted(len(rows), 'detectors')}, {best} finds the most of attacks that do not know it, AUROC "
-        f"{found[best]:.3f} in the mean. Attacks that know the detector win the least on {least}, SR@5 "
+        f"{aurocs[best]:.3f} in the mean. Attacks that know the detector win the least on {least}, SR@5 "
         f"{lost[least]:.3f}; at {FALLEN:g} or above: {fallen}."
     )
 

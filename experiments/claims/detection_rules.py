@@ -52,13 +52,13 @@ def compared(
         doubts: Why a contrast decides nothing, by its name, from the protocol's rows.
     """
     transfer = reports["transfer"]
-    known = {record["name"]: record for record in transfer["meta"]["contrasts"]}
+    contrasts = {record["name"]: record for record in transfer["meta"]["contrasts"]}
     names = [*above, *below, *(f"{name} against noise, unseen attacks, above {DETECTED}" for name in noise)]
-    absent = [name for name in names if name not in known]
+    absent = [name for name in names if name not in contrasts]
     if absent:
         return f"the run does not allow to compute: {', '.join(absent)}"
-    intervals = {name: beyond(interval_of(known[name]), level, above=name not in below) for name in names}
-    sentence = numbers_of([known[name] for name in names]) + ending
+    intervals = {name: beyond(interval_of(contrasts[name]), level, above=name not in below) for name in names}
+    sentence = numbers_of([contrasts[name] for name in names]) + ending
     return evidence_above(intervals, sentence, doubts=doubts(transfer["rows"]))
 
 
@@ -106,17 +106,17 @@ _AS_LARGE: Final[Mapping[str, Verdict]] = {
 def threshold(reports: Reports) -> Judged:
     """Judge where each detector fails on its own attack, on successful pairs, by the rule of the protocol's finding."""
     meta = reports["threshold"]["meta"]
-    known = [row for row in meta["crossings"] if (row["measure"], row["subset"]) == ("auroc", "successful")]
-    own = [row for row in known if row["trained_on"] == row["attack"]]
-    if any("lowest" not in row for row in own):
+    of_auroc = [row for row in meta["crossings"] if (row["measure"], row["subset"]) == ("auroc", "successful")]
+    of_own_attack = [row for row in of_auroc if row["trained_on"] == row["attack"]]
+    if any("lowest" not in row for row in of_own_attack):
         return "the report is of an older version: run `evaluate.py threshold` again"
     by_attack: dict[str, dict[str, Record]] = {}
-    for row in own:
+    for row in of_own_attack:
         by_attack.setdefault(row["attack"], {})[row["detector"]] = row
     if not by_attack:
         return _NO_SWEEP
     verdicts = {attack: claim(crossings, meta["smallest"]) for attack, crossings in by_attack.items()}
-    lowest = {f"{row['detector']} on {row['attack']}": row["lowest"] for row in own if row["lowest"]}
+    lowest = {f"{row['detector']} on {row['attack']}": row["lowest"] for row in of_own_attack if row["lowest"]}
     numbers = "; ".join(f"{name} at epsilon {low['epsilon']:g} {interval_of(low)}" for name, low in lowest.items())
     return Evidence(
         all_hold([verdict for verdict, _ in verdicts.values()]),

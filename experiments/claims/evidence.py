@@ -10,11 +10,10 @@ Reports = Mapping[str, Mapping[str, Any]]
 """The contents of each protocol's JSON, by its name."""
 
 Judged = Evidence | str
-"""What the records say of a claim, or what is missing to compute it."""
+"""The evidence of the records for a claim, or the reason why it cannot be computed."""
 
 EQUIVALENT: Final = 0.02
-"""AUROC, or share of images, by which one must be ahead of another to count as better, where a claim says that it is
-no better: the margin of the equivalence tests."""
+"""Margin of the equivalence tests, in AUROC or share of images: with a smaller lead, one is no better than another."""
 
 FOUR: Final = ("id", "jsd", "smd", "spd")
 

@@ -1,4 +1,4 @@
-"""The paper's claims, each with its rule and what it needs; nothing here is judged by hand."""
+"""The paper's claims, each with its rule and the protocols that it needs; all verdicts are computed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ class PaperClaim:
         protocols: Those that it is judged from.
         rule: Takes the reports.
         needs: The smallest number of images, seeds and so on that it is decided from.
-        text: What is claimed.
+        text: The claim.
     """
 
     number: str
@@ -61,7 +61,7 @@ def judge(reports: Reports) -> list[Claim]:
 
 
 def _counts(metas: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Return the fewest images and seeds that protocols say they have."""
+    """Return the fewest images and seeds in the results of protocols."""
     images = [meta.get("attacked_images", meta.get("test_images")) for meta in metas]
     seeds = [len(meta.get("attacked_seeds", meta.get("seeds", []))) for meta in metas]
     return {"seeds": min(seeds)} | ({} if None in images else {"images": min(images)})

@@ -105,9 +105,9 @@ def _settled(judged: Sequence[Together], count: int) -> Iterator[str]:
 
 
 def _best_and_worst(aurocs: Mapping[str, Estimate]) -> Iterator[str]:
-    known = {name: estimate.mean for name, estimate in aurocs.items() if estimate.mean is not None}
-    for word, pick in (("highest", max), ("lowest", min)) if known else ():
-        name = pick(known, key=known.__getitem__)
+    means = {name: estimate.mean for name, estimate in aurocs.items() if estimate.mean is not None}
+    for word, pick in (("highest", max), ("lowest", min)) if means else ():
+        name = pick(means, key=means.__getitem__)
         yield f"The mean AUROC on attacks that a detector was not trained on is {word} for {name}, {aurocs[name]}."
 
 
@@ -154,5 +154,5 @@ def _flags(repeated: Sequence[Repetition], judged: Sequence[Together]) -> list[F
 
 
 def _flag(name: str, problem: str, otherwise: str) -> Flag:
-    """Return a flag that is raised if there is a problem."""
+    """Return a flag, raised if there is a problem."""
     return Flag(name, bool(problem), problem or otherwise)

@@ -18,7 +18,7 @@ from experiments.training.run_inputs import DATA_RECORD, FREE, difference
 from saliency.files import read_yaml
 
 NEEDED: Final = "transfer"
-"""The protocol without which there is nothing to compare."""
+"""The protocol that every comparison needs."""
 
 _OWN: Final = frozenset({"run", "seeds", "pipelines", "store", "train_on"})
 """Sections of a pipeline file in which repetitions may differ; `train_on` is compared with its default filled in."""
@@ -143,7 +143,7 @@ def _check_alike(first: Run, second: Run) -> None:
 
 
 def _compared(run: Run) -> dict[str, Any]:
-    """Return what must be the same in all repetitions: settings, and which images there are."""
+    """Return the settings and the images, which must be the same in all repetitions."""
     sections = {key: _computing(value) for key, value in run.settings.sections.items() if key not in _OWN}
     data = sections["data"]
     sections["data"] = {**data, "init_args": _without(data.get("init_args") or {}, _OF_DATA)}

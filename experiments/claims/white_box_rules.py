@@ -26,15 +26,15 @@ def under_attack(reports: Reports, *, phase: str, falls: Mapping[str, bool]) -> 
         falls: Whether the claim says that a detector falls, by detector.
     """
     every = {name: of(reports["white-box"]["rows"], name, phase, WORST) for name in falls}
-    known = {name: [row for row in rows if row["sr_at_5"] is not None] for name, rows in every.items()}
-    absent = [name for name, rows in known.items() if not rows]
+    with_rate = {name: [row for row in rows if row["sr_at_5"] is not None] for name, rows in every.items()}
+    absent = [name for name, rows in with_rate.items() if not rows]
     if absent:
         return f"no worst case {phase} retraining of {', '.join(absent)}"
-    rates = {name: rate for name, rows in known.items() if (rate := rate_over_seeds(rows)) is not None}
+    rates = {name: rate for name, rows in with_rate.items() if (rate := rate_over_seeds(rows)) is not None}
     numbers = ", ".join(f"{name} {rate}" for name, rate in rates.items())
     sentence = f"worst case of SR@5, {phase} retraining: {numbers}; a detector falls above {HALF}, it is robust below"
     apart = {name: beyond(rate, HALF, above=falls[name]) for name, rate in rates.items()}
-    return evidence_above(apart, sentence, _counts(known.values()))
+    return evidence_above(apart, sentence, _counts(with_rate.values()))
 
 
 def _counts(by_detector: Iterable[Rows]) -> dict[str, int]:

@@ -15,7 +15,7 @@ def timed(function: Callable[[], Value], device: torch.device) -> tuple[Value, f
     """Return a function's result, and the seconds until the device has finished.
 
     Args:
-        function: What is timed.
+        function: The timed function.
         device: Where it computes; a GPU is waited for before and after.
     """
     _wait(device)
@@ -29,8 +29,8 @@ def device_name(device: torch.device) -> str:
     """Return the model of the processor or GPU, as the system names it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.is_file() else []
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return named[0] if named else platform.processor() or platform.machine()
 

@@ -76,15 +76,15 @@ def run_evaluation(arguments: list[str]) -> None:
             if config.protocol == ALL:
                 _all(study, console)
             else:
-                given = {name: value for name, value in options.items() if name not in _OF_EVERY}
-                result = _run(config.protocol, study, given)
+                of_protocol = {name: value for name, value in options.items() if name not in _OF_EVERY}
+                result = _run(config.protocol, study, of_protocol)
         if config.protocol != ALL:
             _show(result, console)
         first(lambda: _report(run, console, every=config.protocol == ALL))
 
 
 def _report(run: Run, console: Console, *, every: bool) -> None:
-    """Write the report of all results, and say where it is."""
+    """Write the report of all results, and print its path."""
     report = write_report(run, list(PROTOCOLS))
     summary = summarise(read_results(run, list(PROTOCOLS)), run.named)
     texts = {heading: [statement.text for statement in statements] for heading, statements in summary.items()}
@@ -135,7 +135,7 @@ _ON_THE_DEMO: Final = {
 
 
 def _all(study: Study, console: Console) -> None:
-    """Run every protocol that can run, of one study, so that nothing is computed twice; say why others cannot."""
+    """Run every possible protocol on one study, so that nothing is computed twice; say why others cannot run."""
     apart = {name: protocol.apart for name, protocol in PROTOCOLS.items() if protocol.apart}
     left_out = {name: f"{why}: `python evaluate.py {name} {study.run.named}`" for name, why in apart.items()}
     names, durations = [name for name in PROTOCOLS if name not in apart], Durations(study.run.report, demo=_ON_THE_DEMO)
@@ -231,7 +231,7 @@ def _show_summary(texts: Mapping[str, Sequence[str]], console: Console) -> None:
 
 
 def _show(result: Result, console: Console) -> None:
-    """Print the first table, the finding, and what was flagged."""
+    """Print the first table, the finding, and the raised flags."""
     table = result.tables[0]
     shown = ConsoleTable(title=escape(table.title), caption=escape(table.note) or None)
     for name, words in zip(table.header, columns_of_words(vars(table)), strict=True):

@@ -10,7 +10,7 @@ _EVERY: Final = 20.0
 
 
 class Lines(Progress):
-    """Bars on a terminal; elsewhere a line at most every 20 seconds: what is being done, and how far it is."""
+    """Progress: bars on a terminal; elsewhere a line at most every 20 seconds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

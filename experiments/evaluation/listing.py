@@ -38,7 +38,7 @@ class RunFiles:
 
     @property
     def train(self) -> str:
-        """The command that makes what is missing."""
+        """The command that trains missing parts."""
         return shlex.join(
             ["python", "train.py", "pipeline", "--config", str(self.folder / SETTINGS), "--run", str(self.folder)]
         )
@@ -117,12 +117,12 @@ def _about(run: RunFiles) -> Iterator[str]:
 
 def _called(section: Any) -> str:
     """Return a class with its arguments, as `attacks.FGSM(epsilon=0.1)`."""
-    given = {
+    options = {
         key: value
         for key, value in (section.get("init_args") or {}).items()
         if value is not None and value is not False
     }
-    return f"{section['class_path']}({', '.join(f'{key}={value}' for key, value in given.items())})"
+    return f"{section['class_path']}({', '.join(f'{key}={value}' for key, value in options.items())})"
 
 
 def _stages(run: RunFiles) -> Iterator[str]:
@@ -160,7 +160,7 @@ def _named(run: RunFiles) -> list[str]:
 
 
 def lacks(run: RunFiles, needs: Needs) -> str:
-    """Return what a run lacks, in words; empty: nothing."""
+    """Return the missing parts of a run in words; empty if it is complete."""
     missing = [stage for stage in run.missing if stage in _needed(run, needs)]
     if missing:
         more = f" and {len(missing) - 1} more" * (len(missing) > 1)

@@ -21,7 +21,7 @@ class Protocol:
         help: A line.
         apart: Why `all` leaves it out; empty: it does not.
         of_detectors: Whether it takes `--detectors`: names of the run's and paths of others.
-        needs: What it cannot do without.
+        needs: The parts of a run that it needs.
     """
 
     where: str

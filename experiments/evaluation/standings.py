@@ -84,7 +84,7 @@ def _mean(cells: Iterable[Sequence[Row]], key: str) -> float | None:
 
 
 def _rate_of(cells: Sequence[Sequence[Row]], key: str, images: int) -> Interval | None:
-    """Return a mean of rates of the same images, which is at least as certain as one rate of so many images."""
+    """Return the mean of rates of the same images: at least as certain as one rate of as many images."""
     value = _mean(cells, key)
     return None if value is None else _over_seeds(clopper_pearson(value, images), cells, key)
 

@@ -1,4 +1,4 @@
-"""The top of the report: the data, the best detector, what a white-box attacker leaves of it, and what to distrust."""
+"""The top of the report: the data, the best detector, its fate under white-box attacks, and reasons for distrust."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,8 +96,8 @@ def _attacks(rates: Mapping[str, Interval]) -> list[Statement]:
     low, high = (end(rates, key=lambda name: rates[name].value) for end in (min, max))
     ends = " and ".join(f"{_percent(rates[name])} ({name})" for name in dict.fromkeys([low, high]))
     fooled = f"{'They turn between' if low != high else 'It turns'} {ends} of these wrong."
-    known = f"Attacks that know the classifier, not the detectors: {', '.join(rates)}."
-    return [Statement(f"{known} {fooled}", TRANSFER)]
+    unaware = f"Attacks that know the classifier, not the detectors: {', '.join(rates)}."
+    return [Statement(f"{unaware} {fooled}", TRANSFER)]
 
 
 def _best(ranked: Sequence[DetectorMeans], meta: Mapping[str, Any], named: str) -> list[Statement]:

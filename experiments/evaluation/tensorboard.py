@@ -114,10 +114,10 @@ def _table_row(writer: "SummaryWriter", contender: Contender, rows: Iterable[Map
         writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]  # noqa: SLF001
     for field, name in SHOWN.items():
         values = {f"on {row['tested_on']}": row[field] for row in mine}
-        known = {attack: value for attack, value in values.items() if value is not None}
-        if known and len(known) == len(values):
-            known["mean"] = fmean(known.values())
-        for where, value in known.items():
+        by_attack = {attack: value for attack, value in values.items() if value is not None}
+        if by_attack and len(by_attack) == len(values):
+            by_attack["mean"] = fmean(by_attack.values())
+        for where, value in by_attack.items():
             writer.add_scalar(f"{where}/{name}", value, 0)
 
 

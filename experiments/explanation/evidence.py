@@ -26,10 +26,10 @@ def judged(
 
     Args:
         number: Number of the claim, or its place in the paper.
-        text: What is claimed.
+        text: The claim.
         named: The statistics.
         numbers: The statistics in words.
-        level: What they must lie above.
+        level: The level that they must exceed.
         one: Whether one of them suffices.
         images: Number of images; None: the smallest n of the statistics.
     """

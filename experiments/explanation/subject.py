@@ -108,8 +108,8 @@ class Explained:
             name: Key of `methods`.
             images: (M, C, H, W) in [0, 1].
             targets: (M,), the classes to explain; None: the predicted ones.
-            about: What stands beside the bar, after the method's name.
-            seed: What the method's random numbers start from; None: its fixed seed.
+            about: Text beside the progress bar, after the method's name.
+            seed: Seed of the method's random numbers; None: its fixed seed.
         """
         return self._mapped(self.methods[name].attributions, f"{name} {about}".strip(), images, targets, seed)
 
@@ -134,7 +134,7 @@ class Explained:
             images: (M, C, H, W) in [0, 1].
             labels: (M,), the classes to leave or, if the attack is targeted, to reach; None: the predicted ones.
             region: (M, 1, H, W), where pixels may change; None: everywhere.
-            about: What stands beside the bar.
+            about: Text beside the progress bar.
         """
 
         def of_batch(part: Tensor, classes: Tensor | None, where: Tensor | None) -> Tensor:
@@ -221,7 +221,7 @@ def explained(
 
 
 def _test_images(study: Study, count: int, size: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rows (n,), images and labels of some test images, scaled to a side of so many pixels."""
+    """Return rows (n,), images and labels of some test images, scaled to a side in pixels."""
     split = study.data.split("test")
     rows = _drawn(len(split), count)
     batch = split.__getitems__(rows.tolist())
@@ -232,7 +232,7 @@ def _test_images(study: Study, count: int, size: int | None) -> tuple[Tensor, Te
 
 
 def _drawn(total: int, count: int) -> Tensor:
-    """Return at most so many of the numbers below a total, drawn with a fixed seed, ascending."""
+    """Return at most `count` numbers below a total, drawn with a fixed seed, ascending."""
     return torch.randperm(total, generator=torch.Generator().manual_seed(0))[:count].sort().values
 
 

@@ -38,8 +38,8 @@ def _files(path: str) -> list[str]:
         raise FileNotFoundError(shown(msg))
     if not Path(path).is_dir():
         return [path]
-    found = [file for file, _ in images_below(path)]
-    if not found:
+    files = [file for file, _ in images_below(path)]
+    if not files:
         msg = f"the folder {path} has no image files ({', '.join(EXTENSIONS)}), nor has one below it: give another"
         raise FileNotFoundError(shown(msg))
-    return found
+    return files

@@ -47,7 +47,7 @@ def exported(graph: Graph) -> ExportedProgram:
 
 
 def unexportable(graph: Graph, exporter: str, error: Exception) -> InputError:
-    """Return the sentence that says that a detector cannot be exported."""
+    """Return the message of a detector that cannot be exported."""
     name, reason = type(graph.detector).__name__, f"{type(error).__name__}: {error}".splitlines()[0].partition(". ")[0]
     msg = (
         f"{name} cannot be exported: {exporter} cannot trace it ({reason}), nor any detector that sees a "

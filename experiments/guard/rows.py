@@ -21,9 +21,9 @@ class FileVerdict:
     """A detector's verdict on a file; null if the file is no image, with the reason in `error`.
 
     Attributes:
-        file: Its path.
+        file: Path of the file.
         score: Higher = more adversarial.
-        probability: Of being adversarial, where half of the images are.
+        probability: Probability that the image is adversarial, if half of all images are.
         is_adversarial: Whether the score exceeds the threshold.
         predicted: The class that the classifier predicts, from 0 on.
         confidence: The softmax of that class.

@@ -1,4 +1,4 @@
-"""Measures published detectors, and the attacks on them that stand for the published ones."""
+"""Measures published detectors under our equivalents of the published attacks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
@@ -23,7 +23,7 @@ from experiments.white_box.suite import GUIDES, PART_WEIGHTS, SuiteAttack
 
 
 def attacks_of(epsilon: float, steps: int, guides: Tensor) -> dict[Way, Attack]:
-    """Return our attacks that stand for published ones, by the keys of `WAYS`.
+    """Return our equivalents of the published attacks, by the keys of `WAYS`.
 
     Args:
         epsilon: L-inf budget.
@@ -81,7 +81,7 @@ def _alone(attacker: Attacker, subject: Subject, steps: int) -> Outcome:
 def _exhibit(
     study: Study,
     attacker: Attacker,
-    each: Break,
+    entry: Break,
     subject: Subject,
     outcome: Outcome | None,
     alone: Outcome | None,
@@ -94,14 +94,14 @@ def _exhibit(
     area, flagged = _unaware(study, subject.contender)
     return Exhibit(
         detector=subject.name,
-        class_path=each.detector,
-        paper=each.paper,
-        where=each.where,
-        published_attack=each.attack,
-        published_data=each.data,
-        published_success=each.success,
-        checked=each.checked,
-        way=each.way,
+        class_path=entry.detector,
+        paper=entry.paper,
+        where=entry.where,
+        published_attack=entry.attack,
+        published_data=entry.data,
+        published_success=entry.success,
+        checked=entry.checked,
+        way=entry.way,
         n=len(right),
         n_right=int(right.sum()),
         auroc=area,
@@ -113,7 +113,7 @@ def _exhibit(
         worst_sr_at_5=None if worst is None else worst.value,
         forward_passes=None if outcome is None else outcome.costs["forward_passes"],
         backward_passes=None if outcome is None else outcome.costs["backward_passes"],
-        verdict=verdict(ours, worst, int(right.sum()), published=bool(each.paper), success=each.success),
+        verdict=verdict(ours, worst, int(right.sum()), published=bool(entry.paper), success=entry.success),
     )
 
 

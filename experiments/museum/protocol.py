@@ -62,7 +62,7 @@ def museum(
     options = SuiteOptions(epsilon, "linf", plan, seeds, seeds, trained_on, guides, remedies="auto")
     suite, _ = attack_by_suite(attacker, attacked, lambda subject: over_second_classifier(wanted, subject), options)
     exhibits = list(_matched(breaks, paths, wanted, attacked))
-    won = {each.subject.name: each.won(len(sample.images)) for each in suite}
+    won = {detector.subject.name: detector.won(len(sample.images)) for detector in suite}
     rows = [asdict(record) for record in measure_breaks(wanted, attacker, exhibits, won, epsilon, plan.steps)]
     used = {row["way"] for row in rows}
     meta = wanted.meta() | {
@@ -95,8 +95,8 @@ def museum(
 
 def _wanted(study: Study) -> list[Break]:
     """Return the breaks of the detectors named."""
-    known, wanted = _of_run(study), study.detectors
-    breaks = [entry for entry in BREAKS if wanted is None or {entry.detector, known.get(entry.detector)} & {*wanted}]
+    names, wanted = _of_run(study), study.detectors
+    breaks = [entry for entry in BREAKS if wanted is None or {entry.detector, names.get(entry.detector)} & {*wanted}]
     if not breaks:
         paths = list(dict.fromkeys(entry.detector for entry in BREAKS))
         meant = "".join(nearest(name, paths) for name in wanted or ())
@@ -117,8 +117,8 @@ def _matched(
     breaks: Sequence[Break], paths: Mapping[str, str], study: Study, attacked: Sequence[Subject]
 ) -> Iterator[tuple[Break, Subject]]:
     """Yield each break with its detector under attack."""
-    own = [path for path in study.detectors or () if "." in path and path not in study.left_out]
-    named = {**paths, **dict(zip(own, (detector.name for detector in study.own), strict=True))}
+    class_paths = [path for path in study.detectors or () if "." in path and path not in study.left_out]
+    named = {**paths, **dict(zip(class_paths, (detector.name for detector in study.own), strict=True))}
     by_name = {subject.name: subject for subject in attacked}
     for entry in breaks:
         if entry.detector not in study.left_out:

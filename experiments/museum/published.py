@@ -17,7 +17,7 @@ WAYS: Final[dict[Way, str]] = {
     "matching": "Matching: the logits of a clean image of another class, within the L-inf budget",
     "confident": "BIM with many steps against the classifier alone, within the L-inf budget",
 }
-"""Our attack that stands for the published one."""
+"""Our equivalents of the published attacks."""
 
 
 @dataclass(frozen=True)

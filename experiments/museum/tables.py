@@ -20,7 +20,7 @@ _MEASURED: Final = {
 
 
 def tables_of(rows: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
-    """Yield the verdicts, the sources, and what the attacks cost."""
+    """Yield the verdicts, the sources, and the costs of the attacks."""
     yield _verdicts(rows, meta)
     yield _sources(rows, meta)
     yield Table(
@@ -97,9 +97,9 @@ def _name(row: Record) -> str:
 
 def finding(rows: Rows) -> str:
     """Return sentences about the breaks that are reproduced, and those that are not."""
-    known = Counter(row["verdict"] for row in rows if row["paper"])
-    sentences = [f"Of {counted(known.total(), 'published breaks')}: "]
-    sentences.append("; ".join(f"{count} {name}" for name, count in known.most_common()) + ".")
+    verdicts = Counter(row["verdict"] for row in rows if row["paper"])
+    sentences = [f"Of {counted(verdicts.total(), 'published breaks')}: "]
+    sentences.append("; ".join(f"{count} {name}" for name, count in verdicts.most_common()) + ".")
     missed = [_name(row) for row in rows if row["verdict"] == "not broken here"]
     lost = {row["detector"]: row["worst_sr_at_5"] for row in rows if not row["paper"] and row["worst_sr_at_5"]}
     if missed:

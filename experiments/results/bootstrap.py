@@ -24,7 +24,7 @@ _SKEWED_IMAGES: Final = 7
 """What a seed counts at most for, near rates of 0 and 1."""
 
 _ROWS: Final = 64
-"""Resamples at a time: so many rows of all images stay in the cache."""
+"""Resamples at a time, whose rows of all images stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Interval:
         return self.high - self.low < _WIDTH
 
     def __str__(self) -> str:
-        """Return it as `.912 [.880, .941]`; without a width, as where all resamples have the same value, say so."""
+        """Return it as `.912 [.880, .941]`, or as `.912 (does not vary)` without a width."""
         if self.flat:
             return f"{self.value:.3f} (does not vary)"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
@@ -129,7 +129,7 @@ def superiority(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
 
 
 def interval(value: float, replicates: Tensor, by_seed: Sequence[float] = ()) -> Interval:
-    """Return the 95 % interval of a statistic: what other images would give, and other seeds.
+    """Return the 95 % interval of a statistic, over images and seeds.
 
     Without seeds these are the percentiles of the replicates. The mean over S seeds has a further error: Student's t
     with S - 1 degrees of freedom, times the standard error of the mean, is added to the replicates. Drawing three seeds

@@ -104,9 +104,9 @@ def canvas(
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
-def marks(axis: Axes, known: Mapping[float, Interval], color: str, **look: Any) -> None:
+def marks(axis: Axes, intervals: Mapping[float, Interval], color: str, **look: Any) -> None:
     """Draw intervals as lines with a marker at the value, by their height in the chart."""
-    ends, heights = list(known.values()), list(known)
+    ends, heights = list(intervals.values()), list(intervals)
     axis.hlines(
         heights, [interval.low for interval in ends], [interval.high for interval in ends], color=color, linewidth=1.5
     )
@@ -178,8 +178,8 @@ def boxes(title: str, charts: Mapping[str, Mapping[str, Sequence[float] | None]]
 
     Args:
         title: Title of the chart.
-        charts: {name of the axis: {attack: ends of the whisker and of the box, median and mean, in the order 5 %, 25 %,
-            50 %, 75 %, 95 %, mean; or None}}, the same attacks in each; values above 0.
+        charts: By name of the axis and attack, the same attacks in each: the quantiles at 5, 25, 50, 75 and 95 %, then
+            the mean, all above 0; or None.
     """
     attacks = list(next(iter(charts.values())))
     size = (1.5 + 4.2 * len(charts), 1.5 + 0.45 * len(attacks))
@@ -355,8 +355,8 @@ def heat_maps(
         tables: {title of a map, as a detector: {row: {column: value in [0, 1] or None}}}; None is drawn as an empty
             cell.
         low: The value at the lower end of the colours; what lies below is drawn as this.
-        down: What the rows are.
-        across: What the columns are.
+        down: Label of the rows.
+        across: Label of the columns.
     """
     columns = [list(next(iter(table.values()))) for table in tables.values()]
     width = 1.2 + sum(1.3 + 0.7 * len(names) for names in columns)

@@ -1,4 +1,4 @@
-"""How long the parts of a long command took, kept in a file, and what that says of the time left."""
+"""How long the parts of a long command took, kept in a file, and the time left by it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from attacks.errors import InputError
 from saliency.files import read_yaml, write_text
 
 FILE: Final = "durations.yaml"
-"""In the folder of what was made."""
+"""Name of the file, in the folder of the command's output."""
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -42,16 +42,16 @@ class Durations:
         for name, seconds in self.seconds.items():
             kinds.setdefault(self.kind(name), []).append(seconds)
         parts = [kinds.get(self.kind(name)) for name in names]
-        known = [fmean(part) for part in parts if part]
-        unknown = len(parts) - len(known)
+        means = [fmean(part) for part in parts if part]
+        unknown = len(parts) - len(means)
         demo = sum(self.demo.get(name, 0.0) for name in names)
         there = f"; on the demo's digits it takes about {in_words(demo)}" if demo else ""
-        if not known:
+        if not means:
             return f"time left: unknown, nothing like it was timed here yet{there}"
         if unknown:
-            least = f"time left: at least {in_words(sum(known))}, {unknown} of {len(parts)}"
+            least = f"time left: at least {in_words(sum(means))}, {unknown} of {len(parts)}"
             return f"{least} are of a kind not timed yet{there}"
-        return f"time left: about {in_words(sum(known))}"
+        return f"time left: about {in_words(sum(means))}"
 
 
 def in_words(seconds: float) -> str:
@@ -62,7 +62,7 @@ def in_words(seconds: float) -> str:
 
 
 def _read(path: Path) -> dict[str, float]:
-    """Return what the file holds; one that cannot be used counts as none, for nothing but estimates depends on it."""
+    """Return the contents of the file; empty if it cannot be used, for only estimates depend on it."""
     try:
         contents = read_yaml(path)
     except (OSError, InputError):

@@ -38,5 +38,5 @@ def replacing_events(folder: Path) -> Iterator[Callable[[str], "SummaryWriter"]]
 
 
 def code(text: str) -> str:
-    """Return text that TensorBoard shows as it is, with its line breaks."""
+    """Return text that TensorBoard shows unchanged, with its line breaks."""
     return f"```\n{text.rstrip()}\n```"

@@ -1,4 +1,4 @@
-"""The levels of the evaluation: a false-positive rate, what counts as detected or as noise, and the fewest seeds."""
+"""The levels of the evaluation: the working false-positive rate, least AUROCs, budgets and numbers of seeds."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -10,7 +10,7 @@ Rows = Sequence[Record]
 
 
 def flat(row: Any) -> dict[str, Any]:
-    """Return a dataclass as it is written to JSON: its fields in order, those of mappings in place of the mapping."""
+    """Return a dataclass's fields for JSON, in order; a mapping is replaced by its entries."""
     record: dict[str, Any] = {}
     for field in fields(row):
         value = getattr(row, field.name)
@@ -20,8 +20,8 @@ def flat(row: Any) -> dict[str, Any]:
 
 def mean_known(values: Iterable[float | None]) -> float | None:
     """Return the mean of the values that are known; None if there are none."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return statistics.fmean(numbers) if numbers else None
 
 
 def spread(values: Sequence[float]) -> float | str | None:

@@ -32,12 +32,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Flag:
-    """What the evaluation says about itself (PROTOCOL D).
+    """A check of the evaluation itself (PROTOCOL D).
 
     Attributes:
-        name: What was checked, in a few words.
+        name: The check, in a few words.
         raised: Whether something is wrong; None: it could not be checked.
-        sentence: What was compared, with the numbers.
+        sentence: The comparison with its numbers.
     """
 
     name: str
@@ -52,13 +52,13 @@ class Result:
     Attributes:
         protocol: Name of the protocol and of its files.
         title: A headline.
-        question: What the protocol asks, in a sentence.
+        question: The protocol's question, in a sentence.
         finding: The answer, computed from the numbers.
-        meta: What reproduces the result; plain values.
+        meta: Plain values that reproduce the result.
         rows: Plain values under the same keys; None is "there is none", NaN is not allowed.
         tables: The first one is printed.
         figures: PNG by name; "" is `<protocol>.png`, another name `<protocol>_<name>.png`.
-        flags: What the evaluation says about itself.
+        flags: Checks of the evaluation itself.
     """
 
     protocol: str
@@ -134,7 +134,7 @@ def _is_whole(report: Mapping[str, Any], meta: Any) -> bool:
 
 
 def _beside(path: Path, figure: Any) -> bool:
-    """Whether a figure is the plain name of a PNG and no link: the page shows only what lies beside it."""
+    """Whether a figure is the plain name of a PNG beside the page, and no link."""
     if not isinstance(figure, str) or Path(figure).name != figure or Path(figure).suffix != ".png":
         return False
     return not path.with_name(figure).is_symlink()

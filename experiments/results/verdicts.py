@@ -21,7 +21,7 @@ class Claim:
 
     Attributes:
         number: The number in the paper's list, or a letter for this project's own questions.
-        text: What is claimed.
+        text: The claim.
         verdict: Computed.
         statistic: The deciding numbers, or the missing ones.
     """
@@ -34,7 +34,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the records say of a claim, and how much they rest on.
+    """The verdict on a claim by the records, and its basis.
 
     Attributes:
         verdict: The verdict by the numbers alone.
@@ -97,8 +97,8 @@ def evidence_above(
 ) -> Evidence:
     """Return the evidence for the claim that every statistic is above 0.
 
-    A doubtful statistic counts as undefined. So does one whose interval has no width: its values are all equal, as
-    those of a single pair, of saliency maps that no image changes, or of two detectors that both separate everything.
+    A doubtful statistic counts as undefined. So does one whose interval has no width. Its values are all equal: those
+    of a single pair, of constant maps, or of two detectors that both separate everything.
 
     Args:
         intervals: The interval of each statistic, by its name.
@@ -119,7 +119,7 @@ def settle(claim: Claim, evidence: Evidence, needs: Mapping[str, int]) -> Claim:
 
     Args:
         claim: Its number and text are kept.
-        evidence: What the records say.
+        evidence: The verdict with its counts and doubts.
         needs: The smallest number of each thing; see `Evidence.counts`.
     """
     few = list(_too_few(evidence.counts, needs))

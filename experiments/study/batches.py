@@ -19,7 +19,7 @@ BATCH: Final = 64
 """Images of a batch, unless another number is asked for."""
 
 _TOGETHER: Final = 16
-"""Batches that processes share at a time: memory holds the outputs of so many."""
+"""Batches that processes share at a time, whose outputs memory holds."""
 
 
 def usable_device(name: str) -> torch.device:
@@ -52,7 +52,7 @@ def batches(
         device: Where the batches go.
         size: Rows of a batch.
         progress: Shows a bar that is removed at the end; None: no bar.
-        about: What stands beside the bar.
+        about: Text beside the progress bar.
     """
     starts = _starts(tensors, size)
     with _bar(progress, about, len(starts)) as advance:
@@ -79,7 +79,7 @@ def outputs(
         device: Where the batches go.
         size: Rows of a batch.
         progress: Shows a bar.
-        about: What stands beside the bar.
+        about: Text beside the progress bar.
     """
     starts, at_once = _starts(tensors, size), processes()
     with _bar(progress, about, len(starts)) as advance:
@@ -113,8 +113,8 @@ def detector_scores(
 ) -> Tensor:
     """Return a detector's scores (M,) of images (M, C, H, W), on the CPU; see `detectors.scoring.scores`."""
 
-    def scored(batch: Tensor, known: Tensor | None) -> Tensor:
-        return scores(detector, batch, device, explanation=known)
+    def scored(batch: Tensor, representation: Tensor | None) -> Tensor:
+        return scores(detector, batch, device, explanation=representation)
 
     return in_batches(scored, images, explanation, device=device)
 
@@ -142,7 +142,7 @@ def _batch(tensors: Sequence[Tensor | Rows | None], start: int, size: int, devic
 
 @contextmanager
 def _bar(progress: Progress | None, about: str, count: int) -> Iterator[Callable[[int], None]]:
-    """Yield what tells that so many more batches are done."""
+    """Yield a function that adds a number of finished batches to the progress."""
     if progress is None:
         yield lambda _: None
         return

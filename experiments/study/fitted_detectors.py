@@ -56,7 +56,7 @@ def takes_pairs(detector: nn.Module) -> bool:
 
 
 def fit_detector(name: str, detector: nn.Module, images: FitImages, folder: Path) -> float | None:
-    """Fit a detector, and return the seconds that it took; None if there is nothing to fit.
+    """Fit a detector, and return the seconds that it took; None if it has no `fit`.
 
     A trained detector (`detectors.Detector`) is trained on pairs, `EPOCHS` epochs. A detector with a method
     `fit(clean)`, or `fit(clean, pairs)`, gets batches of clean images and of pairs. One that a checkpoint can hold is
@@ -65,7 +65,7 @@ def fit_detector(name: str, detector: nn.Module, images: FitImages, folder: Path
     Args:
         name: In the tables.
         detector: On the device; fitted in place.
-        images: What it is fitted to.
+        images: The images that it is fitted to.
         folder: Where fitted detectors are kept, as `<name>-<digest>.ckpt`.
 
     Raises:
@@ -125,9 +125,9 @@ def _train(detector: Detector, pairs: DataLoader) -> None:  # type: ignore[type-
     import lightning  # noqa: PLC0415 - it takes seconds
 
     device = next(detector.parameters()).device
-    told = logging.getLogger("lightning.pytorch")
-    level = told.level
-    told.setLevel(logging.ERROR)
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -135,7 +135,7 @@ def _train(detector: Detector, pairs: DataLoader) -> None:  # type: ignore[type-
             trainer = lightning.Trainer(accelerator=device.type, devices=places, max_epochs=EPOCHS, barebones=True)
             trainer.fit(detector, train_dataloaders=pairs)
     finally:
-        told.setLevel(level)
+        logger.setLevel(level)
     detector.trainer = None
     detector.to(device).eval()
 

@@ -1,4 +1,4 @@
-"""The test images of a run, clean and under its attacks, and what detectors score on them."""
+"""The test images of a run, clean and under its attacks, and the scores of detectors on them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -122,8 +122,8 @@ def noise_ratios(clean: Tensor | Rows, adversarial: Tensor | Rows, noisy: Tensor
     def of(clean: Tensor, adversarial: Tensor, noisy: Tensor) -> list[Tensor]:
         return [size(noisy - clean).double() / size(adversarial - clean) for size in sizes.values()]
 
-    found = columns(of, clean, adversarial, noisy, device=torch.device("cpu"))
-    ratios = dict(zip(sizes, found, strict=True))
+    of_images = columns(of, clean, adversarial, noisy, device=torch.device("cpu"))
+    ratios = dict(zip(sizes, of_images, strict=True))
     moved = {name: values[values.isfinite()] for name, values in ratios.items()}
     return {name: values.min().item() if len(values) else None for name, values in moved.items()}
 
@@ -160,7 +160,7 @@ VARIANTS: Final[dict[str, Callable[[Rows, Rows], Rows]]] = {
 
 
 class TestImages:
-    """The test split of a run, and what detectors score on it.
+    """The test split of a run, and the scores of detectors on it.
 
     With a store, attacked images and explanations are read from it, and scores are kept: a repeated or interrupted
     evaluation computes only what is missing.
@@ -266,7 +266,7 @@ class TestImages:
         return self.kept([detector], content, len(images), made)["scores"]
 
     def kept(
-        self, modules: Sequence[nn.Module], content: str, rows: int, made: Callable[[], dict[str, Tensor]]
+        self, modules: Sequence[nn.Module], content: str, rows: int, make: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """Return tensors that modules make of images: from the folder of scores, or made and kept there.
 
@@ -274,11 +274,11 @@ class TestImages:
             modules: All that compute the tensors.
             content: A digest of the images, and of all else that the tensors depend on.
             rows: Length of each tensor.
-            made: Computes the tensors, by name.
+            make: Computes the tensors, by name.
         """
         if self._scores_folder is None:
-            return made()
-        return kept(self._scores_folder, digest([*map(self._digest, modules), content]), rows, made)
+            return make()
+        return kept(self._scores_folder, digest([*map(self._digest, modules), content]), rows, make)
 
     def _digest(self, module: nn.Module) -> str:
         if module not in self._digests:  # weights do not change while a run is evaluated

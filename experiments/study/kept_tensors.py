@@ -9,14 +9,14 @@ from data.store.shards import read_shard, write_shard
 from experiments.study.ranks import first
 
 
-def kept(folder: Path, key: str, rows: int, made: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return tensors from their file in a folder; where there is none, they are computed and written first.
+def kept(folder: Path, key: str, rows: int, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return tensors from their file in a folder; without one they are computed and written first.
 
     Args:
         folder: Is made.
         key: A digest of all that the tensors depend on.
         rows: Length of each tensor.
-        made: Computes the tensors, by name.
+        make: Computes the tensors, by name.
     """
     path = folder / f"{key}.pt"
 
@@ -27,6 +27,6 @@ def kept(folder: Path, key: str, rows: int, made: Callable[[], dict[str, Tensor]
 
     found = first(known)  # one process decides: another may see a file later
     if found is None:
-        found = made()
+        found = make()
         first(lambda: write_shard(path, key, 0, found))
     return found

@@ -28,7 +28,7 @@ class Maps:
         of: Takes images (N, C, H, W) and classes (N,), None being the predicted ones; returns maps (N, c, H, W) on
             the CPU, not normalised.
         seen: A function from such maps to the images (N, 1, H, W) in [0, 1] that a grid shows.
-        shown: What a grid shows, in words.
+        shown: The maps as grids show them, in words.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The one table of detection metrics (PROTOCOL B): what each is, how it is computed, and which tables show it."""
+"""The one table of detection metrics (PROTOCOL B): their meanings, their computation, and the tables with them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

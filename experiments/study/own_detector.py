@@ -1,4 +1,4 @@
-"""What a detector of the user's own answers: scores, or what can be read as such, with a gradient or without."""
+"""The output of a user's own detector, read as scores, with a gradient or without."""
 
 from typing import Any, Final
 
@@ -53,25 +53,27 @@ class ReadScores(Thresholded):
         return logits, self._read(scores, images), parts
 
     def calibrate(self, calibration: Tensor) -> str:
-        """Put `rejected` just above all finite scores (n,) of clean images, here too; return what is odd, in words.
+        """Put `rejected` just above all finite scores (n,) of clean images, here too; return warnings.
 
         Raises:
             ValueError: If more of them are not finite than may be rejected.
         """
         name, broken = type(self.detector).__name__, calibration == self.rejected
-        count, known = int(broken.sum()), calibration[~broken]
+        count, finite = int(broken.sum()), calibration[~broken]
         if count > WORKING_RATE * len(calibration):
             msg = (
                 f"{name} gives NaN or an infinite score for {count} of {len(calibration)} clean images. These count as "
                 f"rejected, which is more than {WORKING_RATE:.0%} false positives, so there is no threshold: mend them"
             )
             raise InputError(msg)
-        self.rejected = known.amax().item() + max(1.0, (known.amax() - known.amin()).item())
+        self.rejected = finite.amax().item() + max(1.0, (finite.amax() - finite.amin()).item())
         calibration[broken] = self.rejected
-        told = [f"{name} {self.odd}: {_CANNOT}"] if self.odd else []
+        remarks = [f"{name} {self.odd}: {_CANNOT}"] if self.odd else []
         if count:
-            told.append(f"{name} gives NaN or an infinite score for {count} of {len(calibration)} clean images: {_NAN}")
-        return " ".join(told)
+            remarks.append(
+                f"{name} gives NaN or an infinite score for {count} of {len(calibration)} clean images: {_NAN}"
+            )
+        return " ".join(remarks)
 
     def _read(self, answer: Any, images: Tensor) -> Tensor:
         scores = torch.as_tensor(answer).to(images)
@@ -115,7 +117,7 @@ def read_scores(path: str, module: nn.Module, images: Tensor) -> ReadScores:
 
 
 def _kind(path: str, answer: object) -> str:
-    """Return what an answer is, in words; refuse what holds no scores."""
+    """Return the kind of an answer, in words; refuse one without scores."""
     if isinstance(answer, np.ndarray) and answer.dtype.kind in "bfiu":
         return "a numpy array"
     if not isinstance(answer, Tensor) or answer.is_complex():

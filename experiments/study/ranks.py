@@ -56,7 +56,7 @@ def rank() -> int:
 
 
 def processes() -> int:
-    """Return how many processes share what is computed."""
+    """Return the number of processes that share the work."""
     return _Group.count
 
 

@@ -1,4 +1,4 @@
-"""A run under evaluation: its parts, its test images under its attacks, and what each detector scores on them."""
+"""A run under evaluation: its parts, its test images under its attacks, and each detector's scores on them."""
 
 import platform
 import shlex
@@ -179,10 +179,10 @@ class Study:
         return self.run.report / "fitted"
 
     def of_detectors(self, detectors: Sequence[str], *, named: bool) -> "Study":
-        """Return a study of other detectors that shares what was computed so far.
+        """Return a study of other detectors that shares the results computed so far.
 
         Args:
-            detectors: As the constructor takes them.
+            detectors: See `Study`.
             named: Whether the user named them. Else those that are not of the run and cannot be built or fitted are
                 left out, with the reason in `left_out`.
         """
@@ -216,13 +216,13 @@ class Study:
                 self.left_out[path] = str(error)
         return contenders
 
-    def own_contender(self, name: str, given: GivenDetector, classifier: nn.Module | None = None) -> Contender:
+    def own_contender(self, name: str, source: GivenDetector, classifier: nn.Module | None = None) -> Contender:
         """Return a detector that is not of the run; one that has `fit`, or is a class of trained ones, is fitted.
 
         Args:
             name: The detector's name in the tables.
-            given: Path of a checkpoint (.ckpt), or of a class or function, `my.module.MyDetector`, which is called with
-                what it takes of `classifier`, `saliency` and `second`, its random weights drawn from a fixed seed. A
+            source: A checkpoint (.ckpt), or the path of a class or function, `my.module.Mine`, called with what it
+                takes of `classifier`, `saliency` and `second`, its random weights drawn from a fixed seed. A
                 module or a function from images to scores may be given itself.
             classifier: A classifier in place of the attacked one; then there is no second classifier.
 
@@ -230,10 +230,10 @@ class Study:
             TypeError: If what the path names cannot be called, or makes no module.
             ValueError: If it cannot be imported, built or fitted, or does not take the run's images.
         """
-        module = given_detector(given, self._parts(classifier)).to(self.device).eval()
-        path = given if isinstance(given, str) else given_name(given)
+        module = given_detector(source, self._parts(classifier)).to(self.device).eval()
+        path = source if isinstance(source, str) else given_name(source)
         if isinstance(module, Detector):
-            return self._trained_here(name, given, module) if is_class(given) else self._own(name, path, module)
+            return self._trained_here(name, source, module) if is_class(source) else self._own(name, path, module)
         seconds = fit_detector(name, module, self.fit_images, self._fitted)
         some = next(iter(self.data.calibration_dataloader())).images
         reader = read_scores(path, module, some.to(self.device))
@@ -243,19 +243,19 @@ class Study:
             self.progress.console.print(remark, highlight=False, markup=False, soft_wrap=True)
         return Contender(name, None, None, reader, calibration.sort().values, remark, seconds)
 
-    def _trained_here(self, name: str, given: GivenDetector, module: Detector) -> Contender:
+    def _trained_here(self, name: str, source: GivenDetector, module: Detector) -> Contender:
         """Return a trained detector that was named by its class: nobody trained it yet."""
         seconds = fit_detector(name, module, self.fit_images, self._fitted)
         attack = type(self.fit_images.attack).__name__
         remark = f"{name} was trained here, {EPOCHS} epochs on the run's pairs under {attack}."
         self.progress.console.print(remark, highlight=False, markup=False, soft_wrap=True)
-        return replace(self._own(name, str(given), module), remark=remark, fit_seconds=seconds)
+        return replace(self._own(name, str(source), module), remark=remark, fit_seconds=seconds)
 
     def _own(self, name: str, path: str, module: Detector) -> Contender:
         return Contender(name, None, None, module, takes(path, partial(self.scored, module)))
 
     def _parts(self, classifier: nn.Module | None = None) -> Offers:
-        """Return what detectors are built from; beside another classifier there is no second one."""
+        """Return the parts that detectors are built from; another classifier has no second one."""
         if classifier is not None:
             return {"classifier": lambda: classifier, "saliency": lambda: self.saliency, "second": lambda: None}
         return {
@@ -287,7 +287,7 @@ class Study:
         return list(self.run.attacks())
 
     def meta(self) -> dict[str, Any]:
-        """Return what reproduces a table: versions, command, checkpoints, data, attacks."""
+        """Return the facts that reproduce a table: versions, command, checkpoints, data, attacks."""
         run, settings = self.run, self.run.settings
         files = {str(path.relative_to(run.folder)): path for path in run.finished()}
         return provenance(self.command, files) | {
@@ -324,7 +324,7 @@ class Study:
         return self.scored(module)
 
     def calibration_images(self, most: int) -> Images:
-        """Return the first clean calibration images, at most so many."""
+        """Return the first clean calibration images, at most `most`."""
         split = self.data.split("calibration")
         return split.__getitems__(list(range(min(most, len(split)))))
 
@@ -342,13 +342,13 @@ def _is_path(name: str) -> bool:
     return "." in name
 
 
-def _check_detectors(names: Sequence[str], known: Sequence[str]) -> None:
+def _check_detectors(names: Sequence[str], accepted: Sequence[str]) -> None:
     if not names or len(set(names)) < len(names):
         msg = f"detectors must name different ones, at least one, or be null for all; got {list(names)}"
         raise InputError(msg)
     for name in names:
-        if not _is_path(name) and name not in known:
-            msg = f"{unknown('detector', name, known)}; one that is not of the run goes by class path or .ckpt"
+        if not _is_path(name) and name not in accepted:
+            msg = f"{unknown('detector', name, accepted)}; one that is not of the run goes by class path or .ckpt"
             raise InputError(msg)
 
 

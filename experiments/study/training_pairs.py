@@ -44,7 +44,7 @@ def training_pairs(
         attack: Makes the adversarial images.
         device: Where to attack.
         progress: Shows what takes long.
-        store: Of adversarial sets; None: there is none.
+        store: The store of adversarial sets, if the run has one.
     """
     if store is not None:
         return AdversarialSets(store, data, classifier, device, progress).pairs(SPLIT, attack, None)
@@ -53,5 +53,5 @@ def training_pairs(
     options = {"device": device, "size": data.batch_size, "progress": progress, "about": "pairs to fit to"}
     parts = under_attack(attack, classifier, clean, **options)
     columns = (torch.cat(column) for column in zip(*parts, strict=True))
-    made = _InMemory(dict(zip(("images", "before", "after"), columns, strict=True)))
-    return StoredPairs(images, cast("StoredSet", made))
+    pairs = _InMemory(dict(zip(("images", "before", "after"), columns, strict=True)))
+    return StoredPairs(images, cast("StoredSet", pairs))

@@ -41,41 +41,41 @@ class FromFunction(nn.Module):
         return self.function(images)
 
 
-def given_detector(given: GivenDetector, offers: Offers) -> nn.Module:
+def given_detector(source: GivenDetector, offers: Offers) -> nn.Module:
     """Return the user's own detector; a class is called with those of the offered parts that it accepts."""
-    if isinstance(given, str):
-        return built_from(given, offers, Portable)
-    if isinstance(given, type):
-        return _made(given.__qualname__, given, offers)
-    if isinstance(given, nn.Module):
-        return given
-    if callable(given):
-        return FromFunction(given)
+    if isinstance(source, str):
+        return built_from(source, offers, Portable)
+    if isinstance(source, type):
+        return _made(source.__qualname__, source, offers)
+    if isinstance(source, nn.Module):
+        return source
+    if callable(source):
+        return FromFunction(source)
     msg = (
         f"a detector must be a class path, a .ckpt, a torch.nn.Module or a function from images to scores, got a "
-        f"{type(given).__name__}"
+        f"{type(source).__name__}"
     )
     raise InputTypeError(msg)
 
 
-def is_class(given: GivenDetector) -> bool:
+def is_class(source: GivenDetector) -> bool:
     """Return whether a user's own detector is given by its class, or the class's path."""
-    named = imported(given) if isinstance(given, str) and not given.endswith(".ckpt") else given
+    named = imported(source) if isinstance(source, str) and not source.endswith(".ckpt") else source
     return isinstance(named, type)
 
 
-def given_name(given: object) -> str:
+def given_name(source: object) -> str:
     """Return a name for the user's own detector or classifier, for tables."""
-    if isinstance(given, str | nn.Module):
-        return name_of(given)
-    return str(getattr(given, "__name__", type(given).__name__)).strip("<>").lower()
+    if isinstance(source, str | nn.Module):
+        return name_of(source)
+    return str(getattr(source, "__name__", type(source).__name__)).strip("<>").lower()
 
 
-def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, classes: int | None) -> nn.Module:
+def own_classifier(source: str | nn.Module, device: torch.device, image: Tensor, classes: int | None) -> nn.Module:
     """Return the user's own classifier, on the device, in eval mode.
 
     Args:
-        given: Path of a checkpoint (.ckpt), a class or function by its path, or the module itself.
+        source: Path of a checkpoint (.ckpt), a class or function by its path, or the module itself.
         device: Where to compute.
         image: (1, C, H, W), an image that it must take.
         classes: Number of logits that it must give; None: any number.
@@ -84,8 +84,8 @@ def own_classifier(given: str | nn.Module, device: torch.device, image: Tensor, 
         InputTypeError: If the path cannot be called, or what it makes is no module.
         InputError: If the path cannot be imported or built, or the classifier does not take the image.
     """
-    built = built_from(given, {}, Classifier) if isinstance(given, str) else given
-    classifier, name = built.to(device).eval(), given if isinstance(given, str) else type(given).__name__
+    built = built_from(source, {}, Classifier) if isinstance(source, str) else source
+    classifier, name = built.to(device).eval(), source if isinstance(source, str) else type(source).__name__
     with torch.no_grad(), suppress(Exception):  # `check_classifier` says what is wrong
         if not isinstance(classifier(image.to(device)), Tensor):
             classifier = LogitsOf(classifier).eval()
@@ -118,7 +118,7 @@ def name_of(path: str | nn.Module) -> str:
 
 
 def takes(path: str, ask: Callable[[], Tensor], images: str = "the run's images") -> Tensor:
-    """Return the output of the user's own module; if it fails, say that it does not take the images, and why."""
+    """Return the output of the user's own module; an error says why it does not take the images."""
     try:
         with torch.no_grad():
             return ask()

@@ -32,12 +32,12 @@ class RoundMetrics(lightning.Callback):
 
     - `round/classifier_accuracy_under_attack`: share of the attacked images that the classifier gets right;
     - `round/detector_accuracy`: balanced accuracy at probability .5, clean and attacked images;
-    - `round/sr_at_5`: of the images classified right before, the share that is misclassified under attack with a score
-      that the threshold at a false-positive rate of 5 % lets pass;
+    - `round/sr_at_5`: of the images classified right before, the share that is misclassified under attack and accepted
+      at a false-positive rate of 5 %;
     - `round/clean_false_positive_rate`: share of the clean images that this threshold rejects.
 
-    The threshold is that of the live detector on the clean calibration images, made anew before each validation; with
-    too few images for it the last two are left out.
+    The threshold is computed from the clean calibration images before each validation. With too few images for it the
+    last two are left out.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class RoundMetrics(lightning.Callback):
         self._counts: dict[str, Tensor] = {}
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Find the threshold of the detector as it is now."""
+        """Compute the threshold from the detector's current weights."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(pl_module, Detector) or not isinstance(data, WhiteBoxData):
             return
@@ -162,7 +162,7 @@ class PredictionFile(BasePredictionWriter):
 
 
 _SHOWN_SIZE = 96
-"""Small images are enlarged by a whole factor, to at most so many pixels, without smoothing."""
+"""Small images are enlarged by a whole factor, up to this side in pixels, without smoothing."""
 
 
 class MapPanel(lightning.Callback):

@@ -1,4 +1,4 @@
-"""The checkpoints of a fit: written as all other files are; a fit that goes on from one must have written it."""
+"""The checkpoints of a fit: written atomically; only the fit that wrote one resumes from it."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -97,7 +97,7 @@ def check_continuation(
     """Refuse to continue from a checkpoint that another fit wrote.
 
     Args:
-        contents: What the checkpoint at the path holds.
+        contents: The contents of the checkpoint at the path.
         path: For the messages, and to look for a config beside it.
         planned: The config of the fit that shall go on, with its defaults.
         with_defaults: Fills the defaults into a config.

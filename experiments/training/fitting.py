@@ -201,8 +201,8 @@ class ModelCLI(LightningCLI):
         if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             write_text(self.folder / CONFIG, self.resolved())
             for logger in stage_loggers(self.trainer):
-                given = [line for line in self.resolved().splitlines() if not line.endswith(": null")]
-                logger.experiment.add_text("config", code("\n".join(given)), 0)
+                lines = [line for line in self.resolved().splitlines() if not line.endswith(": null")]
+                logger.experiment.add_text("config", code("\n".join(lines)), 0)
 
     def after_fit(self) -> None:
         """Calibrate a detector, and write the finished model."""
@@ -246,7 +246,7 @@ class ModelCLI(LightningCLI):
                 raise InputError(msg)
 
     def _go_on(self, path: str) -> None:
-        """Load the weights of the fit that goes on, if it is the same fit."""
+        """Load the weights of the interrupted fit, if this is the same fit."""
         contents = read(path, self._anew)
         check_continuation(contents, Path(path), yaml.safe_load(self.resolved()), with_defaults)
         put_weights(self.model, contents, path)

@@ -108,7 +108,7 @@ def named_log(folder: Path) -> Iterator[None]:
 
 
 def _is_of_log(error: BaseException | None) -> bool:
-    """Return whether an error says that a log could not be written."""
+    """Return whether a log could not be written, by its error."""
     if not isinstance(error, OSError) or error.errno is None:
         return False
     files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]

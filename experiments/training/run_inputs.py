@@ -89,8 +89,8 @@ def check_weights(folder: Path) -> None:
     path = folder / WEIGHTS_RECORD
     if not path.is_file():
         return
-    for name, known in read_yaml(path).items():
-        if Path(name).is_file() and of_file(Path(name)) != known:
+    for name, digests in read_yaml(path).items():
+        if Path(name).is_file() and of_file(Path(name)) != digests:
             msg = (
                 f"{folder} was made with other weights ({name} has changed since): choose another --run, or delete "
                 "that folder and those of the stages after it"

@@ -29,7 +29,7 @@ class Retraining:
     """The section `retrain` of a pipeline file; see `data.WhiteBoxData`.
 
     Attributes:
-        attack: What sees the live detector.
+        attack: The attack, which is given the live detector.
         start: Name of the training attack whose detectors it begins with; None: the first of train_on.
         detectors: Names of the detectors that are retrained; None: all.
         repeats: How often each attacked mini-batch is trained on, at least 1; 10 in the paper.
@@ -101,9 +101,8 @@ def left_out(trained_on: str | None, attacks: Collection[str]) -> str | None:
 def read_settings(arguments: list[str]) -> Settings:
     """Return the settings that the arguments of `train.py pipeline` describe: `--config FILE` and options after it.
 
-    Options for a section without types of its own, as `--detectors.spd.trainer.max_epochs 3`, change that value and
-    leave the rest of the file; those of `--trainer` hold for every stage, over what its entry says. The user's own
-    classes are imported: the loader of checkpoints then knows them.
+    An option such as `--detectors.spd.trainer.max_epochs 3` changes that value only. Options of `--trainer` override
+    the entries of all stages. The user's own classes are imported, so that the loader of checkpoints knows them.
 
     Raises:
         UsageError: If a key is unknown or a value is of another type.

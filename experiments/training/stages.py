@@ -125,11 +125,11 @@ def _placed(trainer: dict[str, Any], folder: str) -> dict[str, Any]:
     return {**trainer, **placed, "default_root_dir": folder}
 
 
-def _logger(given: Any, folder: str) -> Any:
+def _logger(logger: Any, folder: str) -> Any:
     """Return a logger's section with the folder, if its class cannot do without."""
-    section = {"class_path": given} if isinstance(given, str) else given
+    section = {"class_path": logger} if isinstance(logger, str) else logger
     if not isinstance(section, Mapping) or "save_dir" not in required(imported(section["class_path"])):
-        return given
+        return logger
     return merge({"init_args": {"save_dir": folder}}, section)
 
 

@@ -29,7 +29,7 @@ _INSTALLED: Final = tuple(
 
 
 class _Installed(MetaPathFinder):
-    """Refuses to import what lies elsewhere: in the current folder, beside the scripts, in PYTHONPATH."""
+    """Refuses to import modules from the current folder, from beside the scripts, and from PYTHONPATH."""
 
     def __init__(self) -> None:
         self.refused: list[str] = []  # names of modules

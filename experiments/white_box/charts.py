@@ -97,9 +97,9 @@ def _budgets(axis: Axes, each: Mapping[str, Any], points: Rows, most: float, loo
         return
     axis.step(places, [end.value for end in ends], where="post", color=look["color"], linewidth=1.6)
     axis.plot([], [], **look, label=each["detector"])
-    known = [(point["at"], point["sr_at_5"]) for point in points if point["across"] == "epsilon"]
-    known = [(at, value) for at, value in known if at <= most]
-    axis.plot([at for at, _ in known], [value for _, value in known], **look | {"linestyle": "", "markersize": 6})
+    walk = [(point["at"], point["sr_at_5"]) for point in points if point["across"] == "epsilon"]
+    walk = [(at, value) for at, value in walk if at <= most]
+    axis.plot([at for at, _ in walk], [value for _, value in walk], **look | {"linestyle": "", "markersize": 6})
 
 
 def _attacks(axis: Axes, rows: Rows) -> None:

@@ -31,7 +31,7 @@ def flags(
     """Return all flags.
 
     Args:
-        records: All that was measured.
+        records: All measurements.
         epsilon: The budget.
         training_steps: Steps of the attack that detectors were retrained against; None: there is no such attack.
         norm: Norm of the budget.
@@ -58,7 +58,7 @@ def few_images(rows: Rows) -> Flag:
 
 
 def budget(rows: Rows, span: tuple[float, float], epsilon: float, norm: Literal["linf", "l2"] = "linf") -> Flag:
-    """Return whether an image left the budget or the range of pixel values, of which it has the `span`."""
+    """Return whether an image left the budget or [0, 1]; `span` has the smallest and largest pixel value."""
     largest = max(row[norm] for row in rows if row[norm] is not None)
     low, high = span
     return Flag(
@@ -125,7 +125,7 @@ _ORDERS: Final = (
     ),
     ("More iterations of the paper's alternation never weaker", ("alternating_long",), "alternating", "fooled_both"),
 )
-"""Name; attacks, the best of which must be at least as strong as a reference; the reference; the field compared."""
+"""Name; attacks; the reference that their best one must match; the field compared."""
 
 _REMEDIES: Final = {"square": _UNMASK, "transfer": _UNMASK}
 """Advice if a reference attack wins more, by its name."""

@@ -87,16 +87,22 @@ def measure(
     """
     attacked, most_passes = attack_by_suite(attacker, subjects, alike, options)
     rows: list[dict[str, Any]] = []
-    for each in attacked:
-        rows += [asdict(row(outcome, resampling)) for outcome in each.outcomes]
-        if _is_whole(each.subject, options):
-            rows.append(asdict(worst_row(each.competing, resampling)))
+    for detector in attacked:
+        rows += [asdict(row(outcome, resampling)) for outcome in detector.outcomes]
+        if _is_whole(detector.subject, options):
+            rows.append(asdict(worst_row(detector.competing, resampling)))
     count, steps = options.plan.curve_images, options.plan.steps
-    shown = [each for each in attacked if count and _of_first_seed(each.subject, options) and has_walk(each.attacks)]
-    walks = [(each.subject, strongest(list(zip(each.attacks, each.outcomes, strict=True)))) for each in shown]
-    outcomes = [outcome for each in attacked for outcome in each.outcomes]
-    competing = [outcome for each in attacked for outcome in each.competing]
-    drawn = [each.subject for each in shown]
+    shown = [
+        detector
+        for detector in attacked
+        if count and _of_first_seed(detector.subject, options) and has_walk(detector.attacks)
+    ]
+    walks = [
+        (detector.subject, strongest(list(zip(detector.attacks, detector.outcomes, strict=True)))) for detector in shown
+    ]
+    outcomes = [outcome for detector in attacked for outcome in detector.outcomes]
+    competing = [outcome for detector in attacked for outcome in detector.competing]
+    drawn = [detector.subject for detector in shown]
     return WhiteBoxRecords(
         rows=rows,
         most_passes=most_passes,
@@ -106,7 +112,7 @@ def measure(
         prices=list(map(asdict, price_rows(attacker, drawn, steps, count))),
         contrasts=contrasts(outcomes, resampling),
         checks=measure_checks(attacker, subjects, outcomes, broken, options.epsilon, options.norm),
-        remedies=[remedy for each in attacked for remedy in each.remedies],
+        remedies=[remedy for detector in attacked for remedy in detector.remedies],
     )
 
 
@@ -140,7 +146,9 @@ def attack_by_suite(
         remedies = _needed(attacker, subject, options)
         under_remedies = remedied(_every(attacker, subject, options), remedies)
         attacked.append(Attacked(subject, [*_suite(attacker, subject, alike, options), *under_remedies], remedies))
-    most_passes, sentence = first(lambda: forecast(attacker, [(each.subject, each.attacks) for each in attacked]))
+    most_passes, sentence = first(
+        lambda: forecast(attacker, [(detector.subject, detector.attacks) for detector in attacked])
+    )
     attacker.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     _run(attacker, attacked, options.plan.mode)
     return attacked, most_passes
@@ -148,7 +156,7 @@ def attack_by_suite(
 
 def about(attacked: Sequence[Attacked]) -> dict[str, str]:
     """Return a description of each attack, by name, in the order of the longest suite."""
-    suites = sorted((each.attacks for each in attacked), key=len, reverse=True)
+    suites = sorted((detector.attacks for detector in attacked), key=len, reverse=True)
     return {attack.name: attack.about for attacks in suites for attack in attacks}
 
 
@@ -206,14 +214,14 @@ def _goal(attacker: Attacker, options: SuiteOptions) -> dict[str, Any]:
 
 def _run(attacker: Attacker, attacked: Sequence[Attacked], mode: Mode) -> None:
     """Run the attacks: all detectors meet their first one, then their second."""
-    most = max(len(each.attacks) for each in attacked)
+    most = max(len(detector.attacks) for detector in attacked)
     for number in attacker.progress.track(range(most), description="detectors under attack"):
-        running = [each for each in attacked if number < len(each.attacks)]
-        outcomes = attacker.outcomes([_job(attacker, each, each.attacks[number], mode) for each in running])
-        for each, outcome in zip(running, outcomes, strict=True):
-            is_control = each.attacks[number].kind == "control"
-            won_first = None if is_control else outcome.fooled(WORKING_RATE) & ~each.won(len(attacker.images))
-            each.outcomes.append(replace(outcome, won_first=won_first))
+        running = [detector for detector in attacked if number < len(detector.attacks)]
+        outcomes = attacker.outcomes([_job(attacker, detector, detector.attacks[number], mode) for detector in running])
+        for detector, outcome in zip(running, outcomes, strict=True):
+            is_control = detector.attacks[number].kind == "control"
+            won_first = None if is_control else outcome.fooled(WORKING_RATE) & ~detector.won(len(attacker.images))
+            detector.outcomes.append(replace(outcome, won_first=won_first))
 
 
 def _job(attacker: Attacker, attacked: Attacked, attack: SuiteAttack, mode: Mode) -> Job:

@@ -45,7 +45,7 @@ def chosen(preset: str | None, names: Sequence[str], **given: Any) -> Plan:
     """Return the plan of a preset (None: the defaults), with the options given (those that are not None) in its place.
 
     Args:
-        preset: Its name.
+        preset: Name of the preset.
         names: Those that `attacks` may hold.
         given: Values by the names of `Plan`.
     """

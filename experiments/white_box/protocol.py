@@ -54,16 +54,16 @@ def white_box(
         images: Test images attacked.
         preset: How much to run: quick, standard or thorough; each sets mode, steps, restarts, goals, suite_attacks and
             curve_images, and options that you give replace its own. null: the defaults below.
-        mode: table: every attack gets every image. worst: an attack gets only the images, classified right, that no
-            attack before it has won, for the same worst case of SR@5 at a fraction of the cost. null: table.
+        mode: table: every attack gets every image. worst: an attack gets only the images that no earlier one has won,
+            which gives the same worst case of SR@5 at a fraction of the cost. null: table.
         steps: Steps of each walk; null: 100.
         restarts: Walks, the first from the image, the others from random points; the paper's attacks start once. null:
             1.
         goals: Nearest classes to which the walks go as well, one after another; null: 0, but 3 of the hinged walk.
         suite_attacks: Attacks that run beside the paper's and noise, by their names in the table; null: all.
         norm: Norm of the budget, linf or l2.
-        epsilon: Budget in the norm; null: in L-inf that of the attack trained on, in L2 the median length of the run's
-            own attack of minimal L2 norm on clean calibration images.
+        epsilon: Budget in the norm; null: in L-inf that of the attack trained on; in L2 the median length of the run's
+            attack of minimal L2 norm.
         trained_on: Attack that the detectors were trained on; null: where retraining starts, else the first.
         seeds: Seeds of the detectors attacked; null: all of the run.
         suite_seeds: Seeds that meet the whole suite; the others meet the paper's attacks only. null: all.
@@ -72,8 +72,8 @@ def white_box(
             its name, and --classifier can be given.
         classifier: A classifier of your own, class path or .ckpt, to use with --detector; null: the run's.
         targeted: Whether the attacks are to reach a target: a random other class for each image.
-        remedies: auto: detectors whose scores have no gradient on clean images, differ between calls, or declare parts
-            without gradient (straight_through) are attacked once more under a remedy; in rows of their own.
+        remedies: auto: a detector without a gradient, with scores that differ between calls, or with parts declared as
+            straight_through is attacked again under a remedy, in rows of its own.
         bpda: Sub-modules or methods of detectors through which the gradient is to pass unchanged (auto only).
         resamples: Bootstrap resamples of the intervals.
 
@@ -200,8 +200,8 @@ def _check_own(detector: str | None, classifier: str | None, **of_the_run: Any) 
 
 
 def _trained_on(study: Study, name: str | None) -> str:
-    known = study.run.settings.train_on
-    _require(name in {None, *known}, f"trained_on: {unknown('training attack', name, known)}")
+    attacks = study.run.settings.train_on
+    _require(name in {None, *attacks}, f"trained_on: {unknown('training attack', name, attacks)}")
     return name or start_of(study.run)
 
 
@@ -220,11 +220,11 @@ def _epsilon(study: Study, trained_on: str, norm: Norm, epsilon: float | None) -
 
 
 def _seeds(study: Study, seeds: list[int] | None) -> list[int]:
-    known = study.run.settings.seeds
-    chosen = known if seeds is None else seeds
-    different = 0 < len(chosen) == len(set(chosen)) and set(chosen) <= set(known)
-    meant = "".join(nearest(seed, map(str, known)) for seed in chosen if seed not in known)
-    _require(different, f"seeds must be different ones of the run's {known}, got {seeds}{meant}")
+    seeds_of_run = study.run.settings.seeds
+    chosen = seeds_of_run if seeds is None else seeds
+    different = 0 < len(chosen) == len(set(chosen)) and set(chosen) <= set(seeds_of_run)
+    meant = "".join(nearest(seed, map(str, seeds_of_run)) for seed in chosen if seed not in seeds_of_run)
+    _require(different, f"seeds must be different ones of the run's {seeds_of_run}, got {seeds}{meant}")
     return chosen
 
 

@@ -64,7 +64,7 @@ class GradientCheck(NamedTuple):
 
 
 class Remedied(NamedTuple):
-    """A remedy, by its class in `attacks`, under which a detector was attacked once more, and why.
+    """A remedy, a class of `attacks`, under which a detector was attacked again, and the reason.
 
     `parts` are those that --bpda names; empty: those that the detector declares, or the remedy has no parts.
     """
@@ -84,8 +84,8 @@ class Checks:
     Attributes:
         span: The smallest and the largest pixel value of all adversarial images.
         longest_retrained: Steps of the longest walk against a retrained detector; None: no detector was retrained.
-        not_finite: Of how many clean and of how many attacked images the scores are not finite, by detector; only of
-            detectors that may give such scores.
+        not_finite: Numbers of clean and of attacked images whose scores are not finite, by detector; sound detectors
+            are left out.
         gradients: Checks of the gradients of each detector's score, and of the classifier's margin beside it.
         undetermined: Names of the detectors whose scores differ between calls.
         self_test_fooled: Images of the self-test that fool the classifier.
@@ -180,16 +180,16 @@ class Price:
 
 @dataclass(frozen=True)
 class WhiteBoxRecords:
-    """All that was measured; curves, smallest budgets and prices may be empty.
+    """All measurements; curves, smallest budgets and prices may be empty.
 
     Attributes:
-        rows: Rows of the protocol, as `Row` has them.
+        rows: Rows of the protocol, fields of `Row`.
         most_passes: The most passes forward and backward that an image costs, beside curves and prices.
         about: A description of each attack, by name.
-        curves: As `CurvePoint` has them.
-        smallest: Budgets, as `smallest.Smallest` has them.
-        prices: Prices of detection, as `Price` has them.
-        contrasts: Differences between attacks, as `contrasts.contrasts` has them.
+        curves: Fields of `CurvePoint`.
+        smallest: Smallest budgets, fields of `smallest.Smallest`.
+        prices: Prices of detection, fields of `Price`.
+        contrasts: Differences between attacks, from `contrasts.contrasts`.
         checks: Measurements for the flags.
         remedies: The remedies that were applied.
     """
@@ -225,8 +225,8 @@ def rate_over_seeds(rows: Rows) -> Interval | None:
 
     Where all images are won, or none, resampling them gives no width, and Clopper and Pearson's interval stands for it.
     """
-    known = [row for row in rows if row["sr_at_5"] is not None]
-    return mean_of_seeds(list(map(_rate_of, known))) if known else None
+    measured = [row for row in rows if row["sr_at_5"] is not None]
+    return mean_of_seeds(list(map(_rate_of, measured))) if measured else None
 
 
 def _rate_of(row: Mapping[str, Any]) -> Interval:

@@ -52,11 +52,11 @@ def within(lengths: Sequence[float], count: int, epsilon: float) -> Interval | N
 
 
 def smallest_tables(smallest: Rows, curves: Rows) -> list[Table]:
-    """Return a table of what is won within the budgets of the walks; none without records.
+    """Return a table of the images won within the budgets of the walks; none without records.
 
     Args:
-        smallest: As `Smallest` has them.
-        curves: As `CurvePoint` has them.
+        smallest: Fields of `Smallest`.
+        curves: Fields of `CurvePoint`.
     """
     if not smallest:
         return []
@@ -84,23 +84,23 @@ def _lines(each: Any, curves: Rows, places: Sequence[float]) -> list[list[Any]]:
         if point["across"] == "epsilon" and (point["detector"], point["phase"]) == (each["detector"], each["phase"])
     }
     before, count = [each["detector"], each["phase"], each["n_right"]], each["n_right"]
-    found = [within(each["budgets"], count, place) for place in places]
+    shares = [within(each["budgets"], count, place) for place in places]
     bounds = [_higher(within(each["bounds"], count, place), of_walk.get(place), count) for place in places]
     passes = [each["forward_passes"], each["backward_passes"]]
     return [
-        [*before, each["attack"], _median(each["budgets"], count), *(end and end.value for end in found), *passes],
+        [*before, each["attack"], _median(each["budgets"], count), *(end and end.value for end in shares), *passes],
         [*before, "walk", None, *(of_walk.get(place) for place in places), None, None],
         [*before, "bound", _median(each["bounds"], count), *(end and str(end) for end in bounds), None, None],
     ]
 
 
 def _higher(bound: Interval | None, walk: float | None, count: int) -> Interval | None:
-    """Return the higher one of a bound and what a walk wins."""
+    """Return the higher one of a bound and the share that a walk wins."""
     return bound if bound is None or walk is None or walk <= bound.value else clopper_pearson(walk, count)
 
 
 def _median(lengths: Sequence[float], count: int) -> float | None:
-    """Return the median over `count` images, of which those that are not won have no budget; None if it is not won."""
+    """Return the median budget over `count` images; None if fewer than half of them are won."""
     everyone = [*lengths, *[float("inf")] * (count - len(lengths))]
     middle = median(everyone) if everyone else float("inf")
     return None if middle == float("inf") else middle

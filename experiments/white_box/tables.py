@@ -40,7 +40,7 @@ def white_box_tables(records: WhiteBoxRecords, meta: Mapping[str, Any]) -> list[
 
 
 def finding(rows: Rows, meta: Mapping[str, Any]) -> str:
-    """Return who falls, who does not, and what retraining changed; sentences of two numbers at most."""
+    """Return which detectors fall, and the effect of retraining, in sentences of two numbers at most."""
     phases = ((BEFORE, "Before retraining"), (AFTER, "After it"))
     sentences = [sentence for phase, when in phases for sentence in _of_phase(rows, phase, when)]
     if not sentences:
@@ -51,13 +51,13 @@ def finding(rows: Rows, meta: Mapping[str, Any]) -> str:
 
 def _of_phase(rows: Rows, phase: str, when: str) -> Iterator[str]:
     worst = {name: mean_of(of(rows, name, phase, WORST), "sr_at_5") for name, _ in detectors_of(rows)}
-    known = {name: value for name, value in worst.items() if value is not None}
-    if not known:
+    rates = {name: value for name, value in worst.items() if value is not None}
+    if not rates:
         return
-    low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-    rest = "" if low == high else f", the most on {high}, {known[high]:.3f}"
-    yield f"{when} the attacks win the least on {low}, SR@5 {known[low]:.3f} in the worst case{rest}."
-    fallen = [name for name, value in known.items() if value >= FALLEN]
+    low, high = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
+    rest = "" if low == high else f", the most on {high}, {rates[high]:.3f}"
+    yield f"{when} the attacks win the least on {low}, SR@5 {rates[low]:.3f} in the worst case{rest}."
+    fallen = [name for name, value in rates.items() if value >= FALLEN]
     yield f"Fallen, at {FALLEN:g} or above: {', '.join(fallen) or 'none'}."
 
 
@@ -141,8 +141,8 @@ def _cascade(rows: Rows, meta: Mapping[str, Any]) -> Table:
 
 
 def _won_of_given(rows: Rows) -> str | None:
-    known = [row for row in rows if row["n_won_first"] is not None]
-    return f"{sum(row['n_won_first'] for row in known)} of {sum(row['n_given'] for row in known)}" if known else None
+    won = [row for row in rows if row["n_won_first"] is not None]
+    return f"{sum(row['n_won_first'] for row in won)} of {sum(row['n_given'] for row in won)}" if won else None
 
 
 def _remedied(meta: Mapping[str, Any]) -> str:

@@ -42,8 +42,8 @@ class GradCAM(SaliencyMethod):
         layers = dict(problem.model.model.named_modules())  # type: ignore[union-attr]
         name = _last(layers, problem) if self.layer is None else self.layer
         if name not in layers:
-            known = [key for key, layer in layers.items() if isinstance(layer, nn.Conv2d)]
-            msg = f"there is no layer {name!r} in the network: its convolutions are {', '.join(known) or 'none'}"
+            convolutions = [key for key, layer in layers.items() if isinstance(layer, nn.Conv2d)]
+            msg = f"there is no layer {name!r} in the network: its convolutions are {', '.join(convolutions) or 'none'}"
             raise InputError(msg)
         explained = LayerGradCam(problem.model, layers[name])
         size = tuple(problem.images.shape[2:])

@@ -73,9 +73,9 @@ def _names(names: list[str] | None) -> list[str]:
 
 def _threshold(contender: Contender, rate: float) -> float:
     """Return a detector's threshold at a false-positive rate."""
-    found = threshold(contender.calibration, rate)
-    if found is None:
+    limit = threshold(contender.calibration, rate)
+    if limit is None:
         count = len(contender.calibration)
         msg = f"{count} calibration images are too few for a threshold at {rate:g}: give a higher --rate"
         raise InputError(msg)
-    return found
+    return limit

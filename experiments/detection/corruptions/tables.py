@@ -126,8 +126,8 @@ def _least(rows: Rows, field: str, wanted: Any, value: str) -> int | None:
 
 
 def _shown(rows: Rows, field: str, wanted: Any, value: str) -> str | None:
-    known = [row for row in rows if row[field] == wanted and row[value] is not None]
-    return str(_share(known, value)) if known else None
+    rows_with_value = [row for row in rows if row[field] == wanted and row[value] is not None]
+    return str(_share(rows_with_value, value)) if rows_with_value else None
 
 
 def _share(rows: Rows, value: str) -> Interval:

@@ -40,7 +40,7 @@ def grids(records: GalleryRecords, pictures: Mapping[str, Pictures]) -> dict[str
     """Return a PNG of the first images under all attacks, and one of all images under each attack.
 
     Args:
-        records: What is said of the images.
+        records: Classes, scores and captions of the images.
         pictures: The images `clean`, and by attack.
     """
     clean = records.clean, pictures["clean"]

@@ -22,7 +22,7 @@ class ShiftRecords:
         name: Name of the kind.
         title: Its name in a sentence.
         scale: The range of its values, and the unit of distances between maps.
-        different: Of pairs of different natural images.
+        different: Distances in pairs of different natural images.
         distances: From the natural image's map, by attack (None: no attack is involved), sample and subset.
         successful: How many of the compared images each attack fools.
         rows: A row for each attack, sample and subset.

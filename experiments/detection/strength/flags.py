@@ -25,7 +25,7 @@ def flags_of(attacks: Sequence[StrengthRecords], stuck: int) -> list[Flag]:
         _carlini_wagner(attacks),
         listing_flag(
             "Box or budget violated",
-            [f"{each.name} ({each.violations} images)" for each in attacks if each.violations],
+            [f"{attack.name} ({attack.violations} images)" for attack in attacks if attack.violations],
             "Outside [0, 1] or the attack's epsilon: {}.",
             "Every stored image lies in [0, 1], and within epsilon where its attack has one.",
         ),
@@ -84,12 +84,12 @@ def _carlini_wagner(attacks: Sequence[StrengthRecords]) -> Flag:
         records for records in attacks if _CARLINI_WAGNER & {*records.attack.classes} and records.attack.confidence == 0
     ]
     longer, medians = [], []
-    for pair in product(ours, theirs):
-        both = [place for place, fooled in enumerate(zip(*(each.fooled for each in pair), strict=True)) if all(fooled)]
+    for first, second in product(ours, theirs):
+        both = [place for place, fooled in enumerate(zip(first.fooled, second.fooled, strict=True)) if all(fooled)]
         if both:
-            first, second = (statistics.median(each.l2[place] for place in both) for each in pair)
-            longer.append(first > second)
-            medians.append(f"{pair[0].name} {first:.4f}, {pair[1].name} {second:.4f}")
+            our_l2, their_l2 = (statistics.median(records.l2[place] for place in both) for records in (first, second))
+            longer.append(our_l2 > their_l2)
+            medians.append(f"{first.name} {our_l2:.4f}, {second.name} {their_l2:.4f}")
     return Flag(
         "C&W did not converge",
         any(longer) if longer else None,

@@ -86,13 +86,13 @@ def chart(rows: Rows, meta: Mapping[str, Any]) -> bytes:
 
 def finding(rows: Rows) -> str:
     """Return how many images the attacks turn wrong, and how large their changes are."""
-    known = {row["attack"]: row["success_rate"] for row in rows if row["success_rate"] is not None}
-    if not known:
+    rates = {row["attack"]: row["success_rate"] for row in rows if row["success_rate"] is not None}
+    if not rates:
         return "The classifier gets no test image right, so that no attack can succeed."
     count = rows[0]["right_before"]
     few = f" They decide nothing: it takes {FEWEST}." if count < FEWEST else ""
     return (
-        f"The rates are of the {count} images that the classifier gets right.{few} {_ends('success rate', known)} "
+        f"The rates are of the {count} images that the classifier gets right.{few} {_ends('success rate', rates)} "
         f"{_sizes(rows)}"
     )
 

@@ -98,16 +98,16 @@ def lowest_of(where: Crossing, areas: Mapping[float, Statistic]) -> tuple[float,
     If an interval lies under the level, the detector fails: the lowest upper end is taken. Otherwise the lowest lower
     end is taken. An interval without width, as of an AUROC of 1, is replaced by Clopper and Pearson's.
     """
-    known = {
+    intervals = {
         size: clopper_pearson(area.value, area.n) if area.interval.flat else area.interval
         for size, area in areas.items()
         if where.best is not None and size <= where.best
     }
-    if not known:
+    if not intervals:
         return None
-    failing = [size for size in known if known[size].high < DETECTED]
-    size = min(failing or known, key=lambda size: known[size].high if failing else known[size].low)
-    return size, known[size], areas[size].n
+    failing = [size for size in intervals if intervals[size].high < DETECTED]
+    size = min(failing or intervals, key=lambda size: intervals[size].high if failing else intervals[size].low)
+    return size, intervals[size], areas[size].n
 
 
 def surely_fails(lowest: Interval | None) -> bool | None:
@@ -128,8 +128,8 @@ def crossings_of(records: ThresholdRecords) -> list[dict[str, Any]]:
             seeds = [crossing(sizes, [points[size][seed].value(metric.key) for size in sizes]) for seed in range(count)]
             if where.smallest is None and metric.key != "auroc":
                 continue
-            known = {size: records.areas[*line, size] for size in sizes if (*line, size) in records.areas}
-            lowest = lowest_of(where, known) if metric.key == "auroc" else None
+            by_size = {size: records.areas[*line, size] for size in sizes if (*line, size) in records.areas}
+            lowest = lowest_of(where, by_size) if metric.key == "auroc" else None
             failing = where.fails if metric.key != "auroc" else surely_fails(lowest and lowest[1])
             crossings.append(
                 {

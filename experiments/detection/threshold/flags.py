@@ -54,16 +54,16 @@ def _zero(rows: Sequence[ThresholdRow]) -> Flag:
 def _growth(rows: Sequence[ThresholdRow]) -> Flag:
     """Success against epsilon (D18)."""
     falls = []
-    known = False
+    comparable = False
     for attack, rates in _rates(rows).items():
         for (small, (rate, count)), (large, (other, other_count)) in pairwise(rates.items()):
             lost = weaker(other, other_count, rate, count)
-            known = known or lost is not None
+            comparable = comparable or lost is not None
             if lost:
                 falls.append(f"{attack} from {rate:.3f} at {small:g} to {other:.3f} at {large:g}")
     return Flag(
         "A larger budget succeeds less",
-        bool(falls) if known else None,
+        bool(falls) if comparable else None,
         f"The success rate falls, beyond its binomial interval: {'; '.join(falls)}."
         if falls
         else "No success rate falls with epsilon beyond its binomial interval.",
@@ -73,11 +73,11 @@ def _growth(rows: Sequence[ThresholdRow]) -> Flag:
 def _largest(rows: Sequence[ThresholdRow]) -> Flag:
     """Success at the largest epsilon (D18)."""
     last = {attack: max(rates.items()) for attack, rates in _rates(rows).items()}
-    known = {attack: (rate, epsilon) for attack, (epsilon, (rate, _)) in last.items() if rate is not None}
-    shown = ", ".join(f"{attack} {rate:.3f} at {epsilon:g}" for attack, (rate, epsilon) in known.items())
+    strongest = {attack: (rate, epsilon) for attack, (epsilon, (rate, _)) in last.items() if rate is not None}
+    shown = ", ".join(f"{attack} {rate:.3f} at {epsilon:g}" for attack, (rate, epsilon) in strongest.items())
     return Flag(
         "A very large budget does not always succeed",
-        any(rate < _SURE for rate, _ in known.values()) if known else None,
+        any(rate < _SURE for rate, _ in strongest.values()) if strongest else None,
         f"Success rates at the largest epsilon: {shown or 'none'}; about 1 is expected of an iterative attack, at "
         f"least {_SURE}, while a single step may overshoot.",
     )

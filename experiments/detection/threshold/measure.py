@@ -78,11 +78,11 @@ def swept_attacks(study: Study) -> dict[str, Attack]:
 
 def resized(attack: Attack, epsilon: float) -> Attack:
     """Return an attack whose epsilon is above 0 with another epsilon, and its step size in proportion."""
-    own: float = attack.epsilon  # type: ignore[attr-defined]
-    if epsilon == own:
+    budget: float = attack.epsilon  # type: ignore[attr-defined]
+    if epsilon == budget:
         return attack
     step = getattr(attack, "step_size", None)
-    changes = {"epsilon": epsilon} | ({} if step is None else {"step_size": step * epsilon / own})
+    changes = {"epsilon": epsilon} | ({} if step is None else {"step_size": step * epsilon / budget})
     return replace(attack, **changes)
 
 

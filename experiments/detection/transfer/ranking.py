@@ -35,9 +35,9 @@ class Standing:
 def standings(headline: Headline, attacks: Container[str]) -> list[Standing]:
     """Return every detector's results, the highest mean AUROC first."""
     areas, noise = headline.areas, headline.against_noise
-    known = [cell for cell in areas if cell in noise and not cell.detector.endswith(ORACLE)]
+    cells_of_both = [cell for cell in areas if cell in noise and not cell.detector.endswith(ORACLE)]
     ranked = []
-    for detector, cells in compared(known, attacks).items():
+    for detector, cells in compared(cells_of_both, attacks).items():
         worst = min(cells, key=lambda cell: areas[cell].value)
         area, against_noise = (average([values[cell] for cell in cells]) for values in (areas, noise))
         learnt = worst.trained_on is not None

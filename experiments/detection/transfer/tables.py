@@ -130,13 +130,15 @@ def _worst(records: TransferRecords) -> Table:
     """Return each detector's worst attack, its mean on unseen attacks, and the worst case per image."""
     lines, means = [], unseen_means(records.rows)
     for (detector, trained_on), cells in summary(records.rows).items():
-        known = {attack: value for attack, value in cells.items() if value is not None}
+        by_attack = {attack: value for attack, value in cells.items() if value is not None}
         missing = records.left_out.get(trained_on)
-        unseen = mean_known(known[attack] for attack in known if attack != trained_on and missing in {None, attack})
-        lowest = min(known, key=lambda attack, of=known: of[attack], default=None)  # type: ignore[misc]
+        unseen = mean_known(
+            by_attack[attack] for attack in by_attack if attack != trained_on and missing in {None, attack}
+        )
+        lowest = min(by_attack, key=lambda attack, of=by_attack: of[attack], default=None)  # type: ignore[misc]
         evaded = spread(records.evaded[detector, trained_on])
         mean = means.get(detector) if trained_on == UNTRAINED else unseen
-        lines.append([detector, trained_on, lowest and known[lowest], lowest, mean, evaded])
+        lines.append([detector, trained_on, lowest and by_attack[lowest], lowest, mean, evaded])
     right = _margin(records.rows, "all", list(records.families)[:1], of_right=True)[1][2]
     return Table(
         title="Worst case over attacks, and attacks that were left out of training",

@@ -104,7 +104,7 @@ def prepare(
         every: Classifier, images and methods.
         named_attack: The attack, behind its name.
         shares: Shares of the pixels to perturb, ascending.
-        fill: What perturbed pixels become.
+        fill: The values that replace perturbed pixels.
         resamples: Number of bootstrap resamples.
 
     Raises:
@@ -217,7 +217,7 @@ def ready(every: Explained, *, quick: bool) -> Explained:
 
 
 def _check_names(methods: Mapping[str, saliency.SaliencyMethod]) -> None:
-    """Refuse a method of another kind than its name says."""
+    """Refuse a method whose class does not fit its name."""
     for name, usual in ALWAYS.items():
         method = methods[name]
         other_base = isinstance(method, saliency.Enhanced) and not isinstance(method.base, saliency.GuidedBackprop)

@@ -127,7 +127,7 @@ def _steady(record: MapRecord) -> bool:
 
 
 def _of_recovery(records: EnhanceRecords) -> dict[str, _Statistics]:
-    leads, coloured = {name: each.area for name, each in records.leads.items()}, records.channels > 1
+    leads, coloured = {name: lead.area for name, lead in records.leads.items()}, records.channels > 1
     apart = records.normalisations
     grey = "" if coloured else "; with one channel the two energies are the same"
     return {

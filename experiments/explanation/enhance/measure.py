@@ -26,7 +26,7 @@ from saliency.recovery import descending
 from saliency.similarity import spearman
 
 BLUR: Final = 1 / 16
-"""Standard deviation of the blur as a share of the shorter side: the attack's detail goes, the object stays."""
+"""Standard deviation of the blur as a share of the shorter side: it removes the attack's detail, not the object."""
 
 _OWN_BASE: Final = "base of the enhanced"
 """Name of the method whose maps the enhanced method under study subtracts."""

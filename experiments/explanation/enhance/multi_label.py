@@ -116,10 +116,10 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
             "Annotations and ImageSets, or leave out --voc"
         )
         raise FileNotFoundError(msg) from error
-    known = {name.lower(): number for number, name in enumerate(class_names)}
+    numbers = {name.lower(): number for number, name in enumerate(class_names)}
     several: list[tuple[str, tuple[int, ...]]] = []
     for path, annotation in zip(photographs.images, photographs.annotations, strict=True):
-        classes = _read(str(annotation), known, shape[2] / shape[1])
+        classes = _read(str(annotation), numbers, shape[2] / shape[1])
         if len(classes) > 1:
             several.append((str(path), classes))
         if len(several) == count:
@@ -134,22 +134,22 @@ def read_voc(root: Path, shape: tuple[int, int, int], class_names: Sequence[str]
     return MultiLabel(images, tuple(classes for _, classes in several), f"Pascal VOC {_YEAR}, validation")
 
 
-def _read(annotation: str, known: Mapping[str, int], aspect: float) -> tuple[int, ...]:
+def _read(annotation: str, numbers: Mapping[str, int], aspect: float) -> tuple[int, ...]:
     try:
-        return _classes(ElementTree.parse(annotation).getroot(), known, aspect)  # noqa: S314 - the user's own files
+        return _classes(ElementTree.parse(annotation).getroot(), numbers, aspect)  # noqa: S314 - the user's own files
     except (ElementTree.ParseError, ValueError) as error:
         msg = f"the annotation {annotation} is not Pascal VOC's XML ({error}): unpack the data set again"
         raise InputError(msg) from error
 
 
-def _classes(annotation: ElementTree.Element, known: Mapping[str, int], aspect: float) -> tuple[int, ...]:
+def _classes(annotation: ElementTree.Element, numbers: Mapping[str, int], aspect: float) -> tuple[int, ...]:
     """Return the sorted known classes of the objects whose middle remains in the crop."""
     width, height = (float(annotation.findtext(f"size/{name}", "nan")) for name in ("width", "height"))
     kept = min(width, height * aspect), min(height, width / aspect)
     labels = set()
     for thing in annotation.iterfind("object"):
         name = thing.findtext("name", "").lower()
-        label = known.get(name, known.get(SYNONYMS.get(name, name)))
+        label = numbers.get(name, numbers.get(SYNONYMS.get(name, name)))
         box = {side: float(thing.findtext(f"bndbox/{side}", "nan")) for side in ("xmin", "xmax", "ymin", "ymax")}
         across = abs(box["xmin"] + box["xmax"] - width) <= kept[0]
         down = abs(box["ymin"] + box["ymax"] - height) <= kept[1]

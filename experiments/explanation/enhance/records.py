@@ -9,7 +9,7 @@ from experiments.results.bootstrap import Estimate, Interval, clopper_pearson
 
 @dataclass(frozen=True)
 class RecoveryCurve:
-    """The accuracy on images of which more and more pixels are perturbed.
+    """The accuracy on images with a growing share of perturbed pixels.
 
     Attributes:
         shares: Shares of the pixels, ascending.
@@ -118,7 +118,7 @@ class ClassPairs:
         source: Where the images with several classes come from.
         images: Their number.
         recognised: Share of them whose predicted class is one of theirs.
-        chance: The same share for a guess.
+        chance: The share that guessing gives.
         compared: Pairs of maps by method and sample.
         more_alike: Sim-Ratio of guided backpropagation between classes of one image, minus that between two images.
     """
@@ -142,7 +142,7 @@ class FooledImages:
         success: Share of these that the attack fools.
         channels: Channels of an image.
         shares: Shares of the pixels that are perturbed, ascending.
-        fill: What replaces them.
+        fill: The values that replace them.
     """
 
     attack: str

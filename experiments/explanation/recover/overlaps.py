@@ -97,16 +97,16 @@ class Overlaps:
 
     def records(self) -> RecoverRecords:
         """Return all statistics as plain numbers."""
-        lime, of_methods = self.methods[LIME_NAME].jaccard, {name: each.jaccard for name, each in self.methods.items()}
-        first = int(self.examples[0])
+        jaccard, first = {name: overlap.jaccard for name, overlap in self.methods.items()}, int(self.examples[0])
+        lime = jaccard[LIME_NAME]
         return RecoverRecords(
             attacks=self._attacks(),
             explanations=len(self.attempts.adversarial),
             photographs=self.photographs,
             rows=list(self._rows()),
-            largest={name: self.mean(values.amax(1)) for name, values in of_methods.items()},
+            largest={name: self.mean(values.amax(1)) for name, values in jaccard.items()},
             pooled={name: self._pooled(name) for name in self.pooled},
-            ahead_of_lime={name: self.mean(of_methods[name] - lime) for name in self.maps if name != LIME_NAME},
+            ahead_of_lime={name: self.mean(jaccard[name] - lime) for name in self.maps if name != LIME_NAME},
             rank_leads=self._rank_leads() if set(THREE) <= set(self.methods) else {},
             example={
                 name: {measure: getattr(method, measure)[first].tolist() for measure in _RANKED}

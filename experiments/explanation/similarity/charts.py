@@ -92,10 +92,10 @@ def _lines(
     for metric, axis in charts_of.items():
         for method in methods:
             means = [records.mean(method, metric, attack) for attack in attacks]
-            known = [(place, mean) for place, mean in zip(places, means, strict=True) if mean is not None]
-            at, look = [place for place, _ in known], _look(records, method)
-            axis.plot(at, [mean.value for _, mean in known], **look)
-            axis.vlines(at, [m.low for _, m in known], [m.high for _, m in known], color=look["color"], linewidth=0.8)
+            points = [(place, mean) for place, mean in zip(places, means, strict=True) if mean is not None]
+            at, look = [place for place, _ in points], _look(records, method)
+            axis.plot(at, [mean.value for _, mean in points], **look)
+            axis.vlines(at, [m.low for _, m in points], [m.high for _, m in points], color=look["color"], linewidth=0.8)
         axis.set_title(METRICS[metric], fontsize="medium")
         gridlines(axis)
         axis.spines[["top", "right"]].set_visible(False)

@@ -91,9 +91,9 @@ def _detects(records: SimilarityRecords) -> Compared:
 
 def _hardest(named: Named) -> str:
     """Return the number of statistics, and the smallest one, which decides the claim."""
-    known = {name: statistic for name, statistic in named.items() if statistic is not None}
-    if not known:
+    defined = {name: statistic for name, statistic in named.items() if statistic is not None}
+    if not defined:
         return "none is defined"
-    name = min(known, key=lambda name: known[name].value)
-    lacking = f", {len(named) - len(known)} not defined" if len(known) < len(named) else ""
-    return f"{len(known)} comparisons{lacking}; the smallest is {name} {shown(known[name])}, n = {known[name].n}"
+    name = min(defined, key=lambda name: defined[name].value)
+    lacking = f", {len(named) - len(defined)} not defined" if len(defined) < len(named) else ""
+    return f"{len(defined)} comparisons{lacking}; the smallest is {name} {shown(defined[name])}, n = {defined[name].n}"

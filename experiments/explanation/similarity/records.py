@@ -22,7 +22,7 @@ LITTLE: Final = 0.05
 
 
 class Key(NamedTuple):
-    """Which similarities: of which method, by which measure, after which change, of which of `SUBSETS`."""
+    """Names similarities by method, measure, change and one of `SUBSETS`."""
 
     method: str
     metric: str
@@ -71,7 +71,7 @@ class Comparisons:
 
     Attributes:
         with_papers: Grad-CAM's similarities against those of the paper's other methods.
-        with_all: The same against those of all methods but the random ones.
+        with_all: The same against all methods but the random ones.
         falls: Similarities at the smallest epsilon minus those at the largest.
         little: How far the standard deviation between targets lies below the level.
         detects_best: The oracle's AUROC of Grad-CAM minus that of each other of the paper's methods.
@@ -118,7 +118,7 @@ class SimilarityRecords(Setting):
         aurocs: The oracle's AUROC by method, measure and epsilon; None: it is not defined.
         reached: Share of images that reach each target, of those not predicted as it before; then the mean over these.
         targets_reached: How many targets some image reaches.
-        comparisons: What the paper's findings are judged from.
+        comparisons: Statistics for the paper's findings.
     """
 
     count: int
@@ -157,14 +157,14 @@ class SimilarityRecords(Setting):
 
     def undefined(self, method: str, metric: str) -> tuple[int, int]:
         """Return how many similarities of a method are not defined, and of how many."""
-        own = [
+        of_method = [
             similarity
             for key, similarity in self.means.items()
             if (key.method, key.metric, key.subset) == (method, metric, "all")
             and key.change != self.settings.all_targets
         ]
-        undefined = sum(similarity.undefined for similarity in own)
-        return undefined, undefined + sum(similarity.n for similarity in own)
+        undefined = sum(similarity.undefined for similarity in of_method)
+        return undefined, undefined + sum(similarity.n for similarity in of_method)
 
     def reported(self, method: str, metric: str, change: Change) -> float | None:
         """Return the paper's value of a similarity; None if it reports none."""

@@ -72,8 +72,8 @@ def _targeted(records: SimilarityRecords) -> Table:
 
 def _least(lines: Sequence[Sequence[Any]], column: int) -> int:
     """Return the row with the smallest number in a column of intervals as text."""
-    known = [row for row, line in enumerate(lines) if line[column]]
-    return min(known, key=lambda row: float(lines[row][column].split()[0]))
+    filled = [row for row, line in enumerate(lines) if line[column]]
+    return min(filled, key=lambda row: float(lines[row][column].split()[0]))
 
 
 def _by_measure(
