@@ -92,10 +92,7 @@ def suite(
 
 def left_out(norm: Norm, *, targeted: bool) -> dict[str, str]:
     """Return the attacks that do not run, each with the reason as a relative clause ("which ...")."""
-    in_l2 = {
-        "the alternations": "move by signs, within L-inf only",
-        "square": "is built in L-inf only",
-    }
+    in_l2 = {"the alternations": "move by signs, within L-inf only"}
     return (in_l2 if norm == "l2" else {}) | ({NOISE: "has no targeted form"} if targeted else {})
 
 
@@ -122,15 +119,11 @@ def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
     labels = HopSkipJump(epsilon=walk["epsilon"], norm=walk["norm"], queries=queries, on_system=True)
     yield SuiteAttack("hop_skip_jump", labels, "gradient-free", f"HopSkipJump, sees labels only, {queries} queries")
     if walk["norm"] == "linf":
-        yield from _aimed_in_linf(walk["epsilon"], walk["steps"])
-
-
-def _aimed_in_linf(epsilon: float, steps: int) -> Iterator[SuiteAttack]:
-    """Yield the attacks in L-inf only that are aimed at the false-positive rate."""
-    alternating = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
-    about = f"the alternation with T = {steps}, aimed at the false-positive rate"
-    yield SuiteAttack("alternating_aimed", alternating, "gradient", about)
-    square = Square(epsilon=epsilon, queries=QUERIES_PER_STEP * steps)
+        epsilon, steps = walk["epsilon"], walk["steps"]
+        alternating = Alternating(step_size=epsilon / (2 * PAPER_STEPS), steps=steps, epsilon=epsilon)
+        about = f"the alternation with T = {steps}, aimed at the false-positive rate"
+        yield SuiteAttack("alternating_aimed", alternating, "gradient", about)
+    square = Square(epsilon=walk["epsilon"], norm=walk["norm"], queries=QUERIES_PER_STEP * walk["steps"])
     yield SuiteAttack("square", square, "gradient-free", f"Square attack, {square.queries} queries")
 
 

@@ -24,6 +24,7 @@ from attacks import (
     LocalizedBIM,
     OneOf,
     Quantised,
+    Square,
     WarmCarliniWagnerL2,
     norms,
 )
@@ -44,6 +45,8 @@ _BUDGET = {
     "PGD-L2": PGD(epsilon=1.0, step_size=0.2, steps=10, norm="l2"),
     "APGD": APGD(epsilon=EPSILON, steps=10),
     "APGD-DLR": APGD(epsilon=EPSILON, steps=5, loss="dlr", targets=2),
+    "Square": Square(epsilon=0.5, queries=40, on_system=False),
+    "Square-L2": Square(epsilon=5.0, queries=40, norm="l2", on_system=False),
     "APGD-L2": APGD(epsilon=1.0, steps=10, norm="l2", loss="dlr"),
 }
 # Attacks that go as far as they must, and give failures back as they were

@@ -112,6 +112,7 @@ _BALL = {
     "JointLoss": JointLoss(**_WALK, search_steps=2),
     "JointLoss-goals": JointLoss(**_WALK, search_steps=2, goals=1),
     "Square": Square(epsilon=EPSILON, queries=12),
+    "Square-L2": Square(epsilon=1.0, queries=12, norm="l2"),
     "Alternating-budget": Alternating(epsilon=EPSILON),
     "Transfer": Transfer(attack=BIM(**_WALK), model=_OTHER["model"]),
     "Transfer-both": Transfer(attack=SelectivePGD(**_WALK), **_OTHER),
@@ -143,7 +144,7 @@ def targeted(attack):
 
 _HINGED = ("HingedPGD", "HingedAPGD")
 _WALKS = ("SelectivePGD", "OrthogonalPGD", *_HINGED, "Joint", "JointLoss", "Matching")
-_PLAIN = (*_WALKS, "Square", "Alternating", "JointDDN", "JointFMN", "JointFMN-l0")
+_PLAIN = (*_WALKS, "Square", "Square-L2", "Alternating", "JointDDN", "JointFMN", "JointFMN-l0")
 _COMPOSED = ("Transfer-both", "Quantised", "Expectation", "StraightThrough", "Estimation")
 
 UNTARGETED = _BALL | _FREE
@@ -155,7 +156,7 @@ _NOT_BEST = ("Alternating", "Transfer", "JointDDN", "JointFMN", "HopSkipJump")
 BEST = {name: attack for name, attack in ALL.items() if not name.startswith(_NOT_BEST)}
 # Those that change images of the untrained networks; HopSkipJump finds no image of another class there to start from
 MOVING = {name: attack for name, attack in ALL.items() if name != "HopSkipJump"}
-RANDOM = {name: ALL[name] for name in ("Joint-drawn", "Joint-goals", "Square", "Estimation")}
+RANDOM = {name: ALL[name] for name in ("Joint-drawn", "Joint-goals", "Square", "Square-L2", "Estimation")}
 # Those that say beforehand what they cost at most
 PRICED = {name: attack for name, attack in ALL.items() if attack.most_passes(CLASSES) is not None}
 

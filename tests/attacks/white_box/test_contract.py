@@ -310,6 +310,7 @@ def test_what_an_attack_costs_at_most_is_what_an_image_costs_that_withstands(cla
         Joint(**walk, weights=(0.1, 0.9)),
         OrthogonalPGD(**walk),
         Square(epsilon=1e-4, queries=9),
+        Square(epsilon=1e-4, queries=9, norm="l2"),
         Alternating(step_size=1e-4, steps=3),
     ]
     labels = classifier(images).argmax(1)

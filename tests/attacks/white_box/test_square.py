@@ -1,4 +1,4 @@
-"""Square: the squares, their schedule, the walk over plateaus."""
+"""Square: the squares, their schedule, the walk over plateaus, and the windows of L2."""
 
 from itertools import pairwise
 
@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from attacks import Square, problem
+from attacks.white_box import windows
 from tests.attacks.cases import linear_model
 
 SHAPE = (3, 10, 10)
@@ -39,8 +40,17 @@ def grey():
 
 
 def squares(queries, share=0.8, images=2):
-    made = problem.Problem(nn.Identity(), torch.rand(images, *SHAPE), torch.zeros(images, dtype=torch.long))
-    return list(Square(queries=queries, share=share)._squares(made))
+    """Which pixels (images, 1, H, W) a query sets, and to which mean sign in each channel, from the third query on."""
+    attack = Square(epsilon=0.1, queries=queries, share=share)
+    made = problem.Problem(nn.Identity(), 0.3 + 0.4 * torch.rand(images, *SHAPE))
+    numbers = attack._numbers(made, made.generators())
+    points = [attack._next(made, made.images, query, numbers[:, query - 2]) for query in range(2, queries)]
+    signs = [(each - made.images).sign() for each in points]
+    chosen = [each.abs().amax(1, keepdim=True) > 0 for each in signs]
+    return [
+        (pixels, each.sum((2, 3), keepdim=True) / pixels.sum((2, 3), keepdim=True))
+        for pixels, each in zip(chosen, signs, strict=True)
+    ]
 
 
 def test_it_begins_with_stripes_at_the_ends_of_the_ball(model, grey):
@@ -56,7 +66,7 @@ def test_it_begins_with_stripes_at_the_ends_of_the_ball(model, grey):
 
 def test_squares_have_one_sign_per_channel_and_lie_inside():
     places = set()
-    for chosen, signs in squares(200)[1:]:
+    for chosen, signs in squares(200):
         assert signs.shape == (2, 3, 1, 1)
         assert set(signs.flatten().tolist()) <= {-1.0, 1.0}
         for mask in chosen[:, 0]:
@@ -71,14 +81,14 @@ def test_squares_have_one_sign_per_channel_and_lie_inside():
 
 
 def test_sides_follow_the_schedule():
-    sides = [int(chosen[0].sum()) ** 0.5 for chosen, _ in squares(1001)[1:]]  # queries 2 to 1000
+    sides = [int(chosen[0].sum()) ** 0.5 for chosen, _ in squares(1001)]  # queries 2 to 1000
     # (.8 * 100 / 2 ** halvings) ** .5, rounded; query 2 is past the first thousandth
     assert sides[0] == round(40**0.5)
     assert [sides[query - 2] for query in (5, 6, 21, 51, 101, 201)] == [6, 4, 3, 2, 2, 1]
     assert sides == sorted(sides, reverse=True)
     assert sides[-1] == 1
-    assert [int(chosen[0].sum()) for chosen, _ in squares(4, share=1e-6)[1:]] == [1, 1]
-    assert [int(chosen[0].sum()) for chosen, _ in squares(4000, share=1.0, images=1)[1:3]] == [100, 100]
+    assert [int(chosen[0].sum()) for chosen, _ in squares(4, share=1e-6)] == [1, 1]
+    assert [int(chosen[0].sum()) for chosen, _ in squares(4000, share=1.0, images=1)[:2]] == [100, 100]
 
 
 def test_a_point_is_only_left_for_one_that_is_no_worse(model, grey):
@@ -139,3 +149,92 @@ def test_bad_arguments_are_refused(arguments):
     (name,) = arguments
     with pytest.raises(ValueError, match=f"{name} must be"):
         Square(**arguments)
+
+
+def eta(height, width):
+    """Equation 2 of the paper, entry by entry."""
+    far = max(height, width) // 2
+    made = torch.zeros(height, width, dtype=torch.float64)
+    for r in range(1, height + 1):
+        for s in range(1, width + 1):
+            last = far - max(abs(r - height // 2 - 1), abs(s - width // 2 - 1))
+            made[r - 1, s - 1] = sum(1 / (far + 1 - k) ** 2 for k in range(last + 1))
+    return made / made.norm()
+
+
+@pytest.mark.parametrize("side", [3, 5, 6, 11])
+def test_the_pattern_is_that_of_the_paper(side):
+    made, upper = windows.pattern(side), side // 2
+    torch.testing.assert_close(made * 2**0.5, torch.cat([eta(upper, side), -eta(side - upper, side)]))
+
+
+def of_length(problem_, epsilon):
+    """A change of random values, of a length."""
+    change = torch.randn(problem_.images.shape, dtype=torch.float64)
+    return epsilon * change / change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+
+
+def test_a_window_takes_over_the_length_of_another_and_its_share_of_what_is_left(grey):
+    made, side = problem.Problem(nn.Identity(), grey), 3
+    change, numbers = of_length(made, 0.6), torch.full((4, 8), 0.0, dtype=torch.float64)
+    numbers[:, 2:4] = 0.999  # the first window in one corner, the second in the other
+    after = windows.moved(made, change, 1.0, side, numbers)
+    assert (after[..., 7:, 7:] == 0).all()
+    torch.testing.assert_close(after.flatten(1).norm(dim=1), torch.ones(4, dtype=torch.float64))
+    moved = torch.zeros_like(change, dtype=torch.bool)
+    moved[..., :3, :3] = moved[..., 7:, 7:] = True
+    assert torch.equal(after[~moved], change[~moved])
+    for image in range(4):
+        for channel in range(3):
+            first, second = change[image, channel, :3, :3], change[image, channel, 7:, 7:]
+            wanted = -windows.pattern(3).T + first / first.norm()
+            length = (first.square().sum() + second.square().sum() + (1 - 0.36) / 3) ** 0.5
+            torch.testing.assert_close(after[image, channel, :3, :3], wanted / wanted.norm() * length)
+
+
+def test_a_window_outside_the_region_stays(grey):
+    region = torch.zeros(4, 1, 10, 10, dtype=torch.bool)
+    region[..., 5:, 5:] = True
+    made = problem.Problem(nn.Identity(), grey, region=region)
+    change = of_length(made, 0.5) * region
+    numbers = torch.zeros(4, 8, dtype=torch.float64)
+    numbers[:, 2:4] = 0.999
+    assert torch.equal(windows.moved(made, change, 1.0, 3, numbers), change)
+
+
+def test_in_l2_every_point_asked_for_stays_in_ball_region_and_box(model, grey):
+    region = torch.zeros(1, 1, 10, 10)
+    region[..., 1:9, 3:9] = 1
+    for epsilon, images in ((0.7, grey), (3.0, grey.round())):
+        detector = Seen()
+        Square(epsilon=epsilon, queries=300, norm="l2")(model, images, detector=detector, region=region)
+        asked = torch.stack(detector.seen)
+        change = asked - images
+        lengths = change.flatten(2).norm(dim=2)
+        assert (lengths <= epsilon + 1e-9).all()
+        assert lengths[1:].min() > 0
+        assert not change[:, :, :, region[0, 0] == 0].any()
+        assert asked.min() >= 0
+        assert asked.max() <= 1
+
+
+def test_in_l2_a_linear_score_falls_by_most_of_what_the_budget_allows(model, grey):
+    labels = (model(grey).argmax(1) + 1) % 3
+    detector = Seen()
+    result = Square(epsilon=0.5, queries=2000, norm="l2").report(model, grey, labels, detector=detector)
+    fallen = (detector(grey) - result.scores) / (0.5 * detector.weight.norm())
+    assert (fallen > 0.5).all()  # of random signs of the same length: 0 +- .06
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_on_the_classifier_alone_images_leave_as_soon_as_they_are_misclassified(norm, model, grey):
+    labels = model(grey).argmax(1)
+    labels[0] = (labels[0] + 1) % 3
+    attack = Square(epsilon=0.3 if norm == "linf" else 5.0, queries=200, norm=norm, on_system=False)
+    result = attack.report(model, grey, labels)
+    assert result.scores is None
+    assert result.success.all()
+    assert result.forward_passes[0] == 1
+    assert torch.equal(result.images[0], grey[0])
+    assert (result.forward_passes < 200).all()
+    assert result.forward_passes.max() > 2
