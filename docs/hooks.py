@@ -83,7 +83,7 @@ def _help(main: Callable[[list[str]], int], *command: str) -> str:
         os.environ.pop("COLUMNS")
         if columns is not None:
             os.environ["COLUMNS"] = columns
-    return printed.getvalue()
+    return printed.getvalue().replace("\b", "")  # jsonargparse writes `--print_config` with one
 
 
 _OPTION: Final = re.compile(r"^  (\S.*?)(?:  +|\n +)(\S.*)$", re.MULTILINE)
