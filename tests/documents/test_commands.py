@@ -13,13 +13,15 @@ import pytest
 
 import evaluate
 import train
+from docs import hooks
 from experiments.evaluation import command as evaluation
 from experiments.evaluation.protocols import PROTOCOLS
 from experiments.training.fitting import ConfigCheck
 from experiments.training.settings import read_settings
-from tests.documents.pages import COMMANDS, ROOT
+from tests.documents.pages import COMMANDS, PAGES, ROOT
 from tests.documents.place import furnish, untrained_run
 
+OTHERS = ("--help", "--node_rank")
 FITS = ("fit", "validate", "test", "predict")
 
 
@@ -122,6 +124,15 @@ def test_pages_have_commands():
 @pytest.mark.parametrize("text", COMMANDS)
 def test_a_command_is_accepted(text, capsys):
     check(COMMANDS[text], capsys)
+
+
+def test_options_named_in_sentences_exist():
+    """Between backticks, on pages that are not about benchmarks; those of a model or trainer are LightningCLI's."""
+    known = hooks._commands("train.py") + hooks._commands("evaluate.py")
+    for page in set(PAGES) - {ROOT / "CONTRIBUTING.md", ROOT / "docs/benchmarks.md", ROOT / "CHANGELOG.md"}:
+        for code in re.findall(r"`([^`\n]+)`", page.read_text()):
+            for option in re.findall(r"(?<![\w-])--[a-z]\w+(?![\w.-])", code):
+                assert re.search(rf"{option}\b", known) or option in OTHERS, f"{page}: {option}"
 
 
 def test_a_wrong_command_is_noticed(capsys):
