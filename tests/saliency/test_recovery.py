@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 from torchmetrics.functional.classification import binary_auroc, binary_hamming_distance, binary_jaccard_index
 
-from experiments.explanation.recover.records import ranks
+from experiments.explanation.recover.overlaps import ranks
 from saliency.recovery import auroc, descending, hits, jaccard, likeness, pooled, superpixel_ranks, union_sizes
 
 
