@@ -18,7 +18,7 @@ from data import ImageData
 from data.store.identity import digest, of_attack, of_code, of_module, of_tensor, versions
 from data.store.sets import StoredPairs
 from detectors import Detector
-from experiments.study.ranks import RankError, first, rank
+from experiments.study.ranks import RankError, first, gather, rank
 from experiments.study.training_pairs import SPLIT
 from saliency.checkpoints import Portable, describe, load_weights, read, save
 
@@ -74,7 +74,7 @@ def fit_detector(name: str, detector: nn.Module, images: FitImages, folder: Path
     if not isinstance(detector, Detector) and not hasattr(detector, "fit"):
         return None
     if not _can_be_kept(detector):
-        return _fitted(name, detector, images)
+        return _fitted_everywhere(name, detector, images)
     path = folder / f"{name}-{_digest(detector, images)}.ckpt"
 
     def kept() -> float | None:
@@ -91,6 +91,23 @@ def fit_detector(name: str, detector: nn.Module, images: FitImages, folder: Path
         seconds: float | None = read(path).get("seconds")
         return seconds
     return made
+
+
+def _fitted_everywhere(name: str, detector: nn.Module, images: FitImages) -> float:
+    """Fit a detector that cannot be sent or kept, in each process alike, and return the first one's seconds.
+
+    Raises:
+        ValueError: If the fits differ.
+    """
+    seconds = _fitted(name, detector, images)
+    results = gather((of_module(detector), seconds), f"{name} is fitted")
+    if len({weights for weights, _ in results}) > 1:
+        msg = (
+            f"{name} got other weights in each process: let its method fit draw its random numbers from torch, or "
+            "start one process"
+        )
+        raise InputError(msg)
+    return results[0][1]
 
 
 def _fitted(name: str, detector: nn.Module, images: FitImages) -> float:

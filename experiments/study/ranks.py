@@ -7,9 +7,11 @@ through `first`, where one process computes for all. Lightning Fabric starts and
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from operator import itemgetter
+from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import torch
@@ -29,6 +31,8 @@ Value = TypeVar("Value")
 
 ENDED: Final = "another process of this evaluation has ended: what was finished is kept, the same command goes on"
 
+_ALIKE: Final = "give all of them the same files, options and random numbers, or start one process"
+
 _PATIENCE: Final = timedelta(days=1)
 """The longest wait for another process; one that has died is noticed at once."""
 
@@ -41,6 +45,13 @@ class RankError(Exception):
 
 class _Failure(NamedTuple):
     error: Exception
+
+
+class _Part(NamedTuple):
+    """A value of a process, and the place in the code where it waits for the others."""
+
+    place: str
+    value: Any
 
 
 class _Group:
@@ -60,24 +71,43 @@ def processes() -> int:
     return _Group.count
 
 
-def gather(value: Value) -> list[Value]:
+def gather(value: Value, place: str = "gather") -> list[Value]:
     """Return the values of all processes, in their order.
 
+    Args:
+        value: That of this process.
+        place: Where in the code it is; the same in all processes.
+
     Raises:
-        RankError: If another process has ended.
+        RankError: If another process has ended, or is at another place.
         Exception: What another process has raised.
     """
     if _Group.count == 1:
         return [value]
     parts: list[Any] = [None] * _Group.count
     try:
-        distributed.all_gather_object(parts, value)
+        distributed.all_gather_object(parts, _Part(place, value))
     except RuntimeError as error:  # a connection was closed
         raise RankError(ENDED) from error
     for part in parts:
-        if isinstance(part, _Failure):
-            raise part.error
-    return parts
+        if isinstance(part.value, _Failure):
+            raise part.value.error
+    _same({part.place: number for number, part in reversed(list(enumerate(parts)))})
+    return [part.value for part in parts]
+
+
+def _same(places: Mapping[str, int]) -> None:
+    """Refuse places of more than one kind, each with the number of its first process."""
+    if len(places) > 1:
+        where = "; ".join(f"process {number}: {place}" for place, number in sorted(places.items(), key=itemgetter(1)))
+        msg = f"the processes of this evaluation took different ways ({where}): {_ALIKE}"
+        raise RankError(msg)
+
+
+def _place(function: Callable[..., Any]) -> str:
+    """Return where in the code a function is."""
+    code = getattr(function, "__code__", None)
+    return f"{Path(code.co_filename).name}, line {code.co_firstlineno}" if code else type(function).__name__
 
 
 def first(function: Callable[[], Value]) -> Value:
@@ -86,7 +116,7 @@ def first(function: Callable[[], Value]) -> Value:
     Within `shared` and `first` each process is alone, and the function runs in it.
     """
     mine = _Group.count == 1 or _Group.rank == 0
-    return _gathered(lambda: function() if mine else None)[0]  # type: ignore[return-value]
+    return _gathered(lambda: function() if mine else None, _place(function))[0]  # type: ignore[return-value]
 
 
 def shared(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Value]:
@@ -98,11 +128,12 @@ def shared(function: Callable[[Item], Value], items: Iterable[Item]) -> list[Val
     """
     every, count = list(items), _Group.count
     mine = every[_Group.rank % count :: count]
-    parts = [iter(part) for part in _gathered(lambda: list(map(function, mine)))]
+    place = f"{_place(function)}, {len(every)} items"
+    parts = [iter(part) for part in _gathered(lambda: list(map(function, mine)), place)]
     return [next(parts[number % count]) for number in range(len(every))]
 
 
-def _gathered(function: Callable[[], Value]) -> list[Value]:
+def _gathered(function: Callable[[], Value], place: str) -> list[Value]:
     """Return what a function gives in each process; what it raises in one, all raise."""
     try:
         with _alone():
@@ -110,7 +141,7 @@ def _gathered(function: Callable[[], Value]) -> list[Value]:
     except Exception as error:
         _tell(error)
         raise
-    return gather(value)
+    return gather(value, place)
 
 
 def _tell(error: Exception) -> None:

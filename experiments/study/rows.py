@@ -1,8 +1,11 @@
 """Tensors of many images whose rows are read when they are asked for: memory holds a batch of them, not all."""
 
 import itertools
+import os
+import platform
 import tempfile
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -10,6 +13,7 @@ from torch import Tensor
 
 from data.store.identity import of_parts
 from data.store.store import StoredSet
+from experiments.study.ranks import gather, processes
 
 _BLOCK: Final = 256
 """Rows of a block, where all are gone through."""
@@ -64,15 +68,22 @@ def on_disk(parts: Iterable[Tensor]) -> Rows:
     """Return tensors (n, ...) of one kind, at least one, joined, in a temporary file that ends with the rows.
 
     Args:
-        parts: Are written one by one.
+        parts: Are written one by one; the same in all processes, which share the file of their machine.
     """
-    file: Any = tempfile.TemporaryFile()  # noqa: SIM115 - read as long as the rows live
-    waiting = iter(parts)
-    some = next(waiting)
-    shape, size, count = some.shape[1:], some.shape[1:].numel() * some.element_size(), 0
-    for part in itertools.chain([some], waiting):
-        file.write(part.contiguous().numpy().tobytes())
-        count += len(part)
+    file, mine = _file()
+    waiting, count = iter(parts), 0
+    try:
+        some = next(waiting)
+        for part in itertools.chain([some], waiting):
+            if mine:
+                file.write(part.contiguous().numpy().tobytes())
+            count += len(part)
+        file.flush()
+        gather(None, "a temporary file is whole")
+    except BaseException:
+        file.close()
+        raise
+    shape, size = some.shape[1:], some.shape[1:].numel() * some.element_size()
 
     def read(positions: Tensor) -> Tensor:
         result = torch.empty((len(positions), *shape), dtype=some.dtype)
@@ -83,3 +94,20 @@ def on_disk(parts: Iterable[Tensor]) -> Rows:
         return result
 
     return Rows(count, read)
+
+
+def _file() -> tuple[Any, bool]:
+    """Return a temporary file without a name, and whether this process writes it; one on each machine does."""
+    if processes() == 1:
+        return tempfile.TemporaryFile(), True
+    descriptor, path = tempfile.mkstemp()
+    os.close(descriptor)
+    try:
+        machine = platform.node()
+        offered = gather((machine, path), "a temporary file is chosen")
+        chosen = next(each for where, each in offered if where == machine and Path(each).exists())
+        file = Path(chosen).open("r+b")  # noqa: SIM115 - read as long as the rows live
+        gather(None, "a temporary file is open")
+    finally:
+        Path(path).unlink()
+    return file, chosen == path

@@ -18,6 +18,7 @@ from detectors import ID, JSD, SMD, SPD, Classifier
 from tests.conftest import CLASSES, SHAPE
 from tests.data.test_adversarial import TEST_ATTACKS, Recorder, check_pairs, halves
 from tests.data.toy import LargeToy, Toy
+from tests.forked import FORK, forked
 
 
 class Counting(BIM):
@@ -318,3 +319,25 @@ def test_predictions_of_a_set_are_the_classifier_s(sets, classifier):
         assert torch.equal(stored.read("before", rows), classifier(images.images).argmax(1))
         assert torch.equal(stored.read("after", rows), classifier(stored.read("images", rows)).argmax(1))
     assert stored.read("after", rows).max() < CLASSES
+
+
+def test_the_sets_that_two_processes_make_together_are_those_of_one(classifier, tmp_path):
+    attack = PGD(epsilon=0.1, step_size=0.03, steps=2, restarts=2)
+
+    def made(name):
+        data = LargeToy(batch_size=50)
+        data.setup()
+        sets = AdversarialSets(Store(tmp_path / name), data, classifier, torch.device("cpu"), Progress(disable=True))
+        return sets, sets.attacked("detector_train", attack)
+
+    both = [FORK.Pipe(duplex=False) for _ in range(2)]
+    processes = [forked(lambda end=end: end.send(made("two")[0].tally.made)) for _, end in both]
+    counts = [end.recv() for end, _ in both]
+    for process in processes:
+        process.join(60)
+    (_, one), (sets, two) = made("one"), made("two")
+    assert sum(counts) == two.shards > 2
+    assert sets.tally.made == 0
+    rows = torch.arange(len(one))
+    for name in ("images", "before", "after"):
+        assert torch.equal(one.read(name, rows), two.read(name, rows))

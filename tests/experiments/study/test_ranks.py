@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,8 +17,10 @@ import evaluate
 from attacks.errors import InputError
 from experiments.process import guarded
 from experiments.study.batches import in_batches
+from experiments.study.fitted_detectors import fit_detector
 from experiments.study.kept_tensors import kept
 from experiments.study.ranks import ENDED, first, gather, rank, shared, together
+from experiments.study.rows import on_disk
 from saliency.files import UnwrittenError
 from tests.forked import forked
 
@@ -148,6 +151,66 @@ def test_a_process_that_dies_ends_the_others_with_a_sentence(tmp_path):
     (status, told), (other, _) = two(tmp_path, in_group, work)
     assert (status, other) == (1, -signal.SIGKILL)
     assert told == f"error: {ENDED}\n"
+
+
+def test_processes_at_different_places_say_where_and_end(tmp_path):
+    def work() -> None:
+        gather(0)
+        if rank() == 0:
+            first(lambda: 1)
+        else:
+            shared(str, range(3))
+
+    (status, told), (other, silent) = two(tmp_path, in_group, work)
+    assert (status, other, silent) == (1, 1, "")
+    assert re.fullmatch(
+        r"error: the processes of this evaluation took different ways \(process 0: test_ranks.py, line \d+; process 1: "
+        r"type, 3 items\): give all of them the same files, options and random numbers, or start one process\n",
+        told,
+    )
+
+
+def test_processes_of_a_machine_share_a_temporary_file_that_leaves_no_name(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+
+    def work() -> None:
+        rows = on_disk(torch.arange(600).view(-1, 2).split(7))
+        assert list((tmp_path / "temporary").iterdir()) == []
+        assert torch.equal(rows[250:260], torch.arange(500, 520).view(-1, 2))
+        files = gather(os.fstat(closed_over(rows, "file").fileno()).st_ino)
+        assert files[0] == files[1]
+        alone = shared(lambda _: on_disk([torch.full((3,), rank())])[1:2].item(), range(2))
+        assert alone == [0, 1]
+        sys.stdout.write("all is well")
+
+    assert two(tmp_path, in_group, work) == [(0, "all is well")] * 2
+
+
+def closed_over(rows, name):
+    """Return a variable that the function which reads rows holds."""
+    return dict(zip(rows._read.__code__.co_freevars, rows._read.__closure__, strict=True))[name].cell_contents
+
+
+def test_a_fit_that_differs_between_processes_is_refused(tmp_path):
+    class Own(torch.nn.Linear):
+        def fit(self, clean):
+            torch.nn.init.constant_(self.weight, rank() if clean == "apart" else 2)
+
+    def fitted(clean) -> float:
+        images = SimpleNamespace(clean=lambda: clean)
+        return fit_detector("own", Own(1, 1), images, tmp_path)
+
+    def work() -> None:
+        assert len(set(gather(fitted("alike")))) == 1
+        fitted("apart")
+
+    (status, told), (other, silent) = two(tmp_path, in_group, work)
+    assert (status, other, silent) == (1, 1, "")
+    assert told == (
+        "error: own got other weights in each process: let its method fit draw its random numbers from torch, or start "
+        "one process\n"
+    )
 
 
 def without_times(value):

@@ -1,5 +1,7 @@
 """Rows that are read when they are asked for."""
 
+from io import BytesIO
+
 import pytest
 import torch
 
@@ -55,6 +57,19 @@ def test_what_is_on_disk_leaves_no_file(tmp_path, monkeypatch):
     kept = on_disk([ALL])
     assert list(tmp_path.iterdir()) == []
     assert torch.equal(kept[3:4], ALL[3:4])
+
+
+def test_what_is_on_disk_is_closed_where_a_part_fails(monkeypatch):
+    files = []
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda: files.append(BytesIO()) or files[0])
+
+    def parts():
+        yield ALL[:5]
+        _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        on_disk(parts())
+    assert files[0].closed
 
 
 def test_there_may_be_none_of_them():
