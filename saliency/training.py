@@ -67,7 +67,7 @@ class Trainable(Portable, lightning.LightningModule):
     def train(self, mode: bool = True) -> "Trainable":  # noqa: FBT001, FBT002 - torch's signature
         """Set train or eval mode; frozen parts stay in eval mode."""
         super().train(mode)
-        for child in self.children():
+        for child in self.children() if mode else ():
             parameters = list(child.parameters())
             if parameters and not any(parameter.requires_grad for parameter in parameters):
                 child.eval()
