@@ -208,14 +208,14 @@ class Guarded(nn.Module):
                 got = str(values.dtype) if isinstance(values, Tensor) else f"a {type(values).__name__}"
                 msg = (
                     f"a detector must give a tensor of real scores (N,), higher = more adversarial, got {got} from "
-                    f"{type(self.detector).__name__}: return its score before it decides, or decisions.float(), whose "
-                    "gradient only attacks.Estimation and Square go without"
+                    f"{type(self.detector).__name__}: return its score before it decides, or decisions.float(), which "
+                    "only attacks.Estimation and Square can attack"
                 )
                 raise InputError(msg)
             if values.shape != logits.shape[:1]:
                 msg = (
                     f"a detector must give one score per image, shape ({len(logits)},), got {tuple(values.shape)} from "
-                    f"{type(self.detector).__name__}: squeeze what is too much"
+                    f"{type(self.detector).__name__}: squeeze the dimensions of size 1"
                 )
                 raise InputError(msg)
 

@@ -73,7 +73,7 @@ class Quantised(Attack):
             raise InputTypeError(msg)
         if isinstance(self.attack, OneOf | Transfer | Quantised):
             name = type(self.attack).__name__
-            msg = f"Quantised rounds what one attack makes, but {name} runs others: put Quantised around those, inside"
+            msg = f"Quantised rounds the images of one attack, but {name} runs others: put it around each of them"
             raise InputTypeError(msg)
         if isinstance(self.attack, Advertorch):
             msg = "Quantised needs the wrapped attack's norm and epsilon, which attacks of advertorch do not expose"

@@ -18,11 +18,7 @@ class UsageError(Exception):
 
 
 def refusal(error: BaseException | None) -> str | None:
-    """Return the message if an error, or one that it came from, is about bad input; None if it is a bug.
-
-    Args:
-        error: The exception that ended a command.
-    """
+    """Return the message if an error, or one that it came from, is about bad input; None if it is a bug."""
     while error is not None and not _refuses(error):
         error = (error.__cause__ or error.__context__) if isinstance(error, _WRAPPING) else None
     if error is None:

@@ -186,10 +186,6 @@ _UNFIT: Final = re.compile(r"^$|^[-#]|::|^(file|local):|^[\w+.-]+://|[\x00-\x1f\
 def folder_of(option: str, text: str | Path) -> Path:
     """Return the folder that an option names.
 
-    Args:
-        option: Name of the option, for the message.
-        text: The folder as the user wrote it.
-
     Raises:
         ValueError: If the name would not survive in the files of a run, or in a command line.
     """

@@ -119,7 +119,6 @@ class SetFolder:
     """The folder of a set, complete or not.
 
     Attributes:
-        folder: The path of the folder.
         about: What the set depends on, and the number of images; None if `about.json` cannot be read.
         shards: Number of files present.
         wanted: Number of files of the complete set; 0 if unknown.

@@ -69,9 +69,9 @@ def benchmark(
     positives on benign changes, `speed` latency, and `white-box` the worst case of attacks that know it.
 
     Args:
-        detector: A module or a function that gives scores (N,), higher = more adversarial, of images (N, C, H, W) in
-            [0, 1]; or a checkpoint (.ckpt), class or function by its path, or a class: it is called with what it takes
-            of `classifier`, `saliency` (None) and `second` (None). Fitted in place.
+        detector: A module or function from images (N, C, H, W) in [0, 1] to scores (N,), higher = more adversarial; a
+            class; or the path of a checkpoint (.ckpt), class or function. A class, or what a path names, is called with
+            what it takes of `classifier`, `saliency` (None) and `second` (None). Fitted in place.
         classifier: The attacked classifier, logits (N, K): a module, or a checkpoint, class or function by its path.
         data: An `ImageData`; or images (M, C, H, W), uint8 or float in [0, 1], and labels (M,), on which the classifier
             was not trained: 40 % fit the detector, 20 % are for calibration and 40 % for tests.

@@ -39,10 +39,6 @@ def benchmark(
         images: Test images of `corruptions` and `white-box`; null: as many as the preset says.
         published: Whether the published detectors that the run lacks take part as well; where --detectors names
             detectors, these alone do.
-
-    Raises:
-        FileNotFoundError: If a stage is missing; says which command makes it.
-        ValueError: If an option is out of its range.
     """
     one_of(tuple(PRESETS), preset=preset)
     at_least(1, whole=True, **({} if images is None else {"images": images}))

@@ -54,8 +54,6 @@ class Report:
     """The result of `benchmark`.
 
     Attributes:
-        detector: Its name.
-        figures: The numbers of the card.
         card: Detector, classifier, data, threat model, figures, versions; see `card.schema.json`.
         results: Results of the protocols, by name, with all their tables and flags.
     """
@@ -96,7 +94,7 @@ def figures_of(results: Mapping[str, Result]) -> list[Figure]:
         *_unaware(rows["transfer"]),
         *_benign(rows["corruptions"]),
         *_white_box(rows["white-box"]),
-        *_price(rows["speed"]),
+        *(Figure(name, None, rows["speed"][-1][name]) for name in ("latency_ms", "latency_ratio")),
     ]
 
 
@@ -120,11 +118,6 @@ def _white_box(rows: Rows) -> Iterator[Figure]:
     ends = worst["sr_at_5"], worst["sr_at_5_low"], worst["sr_at_5_high"]
     yield Figure("worst_case_sr_at_5", None, *ends, n=worst["n_right"])
     yield _share("clean_right_and_accepted", None, worst["clean_right_and_accepted"], worst["n"])
-
-
-def _price(rows: Rows) -> Iterator[Figure]:
-    for name in ("latency_ms", "latency_ratio"):
-        yield Figure(name, None, rows[-1][name])
 
 
 def _share(name: str, under: str | None, value: float | None, n: int) -> Figure:

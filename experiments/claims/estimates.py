@@ -62,9 +62,6 @@ class Estimate:
 def matrix(reports: Sequence[Reports]) -> dict[str, dict[Cell, Estimate]]:
     """Return each value's estimate for every cell of the detection matrix: of means over the detectors' seeds.
 
-    Args:
-        reports: Each pipeline's reports, by protocol.
-
     Returns:
         {name of the value: {cell: estimate}}, cells in the order of the first pipeline's rows.
     """
@@ -75,9 +72,6 @@ def unseen(reports: Sequence[Reports]) -> dict[str, dict[str, Estimate]]:
     """Return each value's estimate for every detector: its mean over attacks that it was not trained on.
 
     All detectors are compared on the same cells, as in the protocol's own sentence.
-
-    Args:
-        reports: Each pipeline's reports, by protocol.
 
     Returns:
         {name of the value: {detector: estimate}}.

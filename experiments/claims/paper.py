@@ -36,7 +36,6 @@ class PaperClaim:
         protocols: Those that it is judged from.
         rule: Takes the reports.
         needs: The smallest number of images, seeds and so on that it is decided from.
-        text: The claim.
     """
 
     number: str

@@ -21,10 +21,6 @@ def pipelines(study: Study, *, others: list[str] | None = None) -> Result:
     Args:
         study: The study of the first run.
         others: Folders of evaluated runs of the same experiment with other seeds; null: RUN_1, RUN_2, ...
-
-    Raises:
-        FileNotFoundError: If there is no other run, or one was not evaluated; says which command helps.
-        ValueError: If they do not repeat each other.
     """
     repeated = repetitions(study.run, others)
     reports, names = [repetition.reports for repetition in repeated], [repetition.name for repetition in repeated]
@@ -44,7 +40,7 @@ def pipelines(study: Study, *, others: list[str] | None = None) -> Result:
         title=f"{len(repeated)} whole pipelines together",
         question="Do the claims still hold when classifier, saliency model and detectors are trained anew with other "
         "seeds?",
-        finding=_finding(judged, reports),
+        finding=" ".join([*_settled(judged, len(reports)), *_best_and_worst(unseen(reports)["auroc"])]),
         meta=meta,
         rows=_rows(reports),
         tables=[claims_table(judged, names), *tables(repeated)],
@@ -87,11 +83,6 @@ def _rows(reports: Sequence[Reports]) -> list[dict[str, Any]]:
         for value, cells in matrix(reports).items()
         for cell, estimate in cells.items()
     ]
-
-
-def _finding(judged: Sequence[Together], reports: Sequence[Reports]) -> str:
-    """Return how many claims all pipelines settle, and which detectors are best and worst."""
-    return " ".join([*_settled(judged, len(reports)), *_best_and_worst(unseen(reports)["auroc"])])
 
 
 def _settled(judged: Sequence[Together], count: int) -> Iterator[str]:

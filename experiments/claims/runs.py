@@ -35,7 +35,6 @@ class Repetition:
 
     Attributes:
         name: The title of its column.
-        run: The run folder.
         reports: The contents of each protocol's JSON, by its name.
     """
 
@@ -175,12 +174,7 @@ def _fingerprint(run: Run) -> str:
 
 
 def _read(run: Run) -> dict[str, Any]:
-    """Return the reports of a run.
-
-    Raises:
-        FileNotFoundError: If the needed one is missing.
-        ValueError: If a file is damaged, or the run changed since it was evaluated.
-    """
+    """Return the reports of a run."""
     paths = {name: _path(run.report, name) for name in JUDGED}
     if not paths[NEEDED].is_file():
         msg = f"{run.folder} was not evaluated: run `python evaluate.py all {run.named}` first"

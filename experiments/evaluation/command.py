@@ -44,9 +44,6 @@ SCORED: Final = "transfer"
 def run_evaluation(arguments: list[str]) -> None:
     """Parse the command line and run the protocol that it names.
 
-    Args:
-        arguments: The words after `evaluate.py`.
-
     Raises:
         UsageError: If they are not accepted.
         FileNotFoundError: If the run, or a stage that the protocol needs, does not exist.
@@ -98,6 +95,8 @@ def _report(run: Run, console: Console, *, every: bool) -> None:
 
 _DETECTORS: Final = "detectors"
 _OF_DETECTORS: Final = [name for name, protocol in PROTOCOLS.items() if protocol.of_detectors]
+
+_ABOUT_ALL: Final = "Run every protocol that needs no other run and does not take long; name those that are left out."
 
 _OF_EVERY: Final = ("run", "report", "imports", "trust", "device", "devices", "config")
 """Options that every subcommand has."""
@@ -160,13 +159,10 @@ def _all(study: Study, console: Console) -> None:
 def _parser(name: str) -> Parser:
     """Return the parser of one subcommand: to build all takes seconds."""
     parser = Parser(prog="evaluate.py")
-    parser.add_subcommands(dest="protocol").add_subcommand(name, _every() if name == ALL else _of_protocol(name))
+    parser.add_subcommands(dest="protocol").add_subcommand(
+        name, _of_run(ALL, _ABOUT_ALL) if name == ALL else _of_protocol(name)
+    )
     return parser
-
-
-def _every() -> Parser:
-    about = "Run every protocol that needs no other run and does not take long; name those that are left out."
-    return _of_run(ALL, about)
 
 
 def _of_protocol(name: str) -> Parser:

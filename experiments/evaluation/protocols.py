@@ -18,7 +18,6 @@ class Protocol:
 
     Attributes:
         where: Module and name of the function, as "experiments.claims.protocol:pipelines".
-        help: A line.
         apart: Why `all` leaves it out; empty: it does not.
         of_detectors: Whether it takes `--detectors`: names of the run's and paths of others.
         needs: The parts of a run that it needs.

@@ -23,7 +23,6 @@ class DetectorMeans:
     """A detector's means over cells, the same cells for all detectors.
 
     Attributes:
-        detector: Its name.
         pairs: The fewest of a cell.
         auroc: Adversarial images against clean ones.
         found: Share of the adversarial images above the threshold at 5 % false positives; None: there is none.

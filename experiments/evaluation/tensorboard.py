@@ -46,9 +46,6 @@ def write_scores(study: Study, rows: Sequence[Mapping[str, Any]]) -> Path:
 
     Returns:
         The folder of the event files, RUN/report/tensorboard/scores.
-
-    Raises:
-        FileNotFoundError: If a detector is missing; says which command makes it.
     """
     with replacing_events(study.run.report / FOLDER / "scores") as run:
         clean = {}
@@ -85,10 +82,6 @@ def write_summary(report: Path, statements: Mapping[str, Iterable[str]], config:
 
 def write_charts(report: Path, result: Result) -> Path | None:
     """Write the charts and grids of a protocol.
-
-    Args:
-        report: The run's report folder.
-        result: The protocol's result.
 
     Returns:
         The folder of the event file, RUN/report/tensorboard/<protocol>; None if there are none.

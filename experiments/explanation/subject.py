@@ -47,15 +47,12 @@ class Explained:
     """A classifier under study, with some images.
 
     Attributes:
-        study: The run under evaluation.
         classifier: On the study's device, in eval mode.
         own: Name of a classifier of the user's own; None: it is the run's.
         rows: (n,), numbers of the images in the test split, or in the folder of photographs.
         images: (n, C, H, W) in [0, 1], on the CPU.
         labels: (n,), the true classes; of photographs, which are unlabelled, the predicted ones.
         logits: (n, K) of the images.
-        classes: Names of all classes.
-        methods: Saliency methods by name.
         refused: Why a usual method is left out, by its name: it is not defined, or not trained yet.
         photographs: Whether the images are photographs in place of the run's test images.
     """

@@ -21,7 +21,6 @@ class FileVerdict:
     """A detector's verdict on a file; null if the file is no image, with the reason in `error`.
 
     Attributes:
-        file: Path of the file.
         score: Higher = more adversarial.
         probability: Probability that the image is adversarial, if half of all images are.
         is_adversarial: Whether the score exceeds the threshold.

@@ -65,17 +65,12 @@ def measure_breaks(
         sentence = first(lambda: forecast(attacker, planned, "The published breaks make")[1])
         study.progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     for exhibit, subject in study.progress.track(exhibits, description="published breaks"):
-        outcome = None if exhibit.way is None else _outcome(attacker, subject, exhibit.way, attacks[exhibit.way])
-        alone = _alone(attacker, subject, steps) if exhibit.way == "shortest" else None
+        outcome = alone = None
+        if exhibit.way is not None:
+            outcome = attacker.outcome(subject, exhibit.way, attacks[exhibit.way], subject.aimed())
+        if exhibit.way == "shortest":
+            alone = attacker.outcome(subject, "ddn", DDN(steps=steps), subject.aimed())
         yield _exhibit(study, attacker, exhibit, subject, outcome, alone, won_by_suite[subject.name])
-
-
-def _outcome(attacker: Attacker, subject: Subject, way: Way, attack: Attack) -> Outcome:
-    return attacker.outcome(subject, way, attack, subject.aimed())
-
-
-def _alone(attacker: Attacker, subject: Subject, steps: int) -> Outcome:
-    return attacker.outcome(subject, "ddn", DDN(steps=steps), subject.aimed())
 
 
 def _exhibit(

@@ -40,10 +40,6 @@ def museum(
         preset: Extent of the white-box suite that runs as well, and its steps: quick, standard or thorough.
         suite_attacks: Attacks of that suite, by name; null: those of the preset.
         epsilon: L-inf budget, above 0 and at most 1; null: that of the run's first attack with one.
-
-    Raises:
-        FileNotFoundError: If a stage is missing; says which command makes it.
-        ValueError: If an option is out of its range, or no detector of the museum is named.
     """
     at_least(1, whole=True, images=images, **given(steps=steps))
     breaks = _wanted(study)

@@ -25,7 +25,6 @@ class Break:
     """A published detector, and an attack that broke it, if one is published.
 
     Attributes:
-        detector: Class path.
         paper: Authors who broke it; empty: no break is published.
         where: arXiv number, and section or table.
         attack: The paper's attack, in words.

@@ -47,7 +47,6 @@ class Curve:
         places: On the horizontal axis, above 0.
         values: There, in [0, 1]; None: there is none.
         spread: Half the width of the band at each place; None: there is no band.
-        dashed: Whether the line is dashed.
     """
 
     places: Sequence[float]
@@ -67,7 +66,6 @@ class CurveChart:
     """A chart of curves.
 
     Attributes:
-        title: Title of the panel.
         curves: The lines by name; a name has one colour and marker in all charts of a page.
         behind: A curve drawn as a grey area behind the others.
         mark: Place of a vertical line; None: there is none.
@@ -88,13 +86,6 @@ def canvas(
     title: str, size: tuple[float, float], rows: int = 1, columns: int = 1, **options: Any
 ) -> tuple[Figure, NDArray[Any]]:
     """Return an empty page of charts with its title.
-
-    Args:
-        title: Title of the page.
-        size: Width and height, in inches.
-        rows: Number of rows of charts.
-        columns: Number of charts in a row.
-        options: Passed to `Figure.subplots`.
 
     Returns:
         The figure, and its axes (rows, columns).

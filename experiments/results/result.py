@@ -16,8 +16,6 @@ class Table:
     """A table of the report.
 
     Attributes:
-        title: The title above the table.
-        header: Names of the columns.
         rows: Plain values; None is shown as a dash, a fraction with three decimals.
         note: Under it: units, counts, where the values come from.
         bold: (row, column) of cells that stand out, and `note` says why.
@@ -51,7 +49,6 @@ class Result:
 
     Attributes:
         protocol: Name of the protocol and of its files.
-        title: A headline.
         question: The protocol's question, in a sentence.
         finding: The answer, computed from the numbers.
         meta: Plain values that reproduce the result.

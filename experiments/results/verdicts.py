@@ -21,8 +21,6 @@ class Claim:
 
     Attributes:
         number: The number in the paper's list, or a letter for this project's own questions.
-        text: The claim.
-        verdict: Computed.
         statistic: The deciding numbers, or the missing ones.
     """
 
@@ -38,7 +36,6 @@ class Evidence:
 
     Attributes:
         verdict: The verdict by the numbers alone.
-        sentence: The numbers.
         counts: The number of images, pairs, seeds and so on, by this plural.
         doubts: Sentences that say why some of the numbers decide nothing, which the verdict knows.
     """
@@ -77,12 +74,7 @@ def _above(interval: Interval | None, level: float) -> Verdict:
 
 
 def any_above(intervals: Sequence[Interval | None], level: float = 0.0) -> Verdict:
-    """Return the verdict on the claim that some statistic is above a level, not corrected for their number.
-
-    Args:
-        intervals: See `all_above`.
-        level: See `all_above`.
-    """
+    """Return the verdict on the claim that some statistic is above a level, not corrected for their number."""
     verdicts = {_above(interval, level) for interval in intervals}
     if "holds" in verdicts:
         return "holds"

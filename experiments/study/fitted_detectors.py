@@ -31,7 +31,6 @@ class FitImages:
     """What detectors are fitted to.
 
     Attributes:
-        data: The clean images.
         attack: Makes the adversarial images of the pairs.
         pairs: Returns the pairs; called where a detector asks for them.
     """

@@ -32,7 +32,6 @@ class AttackedSet:
     """The test images under one attack, on the CPU.
 
     Attributes:
-        name: Name of the attack.
         adversarial: (M, C, H, W), in the order of the clean images; read when they are asked for.
         before: (M,) classes predicted for the clean images.
         after: (M,) classes predicted for the adversarial images.
@@ -169,7 +168,7 @@ class TestImages:
         data: Set up.
         classifier: The attacked classifier, on the device.
         device: Where to compute.
-        progress: Shows what takes long.
+        progress: Shows the progress of long steps.
         store: The store of adversarial sets; None: they are made on the fly.
         scores_folder: Where scores are kept; None: nowhere.
 

@@ -41,11 +41,7 @@ class Maps:
 
 
 def maps_of(study: Study) -> list[Maps]:
-    """Return the kinds of maps of a run: the learnt one, if the run has a saliency model, and the Jacobian.
-
-    Raises:
-        FileNotFoundError: If a stage that makes them is missing; says which command makes it.
-    """
+    """Return the kinds of maps of a run: the learnt one, if the run has a saliency model, and the Jacobian."""
     learnt = [] if study.saliency is None else [_learnt(study, study.saliency)]
     return [*learnt, _jacobian(study)]
 

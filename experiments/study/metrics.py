@@ -62,7 +62,6 @@ class Metric:
     """A column of the detection records.
 
     Attributes:
-        key: Name of the field.
         meaning: For the meta data.
         compute: Takes scores of pairs; None where the metric is not defined, as of no pairs.
         title: Title of its tables.

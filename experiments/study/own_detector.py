@@ -107,7 +107,7 @@ def read_scores(path: str, module: nn.Module, images: Tensor) -> ReadScores:
     if scores.shape != images.shape[:1]:
         msg = (
             f"{path} must give one score per image, shape ({len(images)},); it gave shape {tuple(scores.shape)}: "
-            "squeeze what is too much"
+            "squeeze the dimensions of size 1"
         )
         raise InputError(msg)
     if _leads(scores, seen):

@@ -234,11 +234,7 @@ def _check(processes: int, here: int) -> None:
 
 
 def _kind(device: str, processes: int) -> str:
-    """Return cpu or cuda.
-
-    Raises:
-        ValueError: If there are not as many devices of that kind.
-    """
+    """Return cpu or cuda."""
     kind = device if device != "auto" else _KINDS[torch.cuda.is_available()]
     if kind not in _KINDS:
         msg = f"{processes} processes take a device each: give --device auto, cpu or cuda, not {device!r}"

@@ -53,7 +53,7 @@ class Study:
     Args:
         run: The run.
         device: Where to compute.
-        progress: Shows what takes long.
+        progress: Shows the progress of long steps.
         command: The command line, for the meta data.
         detectors: Names of the run's detectors, trained or training-free, and others by class path or checkpoint
             (.ckpt); None: all of the run.

@@ -43,7 +43,7 @@ def training_pairs(
         classifier: The attacked classifier, on the device.
         attack: Makes the adversarial images.
         device: Where to attack.
-        progress: Shows what takes long.
+        progress: Shows the progress of long steps.
         store: The store of adversarial sets, if the run has one.
     """
     if store is not None:

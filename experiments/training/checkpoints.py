@@ -109,7 +109,7 @@ def check_continuation(
     for unit, done in _done(contents, path).items():
         name, most = f"max_{unit}", planned["trainer"][f"max_{unit}"]
         if most is not None and 0 <= most < done:
-            msg = f"{path} has {done} {unit} behind it, and {name} is {most}: give at least {done}"
+            msg = f"{path} was written after {done} {unit}, and {name} is {most}: give at least {done}"
             raise InputError(msg)
     started, spans = _started(contents, path), any("total_steps" in state for state in contents["lr_schedulers"])
     free = {"start_from", *(() if spans else _LENGTH)}

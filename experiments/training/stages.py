@@ -26,7 +26,6 @@ class Stage:
 
     Attributes:
         name: The stage's folder within the run folder, for example detectors/spd/fgsm/seed_0.
-        folder: The folder itself.
         config: A `fit` config as nested dicts.
     """
 

@@ -42,7 +42,6 @@ class Subject:
     """A detector under attack.
 
     Attributes:
-        contender: The detector.
         phase: before or after retraining; a detector that is never retrained is always before.
         model: The attacked classifier: the detector's own where it holds it, so that a pass is shared.
     """
@@ -97,9 +96,6 @@ class Job:
     """An attack on a detector.
 
     Attributes:
-        subject: The detector.
-        name: Name of the attack.
-        attack: The attack.
         aim: The detector with the threshold that the attack aims at.
         count: How many of the images; None: all.
         given: (n,) bool, the images to attack, the others stay as they are; None: all.
@@ -125,7 +121,7 @@ class Attacker:
         images: (M, C, H, W) in [0, 1], on the CPU.
         labels: (M,), the true classes.
         device: Where to compute.
-        progress: Shows what takes long.
+        progress: Shows the progress of long steps.
         folder: Where blocks are kept; None: nowhere.
         targets: (M,), the classes that targeted attacks are to reach; None: attacks are untargeted.
     """

@@ -17,13 +17,7 @@ SUCCESS: Final = "SR@5: the attacker's success at 5 % FPR"
 
 
 def story(title: str, rows: Rows, curves: Rows) -> bytes:
-    """Return a PNG: left every attack on every detector with the worst case, right SR@5 against steps and epsilon.
-
-    Args:
-        title: Title of the figure.
-        rows: Rows of the protocol.
-        curves: Records of `curve_rows`; may be empty.
-    """
+    """Return a PNG: left every attack on every detector with the worst case, right SR@5 against steps and epsilon."""
     height = 2.2 + 0.52 * max(len(detectors_of(rows)), 7)
     figure = Figure(figsize=(15 if curves else 8.5, height), layout="constrained")
     if not curves:

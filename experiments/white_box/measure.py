@@ -42,8 +42,6 @@ class SuiteOptions:
     """How detectors are attacked; see `white_box`.
 
     Attributes:
-        epsilon: Budget, in the norm.
-        norm: Norm of the budget.
         plan: How much is run.
         seeds: Seeds of the detectors; curves and prices are of the first.
         whole: Seeds whose detectors meet the whole suite, the others the paper's attacks only.

@@ -20,10 +20,7 @@ class Outcome:
     """The outcome of an attack on one detector, computed anew from the adversarial images.
 
     Attributes:
-        contender: The detector.
-        phase: before or after retraining.
         learnt: Whether score 0 is probability .5.
-        attack: Name of the attack.
         steps: Steps of one of its walks; None: it has none.
         right_before: (n,) bool, classified right before the attack.
         wrong: (n,) bool, classified wrong after it.

@@ -17,7 +17,6 @@ class Plan:
     Attributes:
         mode: table: every attack gets every image; worst: a cascade, in which an attack gets only the images,
             classified right, that no attack before it has won. The paper's attacks and the control get every image.
-        steps: Steps of each walk.
         restarts: Restarts of each walk that is aimed at the false-positive rate.
         goals: Nearest classes to which each such walk goes as well.
         curve_images: Images of the curves and of the price of detection; 0: neither.

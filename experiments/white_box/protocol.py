@@ -76,10 +76,6 @@ def white_box(
             straight_through is attacked again under a remedy, in rows of its own.
         bpda: Sub-modules or methods of detectors through which the gradient is to pass unchanged (auto only).
         resamples: Bootstrap resamples of the intervals.
-
-    Raises:
-        FileNotFoundError: If a stage is missing; says which command makes it.
-        ValueError: If an option is out of its range, or there are too few calibration images for a threshold.
     """
     at_least(1, images=images, resamples=resamples)
     at_least(1, whole=True, **given(steps=steps, restarts=restarts, suite_seeds=suite_seeds))

@@ -159,7 +159,6 @@ class Price:
     """How far an attack of minimal norm goes in L2, alone against the classifier and against both networks.
 
     Attributes:
-        n_right: Images right before.
         n_both: Those that both attacks win; the lengths and their ratio are of these.
     """
 
@@ -190,8 +189,6 @@ class WhiteBoxRecords:
         smallest: Smallest budgets, fields of `smallest.Smallest`.
         prices: Prices of detection, fields of `Price`.
         contrasts: Differences between attacks, from `contrasts.contrasts`.
-        checks: Measurements for the flags.
-        remedies: The remedies that were applied.
     """
 
     rows: list[dict[str, Any]]

@@ -18,8 +18,6 @@ class Smallest:
     """The smallest budgets at which a detector's images are won at 5 % false positives.
 
     Attributes:
-        norm: linf or l2.
-        n_right: Images right before the attack.
         budgets: Budgets of those that the attack of minimal norm wins, ascending.
         bounds: The same, by the shortest change of an image among that attack and the suite's.
         forward_passes: Mean per image, of the attack of minimal norm.
@@ -52,12 +50,7 @@ def within(lengths: Sequence[float], count: int, epsilon: float) -> Interval | N
 
 
 def smallest_tables(smallest: Rows, curves: Rows) -> list[Table]:
-    """Return a table of the images won within the budgets of the walks; none without records.
-
-    Args:
-        smallest: Fields of `Smallest`.
-        curves: Fields of `CurvePoint`.
-    """
+    """Return a table of the images won within the budgets of the walks; none without records."""
     if not smallest:
         return []
     places = sorted({point["at"] for point in curves if point["across"] == "epsilon"})

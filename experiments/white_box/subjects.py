@@ -20,10 +20,6 @@ def subjects(study: Study, trained_on: str, seeds: list[int]) -> list[Subject]:
         study: The run under evaluation.
         trained_on: Name of the attack that the detectors were trained on.
         seeds: Seeds of the trained detectors.
-
-    Raises:
-        FileNotFoundError: If a detector is missing; says which command makes it.
-        ValueError: If one of the user's own cannot be used, or no detector is left.
     """
     run = study.run
     trained = []

@@ -276,7 +276,7 @@ def test_a_score_that_rounding_lifts_above_the_threshold_is_repaired():
         ({"levels": 1}, ValueError, "levels must be at least 2, got 1"),
         ({"levels": 2.5}, ValueError, "levels must be a whole number, got 2.5"),
         ({"steps": -1}, ValueError, "steps must be at least 0, got -1"),
-        ({"attack": OneOf(attacks=(DeepFool(),))}, TypeError, "OneOf runs others: put Quantised around those, inside"),
+        ({"attack": OneOf(attacks=(DeepFool(),))}, TypeError, "OneOf runs others: put it around each of them"),
         ({"attack": Transfer(attack=DeepFool(), model=nn.Flatten())}, TypeError, "Transfer runs others"),
         ({"attack": Quantised()}, TypeError, "Quantised runs others"),
         ({"attack": Advertorch(attack="LinfPGDAttack")}, TypeError, "needs the wrapped attack's norm and epsilon"),

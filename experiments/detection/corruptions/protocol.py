@@ -30,10 +30,6 @@ def corruptions(
         images: Test images that are corrupted, the first ones.
         names: Names of the corruptions; null: all of `data.corruptions`.
         rate: False-positive rate of the thresholds, in (0, 1).
-
-    Raises:
-        FileNotFoundError: If a stage is missing; says which command makes it.
-        ValueError: If an option is out of its range, or there are too few calibration images for a threshold.
     """
     at_least(1, images=images)
     names = _names(names)

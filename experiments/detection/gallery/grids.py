@@ -37,12 +37,7 @@ _Version = tuple[ShownImages, Pictures]
 
 
 def grids(records: GalleryRecords, pictures: Mapping[str, Pictures]) -> dict[str, bytes]:
-    """Return a PNG of the first images under all attacks, and one of all images under each attack.
-
-    Args:
-        records: Classes, scores and captions of the images.
-        pictures: The images `clean`, and by attack.
-    """
+    """Return a PNG of the first images under all attacks, and one of all images under each attack."""
     clean = records.clean, pictures["clean"]
     attacked = {attack: (shown, pictures[attack]) for attack, shown in records.attacked.items()}
     overview = _overview(records, [clean, *attacked.values()])

@@ -17,10 +17,6 @@ def gallery(study: Study, *, images: int = 6, pairs: int | None = None, resample
         images: Test images shown.
         pairs: Largest number of pairs per sample; null: all test images.
         resamples: Bootstrap resamples of the intervals.
-
-    Raises:
-        FileNotFoundError: If a stage is missing.
-        ValueError: If images or pairs is below 1.
     """
     at_least(1, images=images)
     records, pictures = measure_gallery(study, images, pairs, resamples)

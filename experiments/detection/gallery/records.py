@@ -28,7 +28,6 @@ class ShownImages:
     """The shown images, clean or under one attack.
 
     Attributes:
-        predictions: Their predicted classes.
         confidences: Softmax of these.
         captions: The caption of each map, by kind.
         shifts: L2 distance of each map from the clean image's, by kind; None for the clean images.
@@ -47,12 +46,7 @@ class GalleryRecords:
     """What grids and tables share.
 
     Attributes:
-        kinds: The kinds of maps.
         places: The images' places in the test split.
-        labels: Their true classes.
-        classes: Names of all classes.
-        clean: The clean images.
-        attacked: The adversarial ones by attack.
         attacks: Their settings in words.
         fooled: How many images each attack fools.
         trained_on: The attack of the detectors whose scores the grids print; None: there are no detectors.

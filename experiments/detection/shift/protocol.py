@@ -14,10 +14,6 @@ def shift(study: Study, *, pairs: int | None = None, resamples: int = 1000) -> R
         study: A run with a trained classifier and, if it has one, a trained saliency model.
         pairs: Largest number of pairs per sample; null: all test images.
         resamples: Bootstrap resamples of the intervals.
-
-    Raises:
-        FileNotFoundError: If a stage is missing.
-        ValueError: If pairs is below 1.
     """
     records = measure_shift(study, pairs, resamples)
     rows = [row for kind in records for row in kind.rows]

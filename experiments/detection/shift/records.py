@@ -19,7 +19,6 @@ class ShiftRecords:
     """The L2 distances of one kind of map.
 
     Attributes:
-        name: Name of the kind.
         title: Its name in a sentence.
         scale: The range of its values, and the unit of distances between maps.
         different: Distances in pairs of different natural images.

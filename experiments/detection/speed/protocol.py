@@ -19,10 +19,6 @@ def speed(study: Study, *, repeats: int = 30) -> Result:
     Args:
         study: A run with trained detectors.
         repeats: How often each time is taken.
-
-    Raises:
-        FileNotFoundError: If a stage is missing; says which command makes it.
-        ValueError: If `repeats` is below 1.
     """
     at_least(1, repeats=repeats)
     records, differing = measure_speed(study, repeats)

@@ -18,7 +18,6 @@ class System:
     """A classifier with or without a detector.
 
     Attributes:
-        name: Name of the row.
         contender: The detector; None: the classifier alone.
         run: Gives class and score.
     """

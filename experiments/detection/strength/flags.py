@@ -54,13 +54,14 @@ def _iterative(attacks: Sequence[StrengthRecords]) -> Flag:
         for many, single in product(attacks, singles)
         if _in_ball(many.attack) and many.attack.epsilon == single.attack.epsilon
     ]
-    compared = [(lost, many, single) for many, single in pairs if (lost := _loses(many, single)) is not None]
+    lost = [weaker(many.success_rate, single.right, single.success_rate, single.right) for many, single in pairs]
+    compared = [(loses, *pair) for loses, pair in zip(lost, pairs, strict=True) if loses is not None]
     rates = "; ".join(
         f"{many.name} {many.success_rate:.3f}, {single.name} {single.success_rate:.3f}" for _, many, single in compared
     )
     return Flag(
         "An iterative attack weaker than a single step",
-        any(lost for lost, _, _ in compared) if compared else None,
+        any(loses for loses, _, _ in compared) if compared else None,
         f"Success rates at the same epsilon: {rates}."
         if compared
         else "No iterative attack shares its L-inf budget with FGSM.",
@@ -71,10 +72,6 @@ def _in_ball(attack: AttackSettings) -> bool:
     """Return whether the attack takes several steps in an L-inf ball."""
     in_linf = attack.epsilon is not None and attack.norm_family == "linf"
     return in_linf and "FGSM" not in attack.classes and attack.steps > 1
-
-
-def _loses(many: StrengthRecords, single: StrengthRecords) -> bool | None:
-    return weaker(many.success_rate, single.right, single.success_rate, single.right)
 
 
 def _carlini_wagner(attacks: Sequence[StrengthRecords]) -> Flag:

@@ -16,9 +16,6 @@ def strength(study: Study) -> Result:
 
     Args:
         study: A run with a trained classifier; other parts are not needed.
-
-    Raises:
-        FileNotFoundError: If there is no trained classifier; says which command makes it.
     """
     attacks = measure_strength(study)
     large = unusual(study.run.attacks(), study.images.clean.shape[1])

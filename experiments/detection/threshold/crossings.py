@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from experiments.detection.tables import grouped
 from experiments.detection.threshold.records import ThresholdRecords, curves_of, values_of
-from experiments.results.bootstrap import Interval, Statistic, clopper_pearson
+from experiments.results.bootstrap import Estimate, Interval, clopper_pearson
 from experiments.results.levels import DETECTED
 from experiments.results.records import Record, mean_known
 from experiments.results.verdicts import FEWEST, Verdict, all_above
@@ -92,14 +92,14 @@ def interpolated(at: float, sizes: Sequence[float], values: Sequence[float | Non
     return None
 
 
-def lowest_of(where: Crossing, areas: Mapping[float, Statistic]) -> tuple[float, Interval, int] | None:
+def lowest_of(where: Crossing, areas: Mapping[float, Estimate]) -> tuple[float, Interval, int] | None:
     """Return size, AUROC and number of pairs of the lowest AUROC, among sizes up to the best one.
 
     If an interval lies under the level, the detector fails: the lowest upper end is taken. Otherwise the lowest lower
     end is taken. An interval without width, as of an AUROC of 1, is replaced by Clopper and Pearson's.
     """
     intervals = {
-        size: clopper_pearson(area.value, area.n) if area.interval.flat else area.interval
+        size: clopper_pearson(area.value, area.n) if area.flat else Interval(area.value, area.low, area.high)
         for size, area in areas.items()
         if where.best is not None and size <= where.best
     }

@@ -1,7 +1,6 @@
 """Detectors against their own attack at other sizes of the perturbation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from experiments.detection.scores import AreasBySeed, pair_scores
 from experiments.detection.threshold.records import SUBSETS, Point, ThresholdRecords, ThresholdRow
 from experiments.results.bootstrap import Resampling
 from experiments.study.batches import columns
+from experiments.study.budgets import resized
 from experiments.study.images import noise_ratios
 from experiments.study.metrics import measure
 from experiments.study.study import Study
@@ -55,15 +55,11 @@ def measure_threshold(
                     ThresholdRow(*detector, name, epsilon, subset, count, metrics, **sizes[subset])
                     for subset, count, metrics in measure("threshold", scores, subsets)
                 ]
-    return ThresholdRecords(rows, areas.over_seeds(), ratios)
+    return ThresholdRecords(rows, {point: area.estimate for point, area in areas.over_seeds().items()}, ratios)
 
 
 def swept_attacks(study: Study) -> dict[str, Attack]:
-    """Return the attacks with an epsilon that detectors are trained on.
-
-    Raises:
-        FileNotFoundError: If there is none; says what to add to the pipeline file.
-    """
+    """Return the attacks with an epsilon that detectors are trained on."""
     every = study.run.attacks()
     trained = [name for name in study.run.settings.train_on if name in every]
     swept = {name: every[name] for name in trained if getattr(every[name], "epsilon", 0) > 0}
@@ -74,16 +70,6 @@ def swept_attacks(study: Study) -> dict[str, Attack]:
         )
         raise FileNotFoundError(msg)
     return swept
-
-
-def resized(attack: Attack, epsilon: float) -> Attack:
-    """Return an attack whose epsilon is above 0 with another epsilon, and its step size in proportion."""
-    budget: float = attack.epsilon  # type: ignore[attr-defined]
-    if epsilon == budget:
-        return attack
-    step = getattr(attack, "step_size", None)
-    changes = {"epsilon": epsilon} | ({} if step is None else {"step_size": step * epsilon / budget})
-    return replace(attack, **changes)
 
 
 def _median(values: Tensor) -> float | None:

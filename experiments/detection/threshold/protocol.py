@@ -25,10 +25,6 @@ def threshold(study: Study, *, epsilons: list[float] = EPSILONS, resamples: int 
         study: A run with trained detectors.
         epsilons: L-inf budgets in [0, 1].
         resamples: Bootstrap resamples of the intervals.
-
-    Raises:
-        FileNotFoundError: If a stage is missing, or no detector is trained on an attack with an epsilon.
-        ValueError: If an epsilon is not in [0, 1], or all are 0.
     """
     sizes, swept = _checked(epsilons), swept_attacks(study)
     records = measure_threshold(study, swept, sizes, resamples)

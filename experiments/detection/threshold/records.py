@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from experiments.results.bootstrap import Statistic
+from experiments.results.bootstrap import Estimate
 
 SUBSETS: Final = ("all", "successful")
 
@@ -23,11 +23,8 @@ class ThresholdRow:
     """A detector under an attack at one epsilon, on a subset of the pairs.
 
     Attributes:
-        detector: Its name.
         trained_on: The name of the attack it was trained on; None: training-free.
         seed: The seed of its training; None: training-free.
-        attack: The name of the attack.
-        epsilon: The budget of the attack.
         subset: The subset of the pairs: all or successful.
         n: The number of pairs in the subset.
         metrics: The values of `study.metrics.METRICS`, by key; None where one is not defined.
@@ -57,16 +54,16 @@ class ThresholdRow:
 
 @dataclass(frozen=True)
 class ThresholdRecords:
-    """What the threshold study measures.
+    """The measurements of the threshold study.
 
     Attributes:
         rows: One for each attack, epsilon, detector, seed and subset of the pairs.
-        areas: The mean AUROC over seeds, with what intervals need.
+        areas: The mean AUROC over seeds.
         noise_ratios: See `images.noise_ratios`, by attack and epsilon.
     """
 
     rows: Sequence[ThresholdRow]
-    areas: Mapping[Point, Statistic]
+    areas: Mapping[Point, Estimate]
     noise_ratios: Mapping[str, Mapping[str, float | None]]
 
 

@@ -1,11 +1,12 @@
 """Differences in AUROC that the paper's claims are about."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import torch
 
-from experiments.detection.transfer.records import ORACLE, Areas, Cell, TransferRecords
+from experiments.detection.transfer.ranking import Areas
+from experiments.detection.transfer.records import ORACLE, Cell, Contrast
 from experiments.results.bootstrap import Statistic, average
 from experiments.results.levels import DETECTED
 
@@ -13,13 +14,24 @@ OWN: Final = ("spd", "smd")
 """The paper's own detectors, each compared with every other one."""
 
 Where = Callable[[Cell], bool]
-Contrast = dict[str, Any]
-"""name, value, low, high and the number of cells."""
 
 
-def contrasts(records: TransferRecords) -> list[Contrast]:
-    """Return all contrasts that the run's attacks and detectors allow."""
-    areas, noise, families = records.areas, records.against_noise, records.families
+def contrasts(
+    areas: Areas,
+    noise: Areas,
+    families: Mapping[str, str | None],
+    single_steps: Sequence[str],
+    trained: Sequence[str],
+) -> list[Contrast]:
+    """Return all contrasts that the run's attacks and detectors allow.
+
+    Args:
+        areas: AUROCs against clean images, of detectors trained on one attack or none.
+        noise: AUROCs against noise of the same norms.
+        families: The norm that each attack bounds or makes small; None: unknown.
+        single_steps: The attacks that are FGSM.
+        trained: Names of the trained detectors.
+    """
     names = [name for name in dict.fromkeys(cell.detector for cell in areas) if not name.endswith(ORACLE)]
 
     def unseen_of(name: str) -> Where:
@@ -30,7 +42,7 @@ def contrasts(records: TransferRecords) -> list[Contrast]:
 
         def where(cell: Cell) -> bool:
             two = families.get(cell.trained_on or cell.tested_on), families[cell.tested_on]
-            return cell.detector in records.trained and cell.unseen and None not in two and same is (two[0] == two[1])
+            return cell.detector in trained and cell.unseen and None not in two and same is (two[0] == two[1])
 
         return where
 
@@ -43,22 +55,21 @@ def contrasts(records: TransferRecords) -> list[Contrast]:
     every += [paired(areas, f"{own} - {own}{ORACLE}, all attacks", own, f"{own}{ORACLE}") for own in OWN]
     every += [above(noise, f"{own} against noise, unseen attacks, above {DETECTED}", unseen_of(own)) for own in OWN]
     every.append(paired(areas, "jsd - id, all attacks", "jsd", "id"))
-    for name in records.trained:
+    for name in trained:
         every += [
-            above(areas, f"{name}, from FGSM to other attacks, above {DETECTED}", _from_fgsm(records, name)),
-            between(areas, f"{name}, JSMA - other attacks", *(_sparse(records, name, sparse=s) for s in (True, False))),
+            above(areas, f"{name}, from FGSM to other attacks, above {DETECTED}", _from_fgsm(single_steps, name)),
+            between(areas, f"{name}, JSMA - other attacks", *(_l0(families, name, is_l0=l0) for l0 in (True, False))),
         ]
     title = "same family of norms - another, attacks not trained on"
     every.append(between(areas, title, of_family(same=True), of_family(same=False)))
     return [contrast for contrast in every if contrast is not None]
 
 
-def _sparse(records: TransferRecords, name: str, *, sparse: bool) -> Where:
-    return lambda cell: cell.detector == name and cell.unseen and sparse is (records.families[cell.tested_on] == "l0")
+def _l0(families: Mapping[str, str | None], name: str, *, is_l0: bool) -> Where:
+    return lambda cell: cell.detector == name and cell.unseen and is_l0 is (families[cell.tested_on] == "l0")
 
 
-def _from_fgsm(records: TransferRecords, name: str) -> Where:
-    weak = records.single_steps
+def _from_fgsm(weak: Sequence[str], name: str) -> Where:
     return lambda cell: cell.detector == name and cell.trained_on in weak and cell.tested_on not in weak
 
 

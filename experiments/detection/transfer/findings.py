@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from experiments.detection.tables import budget_flag, idle_flag, listing_flag, noise_flag
-from experiments.detection.transfer.ranking import Standing
-from experiments.detection.transfer.records import TransferRecords
+from experiments.detection.transfer.records import Ranking, Standing, TransferRecords
+from experiments.results.bootstrap import Interval
 from experiments.results.levels import SEEDS, WORKING_RATE, mistakes_noise
 from experiments.results.result import Flag
 from experiments.results.verdicts import FEWEST, all_above
@@ -14,14 +14,14 @@ _SLACK: Final = 0.03
 """How far the realised false-positive rate may lie above twice the binomial error of 5 % before it is flagged."""
 
 
-def finding(ranked: Sequence[Standing], subset: str, meta: Mapping[str, Any]) -> str:
+def finding(ranking: Ranking, meta: Mapping[str, Any]) -> str:
     """Return the results of the best learnt and the best training-free detector on attacks that neither was trained on.
 
     Args:
-        ranked: All detectors, best first.
-        subset: The subset of the pairs that the numbers are about.
+        ranking: All detectors, best first.
         meta: The protocol's meta data, of which seeds and test_images are read.
     """
+    ranked = ranking.standings
     by_kind = [next((standing for standing in ranked if standing.learnt is learnt), None) for learnt in (True, False)]
     best = [standing for standing in by_kind if standing is not None]
     if not best:
@@ -34,12 +34,13 @@ def finding(ranked: Sequence[Standing], subset: str, meta: Mapping[str, Any]) ->
         f"{standing.detector} with {standing.area.value:.3f} ({kinds[standing.learnt]})" for standing in best
     )
     noise = " and ".join(f"{standing.detector} {standing.against_noise.value:.3f}" for standing in best)
+    subset = ranking.subset
     mostly = ", for most attacks fail on most images" if subset == "successful" else ""
     return (
         f"{_on_seeds(len(meta['seeds']))} best mean AUROC on attacks that a detector was not trained on ({subset} "
         f"pairs{mostly}): {means}. Against noise of the same norms instead of clean images: {noise}. These "
         f"are means over {best[0].cells} cell(s) of at least {min(standing.area.n for standing in best)} pairs. "
-        f"{_apart(best, meta)}"
+        f"{_apart(best, ranking.kinds_apart, meta)}"
     )
 
 
@@ -47,14 +48,13 @@ def _on_seeds(seeds: int) -> str:
     return "On this one seed the" if seeds == 1 else "On these two seeds the" if seeds < SEEDS else "The"
 
 
-def _apart(best: Sequence[Standing], meta: Mapping[str, Any]) -> str:
+def _apart(best: Sequence[Standing], ends: Interval | None, meta: Mapping[str, Any]) -> str:
     """Return whether the two best detectors differ, if that is decided."""
     images = min([meta["test_images"], *(standing.area.n for standing in best)])
     if images < FEWEST:
         return f"They decide nothing: {images} pairs are too few, it takes {FEWEST}."
-    if len(best) == 1:
+    if ends is None:
         return "There is no detector of the other kind to compare it with."
-    ends = best[0].area.minus(best[1].area).interval
     between = f"the interval of their difference is {ends.low:+.3f} to {ends.high:+.3f}"
     if len(meta["seeds"]) < SEEDS:
         return f"For the images alone {between}; other seeds may differ, and a claim needs three."

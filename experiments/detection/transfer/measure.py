@@ -11,8 +11,10 @@ from data.store.identity import digest, of_tensor
 from detectors.base import ExplainingDetector
 from detectors.explanations import PredictedMap
 from experiments.detection.scores import AreasBySeed, pair_scores
+from experiments.detection.transfer.contrasts import contrasts
 from experiments.detection.transfer.controls import UNDERFLOW_IMAGES, control_areas, underflow
-from experiments.detection.transfer.records import ORACLE, UNTRAINED, Cell, Headline, TransferRecords, TransferRow
+from experiments.detection.transfer.ranking import Headline, ranking
+from experiments.detection.transfer.records import ORACLE, UNTRAINED, Cell, TransferRecords, TransferRow
 from experiments.results.bootstrap import Resampling
 from experiments.results.levels import mostly_fail
 from experiments.study.batches import detector_scores
@@ -56,15 +58,17 @@ def measure_transfer(study: Study, resamples: int) -> TransferRecords:
     first = study.under(study.attacks[0])
     train_on = {name: left_out(name, attacks) for name in study.run.settings.train_on}
     clean = study.images.clean
+    families = {name: attack.norm_family for name, attack in attacks.items()}
+    single_steps = [name for name, attack in attacks.items() if type(attack).__name__ == "FGSM"]
+    trained = sorted({contender.name for contender in study.trained})
     return TransferRecords(
         rows=rows,
-        areas=areas["all"].over_seeds(),
-        against_noise=against_noise["all"].over_seeds(),
-        headline=headline,
+        ranking=ranking(headline, study.attacks),
+        contrasts=contrasts(
+            areas["all"].over_seeds(), against_noise["all"].over_seeds(), families, single_steps, trained
+        ),
         evaded=_shares(evaded, int((first.subsets["successful"] | first.subsets["failed"]).sum())),
-        families={name: attack.norm_family for name, attack in attacks.items()},
-        single_steps=[name for name, attack in attacks.items() if type(attack).__name__ == "FGSM"],
-        trained=sorted({contender.name for contender in study.trained}),
+        families=families,
         left_out={name: attack for name, attack in train_on.items() if attack is not None},
         controls=control_areas(study, contenders[0]),
         accuracy=first.clean_accuracy,

@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.detection.transfer.contrasts import contrasts
 from experiments.detection.transfer.findings import finding, flags_of
 from experiments.detection.transfer.measure import measure_transfer
-from experiments.detection.transfer.ranking import best_two, standings
 from experiments.detection.transfer.records import TransferRow, summary
 from experiments.detection.transfer.tables import tables_of
 from experiments.results.charts import grouped_bars, heat_maps
@@ -22,21 +20,17 @@ def transfer(study: Study, *, resamples: int = 1000) -> Result:
     Args:
         study: A run with trained detectors.
         resamples: Bootstrap resamples of the intervals.
-
-    Raises:
-        FileNotFoundError: If a stage is missing; says which command makes it.
     """
     records = measure_transfer(study, resamples)
-    rows, differences = records.rows, contrasts(records)
-    ranked = standings(records.headline, study.attacks)
+    rows = records.rows
     meta = study.meta() | {
         "classifier_accuracy": records.accuracy,
         "resamples": resamples,
-        "contrasts": differences,
-        "best_two": best_two(ranked),
+        "contrasts": records.contrasts,
+        "best_two": records.ranking.best_two,
         "underflow": records.underflow,
         "noise_ratios": records.noise_ratios,
-        "headline_subset": records.headline.subset,
+        "headline_subset": records.ranking.subset,
         "fields": {
             "n": "pairs of a clean image and its adversarial image",
             "subset": "all: every pair; successful: right before, wrong after; failed: right before and after",
@@ -50,10 +44,10 @@ def transfer(study: Study, *, resamples: int = 1000) -> Result:
         title="Detectors x trained on x tested on",
         question="How well does each detector, trained on one attack, find the images of every attack, and does it "
         "find attacks or any noise of that size?",
-        finding=finding(ranked, records.headline.subset, meta),
+        finding=finding(records.ranking, meta),
         meta=meta,
         rows=list(map(flat, rows)),
-        tables=tables_of(records, ranked, differences, meta),
+        tables=tables_of(records, meta),
         figures={"": heat_maps(title, by_detector), "bars": grouped_bars(title, by_detector)},
         flags=flags_of(records, meta),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from statistics import fmean
 from typing import Any, Final
 
-from experiments.results.bootstrap import Interval, Statistic, clopper_pearson
+from experiments.results.bootstrap import Estimate, Interval, clopper_pearson
 from experiments.results.records import Record, mean_known
 
 UNTRAINED: Final = "-"
@@ -37,9 +37,7 @@ class TransferRow:
     """A detector under an attack, on a subset of the pairs.
 
     Attributes:
-        detector: Its name.
         trained_on: The name of the attack it was trained on; None: training-free.
-        tested_on: The name of the attack.
         seed: The seed of its training; None: training-free.
         subset: The subset of the pairs: all, successful or failed.
         n: The number of pairs in the subset.
@@ -72,23 +70,47 @@ def read(records: Iterable[Record]) -> list[TransferRow]:
     return rows
 
 
-Areas = Mapping[Cell, Statistic]
-"""The mean AUROC over seeds of each cell where it is defined."""
+@dataclass(frozen=True)
+class Standing:
+    """A detector's results on attacks that it was not trained on.
+
+    Attributes:
+        detector: Its name.
+        learnt: Whether it was trained on an attack.
+        area: Mean AUROC against clean images.
+        against_noise: Mean AUROC against noise of the same norms.
+        worst: The cell of the lowest AUROC.
+        lowest: That AUROC.
+        cells: How many the means are over.
+    """
+
+    detector: str
+    learnt: bool
+    area: Estimate
+    against_noise: Estimate
+    worst: Cell
+    lowest: float
+    cells: int
 
 
 @dataclass(frozen=True)
-class Headline:
-    """The AUROCs that the finding is about.
+class Ranking:
+    """Detectors compared on attacks that they were not trained on, best first.
 
     Attributes:
         subset: The subset of the pairs: all, or successful if most attacks fail on most images.
-        areas: AUROCs against clean images.
-        against_noise: AUROCs against noise of the same norms.
+        best_two: The first one's lead over the second: name, value, low, high and cells; None for fewer than two.
+        kinds_apart: The lead of the best learnt detector over the best training-free one; None without both.
     """
 
     subset: str
-    areas: Areas
-    against_noise: Areas
+    standings: Sequence[Standing]
+    best_two: Mapping[str, Any] | None
+    kinds_apart: Interval | None
+
+
+Contrast = dict[str, Any]
+"""name, value, low, high and the number of cells."""
 
 
 @dataclass(frozen=True)
@@ -97,29 +119,19 @@ class TransferRecords:
 
     Attributes:
         rows: One for each detector, attack and subset of the pairs.
-        areas: AUROCs against clean images, of detectors trained on one attack or none.
-        against_noise: AUROCs against noise of the same norms.
-        headline: The AUROCs that the finding is about.
+        contrasts: Differences in AUROC that the paper's claims are about.
         evaded: Share of images on which at least one attack evades a detector, by seed.
         families: The norm that each attack bounds or makes small; None: unknown.
-        single_steps: The attacks that are FGSM.
-        trained: Names of the trained detectors.
         left_out: The attack left out of training, by the name of the training on all others.
         controls: AUROCs of each repetition, by control and attack.
         accuracy: Share of the clean images that the classifier gets right.
-        underflow: See `controls.underflow`.
-        noise_ratios: See `images.noise_ratios`, by attack.
-        budgets: See `budgets.unusual`.
     """
 
     rows: Sequence[TransferRow]
-    areas: Areas
-    against_noise: Areas
-    headline: Headline
+    ranking: Ranking
+    contrasts: Sequence[Contrast]
     evaded: Mapping[Line, Sequence[float]]
     families: Mapping[str, str | None]
-    single_steps: Sequence[str]
-    trained: Sequence[str]
     left_out: Mapping[str, str]
     controls: Mapping[str, Sequence[Sequence[float | None]]]
     accuracy: float

@@ -60,9 +60,6 @@ class AttackedImages:
 
     Attributes:
         facts: Their number, and the options.
-        resampling: Draws of the images.
-        explained: Classifier and methods.
-        attack: The attack.
         labels: (n,), the true classes.
         clean: The images as they are.
         adversarial: The same, attacked.
@@ -192,10 +189,6 @@ def of_kind(study: Study, kinds: tuple[type[AnyAttack], ...], name: str, default
 def ready(every: Explained, *, quick: bool) -> Explained:
     """Return the subject with the methods that the charts need, checked before anything is attacked.
 
-    Args:
-        every: Classifier, images and methods.
-        quick: Whether LIME gets fewer samples.
-
     Raises:
         ValueError: If a method does not match its name or is not defined for the classifier, or no image is classified
             right.
@@ -224,7 +217,7 @@ def _check_names(methods: Mapping[str, saliency.SaliencyMethod]) -> None:
         if not isinstance(method, type(usual)) or other_base:
             base = " of saliency.GuidedBackprop" if name == names.ENHANCED else ""
             kind = f"saliency.{type(usual).__name__}{base}"
-            msg = f"the name {name} is kept for {kind}, and was given to {method!r}: give that another name"
+            msg = f"the name {name} is reserved for {kind}, and {method!r} has it: give that method another name"
             raise InputError(msg)
 
 

@@ -41,7 +41,6 @@ class Examples:
     """Images to show, in several versions.
 
     Attributes:
-        classes: Names of the true classes.
         versions: The same images by version, the clean ones first.
         budgets: Epsilon of the attacks that have one, by name.
     """

@@ -51,23 +51,20 @@ def base_maps(setting: AttackedImages) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def measure(setting: AttackedImages, pairs: ClassPairs | None) -> EnhanceRecords:
-    """Return all statistics.
-
-    Args:
-        setting: Images, attack and methods.
-        pairs: The pairs of maps of images with several classes.
-    """
+    """Return all statistics."""
     bases = base_maps(setting)
     true_rival = setting.adversarial.rivals == setting.labels
     was_rival = setting.clean.rivals == setting.adversarial.predictions
     maps = {statistics.record.name: statistics for statistics in map_statistics(setting, bases)}
     ablations = list(_ablations(setting, bases))
     enhanced = maps[names.ENHANCED]
+    areas = {record.normalisation: area for record, area in ablations if record.base == names.PLAIN}
+    by_channel = areas["channel_energy"]
     return EnhanceRecords(
         **vars(setting.facts),
         maps={name: statistics.beside(enhanced) for name, statistics in maps.items()},
         ablations=[record for record, _ in ablations],
-        normalisations=_normalisations({(a.base, a.normalisation): area for a, area in ablations}),
+        normalisations={name: by_channel.minus(areas[name]).estimate for name in ("maximum", "energy")},
         reactions=reactions_of(maps, setting.resampling),
         leak=maps[names.LABEL_LEAK].recovered.area.minus(enhanced.recovered.area).estimate,
         pairs=pairs,
@@ -117,12 +114,7 @@ class MapStatistics:
 
 
 def map_statistics(setting: AttackedImages, bases: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[MapStatistics]:
-    """Yield the statistics of each method, then those of the oracles.
-
-    Args:
-        setting: Images, attack and methods.
-        bases: Attributions by every base, for the predicted class and for its rival.
-    """
+    """Yield the statistics of each method, then those of the oracles."""
     predicted = setting.adversarial.predictions
     for name in setting.explained.study.progress.track(setting.explained.methods, description="methods"):
         yield _method(setting, bases[name][0] if name in bases else _attributions(setting, name, predicted), name)
@@ -283,11 +275,6 @@ def _ablations(
             curve = recovered(enhanced, f"{base}, {normalisation}")
             gain = curve.area.minus(plain.area).estimate
             yield AblationRecord(base, normalisation, curve.record, gain, shared), curve.area
-
-
-def _normalisations(areas: Mapping[tuple[str, str | None], Statistic]) -> dict[str, Estimate]:
-    best = areas[names.PLAIN, "channel_energy"]
-    return {name: best.minus(areas[names.PLAIN, name]).estimate for name in ("maximum", "energy")}
 
 
 def reactions_of(maps: Mapping[str, MapStatistics], resampling: Resampling) -> dict[str, Estimate]:

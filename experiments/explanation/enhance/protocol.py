@@ -54,10 +54,6 @@ def enhance(
         shares: Shares of the pixels to perturb, ascending, in [0, 1].
         fill: What perturbed pixels become: the image's mean colour, noise, or its blur.
         voc: Root of torchvision's VOCDetection, images of several classes; null: two test images side by side.
-
-    Raises:
-        FileNotFoundError: If a stage is missing, or Pascal VOC is not there.
-        ValueError: If an option is out of its range, a method does not fit, or no image is right or fooled.
     """
     shares, named_attack = checked(shares), chosen_attack(study, attack)
     subject = explained(

@@ -31,8 +31,6 @@ class Leads:
     """By how much the enhanced map recovers more than another, paired by image.
 
     Attributes:
-        area: The mean over the shares.
-        best: The highest accuracy.
         refilled_area: The mean over the shares, with the other fill.
     """
 
@@ -79,7 +77,6 @@ class AblationRecord:
     """A method, enhanced or not.
 
     Attributes:
-        base: Name of the method.
         normalisation: How its maps are normalised; None: it is not enhanced. All are reduced by the l1 norm.
         recovered: Accuracy on the adversarial images.
         gain: The area minus that of the method when it is not enhanced; None: it is not.
@@ -98,8 +95,6 @@ class MapPairs:
     """How far the maps of each pair differ, for one method and sample.
 
     Attributes:
-        method: Name of the method.
-        sample: Name of the sample.
         values: Value of each pair, by measure.
         means: By measure, the mean over images, or over disjoint pairs of images, of each one's mean over its pairs.
     """
@@ -116,7 +111,6 @@ class ClassPairs:
 
     Attributes:
         source: Where the images with several classes come from.
-        images: Their number.
         recognised: Share of them whose predicted class is one of theirs.
         chance: The share that guessing gives.
         compared: Pairs of maps by method and sample.
@@ -136,11 +130,8 @@ class FooledImages:
     """The fooled images: classified right when clean, wrong when attacked.
 
     Attributes:
-        attack: Name of the attack.
-        images: Their number.
         right: Number of images that are classified right when clean.
         success: Share of these that the attack fools.
-        channels: Channels of an image.
         shares: Shares of the pixels that are perturbed, ascending.
         fill: The values that replace them.
     """

@@ -13,6 +13,7 @@ from experiments.explanation.enhance.attacked_images import AttackedImages, chos
 from experiments.explanation.enhance.grids import ExampleImages, Examples
 from experiments.explanation.subject import Explained
 from experiments.results.grids import chosen
+from experiments.study.budgets import resized
 from experiments.study.maps import relative
 
 _VERSION_IMAGES: Final = 2
@@ -107,20 +108,14 @@ def _largest(every: Explained, attack: FGSM | BIM, clean: Tensor, labels: Tensor
     nowhere = torch.full((len(labels),), torch.nan, dtype=torch.float64)
     largest = dict.fromkeys((False, True), _AttackOutcome(clean, labels, nowhere))
     for halving in range(_HALVINGS):
-        smaller = _scaled(attack, 0.5**halving)
-        images = every.attacked(smaller, clean, labels, about=f"epsilon {smaller.epsilon:g}")
+        epsilon = attack.epsilon * 0.5**halving
+        images = every.attacked(resized(attack, epsilon), clean, labels, about=f"epsilon {epsilon:g}")
         predictions = every.predict(images).argmax(1)
         for succeeds, before in largest.items():
             new = ((predictions != labels) == succeeds) & before.epsilons.isnan()
             largest[succeeds] = _AttackOutcome(
                 torch.where(new[:, None, None, None], images, before.images),
                 torch.where(new, predictions, before.predictions),
-                before.epsilons.masked_fill(new, smaller.epsilon),
+                before.epsilons.masked_fill(new, epsilon),
             )
     return largest
-
-
-def _scaled(attack: FGSM | BIM, share: float) -> FGSM | BIM:
-    if isinstance(attack, BIM):
-        return replace(attack, epsilon=attack.epsilon * share, step_size=attack.step_size * share)
-    return replace(attack, epsilon=attack.epsilon * share)

@@ -73,9 +73,6 @@ def attempted(subject: Explained, attack: LocalizedBIM, regions: int, target: in
         attack: A targeted attack.
         regions: Largest number of attacks on an image.
         target: The class to reach; None: each image's runner-up.
-
-    Raises:
-        ValueError: If the target is no class, or no attack succeeds; says what to do.
     """
     wanted = targets_of(subject.logits, target)
     left_out = wanted == subject.predictions
@@ -130,9 +127,6 @@ def targets_of(logits: Tensor, target: int | None) -> Tensor:
         logits: (N, K).
         target: The same class for all, as in the paper; None: each image's runner-up. With two classes it is always the
             other one.
-
-    Raises:
-        ValueError: If the target is no class.
     """
     classes = logits.shape[1]
     if target is not None and not 0 <= target < classes:

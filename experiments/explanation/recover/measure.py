@@ -20,11 +20,7 @@ _CONTROLS: Final = (PERTURBATION, RANDOM)
 
 
 def lime_of(subject: Explained) -> LIME:
-    """Return the method whose superpixels set the sizes of all explanations.
-
-    Raises:
-        ValueError: If there is none; says what to do.
-    """
+    """Return the method whose superpixels set the sizes of all explanations."""
     method = subject.methods.get(LIME_NAME)
     if not isinstance(method, LIME):
         msg = (

@@ -48,8 +48,6 @@ class Overlaps:
     """All methods on all adversarial images. All intervals use the same resamples of photographs and are paired.
 
     Attributes:
-        attempts: The attacks.
-        resamples: Number of bootstrap resamples.
         sizes: (M, 20), pixels of each union of LIME's superpixels, and so of every explanation.
         superpixels: (M,), number of LIME's superpixels.
         positive: (M,), number of those with a positive weight.

@@ -62,11 +62,6 @@ def recover(
         steps: Most steps of an attack, after which it is discarded.
         step_size: L-inf length of a step.
         probability: Probability of the target class from which an attack counts as successful, in (0, 1).
-
-    Raises:
-        FileNotFoundError: If a stage is missing, or there are no photographs.
-        ValueError: If an option is out of its range, a method is not defined for the classifier, no method named lime
-            is LIME, or no attack succeeds.
     """
     attack = LocalizedBIM(targeted=True, step_size=step_size, steps=steps, probability=probability)
     at_least(1, regions=regions, resamples=resamples)

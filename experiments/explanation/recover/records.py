@@ -52,10 +52,8 @@ class OverlapRow:
     """How far a method's explanations overlap the attacked regions.
 
     Attributes:
-        method: Name of the method.
         union: The explanation is as large as the union of so many superpixels; None: the mean over all unions.
         size_share: Mean size of the explanations, as a share of an image.
-        means: The measures of overlap.
     """
 
     method: str
@@ -86,8 +84,6 @@ class RecoverRecords:
     """All methods on all adversarial images. All intervals use the same resamples of photographs and are paired.
 
     Attributes:
-        attacks: Counts of the attacks.
-        explanations: Number of adversarial images.
         photographs: Number of photographs with a successful attack.
         rows: The overlap of each method over all unions, then for each union; the two controls come last.
         largest: The largest Jaccard index of the unions, mean over adversarial images, by method.

@@ -45,7 +45,6 @@ class SimilaritySettings:
         targeted_epsilon: Size of the targeted attack, in (0, 1].
         targets: The targeted attack's classes.
         reduction: How maps of several channels become one; see `saliency.maps.reduction.reduce`.
-        resamples: Number of bootstrap resamples.
     """
 
     epsilons: Sequence[float]

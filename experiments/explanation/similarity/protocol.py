@@ -71,10 +71,6 @@ def similarity(
         targeted_epsilon: Budget of targeted FGSM.
         targets: Target classes of targeted FGSM; null: all, or ten if there are more than twenty.
         reduction: How maps of several channels become one before they are compared.
-
-    Raises:
-        FileNotFoundError: If a stage is missing.
-        ValueError: If an option is out of its range, or the images are too small.
     """
     _check(epsilons, targeted_epsilon, reduction)
     subject = explained(
@@ -108,11 +104,7 @@ def _check(epsilons: Sequence[float], targeted_epsilon: float, reduction: str) -
 
 
 def targets_among(classes: int, targets: Sequence[int] | None = None) -> list[int]:
-    """Return the classes that targeted attacks aim at: those given, else all, or `FEW` of more than `MANY`.
-
-    Raises:
-        InputError: If one is no class, or none is given.
-    """
+    """Return the classes that targeted attacks aim at: those given, else all, or `FEW` of more than `MANY`."""
     evenly: list[int] = torch.linspace(0, classes - 1, classes if classes <= MANY else FEW).round().int().tolist()
     aims = evenly if targets is None else list(dict.fromkeys(targets))
     if not aims or not all(0 <= target < classes for target in aims):

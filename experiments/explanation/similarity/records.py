@@ -93,8 +93,6 @@ class Setting:
         paper: Name of each of the paper's methods here, by the paper's name.
         random: Methods whose maps do not depend on the image.
         slow: Methods that are left out of the targeted attacks.
-        classes: Names of all classes.
-        settings: The changes that were made.
         again: The maps made twice, by method.
     """
 
@@ -112,13 +110,11 @@ class SimilarityRecords(Setting):
     """The similarities of maps of the images.
 
     Attributes:
-        count: Number of images.
         fooled: Number of images whose predicted class a change changes.
         means: The mean similarities; absent where a method is left out of a change.
         aurocs: The oracle's AUROC by method, measure and epsilon; None: it is not defined.
         reached: Share of images that reach each target, of those not predicted as it before; then the mean over these.
         targets_reached: How many targets some image reaches.
-        comparisons: Statistics for the paper's findings.
     """
 
     count: int

@@ -24,7 +24,6 @@ class Similarities(Setting):
     Attributes:
         predictions: The predicted classes (n,) by change.
         alike: Similarities by method and change; absent where a method is left out of a change.
-        examples: The images shown.
     """
 
     predictions: Mapping[Change, Tensor]
@@ -74,11 +73,6 @@ class Similarities(Setting):
 
     def oracle(self, metric: str, epsilon: float, methods: Sequence[str]) -> list[Statistic]:
         """Return AUROCs: the probability that a map differs more from the clean one under the attack than under noise.
-
-        Args:
-            metric: Name of a measure.
-            epsilon: Size of attack and noise.
-            methods: Names of methods.
 
         Returns:
             One for each method, on the images where the similarities of all are defined; empty without such images.

@@ -149,13 +149,9 @@ def _controls(records: SimilarityRecords) -> Table:
     return _by_measure(records, "Controls", columns, note)
 
 
-def _area(records: SimilarityRecords, epsilon: float, method: str, metric: str) -> Estimate | None:
-    return records.aurocs[method, metric, epsilon]
-
-
 def _oracle(records: SimilarityRecords) -> Table:
     columns = {
-        _fools(records, Change("untargeted", epsilon)): partial(_area, records, epsilon)
+        _fools(records, Change("untargeted", epsilon)): lambda *key, epsilon=epsilon: records.aurocs[*key, epsilon]
         for epsilon in records.settings.epsilons
     }
     note = (

@@ -7,8 +7,9 @@ import torch
 
 from experiments.detection.transfer.contrasts import between, paired
 from experiments.detection.transfer.findings import finding
-from experiments.detection.transfer.ranking import ranking_table, standings
-from experiments.detection.transfer.records import Cell, Headline, compared, read, unseen_means
+from experiments.detection.transfer.ranking import Headline, ranking
+from experiments.detection.transfer.records import Cell, Ranking, compared, read, unseen_means
+from experiments.detection.transfer.tables import ranking_table
 from experiments.results.bootstrap import Statistic
 from experiments.results.levels import mostly_fail
 
@@ -44,7 +45,7 @@ def meta(seeds=3, images=100):
 
 def said(records=None, **options):
     records = records or headline(area=FREE)
-    return finding(standings(records, ATTACKS), records.subset, meta(**options))
+    return finding(ranking(records, ATTACKS), meta(**options))
 
 
 def test_an_attack_counts_for_a_training_free_detector_as_often_as_for_the_learnt_ones():
@@ -72,11 +73,12 @@ def test_an_attack_without_a_value_may_still_have_been_trained_on():
 
 def test_intervals_and_worst_cells_are_of_the_same_cells():
     records = headline(area=FREE)
-    first, second = standings(records, ATTACKS)
+    ranked = ranking(records, ATTACKS)
+    first, second = ranked.standings
     assert (first.detector, first.area.value, first.cells) == ("id", pytest.approx(0.5), 4)
     assert (second.detector, second.area.value, second.cells) == ("area", pytest.approx(0.4), 4)
     assert (first.worst, first.lowest) == (Cell("id", "bim", "cw"), 0.2)
-    table = ranking_table([first, second], records)
+    table = ranking_table(ranked)
     assert [line[0] for line in table.rows] == ["id", "area"]
     assert table.rows[1][3:] == [0.1, "-", "cw", 4, 100]
 
@@ -125,7 +127,7 @@ def test_too_few_images_decide_nothing(records):
 
 
 def test_of_nothing_nothing_is_said():
-    assert finding([], "all", meta()).startswith("Nothing can be said")
+    assert finding(Ranking("all", [], None, None), meta()).startswith("Nothing can be said")
 
 
 def test_attacks_mostly_fail_where_more_than_half_of_them_do():

@@ -18,12 +18,12 @@ from experiments.detection.threshold.crossings import (
     surely_fails,
 )
 from experiments.detection.threshold.flags import _growth, _largest, _noise, _zero
-from experiments.detection.threshold.measure import resized
 from experiments.detection.threshold.protocol import EPSILONS, threshold
 from experiments.detection.threshold.records import ThresholdRow
 from experiments.detection.threshold.tables import finding, tables_of
 from experiments.results.bootstrap import Statistic
 from experiments.results.result import write_result
+from experiments.study.budgets import resized
 from tests.experiments.studies import copy_of, study_of
 
 SIZES = [0.0, 0.05, 0.3]
@@ -211,7 +211,10 @@ def test_one_detector_against_the_claim_suffices_whatever_the_others():
 
 def areas(**ends):
     """AUROCs by size, in hundredths of epsilon, with intervals of these ends."""
-    return {int(name[1:]) / 100: Statistic(sum(pair) / 2, torch.linspace(*pair, 41), 40) for name, pair in ends.items()}
+    return {
+        int(name[1:]) / 100: Statistic(sum(pair) / 2, torch.linspace(*pair, 41), 40).estimate
+        for name, pair in ends.items()
+    }
 
 
 def decided(where, sizes):

@@ -496,12 +496,15 @@ def test_a_classifier_without_relus_is_refused_before_the_attack(finished, metho
     [
         (
             {PLAIN: Gradient()},
-            "name guided_backprop is kept for saliency.GuidedBackprop, and was given to Gradient",
+            "name guided_backprop is reserved for saliency.GuidedBackprop, and Gradient",
         ),
-        ({ENHANCED: GradCAM()}, "enhanced_guided_backprop is kept for saliency.Enhanced of saliency.GuidedBackprop"),
-        ({ENHANCED: Enhanced(base=Gradient())}, "is kept for saliency.Enhanced of saliency.GuidedBackprop"),
-        ({"gradient": GradCAM()}, "the name gradient is kept for saliency.Gradient"),
-        ({RANDOM: Gradient()}, "the name random is kept for saliency.Random"),
+        (
+            {ENHANCED: GradCAM()},
+            "enhanced_guided_backprop is reserved for saliency.Enhanced of saliency.GuidedBackprop",
+        ),
+        ({ENHANCED: Enhanced(base=Gradient())}, "is reserved for saliency.Enhanced of saliency.GuidedBackprop"),
+        ({"gradient": GradCAM()}, "the name gradient is reserved for saliency.Gradient"),
+        ({RANDOM: Gradient()}, "the name random is reserved for saliency.Random"),
     ],
 )
 def test_names_are_kept(finished, methods, told):
