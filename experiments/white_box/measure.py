@@ -105,7 +105,7 @@ def measure(
         rows=rows,
         most_passes=most_passes,
         about=about(attacked),
-        curves=list(map(asdict, curve_rows(attacker, walks, options.epsilon, steps, count, options.norm))),
+        curves=list(map(asdict, curve_rows(attacker, walks, competing, options.epsilon, steps, count, options.norm))),
         smallest=list(map(asdict, smallest_rows(attacker, drawn, competing, steps, count, options.norm))),
         prices=list(map(asdict, price_rows(attacker, drawn, steps, count))),
         contrasts=contrasts(outcomes, resampling),

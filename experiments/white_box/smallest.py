@@ -9,7 +9,7 @@ from experiments.results.bootstrap import Interval, clopper_pearson
 from experiments.results.result import Table
 from experiments.white_box.records import NORMS, Rows
 
-_ROUNDING: Final = 1e-6
+ROUNDING: Final = 1e-6
 """Largest excess of a change over its budget."""
 
 
@@ -46,7 +46,7 @@ def within(lengths: Sequence[float], count: int, epsilon: float) -> Interval | N
     """
     if count == 0:
         return None
-    return clopper_pearson(sum(length <= epsilon + _ROUNDING for length in lengths) / count, count)
+    return clopper_pearson(sum(length <= epsilon + ROUNDING for length in lengths) / count, count)
 
 
 def smallest_tables(smallest: Rows, curves: Rows) -> list[Table]:
@@ -62,7 +62,8 @@ def smallest_tables(smallest: Rows, curves: Rows) -> list[Table]:
                     "forward passes", "backward passes"],
             rows=[line for row in smallest for line in _lines(row, curves, places)],
             note=f"{norm} budgets. {attack} looks for the shortest change that wins an image, so that one run gives "
-            "the curve at every epsilon. The walk is the one that won most, run anew at each epsilon. Bound: an image "
+            "the curve at every epsilon. The walk is the one that won most, run at each epsilon on the images that "
+            "neither the suite nor a smaller epsilon has won within it; those count. Bound: an image "
             f"counts if {attack} or an attack of the suite wins it within epsilon; where the walk's share is higher, "
             "that share. The interval is Clopper and Pearson's over the n images. Median budget: over the n images, "
             "empty if fewer than half are won. Passes are for an image, mean.",

@@ -1,6 +1,6 @@
 """What is counted of an attack, by hand; flags, curves and prices on detectors whose answers are known."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,11 +11,12 @@ from torch import nn
 from attacks import FGSM
 from detectors import Thresholded
 from experiments.results.bootstrap import Resampling, interval
+from experiments.results.levels import WORKING_RATE
 from experiments.study.contenders import Contender
 from experiments.white_box import flags as module
 from experiments.white_box.attacker import Attacker, Job, Subject, random_targets
 from experiments.white_box.charts import story
-from experiments.white_box.curves import curve_rows, price_rows, strongest
+from experiments.white_box.curves import curve_rows, has_walk, price_rows, strongest
 from experiments.white_box.measure import gradient_checks, measure_checks
 from experiments.white_box.outcomes import Outcome, row, worst_row
 from experiments.white_box.records import AFTER, BEFORE, WORST, WhiteBoxRecords, rate_over_seeds
@@ -170,6 +171,14 @@ def test_the_strongest_walk_is_the_one_that_won_most():
     assert strongest([(entries["selective"], none), (entries["orthogonal"], none)]).name == "selective"
 
 
+def test_auto_pgd_is_a_walk_whose_curve_can_be_drawn():
+    entries = {entry.name: entry for entry in suite(0.1, 10, parts=False, held=False)}
+    none, some = (SimpleNamespace(success=lambda _, rate=rate: rate) for rate in (0.1, 0.4))
+    assert strongest([(entries["hinged"], none), (entries["hinged_apgd"], some)]).name == "hinged_apgd"
+    assert has_walk([entries["square"], entries["hinged_apgd"]])
+    assert not has_walk([entries["square"], entries["hop_skip_jump"], entries["alternating_aimed"]])
+
+
 def test_sign_noise_moves_every_value_by_epsilon():
     images = torch.rand(3, 1, 4, 4) * 0.4 + 0.3
     noisy = SignNoise(epsilon=0.1)(nn.Flatten(), images)
@@ -198,7 +207,7 @@ def easy(study, attacker):
 
 def test_curves_grow_and_the_price_of_nothing_is_one(attacker, easy):
     entry = next(entry for entry in suite(0.1, 10, parts=False, held=False) if entry.name == "orthogonal")
-    curves = list(curve_rows(attacker, [(easy, entry)], 0.1, 10, 12))
+    curves = list(curve_rows(attacker, [(easy, entry)], [], 0.1, 10, 12))
     line = [each.sr_at_5 for each in curves if each.across == "epsilon"]
     assert line[0] == 0
     assert line[-1] == 1
@@ -208,13 +217,40 @@ def test_curves_grow_and_the_price_of_nothing_is_one(attacker, easy):
     assert price.ratio_median == pytest.approx(1)
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_curves_count_what_the_suite_has_won_and_attack_the_rest(attacker, easy, norm, monkeypatch):
+    epsilon = 0.02 if norm == "linf" else 0.3
+    entries = [e for e in suite(epsilon, 6, parts=False, held=False, norm=norm) if e.name in {"hinged", "orthogonal"}]
+    outcomes = [attacker.outcome(easy, e.name, e.attack, easy.aimed()) for e in entries]
+    won = outcomes[0].fooled(WORKING_RATE) | outcomes[1].fooled(WORKING_RATE)
+    jobs = []
+    alone = attacker.outcomes
+    monkeypatch.setattr(attacker, "outcomes", lambda asked: jobs.extend(asked) or alone(asked))
+    for entry in entries:
+        jobs.clear()
+        curve = {
+            e.at: e
+            for e in curve_rows(attacker, [(easy, entry)], outcomes, epsilon, 6, 12, norm)
+            if e.across == "epsilon"
+        }
+        given = {job.attack.epsilon: job.given for job in jobs if job.given is not None}
+        raw = {at: alone([Job(easy, "", replace(entry.attack, epsilon=at), easy.aimed(), 12)])[0] for at in curve}
+        assert 0 < curve[epsilon].sr_at_5 == outcomes[0].among_right(won) < 1
+        assert all(curve[at].sr_at_5 >= raw[at].success(WORKING_RATE) for at in curve)
+        assert all(curve[at].fooled >= raw[at].among_right(raw[at].reached) for at in curve)
+        assert not given[epsilon].any()
+        assert torch.equal(given[2 * epsilon], attacker.right(easy) & ~won)
+        assert [each.sr_at_5 for each in curve.values()] == sorted(each.sr_at_5 for each in curve.values())
+
+
 def test_flags_of_a_sound_run_are_not_raised(study, attacker, easy):
     entries = list(suite(0.3, 20, parts=False, held=False))
     outcomes = [attacker.outcome(easy, e.name, e.attack, easy.aimed()) for e in entries]
     resampling = Resampling(12, 20)
     rows = [asdict(row(each, resampling)) for each in outcomes]
     curves = map(
-        asdict, curve_rows(attacker, [(easy, strongest(list(zip(entries, outcomes, strict=True))))], 0.3, 20, 12)
+        asdict,
+        curve_rows(attacker, [(easy, strongest(list(zip(entries, outcomes, strict=True))))], outcomes, 0.3, 20, 12),
     )
     checks = measure_checks(attacker, [easy], outcomes, broken_subject(study, easy.model), 0.3)
     found = module.flags(WhiteBoxRecords(rows, (0, 0), {}, list(curves), [], [], [], checks), 0.3, None)
