@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from experiments.results.bootstrap import Estimate
+from experiments.results.bootstrap import PlainStatistic
 from experiments.results.verdicts import FEWEST, Claim, Evidence, all_above, any_above, settle
 
-Named = Mapping[str, Estimate | None]
+Named = Mapping[str, PlainStatistic | None]
 """Statistics by name; None: it is not defined."""
 
 
@@ -33,9 +33,11 @@ def judged(
         one: Whether one of them suffices.
         images: Number of images; None: the smallest n of the statistics.
     """
-    flat = [name for name, estimate in named.items() if estimate is not None and estimate.flat]
+    flat = [name for name, statistic in named.items() if statistic is not None and statistic.flat]
     verdict = (any_above if one else all_above)(list(named.values()), level)
-    counts = [estimate.n for estimate in named.values() if estimate is not None] + ([] if images is None else [images])
+    counts = [statistic.n for statistic in named.values() if statistic is not None] + (
+        [] if images is None else [images]
+    )
     counted = {"images": min(counts)} if counts else {}
     doubts = [f"no interval, for all values are equal or at their limit: {', '.join(flat)}"] if flat else []
     evidence = Evidence(verdict, numbers, counted, doubts)
@@ -56,8 +58,8 @@ def few_images(images: int) -> str:
     return f"Nothing is decided: a verdict needs {FEWEST} images, and there are {images}.  " if images < FEWEST else ""
 
 
-def shown(estimate: Estimate | None, usual: int | None = None) -> str | None:
+def shown(statistic: PlainStatistic | None, usual: int | None = None) -> str | None:
     """Return a statistic with its interval, and with its n where this is not the usual one."""
-    if estimate is None:
+    if statistic is None:
         return None
-    return f"{estimate}" + ("" if usual in {None, estimate.n} else f", n = {estimate.n}")
+    return f"{statistic}" + ("" if usual in {None, statistic.n} else f", n = {statistic.n}")

@@ -52,7 +52,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Estimate(Interval):
+class PlainStatistic(Interval):
     """A statistic with the ends of its 95 % interval, and the number of values that it rests on."""
 
     n: int
@@ -215,10 +215,10 @@ class Statistic:
         return interval(self.value, self.replicates, self.by_seed)
 
     @property
-    def estimate(self) -> Estimate:
+    def plain(self) -> PlainStatistic:
         """The same as plain numbers."""
         ends = self.interval
-        return Estimate(ends.value, ends.low, ends.high, self.n)
+        return PlainStatistic(ends.value, ends.low, ends.high, self.n)
 
     def minus(self, other: "Statistic") -> "Statistic":
         """Return the difference from a statistic of the same images, all of them known in both."""
@@ -266,6 +266,6 @@ def mean_of_all(values: Tensor, resampling: Resampling) -> Statistic:
     return Statistic(values.double().mean().item(), resampling.mean(values), len(values))
 
 
-def estimated(statistic: Statistic | None) -> Estimate | None:
+def as_plain(statistic: Statistic | None) -> PlainStatistic | None:
     """Return a statistic as plain numbers; None if it is not defined."""
-    return None if statistic is None else statistic.estimate
+    return None if statistic is None else statistic.plain

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from experiments.detection.tables import grouped
 from experiments.detection.threshold.records import ThresholdRecords, curves_of, values_of
-from experiments.results.bootstrap import Estimate, Interval, clopper_pearson
+from experiments.results.bootstrap import Interval, PlainStatistic, clopper_pearson
 from experiments.results.levels import DETECTED
 from experiments.results.records import Record, mean_known
 from experiments.results.verdicts import FEWEST, Verdict, all_above
@@ -92,7 +92,7 @@ def interpolated(at: float, sizes: Sequence[float], values: Sequence[float | Non
     return None
 
 
-def lowest_of(where: Crossing, areas: Mapping[float, Estimate]) -> tuple[float, Interval, int] | None:
+def lowest_of(where: Crossing, areas: Mapping[float, PlainStatistic]) -> tuple[float, Interval, int] | None:
     """Return size, AUROC and number of pairs of the lowest AUROC, among sizes up to the best one.
 
     If an interval lies under the level, the detector fails: the lowest upper end is taken. Otherwise the lowest lower

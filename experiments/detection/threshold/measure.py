@@ -55,7 +55,7 @@ def measure_threshold(
                     ThresholdRow(*detector, name, epsilon, subset, count, metrics, **sizes[subset])
                     for subset, count, metrics in measure("threshold", scores, subsets)
                 ]
-    return ThresholdRecords(rows, {point: area.estimate for point, area in areas.over_seeds().items()}, ratios)
+    return ThresholdRecords(rows, {point: area.plain for point, area in areas.over_seeds().items()}, ratios)
 
 
 def swept_attacks(study: Study) -> dict[str, Attack]:

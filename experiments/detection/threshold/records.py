@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from experiments.results.bootstrap import Estimate
+from experiments.results.bootstrap import PlainStatistic
 
 SUBSETS: Final = ("all", "successful")
 
@@ -63,7 +63,7 @@ class ThresholdRecords:
     """
 
     rows: Sequence[ThresholdRow]
-    areas: Mapping[Point, Estimate]
+    areas: Mapping[Point, PlainStatistic]
     noise_ratios: Mapping[str, Mapping[str, float | None]]
 
 

@@ -34,7 +34,7 @@ def ranking(headline: Headline, attacks: Container[str]) -> Ranking:
         worst = min(cells, key=lambda cell: areas[cell].value)
         area, against_noise = (average([values[cell] for cell in cells]) for values in (areas, noise))
         learnt, lowest = worst.trained_on is not None, areas[worst].value
-        standing = Standing(detector, learnt, area.estimate, against_noise.estimate, worst, lowest, len(cells))
+        standing = Standing(detector, learnt, area.plain, against_noise.plain, worst, lowest, len(cells))
         ranked.append((standing, area))
     ranked.sort(key=lambda pair: -pair[1].value)
     of_kind = {standing.learnt: area for standing, area in reversed(ranked)}  # the best of each kind

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from statistics import fmean
 from typing import Any, Final
 
-from experiments.results.bootstrap import Estimate, Interval, clopper_pearson
+from experiments.results.bootstrap import Interval, PlainStatistic, clopper_pearson
 from experiments.results.records import Record, mean_known
 
 UNTRAINED: Final = "-"
@@ -86,8 +86,8 @@ class Standing:
 
     detector: str
     learnt: bool
-    area: Estimate
-    against_noise: Estimate
+    area: PlainStatistic
+    against_noise: PlainStatistic
     worst: Cell
     lowest: float
     cells: int

@@ -127,8 +127,8 @@ def dots(records: EnhanceRecords) -> bytes:
     for number, (label, field) in enumerate(samples.items()):
         shift = 0.12 * (2 * number - len(samples) + 1)
         every = {place + shift: getattr(record, field) for place, record in enumerate(ranked)}
-        estimates = {place: estimate for place, estimate in every.items() if estimate is not None}
-        marks(axis, estimates, **style(number), markersize=6, label=label)
+        statistics = {place: statistic for place, statistic in every.items() if statistic is not None}
+        marks(axis, statistics, **style(number), markersize=6, label=label)
     lines_of(axis, [record.name.replace("_", " ") for record in ranked])
     axis.axvline(0, color=GUIDE, linewidth=0.8)
     axis.set_xlabel("Spearman correlation with the clean image's map")

@@ -50,10 +50,10 @@ def class_pairs(explained: Explained, several: MultiLabel, resamples: int) -> Cl
     return ClassPairs(
         source=several.source,
         images=count,
-        recognised=mean_of_all(torch.tensor(hits), Resampling(count, resamples)).estimate,
+        recognised=mean_of_all(torch.tensor(hits), Resampling(count, resamples)).plain,
         chance=sum(map(len, several.classes)) / count / len(every.classes),
         compared=compared,
-        more_alike=mean_of_all(together - apart, Resampling(len(apart), resamples)).estimate,
+        more_alike=mean_of_all(together - apart, Resampling(len(apart), resamples)).plain,
     )
 
 
@@ -97,7 +97,7 @@ def _compared(
     values = {name: measure(first, second) for name, measure in MEASURES.items()}
     by_group = {name: _by_group(of_pairs, groups) for name, of_pairs in values.items()}
     means = {
-        name: mean_of_all(of_groups, Resampling(len(of_groups), resamples)).estimate
+        name: mean_of_all(of_groups, Resampling(len(of_groups), resamples)).plain
         for name, of_groups in by_group.items()
     }
     plain = {name: of_pairs.tolist() for name, of_pairs in values.items()}

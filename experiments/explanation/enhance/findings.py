@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.records import ClassPairs, EnhanceRecords, MapRecord
 from experiments.explanation.evidence import Named, few_images, in_words, judged, shown
-from experiments.results.bootstrap import Estimate
+from experiments.results.bootstrap import PlainStatistic
 from experiments.results.verdicts import Claim
 
 ALIKE: Final = 0.9
@@ -137,7 +137,7 @@ def _of_recovery(records: EnhanceRecords) -> dict[str, _Statistics]:
     }
 
 
-def _listed(about: str, statistics: Mapping[str, Estimate]) -> str:
+def _listed(about: str, statistics: Mapping[str, PlainStatistic]) -> str:
     return f"{about} " + ", ".join(f"{name} {shown(statistic)}" for name, statistic in statistics.items())
 
 

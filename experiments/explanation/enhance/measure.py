@@ -18,7 +18,7 @@ from experiments.explanation.enhance.records import (
     MapRecord,
     RecoveryCurve,
 )
-from experiments.results.bootstrap import Estimate, Resampling, Statistic, estimated, mean_of
+from experiments.results.bootstrap import PlainStatistic, Resampling, Statistic, as_plain, mean_of
 from saliency.maps import enhance
 from saliency.maps.enhanced import Normalisation
 from saliency.maps.reduction import reduce
@@ -64,9 +64,9 @@ def measure(setting: AttackedImages, pairs: ClassPairs | None) -> EnhanceRecords
         **vars(setting.facts),
         maps={name: statistics.beside(enhanced) for name, statistics in maps.items()},
         ablations=[record for record, _ in ablations],
-        normalisations={name: by_channel.minus(areas[name]).estimate for name in ("maximum", "energy")},
+        normalisations={name: by_channel.minus(areas[name]).plain for name in ("maximum", "energy")},
         reactions=reactions_of(maps, setting.resampling),
-        leak=maps[names.LABEL_LEAK].recovered.area.minus(enhanced.recovered.area).estimate,
+        leak=maps[names.LABEL_LEAK].recovered.area.minus(enhanced.recovered.area).plain,
         pairs=pairs,
         rivals_true=int(true_rival.sum()),
         exchanged=int((true_rival & was_rival).sum()),
@@ -76,7 +76,7 @@ def measure(setting: AttackedImages, pairs: ClassPairs | None) -> EnhanceRecords
     )
 
 
-class Curve(NamedTuple):
+class CurveStatistics(NamedTuple):
     """A curve as plain numbers, and its area and best accuracy with their resamples."""
 
     record: RecoveryCurve
@@ -95,8 +95,8 @@ class MapStatistics:
     """
 
     record: MapRecord
-    recovered: Curve
-    refilled: Curve
+    recovered: CurveStatistics
+    refilled: CurveStatistics
     reactions: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
 
     def beside(self, enhanced: "MapStatistics") -> MapRecord:
@@ -106,9 +106,9 @@ class MapStatistics:
         return replace(
             self.record,
             leads=Leads(
-                area=enhanced.recovered.area.minus(self.recovered.area).estimate,
-                best=enhanced.recovered.best.minus(self.recovered.best).estimate,
-                refilled_area=enhanced.refilled.area.minus(self.refilled.area).estimate,
+                area=enhanced.recovered.area.minus(self.recovered.area).plain,
+                best=enhanced.recovered.best.minus(self.recovered.best).plain,
+                refilled_area=enhanced.refilled.area.minus(self.refilled.area).plain,
             ),
         )
 
@@ -143,7 +143,7 @@ def _method(setting: AttackedImages, attributions: Tensor, name: str) -> MapStat
         "beyond_class": alone - attacked,
     }
     means: dict[str, Any] = {
-        field: estimated(mean_of(values, setting.resampling)) for field, values in correlations.items()
+        field: as_plain(mean_of(values, setting.resampling)) for field, values in correlations.items()
     }
     statistics = _statistics(setting, adversarial, clean, name)
     return replace(statistics, record=replace(statistics.record, **means), reactions=noisy - attacked)
@@ -172,7 +172,7 @@ def _statistics(
         recovered=recovered.record,
         refilled=refilled.record,
         clean=_curve(setting, setting.clean, clean, fill, f"{name}, clean").record,
-        positive=estimated(mean_of((adversarial > 0).double().mean((1, 2, 3)), setting.resampling)),
+        positive=as_plain(mean_of((adversarial > 0).double().mean((1, 2, 3)), setting.resampling)),
     )
     return MapStatistics(record, recovered, refilled)
 
@@ -220,7 +220,9 @@ def perturbed(images: Tensor, places: Tensor, share: float, fillings: Tensor) ->
     return torch.where((places < count)[:, None], fillings, images)
 
 
-def _curve(setting: AttackedImages, images: PredictedImages, maps: Tensor, fill: names.Fill, about: str) -> Curve:
+def _curve(
+    setting: AttackedImages, images: PredictedImages, maps: Tensor, fill: names.Fill, about: str
+) -> CurveStatistics:
     """Return the accuracy on images whose pixels are perturbed in the order of maps (n, 1, H, W)."""
     places, fillings = ranks(maps), filling(images.images, fill)
     right = []
@@ -231,7 +233,7 @@ def _curve(setting: AttackedImages, images: PredictedImages, maps: Tensor, fill:
     return curve_of(torch.stack(right, 1), setting.facts.shares, setting.resampling)
 
 
-def curve_of(right: Tensor, shares: Sequence[float], resampling: Resampling) -> Curve:
+def curve_of(right: Tensor, shares: Sequence[float], resampling: Resampling) -> CurveStatistics:
     """Return the statistics of a curve.
 
     Args:
@@ -250,12 +252,12 @@ def curve_of(right: Tensor, shares: Sequence[float], resampling: Resampling) -> 
     )
     record = RecoveryCurve(
         shares=shares,
-        accuracy=[Statistic(values[at].item(), replicates[:, at], count).estimate for at in range(len(shares))],
-        best=highest.estimate,
+        accuracy=[Statistic(values[at].item(), replicates[:, at], count).plain for at in range(len(shares))],
+        best=highest.plain,
         best_share=shares[best] if values[best] > 0 else None,
-        area=area.estimate,
+        area=area.plain,
     )
-    return Curve(record, area, highest)
+    return CurveStatistics(record, area, highest)
 
 
 def _ablations(
@@ -263,7 +265,7 @@ def _ablations(
 ) -> Iterator[tuple[AblationRecord, Statistic]]:
     """Yield every base without and with each normalisation, and the area of its curve."""
 
-    def recovered(attributions: Tensor, about: str) -> Curve:
+    def recovered(attributions: Tensor, about: str) -> CurveStatistics:
         return _curve(setting, setting.adversarial, reduce(attributions, "l1"), setting.facts.fill, about)
 
     for base, (predicted, rival) in bases.items():
@@ -273,17 +275,17 @@ def _ablations(
             enhanced, reverse = enhance(predicted, rival, normalisation), enhance(rival, predicted, normalisation)
             shared = int(((enhanced > 0) & (reverse > 0)).sum())
             curve = recovered(enhanced, f"{base}, {normalisation}")
-            gain = curve.area.minus(plain.area).estimate
+            gain = curve.area.minus(plain.area).plain
             yield AblationRecord(base, normalisation, curve.record, gain, shared), curve.area
 
 
-def reactions_of(maps: Mapping[str, MapStatistics], resampling: Resampling) -> dict[str, Estimate]:
+def reactions_of(maps: Mapping[str, MapStatistics], resampling: Resampling) -> dict[str, PlainStatistic]:
     """Return by how much more the enhanced map reacts than each other but random, where neither map is constant."""
     enhanced, left_out = maps[names.ENHANCED], {names.ENHANCED, names.RANDOM}
     ranked = sorted(maps, key=lambda name: -maps[name].recovered.area.value)
     others = [name for name in ranked if not maps[name].record.oracle and name not in left_out]
     apart = {name: mean_of(enhanced.reactions - maps[name].reactions, resampling) for name in others}
-    return {name: mean.estimate for name, mean in apart.items() if mean is not None}
+    return {name: mean.plain for name, mean in apart.items() if mean is not None}
 
 
 def _moves(setting: AttackedImages, name: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from experiments.explanation.enhance import names
-from experiments.results.bootstrap import Estimate, Interval, clopper_pearson
+from experiments.results.bootstrap import Interval, PlainStatistic, clopper_pearson
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class RecoveryCurve:
     """
 
     shares: Sequence[float]
-    accuracy: Sequence[Estimate]
-    best: Estimate
+    accuracy: Sequence[PlainStatistic]
+    best: PlainStatistic
     best_share: float | None
-    area: Estimate
+    area: PlainStatistic
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Leads:
         refilled_area: The mean over the shares, with the other fill.
     """
 
-    area: Estimate
-    best: Estimate
-    refilled_area: Estimate
+    area: PlainStatistic
+    best: PlainStatistic
+    refilled_area: PlainStatistic
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class MapRecord:
     recovered: RecoveryCurve
     refilled: RecoveryCurve
     clean: RecoveryCurve
-    positive: Estimate | None = None
-    attacked: Estimate | None = None
-    noisy: Estimate | None = None
-    swapped: Estimate | None = None
-    reaction: Estimate | None = None
-    beyond_class: Estimate | None = None
+    positive: PlainStatistic | None = None
+    attacked: PlainStatistic | None = None
+    noisy: PlainStatistic | None = None
+    swapped: PlainStatistic | None = None
+    reaction: PlainStatistic | None = None
+    beyond_class: PlainStatistic | None = None
     leads: Leads | None = None
 
 
@@ -86,7 +86,7 @@ class AblationRecord:
     base: str
     normalisation: str | None
     recovered: RecoveryCurve
-    gain: Estimate | None
+    gain: PlainStatistic | None
     overlapping: int
 
 
@@ -102,7 +102,7 @@ class MapPairs:
     method: str
     sample: str
     values: Mapping[str, Sequence[float]]
-    means: Mapping[str, Estimate]
+    means: Mapping[str, PlainStatistic]
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,10 @@ class ClassPairs:
 
     source: str
     images: int
-    recognised: Estimate
+    recognised: PlainStatistic
     chance: float
     compared: Mapping[tuple[str, str], MapPairs]
-    more_alike: Estimate
+    more_alike: PlainStatistic
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,9 @@ class EnhanceRecords(FooledImages):
 
     maps: Mapping[str, MapRecord]
     ablations: Sequence[AblationRecord]
-    normalisations: Mapping[str, Estimate]
-    reactions: Mapping[str, Estimate]
-    leak: Estimate
+    normalisations: Mapping[str, PlainStatistic]
+    reactions: Mapping[str, PlainStatistic]
+    leak: PlainStatistic
     pairs: ClassPairs | None
     rivals_true: int
     exchanged: int

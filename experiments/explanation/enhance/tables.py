@@ -14,7 +14,7 @@ from experiments.explanation.enhance.records import (
     RecoveryCurve,
 )
 from experiments.explanation.evidence import shown
-from experiments.results.bootstrap import Estimate
+from experiments.results.bootstrap import PlainStatistic
 from experiments.results.result import Table
 from experiments.results.verdicts import FEWEST, Claim
 
@@ -42,7 +42,7 @@ def _table(
 
 
 def _plain(cell: Any) -> Any:
-    return shown(cell) if isinstance(cell, Estimate) else cell
+    return shown(cell) if isinstance(cell, PlainStatistic) else cell
 
 
 def _named(record: MapRecord) -> str:
@@ -80,7 +80,7 @@ def _recovery(records: EnhanceRecords) -> Table:
 
 
 def _best(records: EnhanceRecords) -> Table:
-    def kept(record: MapRecord) -> Estimate | None:
+    def kept(record: MapRecord) -> PlainStatistic | None:
         share = record.recovered.best_share
         return None if share is None else record.clean.accuracy[records.shares.index(share)]
 
@@ -208,14 +208,14 @@ def rows_of(records: EnhanceRecords) -> list[dict[str, Any]]:
     return [*_curve_rows(records), *_other_rows(records)]
 
 
-def _row(part: str, name: str, measure: str, estimate: Estimate | None, **more: Any) -> dict[str, Any]:
+def _row(part: str, name: str, measure: str, statistic: PlainStatistic | None, **more: Any) -> dict[str, Any]:
     return {
         "part": part,
         "map": name,
         "measure": measure,
         **{key: more.get(key) for key in ("normalisation", "share", "fill", "against")},
-        "n": estimate.n if estimate else 0,
-        **{key: estimate and getattr(estimate, key) for key in ("value", "low", "high")},
+        "n": statistic.n if statistic else 0,
+        **{key: statistic and getattr(statistic, key) for key in ("value", "low", "high")},
     }
 
 

@@ -1,68 +1,14 @@
 """Attacks on the largest regions of images, one region each."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from attacks import LocalizedBIM
 from attacks.errors import InputError
+from experiments.explanation.recover.overlaps import Attempts
 from experiments.explanation.subject import Explained
 from saliency.maps import runner_up
 from saliency.regions import largest, segments
-
-
-@dataclass(frozen=True)
-class Attempts:
-    """All attacks tried, and the images of the successful ones.
-
-    Attributes:
-        images: (n, C, H, W) in [0, 1], before the attacks.
-        labels: (n,), their true classes.
-        clean_logits: (n, K), their logits.
-        rows: (n,), their numbers in the test split or folder.
-        classes: Names of the K classes.
-        segments: (n, H, W), the segmentation of each image.
-        left_out: (n,) bool, images already predicted as the target.
-        image: (A,), the index of each attempt's image.
-        region: (A, H, W) bool, the only pixels that may change; of an image the largest first.
-        target: (A,), the class to reach.
-        succeeded: (A,) bool; the others are discarded.
-        escaped: How many attempts changed a pixel outside of their region: none, unless something is wrong.
-        adversarial: (M, C, H, W), the images of successful attacks.
-        logits: (M, K), their logits.
-    """
-
-    images: Tensor
-    labels: Tensor
-    clean_logits: Tensor
-    rows: Tensor
-    classes: Sequence[str]
-    segments: Tensor
-    left_out: Tensor
-    image: Tensor
-    region: Tensor
-    target: Tensor
-    succeeded: Tensor
-    escaped: int
-    adversarial: Tensor
-    logits: Tensor
-
-    @property
-    def sources(self) -> Tensor:
-        """The number (M,) of the image behind each adversarial one."""
-        return self.image[self.succeeded]
-
-    @property
-    def regions(self) -> Tensor:
-        """The region (M, H, W) that changed in each adversarial image."""
-        return self.region[self.succeeded]
-
-    @property
-    def targets(self) -> Tensor:
-        """The class (M,) that each adversarial image is predicted as."""
-        return self.target[self.succeeded]
 
 
 def attempted(subject: Explained, attack: LocalizedBIM, regions: int, target: int | None) -> Attempts:

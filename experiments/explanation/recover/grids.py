@@ -5,8 +5,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from experiments.explanation.recover.attempts import Attempts
-from experiments.explanation.recover.overlaps import Overlaps
+from experiments.explanation.recover.overlaps import Attempts, Overlaps
 from experiments.explanation.recover.records import PERTURBATION
 from experiments.results.grids import GridCell, difference, grid
 

@@ -7,8 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from attacks.errors import InputError
-from experiments.explanation.recover.attempts import Attempts
-from experiments.explanation.recover.overlaps import Overlaps, RegionOverlap
+from experiments.explanation.recover.overlaps import Attempts, Overlaps, RegionOverlap
 from experiments.explanation.recover.records import LIME_NAME, PERTURBATION, RANDOM, UNIONS
 from experiments.explanation.subject import Explained
 from saliency import LIME

@@ -1,4 +1,4 @@
-"""How far each method's explanations overlap the attacked regions, and the statistics of it."""
+"""The attacks on regions, how far each method's explanations overlap these, and the statistics of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,6 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, bincount
 
-from experiments.explanation.recover.attempts import Attempts
 from experiments.explanation.recover.records import (
     LIME_NAME,
     PERTURBATION,
@@ -21,7 +20,59 @@ from experiments.explanation.recover.records import (
     PooledRow,
     RecoverRecords,
 )
-from experiments.results.bootstrap import Estimate, Resampling, mean_of_all
+from experiments.results.bootstrap import PlainStatistic, Resampling, mean_of_all
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """All attacks tried, and the images of the successful ones.
+
+    Attributes:
+        images: (n, C, H, W) in [0, 1], before the attacks.
+        labels: (n,), their true classes.
+        clean_logits: (n, K), their logits.
+        rows: (n,), their numbers in the test split or folder.
+        classes: Names of the K classes.
+        segments: (n, H, W), the segmentation of each image.
+        left_out: (n,) bool, images already predicted as the target.
+        image: (A,), the index of each attempt's image.
+        region: (A, H, W) bool, the only pixels that may change; of an image the largest first.
+        target: (A,), the class to reach.
+        succeeded: (A,) bool; the others are discarded.
+        escaped: How many attempts changed a pixel outside of their region: none, unless something is wrong.
+        adversarial: (M, C, H, W), the images of successful attacks.
+        logits: (M, K), their logits.
+    """
+
+    images: Tensor
+    labels: Tensor
+    clean_logits: Tensor
+    rows: Tensor
+    classes: Sequence[str]
+    segments: Tensor
+    left_out: Tensor
+    image: Tensor
+    region: Tensor
+    target: Tensor
+    succeeded: Tensor
+    escaped: int
+    adversarial: Tensor
+    logits: Tensor
+
+    @property
+    def sources(self) -> Tensor:
+        """The number (M,) of the image behind each adversarial one."""
+        return self.image[self.succeeded]
+
+    @property
+    def regions(self) -> Tensor:
+        """The region (M, H, W) that changed in each adversarial image."""
+        return self.region[self.succeeded]
+
+    @property
+    def targets(self) -> Tensor:
+        """The class (M,) that each adversarial image is predicted as."""
+        return self.target[self.succeeded]
 
 
 @dataclass(frozen=True)
@@ -75,13 +126,13 @@ class Overlaps:
         _, groups = torch.unique(self.attempts.sources, return_inverse=True)
         return Resampling(self.photographs, self.resamples, groups=groups)
 
-    def mean(self, values: Tensor) -> Estimate:
+    def mean(self, values: Tensor) -> PlainStatistic:
         """Return the mean of values (M,) or (M, n), all of them known; n counts photographs.
 
         A photograph is drawn with all its regions.
         """
         rows = values.double().flatten(1).mean(1) if values.ndim > 1 else values.double()
-        return replace(mean_of_all(rows, self._resampling).estimate, n=self.photographs)
+        return replace(mean_of_all(rows, self._resampling).plain, n=self.photographs)
 
     @property
     def maps(self) -> list[str]:
@@ -126,7 +177,7 @@ class Overlaps:
             escaped=attempts.escaped,
             tried_share=attempts.region.double().mean().item(),
             won_share=attempts.regions.double().mean().item(),
-            success=replace(mean_of_all(attempts.succeeded, drawn).estimate, n=len(photographs)),
+            success=replace(mean_of_all(attempts.succeeded, drawn).plain, n=len(photographs)),
         )
 
     def _rows(self) -> Iterator[OverlapRow]:
@@ -152,7 +203,7 @@ class Overlaps:
                 means = {label: self._mean_at(tensor, union) for label, tensor in values.items()}
                 yield OverlapRow(name, union, self._size_share(union), means)
 
-    def _mean_at(self, values: Tensor | None, union: int | None) -> Estimate | None:
+    def _mean_at(self, values: Tensor | None, union: int | None) -> PlainStatistic | None:
         """Return the mean at a union; None where values (M,) do not depend on it."""
         if values is None or (values.ndim == 1 and union is not None):
             return None
@@ -172,7 +223,7 @@ class Overlaps:
             behind_lime=self.mean(self.methods[LIME_NAME].jaccard - values),
         )
 
-    def _rank_leads(self) -> dict[str, Estimate]:
+    def _rank_leads(self) -> dict[str, PlainStatistic]:
         """Return each paper method's lead over the next, in ranks by the Jaccard index; those by likeness are equal."""
         by_name, (worst, middle, best) = self.ranks(THREE, "jaccard"), THREE
         return {

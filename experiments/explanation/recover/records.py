@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from experiments.results.bootstrap import Estimate
+from experiments.results.bootstrap import PlainStatistic
 
 UNIONS: Final = 20
 """Number of the paper's partial unions: of the 1, 2, ... 20 best superpixels."""
@@ -40,10 +40,10 @@ class AttackCounts:
     escaped: int
     tried_share: float
     won_share: float
-    success: Estimate
+    success: PlainStatistic
 
 
-Means = Mapping[str, Estimate | None]
+Means = Mapping[str, PlainStatistic | None]
 """Means over adversarial images, by their names in the JSON file; n counts photographs. None: not defined."""
 
 
@@ -73,10 +73,10 @@ class PooledRow:
         behind_lime: LIME's minus this.
     """
 
-    jaccard: Estimate
-    minus_plain: Estimate
-    minus_random: Estimate | None
-    behind_lime: Estimate
+    jaccard: PlainStatistic
+    minus_plain: PlainStatistic
+    minus_random: PlainStatistic | None
+    behind_lime: PlainStatistic
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class RecoverRecords:
     explanations: int
     photographs: int
     rows: Sequence[OverlapRow]
-    largest: Mapping[str, Estimate]
+    largest: Mapping[str, PlainStatistic]
     pooled: Mapping[str, PooledRow]
-    ahead_of_lime: Mapping[str, Estimate]
-    rank_leads: Mapping[str, Estimate]
+    ahead_of_lime: Mapping[str, PlainStatistic]
+    rank_leads: Mapping[str, PlainStatistic]
     example: Mapping[str, Mapping[str, Sequence[float]]]
     superpixels: Sequence[int]
     positive: Sequence[int]

@@ -19,7 +19,7 @@ from experiments.explanation.similarity.records import (
     SimilarityRecords,
 )
 from experiments.explanation.similarity.similarities import Similarities
-from experiments.results.bootstrap import Estimate, Statistic, estimated, mean_of
+from experiments.results.bootstrap import PlainStatistic, Statistic, as_plain, mean_of
 
 
 def records_of(maps: Similarities) -> SimilarityRecords:
@@ -32,8 +32,8 @@ def records_of(maps: Similarities) -> SimilarityRecords:
         count=maps.count,
         fooled={change: int(maps.fooled(change).sum()) for change in maps.predictions},
         means=dict(maps.means()),
-        aurocs={key: estimated(area) for key, area in areas.items()},
-        reached=list(map(estimated, _reached(maps))),
+        aurocs={key: as_plain(area) for key, area in areas.items()},
+        reached=list(map(as_plain, _reached(maps))),
         targets_reached=sum(bool(((maps.predictions[a] == a.target) & maps.fooled(a)).any()) for a in targeted),
         comparisons=Comparisons(
             with_papers=_against(maps, list(maps.paper.values())),
@@ -61,13 +61,13 @@ def _reached(maps: Similarities) -> list[Statistic | None]:
 def _against(maps: Similarities, methods: Sequence[str]) -> Compared:
     """Compare Grad-CAM's similarities with those of other methods, untargeted and targeted."""
     cam = maps.paper.get(GRAD_CAM)
-    differences: dict[str, Estimate | None] = {}
+    differences: dict[str, PlainStatistic | None] = {}
     for attack, changes in (("untargeted", maps.settings.untargeted), ("targeted", maps.settings.targeted)):
         for other in methods:
             if cam and other != cam and all((name, changes[0]) in maps.alike for name in (other, cam)):
                 for metric, title in METRICS.items():
                     ours, theirs = (maps.over(name, metric, changes) for name in (cam, other))
-                    differences[f"{other}, {title}, {attack}"] = estimated(maps.statistic(theirs - ours))
+                    differences[f"{other}, {title}, {attack}"] = as_plain(maps.statistic(theirs - ours))
     return Compared(f"another method minus {cam}" if differences else None, differences)
 
 
@@ -76,7 +76,7 @@ def _falls(maps: Similarities) -> Compared:
     if first == last or not maps.paper:
         return _NOTHING
     falls = {
-        name: estimated(maps.statistic(maps.of(method, metric, first) - maps.of(method, metric, last)))
+        name: as_plain(maps.statistic(maps.of(method, metric, first) - maps.of(method, metric, last)))
         for name, method, metric in _measures(list(maps.paper.values()))
     }
     return Compared(f"epsilon {first.epsilon:g} minus epsilon {last.epsilon:g}", falls)
@@ -86,7 +86,7 @@ def _little(maps: Similarities) -> Compared:
     methods = [name for name in maps.paper.values() if name in maps.targeted_methods]
     if not methods or len(maps.settings.targets) < 2:  # noqa: PLR2004 - one has no variance
         return _NOTHING
-    below = {name: estimated(_below_little(maps, method, metric)) for name, method, metric in _measures(methods)}
+    below = {name: as_plain(_below_little(maps, method, metric)) for name, method, metric in _measures(methods)}
     return Compared(f"{LITTLE} minus the standard deviation between targets", below)
 
 
@@ -107,7 +107,7 @@ def _detects_best(maps: Similarities) -> Compared:
     if cam is None or not others:
         return _NOTHING
     pairs = {name: maps.oracle(metric, epsilon, [cam, other]) for name, other, metric in _measures(others)}
-    ahead = {name: pair[0].minus(pair[1]).estimate if pair else None for name, pair in pairs.items()}
+    ahead = {name: pair[0].minus(pair[1]).plain if pair else None for name, pair in pairs.items()}
     return Compared(f"AUROC of {cam} minus another's at epsilon {epsilon:g}", ahead)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from experiments.explanation.evidence import Named
 from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import Change, SimilaritySettings
-from experiments.results.bootstrap import Estimate, Interval, clopper_pearson
+from experiments.results.bootstrap import Interval, PlainStatistic, clopper_pearson
 
 METRICS: Final[Mapping[str, str]] = {"spearman": "Spearman", "ssim": "mean SSIM", "hog": "HoG"}
 """The paper's three measures."""
@@ -40,7 +40,7 @@ class MeanSimilarity:
         undefined: Those that are not.
     """
 
-    mean: Estimate | None
+    mean: PlainStatistic | None
     n: int
     undefined: int
 
@@ -120,8 +120,8 @@ class SimilarityRecords(Setting):
     count: int
     fooled: Mapping[Change, int]
     means: Mapping[Key, MeanSimilarity]
-    aurocs: Mapping[tuple[str, str, float], Estimate | None]
-    reached: Sequence[Estimate | None]
+    aurocs: Mapping[tuple[str, str, float], PlainStatistic | None]
+    reached: Sequence[PlainStatistic | None]
     targets_reached: int
     comparisons: Comparisons
 
@@ -142,7 +142,7 @@ class SimilarityRecords(Setting):
         """Whether a method's maps were compared after a change."""
         return Key(method, next(iter(METRICS)), change) in self.means
 
-    def mean(self, method: str, metric: str, change: Change, subset: str = "all") -> Estimate | None:
+    def mean(self, method: str, metric: str, change: Change, subset: str = "all") -> PlainStatistic | None:
         """Return the mean similarity; None if there is no such similarity."""
         similarity = self.means.get(Key(method, metric, change, subset))
         return None if similarity is None else similarity.mean

@@ -11,7 +11,7 @@ from torch import Tensor
 from experiments.explanation.similarity.changes import CLEAN, Change
 from experiments.explanation.similarity.grids import Example
 from experiments.explanation.similarity.records import SUBSETS, Key, MeanSimilarity, Setting
-from experiments.results.bootstrap import Resampling, Statistic, estimated, mean_of, superiority
+from experiments.results.bootstrap import Resampling, Statistic, as_plain, mean_of, superiority
 
 Likeness = Mapping[str, Tensor]
 """(n,) by measure; NaN where it is not defined."""
@@ -106,4 +106,4 @@ class Similarities(Setting):
             outside = self.fooled(key.change) != (key.subset == "fooled")
         undefined = values.isnan()
         counts = int((~undefined).sum()), int((undefined & ~outside).sum())
-        return key, MeanSimilarity(estimated(self.statistic(values)), *counts)
+        return key, MeanSimilarity(as_plain(self.statistic(values)), *counts)

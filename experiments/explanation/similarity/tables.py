@@ -9,7 +9,7 @@ from experiments.explanation.similarity import paper
 from experiments.explanation.similarity.changes import ANOTHER, SECOND_SEED, Change
 from experiments.explanation.similarity.findings import RULES
 from experiments.explanation.similarity.records import METRICS, OTHERS, SimilarityRecords
-from experiments.results.bootstrap import Estimate
+from experiments.results.bootstrap import PlainStatistic
 from experiments.results.result import Table
 from experiments.results.verdicts import Claim
 
@@ -79,7 +79,7 @@ def _least(lines: Sequence[Sequence[Any]], column: int) -> int:
 def _by_measure(
     records: SimilarityRecords,
     title: str,
-    columns: Mapping[str, Callable[[str, str], Estimate | None]],
+    columns: Mapping[str, Callable[[str, str], PlainStatistic | None]],
     note: str,
     metrics: Mapping[str, str] = METRICS,
 ) -> Table:

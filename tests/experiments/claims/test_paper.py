@@ -166,7 +166,7 @@ def threshold(n=200, smallest=0.01, seeds=(0, 1, 2), attack="fgsm", **areas):
             error = (area * (1 - area) / n) ** 0.5
             spread = area + error * torch.linspace(-2, 2, 41, dtype=torch.float64)
             point = attack, name, attack, "successful", epsilon
-            statistics[point] = Statistic(sum(values) / len(values), spread, n, values).estimate
+            statistics[point] = Statistic(sum(values) / len(values), spread, n, values).plain
             rows += [
                 ThresholdRow(
                     name,

@@ -212,7 +212,7 @@ def test_one_detector_against_the_claim_suffices_whatever_the_others():
 def areas(**ends):
     """AUROCs by size, in hundredths of epsilon, with intervals of these ends."""
     return {
-        int(name[1:]) / 100: Statistic(sum(pair) / 2, torch.linspace(*pair, 41), 40).estimate
+        int(name[1:]) / 100: Statistic(sum(pair) / 2, torch.linspace(*pair, 41), 40).plain
         for name, pair in ends.items()
     }
 

@@ -41,7 +41,7 @@ from experiments.explanation.enhance.protocol import enhance
 from experiments.explanation.enhance.tables import rows_of as rows_from
 from experiments.explanation.enhance.tables import tables
 from experiments.explanation.subject import Explained, explained
-from experiments.results.bootstrap import Estimate, Interval, Resampling, clopper_pearson
+from experiments.results.bootstrap import Interval, PlainStatistic, Resampling, clopper_pearson
 from experiments.results.result import read_result
 from saliency import LIME, Enhanced, GradCAM, Gradient, GuidedBackprop
 from tests.data.pictures import write
@@ -83,7 +83,7 @@ def rows_of(found, **wanted):
 
 
 def statistic(value, spread=0.01):
-    return Estimate(value, value - spread, value + spread, 10)
+    return PlainStatistic(value, value - spread, value + spread, 10)
 
 
 def test_pixels_rank_by_the_map_and_ties_by_chance():

@@ -16,10 +16,11 @@ import evaluate
 from attacks import LocalizedBIM
 from detectors import Classifier, TorchvisionNetwork
 from experiments.evaluation.protocols import PROTOCOLS
-from experiments.explanation.recover.attempts import Attempts, attempted, targets_of
+from experiments.explanation.recover.attempts import attempted, targets_of
 from experiments.explanation.recover.findings import finding, judge
 from experiments.explanation.recover.flags import flags
 from experiments.explanation.recover.measure import examples_of, measure
+from experiments.explanation.recover.overlaps import Attempts
 from experiments.explanation.recover.protocol import recover
 from experiments.explanation.recover.records import PERTURBATION, RANDOM, UNIONS
 from experiments.explanation.subject import Explained, explained
