@@ -105,7 +105,11 @@ FEW = {
     "repeats": "1",
     "regions": "2",
 }
-METHODS = "{gradient: {class_path: saliency.Gradient}, lime: {class_path: saliency.LIME, init_args: {samples: 20}}}"
+LIME = "{class_path: saliency.LIME, init_args: {samples: 20, segments: 9}}"
+METHODS = f"{{gradient: {{class_path: saliency.Gradient}}, lime: {LIME}}}"
+STRONG = {"images": "8", "regions": "4", "steps": "40", "step_size": "0.1", "probability": "0.11", "target": "null"}
+"""Options of `recover` with which some of few attacks succeed."""
+
 DETECTORS = "[id,detectors.published.Mahalanobis]"
 
 
@@ -116,6 +120,7 @@ def small_evaluation(words: list[str]) -> list[str]:
         return words
     options = signature(PROTOCOLS[words[0]].run).parameters
     few = {name: value for name, value in FEW.items() if name in options}
+    few |= STRONG if words[0] == "recover" else {}
     few |= {"methods": METHODS} if "methods" in options else {}
     few |= {"detectors": DETECTORS} if words[0] in ("benchmark", "museum") else {}
     few |= {"classifier.init_args.weights": "null"} if any("inception" in word for word in words) else {}
