@@ -212,8 +212,8 @@ class Detector(Trainable):
 
     def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:  # noqa: ARG002
         """Return scores, and whether each image is adversarial where the batch says so."""
-        known = len(batch) > 1 and batch[1].dtype == torch.bool
-        return {"scores": self.batch_scores(batch)} | ({"is_adversarial": batch[1]} if known else {})
+        are_pairs = len(batch) > 1 and batch[1].dtype == torch.bool
+        return {"scores": self.batch_scores(batch)} | ({"is_adversarial": batch[1]} if are_pairs else {})
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         saved = state_dict.get(f"{prefix}calibration")

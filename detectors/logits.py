@@ -20,14 +20,14 @@ def logits_of(output: Any) -> Tensor:
     """
     if isinstance(output, Tensor):
         return output
-    found = getattr(output, "logits", None)
+    logits = getattr(output, "logits", None)
     if isinstance(output, Mapping):
         values = list(output.values())
-        found = output.get("logits", values[0] if len(values) == 1 else None)
-    elif found is None and isinstance(output, Sequence) and output:
-        found = output[0]
-    if isinstance(found, Tensor):
-        return found
+        logits = output.get("logits", values[0] if len(values) == 1 else None)
+    elif logits is None and isinstance(output, Sequence) and output:
+        logits = output[0]
+    if isinstance(logits, Tensor):
+        return logits
     keys = f" with the keys {', '.join(map(str, output)) or 'none'}" if isinstance(output, Mapping) else ""
     msg = (
         f"the classifier gives a {type(output).__name__}{keys}: it must give logits (N, K), a tuple that begins with "

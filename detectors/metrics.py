@@ -87,8 +87,8 @@ class _AveragePrecision(torchmetrics.classification.BinaryAveragePrecision):
 
 def _of_both_kinds(metric: Any, value: Tensor) -> Tensor:
     scores, targets = dim_zero_cat(metric.preds), dim_zero_cat(metric.target)
-    known = (targets == 0).any() & (targets == 1).any() & ~scores.isnan().any()
-    return value.where(known, torch.nan)
+    defined = (targets == 0).any() & (targets == 1).any() & ~scores.isnan().any()
+    return value.where(defined, torch.nan)
 
 
 def _known(scores: Tensor) -> bool:

@@ -29,12 +29,12 @@ def check_layers(network: nn.Module, layers: Sequence[str]) -> None:
     if not layers:
         msg = f"layers is empty: name at least one, for example [{PENULTIMATE}]"
         raise InputError(msg)
-    known = [name for name, module in network.named_modules() if name and not isinstance(module, Metric)]
+    names = [name for name, module in network.named_modules() if name and not isinstance(module, Metric)]
     for layer in layers:
         if layer == PENULTIMATE:
             last_linear(network)
-        elif layer not in known:
-            raise InputError(unknown("layer", layer, [PENULTIMATE, *known]))
+        elif layer not in names:
+            raise InputError(unknown("layer", layer, [PENULTIMATE, *names]))
 
 
 def pooled_layers(network: nn.Module) -> list[str]:

@@ -49,7 +49,9 @@ def card_of(
         },
         "figures": [asdict(figure) for figure in figures],
         "remarks": [contender.remark] if contender.remark else [],
-        "flags": [f"{name}: {f.name}. {f.sentence}" for name, each in results.items() for f in each.flags if f.raised],
+        "flags": [
+            f"{name}: {f.name}. {f.sentence}" for name, result in results.items() for f in result.flags if f.raised
+        ],
         "versions": transfer["versions"],
     }
     check_card(card)

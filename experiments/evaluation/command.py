@@ -102,13 +102,13 @@ _OF_EVERY: Final = ("run", "report", "imports", "trust", "device", "devices", "c
 """Options that every subcommand has."""
 
 
-def _run(name: str, study: Study, given: Mapping[str, Any]) -> Result:
+def _run(name: str, study: Study, of_protocol: Mapping[str, Any]) -> Result:
     """Run a protocol, write its files, and return its result, whose meta data name the options."""
     protocol = PROTOCOLS[name]
     defaults = {option: about.default for option, about in list(signature(protocol.run).parameters.items())[1:]}
     chosen = {_DETECTORS: study.detectors} if protocol.of_detectors and study.detectors is not None else {}
-    options = {option: plain(value) for option, value in {**defaults, **given, **chosen}.items()}
-    result = protocol.run(study, **given)
+    options = {option: plain(value) for option, value in {**defaults, **of_protocol, **chosen}.items()}
+    result = protocol.run(study, **of_protocol)
     result = replace(result, meta={**result.meta, "options": options})
     first(lambda: _write(name, study, result))
     return result

@@ -91,7 +91,7 @@ def run_files(folder: Path, report: Path) -> RunFiles:
     path = folder / SETTINGS
     if not path.is_file():
         lacks = f"holds no {SETTINGS}" if folder.is_dir() else "does not exist"
-        runs = sorted(str(each.parent) for each in folder.glob(f"*/{SETTINGS}"))
+        runs = sorted(str(file.parent) for file in folder.glob(f"*/{SETTINGS}"))
         advice = f"give one of {', '.join(runs)}" if runs else "give a folder that `python train.py pipeline` made"
         msg = f"the run folder {folder} {lacks}: {advice}"
         raise FileNotFoundError(msg)
@@ -133,7 +133,7 @@ def _stages(run: RunFiles) -> Iterator[str]:
         states.setdefault(model or stage, []).append(f"seed {seed} " * bool(model) + _state(run, stage))
     yield "Models:"
     width = max(map(len, states))
-    yield from (f"  {model:<{width}}  {', '.join(each)}" for model, each in states.items())
+    yield from (f"  {model:<{width}}  {', '.join(names)}" for model, names in states.items())
     if run.missing:
         count = len(stage_folders(run.sections))
         yield f"{len(run.missing)} of {count} are not trained. Go on with `{run.train}`."
@@ -181,7 +181,7 @@ def _needed(run: RunFiles, needs: Needs) -> list[str]:
         "maps": [classifier, *maps],
         "detectors": [classifier, *maps, *detectors],
         "detectors of an epsilon": [classifier, *maps, *detectors],
-        "detectors of one attack": [classifier, *maps, *(each for each in detectors if f"/{start}/" in each)],
+        "detectors of one attack": [classifier, *maps, *(path for path in detectors if f"/{start}/" in path)],
         "runs": [],
     }
     return of[needs]

@@ -52,7 +52,7 @@ def standings(rows: Sequence[Row], images: int) -> list[DetectorMeans]:
         if row["auroc"] is not None:
             by_cell.setdefault(Cell(row["detector"], row["trained_on"], row["tested_on"]), []).append(row)
     cells = compared(by_cell, {row["tested_on"] for row in rows})
-    means = [_means_of(detector, [by_cell[cell] for cell in own], images) for detector, own in cells.items()]
+    means = [_means_of(detector, [by_cell[cell] for cell in mine], images) for detector, mine in cells.items()]
     return sorted(means, key=lambda detector: detector.auroc.value, reverse=True)
 
 

@@ -140,12 +140,12 @@ def interval(value: float, replicates: Tensor, by_seed: Sequence[float] = ()) ->
         replicates: (R,) of the resamples; NaN does not count. Where nothing else is left, the interval is the value.
         by_seed: (S,), whose mean the value is; below two, nothing is known of other seeds.
     """
-    known = replicates[~replicates.isnan()].double()
-    if len(known) == 0:
+    defined = replicates[~replicates.isnan()].double()
+    if len(defined) == 0:
         return Interval(value, value, value)
     if len(by_seed) > 1:
-        known = known + _errors(len(by_seed), len(known)) * (stdev(by_seed) / len(by_seed) ** 0.5)
-    ends = known.quantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64))
+        defined = defined + _errors(len(by_seed), len(defined)) * (stdev(by_seed) / len(by_seed) ** 0.5)
+    ends = defined.quantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64))
     return Interval(value, ends[0].item(), ends[1].item())
 
 
@@ -254,11 +254,11 @@ def mean_of(values: Tensor, resampling: Resampling) -> Statistic | None:
         values: NaN where there is none.
         resampling: The resampling of the images that the values belong to.
     """
-    known = ~values.isnan()
-    if not known.any():
+    defined = ~values.isnan()
+    if not defined.any():
         return None
-    sums, counts = resampling.mean(values.nan_to_num(0.0)), resampling.mean(known.double())
-    return Statistic(values[known].double().mean().item(), sums / counts, int(known.sum()))
+    sums, counts = resampling.mean(values.nan_to_num(0.0)), resampling.mean(defined.double())
+    return Statistic(values[defined].double().mean().item(), sums / counts, int(defined.sum()))
 
 
 def mean_of_all(values: Tensor, resampling: Resampling) -> Statistic:

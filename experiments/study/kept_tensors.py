@@ -25,8 +25,8 @@ def kept(folder: Path, key: str, rows: int, make: Callable[[], dict[str, Tensor]
             return None
         return {name: tensor.clone() for name, tensor in read_shard(path, key, 0, rows).items()}
 
-    found = first(known)  # one process decides: another may see a file later
-    if found is None:
-        found = make()
-        first(lambda: write_shard(path, key, 0, found))
-    return found
+    tensors = first(known)  # one process decides: another may see a file later
+    if tensors is None:
+        tensors = make()
+        first(lambda: write_shard(path, key, 0, tensors))
+    return tensors

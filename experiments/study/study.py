@@ -128,8 +128,8 @@ class Study:
         settings = self.run.settings
         names = filter(self.wants, settings.detectors)
         wanted = [(d, a, s) for d in names for a in settings.train_on for s in settings.seeds]
-        self.require(*(self.run.detector_path(*each) for each in wanted))
-        return [self._contender(*each) for each in self.progress.track(wanted, description="detectors")]
+        self.require(*(self.run.detector_path(*key) for key in wanted))
+        return [self._contender(*key) for key in self.progress.track(wanted, description="detectors")]
 
     @cached_property
     def training_free(self) -> list[Contender]:

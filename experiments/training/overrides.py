@@ -126,8 +126,8 @@ def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]
 def callbacks_of(trainer: Mapping[str, Any]) -> list[Any]:
     """Return the callbacks of a trainer's section as a list of sections, each with the path of a class."""
     callbacks = trainer.get("callbacks") or []
-    each = callbacks if isinstance(callbacks, list) else [callbacks]
-    return [{"class_path": one} if isinstance(one, str) else one for one in each]
+    entries = callbacks if isinstance(callbacks, list) else [callbacks]
+    return [{"class_path": one} if isinstance(one, str) else one for one in entries]
 
 
 def _class_of(callback: Any) -> Any:

@@ -84,13 +84,13 @@ def _half_width(count: int) -> float:
     return (ends.high - ends.low) / 2
 
 
-def _budgets(axis: Axes, each: Mapping[str, Any], points: Rows, most: float, look: dict[str, Any]) -> None:
-    places = [0.0, *each["bounds"], most]
-    ends = [end for place in places if (end := within(each["bounds"], each["n_right"], place))]
+def _budgets(axis: Axes, row: Mapping[str, Any], points: Rows, most: float, look: dict[str, Any]) -> None:
+    places = [0.0, *row["bounds"], most]
+    ends = [end for place in places if (end := within(row["bounds"], row["n_right"], place))]
     if not ends:
         return
     axis.step(places, [end.value for end in ends], where="post", color=look["color"], linewidth=1.6)
-    axis.plot([], [], **look, label=each["detector"])
+    axis.plot([], [], **look, label=row["detector"])
     walk = [(point["at"], point["sr_at_5"]) for point in points if point["across"] == "epsilon"]
     walk = [(at, value) for at, value in walk if at <= most]
     axis.plot([at for at, _ in walk], [value for _, value in walk], **look | {"linestyle": "", "markersize": 6})

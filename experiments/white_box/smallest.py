@@ -71,20 +71,20 @@ def smallest_tables(smallest: Rows, curves: Rows) -> list[Table]:
     ]  # fmt: skip
 
 
-def _lines(each: Any, curves: Rows, places: Sequence[float]) -> list[list[Any]]:
+def _lines(row: Any, curves: Rows, places: Sequence[float]) -> list[list[Any]]:
     of_walk = {
         point["at"]: point["sr_at_5"]
         for point in curves
-        if point["across"] == "epsilon" and (point["detector"], point["phase"]) == (each["detector"], each["phase"])
+        if point["across"] == "epsilon" and (point["detector"], point["phase"]) == (row["detector"], row["phase"])
     }
-    before, count = [each["detector"], each["phase"], each["n_right"]], each["n_right"]
-    shares = [within(each["budgets"], count, place) for place in places]
-    bounds = [_higher(within(each["bounds"], count, place), of_walk.get(place), count) for place in places]
-    passes = [each["forward_passes"], each["backward_passes"]]
+    before, count = [row["detector"], row["phase"], row["n_right"]], row["n_right"]
+    shares = [within(row["budgets"], count, place) for place in places]
+    bounds = [_higher(within(row["bounds"], count, place), of_walk.get(place), count) for place in places]
+    passes = [row["forward_passes"], row["backward_passes"]]
     return [
-        [*before, each["attack"], _median(each["budgets"], count), *(end and end.value for end in shares), *passes],
+        [*before, row["attack"], _median(row["budgets"], count), *(end and end.value for end in shares), *passes],
         [*before, "walk", None, *(of_walk.get(place) for place in places), None, None],
-        [*before, "bound", _median(each["bounds"], count), *(end and str(end) for end in bounds), None, None],
+        [*before, "bound", _median(row["bounds"], count), *(end and str(end) for end in bounds), None, None],
     ]
 
 

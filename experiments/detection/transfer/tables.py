@@ -217,16 +217,16 @@ def _beside(means: Mapping[Line, Mapping[str, float | None]], line: Line, attack
     """Return AUROCs for comparison: on the other attacks, trained on the left-out one, best trained on one other."""
     detector, cells = line[0], means[line]
     alone = {name: means.get((detector, name), {}).get(attack) for name in cells if name != attack}
-    known = [(value, name) for name, value in alone.items() if value is not None]
-    best = max(known, key=lambda pair: pair[0], default=(None, None))
+    rates = [(value, name) for name, value in alone.items() if value is not None]
+    best = max(rates, key=lambda pair: pair[0], default=(None, None))
     others = mean_known(value for name, value in cells.items() if name != attack)
     return [others, means.get((detector, attack), {}).get(attack), *best]
 
 
 def _best_free(means: Mapping[Line, Mapping[str, float | None]], attack: str) -> str:
     values = [(cells[attack], name) for (name, trained_on), cells in means.items() if trained_on == UNTRAINED]
-    known = [(value, name) for value, name in values if value is not None]
-    return "none" if not known else f"{max(known)[0]:.3f} ({max(known)[1]})"
+    rates = [(value, name) for value, name in values if value is not None]
+    return "none" if not rates else f"{max(rates)[0]:.3f} ({max(rates)[1]})"
 
 
 def _differences(contrasts: Sequence[Contrast], meta: Mapping[str, Any]) -> Table:
@@ -264,5 +264,5 @@ def _controls(controls: Mapping[str, Sequence[Sequence[float | None]]], attacks:
 
 
 def _range(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return cell(mean_known(values)) if len(values) == 1 or not known else f"{min(known):.3f} to {max(known):.3f}"
+    numbers = [value for value in values if value is not None]
+    return cell(mean_known(values)) if len(values) == 1 or not numbers else f"{min(numbers):.3f} to {max(numbers):.3f}"
