@@ -110,6 +110,13 @@ METHODS = f"{{gradient: {{class_path: saliency.Gradient}}, lime: {LIME}}}"
 STRONG = {"images": "8", "regions": "4", "steps": "40", "step_size": "0.1", "probability": "0.11", "target": "null"}
 """Options of `recover` with which some of few attacks succeed."""
 
+_RESNET = {"weights": "null", "name": "resnet18", "outputs": "3", "size": "40", "std": "[0.02,0.02,0.02]"}
+RESNET = {f"classifier.init_args.{name}": value for name, value in _RESNET.items()} | {
+    "size": "40",
+    "probability": "0.5",
+}
+"""A small network in the place of Inception v3: 299 pixels take minutes."""
+
 DETECTORS = "[id,detectors.published.Mahalanobis]"
 
 
@@ -123,7 +130,7 @@ def small_evaluation(words: list[str]) -> list[str]:
     few |= STRONG if words[0] == "recover" else {}
     few |= {"methods": METHODS} if "methods" in options else {}
     few |= {"detectors": DETECTORS} if words[0] in ("benchmark", "museum") else {}
-    few |= {"classifier.init_args.weights": "null"} if any("inception" in word for word in words) else {}
+    few |= RESNET if any("inception" in word for word in words) else {}
     return [*words, *(word for name, value in few.items() for word in (f"--{name}", value))]
 
 
