@@ -130,6 +130,7 @@ def small_evaluation(words: list[str]) -> list[str]:
     few |= STRONG if words[0] == "recover" else {}
     few |= {"methods": METHODS} if "methods" in options else {}
     few |= {"detectors": DETECTORS} if words[0] in ("benchmark", "museum") else {}
+    few |= {"photographs": "FOLDER", "size": "32"} if "my_nets.resnet" in words else {}  # the run has grey images
     few |= RESNET if any("inception" in word for word in words) else {}
     return [*words, *(word for name, value in few.items() for word in (f"--{name}", value))]
 
