@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,10 +99,10 @@ def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
     fooled = {rate: _any(outcome.fooled(rate) for outcome in outcomes) for rate in (WORKING_RATE, LENIENT_RATE, None)}
     value = first.among_right(fooled[WORKING_RATE])
     ends = None if value is None else interval(value, resampling.ratio(fooled[WORKING_RATE], right))
-    beside: dict[str, float | None] = dict.fromkeys(_BESIDE)
+    beside: dict[str, Any] = {name: sum(outcome.costs[name] for outcome in outcomes) for name in COSTS}
     if all(outcome.given is None for outcome in outcomes):
         passed = [outcome.wrong & accepted(contender, outcome.scores) for outcome in outcomes]
-        beside = {
+        beside |= {
             "sr_at_50": first.among_right(fooled[LENIENT_RATE]),
             "fooled_both": first.among_right(fooled[None]) if first.learnt else None,
             "attack_success_rate": first.among_right(_any(outcome.reached for outcome in outcomes)),
@@ -120,21 +120,12 @@ def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
         sr_at_5=value,
         sr_at_5_low=None if ends is None else ends.low,
         sr_at_5_high=None if ends is None else ends.high,
-        detector_accuracy=None,
-        auroc=None,
         clean_right_and_accepted=_share(right & accepted(contender, first.clean_scores)),
         realised_fpr=rate_flagged(contender, first.clean_scores),
-        linf=None,
-        l2=None,
         n_given=len(right),
         n_won_first=int(fooled[WORKING_RATE].sum()),
-        **beside,  # type: ignore[arg-type]
-        **{name: sum(outcome.costs[name] for outcome in outcomes) for name in COSTS},
+        **beside,
     )
-
-
-_BESIDE: Final = ("sr_at_50", "fooled_both", "attack_success_rate", "classifier_accuracy", "robust_accuracy")
-"""Fields that a cascade leaves undefined."""
 
 
 def _any(masks: Iterable[Tensor]) -> Tensor:

@@ -101,7 +101,7 @@ class Checks:
     self_test_accepted: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """An attack on a detector, or the worst case of several; see `FIELDS`."""
 
@@ -115,17 +115,17 @@ class Row:
     sr_at_5: float | None
     sr_at_5_low: float | None
     sr_at_5_high: float | None
-    sr_at_50: float | None
-    fooled_both: float | None
-    attack_success_rate: float | None
-    classifier_accuracy: float | None
-    detector_accuracy: float | None
-    robust_accuracy: float | None
-    auroc: float | None
+    sr_at_50: float | None = None
+    fooled_both: float | None = None
+    attack_success_rate: float | None = None
+    classifier_accuracy: float | None = None
+    detector_accuracy: float | None = None
+    robust_accuracy: float | None = None
+    auroc: float | None = None
     clean_right_and_accepted: float
     realised_fpr: float | None
-    linf: float | None
-    l2: float | None
+    linf: float | None = None
+    l2: float | None = None
     forward_passes: float
     backward_passes: float
     seconds: float
