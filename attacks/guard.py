@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.errors import InputError
-from attacks.outputs import FirstOutputs
+from attacks.outputs import FirstOutputs, named
 
 _DIMENSIONS = 4
 """The dimensions of a batch of images (N, C, H, W)."""
@@ -184,7 +184,7 @@ class Guarded(nn.Module):
         return outputs
 
     def _writes(self) -> InputError:
-        names = " or ".join(type(module).__name__ for module in (self.model, self.detector) if module is not None)
+        names = " or ".join(named(module) for module in (self.model, self.detector) if module is not None)
         return InputError(
             f"{names} writes on the images that it is given: set inplace=False in its first layers, or let it begin "
             "with images.clone()"
@@ -196,7 +196,7 @@ class Guarded(nn.Module):
             got = f"shape {tuple(logits.shape)}" if is_tensor else f"a {type(logits).__name__}"
             msg = (
                 f"a model must give a tensor of logits (N, K) of {self._classes} classes or more, got {got} from "
-                f"{type(self.model).__name__}: wrap it in a module that does"
+                f"{named(self.model)}: wrap it in a module that does"
             )
             raise InputError(msg)
         if self._largest_label is not None and self._largest_label >= logits.shape[1]:
@@ -208,14 +208,14 @@ class Guarded(nn.Module):
                 got = str(values.dtype) if isinstance(values, Tensor) else f"a {type(values).__name__}"
                 msg = (
                     f"a detector must give a tensor of real scores (N,), higher = more adversarial, got {got} from "
-                    f"{type(self.detector).__name__}: return its score before it decides, or decisions.float(), which "
+                    f"{named(self.detector)}: return its score before it decides, or decisions.float(), which "
                     "only attacks.Estimation and Square can attack"
                 )
                 raise InputError(msg)
             if values.shape != logits.shape[:1]:
                 msg = (
                     f"a detector must give one score per image, shape ({len(logits)},), got {tuple(values.shape)} from "
-                    f"{type(self.detector).__name__}: squeeze the dimensions of size 1"
+                    f"{named(self.detector)}: squeeze the dimensions of size 1"
                 )
                 raise InputError(msg)
 

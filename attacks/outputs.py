@@ -22,7 +22,7 @@ class FirstOutputs:
     """
 
     def __init__(self, model: nn.Module, detector: nn.Module | None) -> None:
-        self._names = {"logits": type(model).__name__, "scores": type(detector).__name__}
+        self._names = {"logits": named(model), "scores": named(detector)}
         self._checked: set[str] = set()
         self._traced: dict[str, tuple[Tensor, Tensor]] = {}  # whether a gradient was asked for, and came: 0-dim. bool
 
@@ -83,6 +83,13 @@ class FirstOutputs:
                 stacklevel=2,
             )
         return asked, came
+
+
+def named(network: nn.Module | None) -> str:
+    """Return the class of a network; of one that says which one it wraps for an attack (`wrapped`), the inner class."""
+    while isinstance(inner := getattr(network, "wrapped", None), nn.Module):
+        network = inner
+    return type(network).__name__
 
 
 def _note(noted: Tensor, gradient: Tensor) -> None:

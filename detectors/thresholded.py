@@ -47,6 +47,11 @@ class Thresholded(nn.Module):
         return cls(detector, threshold, spread if 0 < spread < inf else 1.0)
 
     @property
+    def wrapped(self) -> nn.Module:
+        """The detector; messages name its class."""
+        return self.detector
+
+    @property
     def classifier(self) -> nn.Module | None:
         """The classifier that the detector looks through, if it names one."""
         return getattr(self.detector, "classifier", None)

@@ -12,6 +12,7 @@ from attacks.errors import InputError
 from attacks.loop import gradients_of
 from attacks.margin import fooled, log_odds
 from attacks.norms import column, project_linf
+from attacks.outputs import named
 from attacks.problem import Problem
 
 UPDATES = ("accumulate", "literal")
@@ -59,7 +60,7 @@ class Alternating(Attack):
         """Return adversarial images; see `Attack.perturb`."""
         if not self.through_saliency and not _has_step(problem):
             needs = "Alternating(through_saliency=False) needs a detector with representation_step"
-            msg = f"{needs}, and {type(problem.detector).__name__} has none: leave out through_saliency"
+            msg = f"{needs}, and {named(problem.detector)} has none: leave out through_saliency"
             raise InputError(msg)
         return torch.cat([self._alternate(part) for part in problem.chunks()])
 

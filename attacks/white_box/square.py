@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from attacks.base import Attack, MostPasses
 from attacks.checks import above_zero, at_least, at_most, lengths, one_of
+from attacks.loop import Left
 from attacks.norms import NORMS, Ball
 from attacks.problem import Problem, drawn
 from attacks.white_box import windows
@@ -82,8 +83,9 @@ class Square(Attack):
         generators = problem.generators()
         starts = problem.images, self._first(problem, generators)
         numbers = self._numbers(problem, generators)
+        left = Left(problem)
         for query in range(self.queries):
-            rows = slice(None) if self.on_system else (~best.fooled).nonzero().flatten()
+            rows = slice(None) if self.on_system else left.rows
             part = problem[rows]
             if len(part) == 0:
                 break
@@ -92,6 +94,9 @@ class Square(Attack):
             else:
                 points = self._next(part, walk.points[rows], query, numbers[rows, query - len(starts)])
             self._offer(part, points, rows, *([best, walk] if query else [best]))  # the walk begins at the first change
+            if not self.on_system:
+                left.leave(left.rows, best.fooled[rows])
+                left.end_step()
         return best.points
 
     def _offer(self, part: Problem, points: Tensor, rows: Any, *every: Kept) -> None:

@@ -25,11 +25,10 @@ class _Windows(NamedTuple):
         """Return the windows (N, C, side, side) of values (N, C, H, W)."""
         return values.movedim(1, 3)[self._images, self.rows, self.columns].movedim(3, 1)
 
-    def put(self, values: Tensor, windows: Tensor | float) -> Tensor:
-        """Return values (N, C, H, W) with the windows replaced, by (N, C, side, side) or a number."""
+    def put(self, values: Tensor, windows: Tensor) -> Tensor:
+        """Return values (N, C, H, W) with the windows replaced by (N, C, side, side)."""
         changed = values.clone()
-        inner = windows.movedim(1, 3) if isinstance(windows, Tensor) else torch.full_like(values[:1, 0, 0, 0], windows)
-        changed.movedim(1, 3)[self._images, self.rows, self.columns] = inner
+        changed.movedim(1, 3)[self._images, self.rows, self.columns] = windows.movedim(1, 3)
         return changed
 
     @property
@@ -66,11 +65,12 @@ def moved(problem: Problem, change: Tensor, epsilon: float, side: int, numbers: 
         _Windows(pixels(places[0], side, height)[:, :, None], pixels(places[1], side, width)[:, None, :])
         for places in (numbers[:, :2].T, numbers[:, 2:4].T)
     )
-    pattern = _turned(side, numbers[:, 4:DRAWS, None]).squeeze(2).to(change)
-    wanted = signs(numbers[:, DRAWS:, None, None]).to(change) * pattern + _unit(first.of(change), (2, 3))
+    inside, nothing = first.of(change), torch.zeros_like(first.of(change))
+    turned = _turned(side, numbers[:, 4:DRAWS, None]).squeeze(2).to(change.dtype)
+    wanted = signs(numbers[:, DRAWS:, None, None]).to(change.dtype) * turned + _unit(inside, (2, 3))
     if problem.region is not None:
         wanted = wanted * first.of(problem.region)
-    emptied = first.put(second.put(change, 0.0), 0.0)
+    emptied = first.put(second.put(change, nothing), nothing)
     before = _squares(change)
     unused = (epsilon**2 - before.sum(1, keepdim=True)).clamp(min=0) / change.shape[1]
     length = ((before - _squares(emptied)).clamp(min=0) + unused).sqrt()
@@ -89,27 +89,29 @@ def signs(numbers: Tensor) -> Tensor:
     return torch.where(numbers < 1 / 2, -1.0, 1.0)
 
 
-def pattern(side: int) -> Tensor:
+def pattern(side: int, device: torch.device | None = None) -> Tensor:
     """Return the pattern (side, side) of length 1: a bump in its upper half, a hollow in its lower one."""
     half = side // 2
-    return _unit(torch.cat([_bump(half, side), -_bump(side - half, side)]), (0, 1))
+    return _unit(torch.cat([_bump(half, side, device), -_bump(side - half, side, device)]), (0, 1))
 
 
-def _bump(height: int, width: int) -> Tensor:
+def _bump(height: int, width: int, device: torch.device | None) -> Tensor:
     r"""Return equation 2 of the paper (height, width), of length 1: the sum of 1 / k^2 from the distance + 1 on.
 
     The distance is that of a pixel from the middle one, along the axis where it is larger.
     """
     middle = height // 2, width // 2
-    rows, columns = (torch.arange(size) - centre for size, centre in zip((height, width), middle, strict=True))
+    rows, columns = (
+        torch.arange(size, device=device) - centre for size, centre in zip((height, width), middle, strict=True)
+    )
     distance = torch.maximum(rows.abs()[:, None], columns.abs())
-    terms = 1 / torch.arange(1, max(middle) + 2, dtype=torch.float64).square()
+    terms = 1 / torch.arange(1, max(middle) + 2, dtype=torch.float64, device=device).square()
     return _unit(terms.flip(0).cumsum(0).flip(0)[distance], (0, 1))
 
 
 def _turned(side: int, numbers: Tensor) -> Tensor:
     """Return the pattern (..., side, side), or its transpose, for numbers (...) uniform in [0, 1)."""
-    made = pattern(side).to(numbers.device)
+    made = pattern(side, numbers.device)
     return torch.where(numbers[..., None, None] < 1 / 2, made.T, made)
 
 

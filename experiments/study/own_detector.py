@@ -63,7 +63,8 @@ class ReadScores(Thresholded):
         if count > WORKING_RATE * len(calibration):
             msg = (
                 f"{name} gives NaN or an infinite score for {count} of {len(calibration)} clean images. These count as "
-                f"rejected, which is more than {WORKING_RATE:.0%} false positives, so there is no threshold: mend them"
+                f"rejected, which is more than {WORKING_RATE:.0%} false positives, so there is no threshold: let it "
+                "give a finite score for every image"
             )
             raise InputError(msg)
         self.rejected = finite.amax().item() + max(1.0, (finite.amax() - finite.amin()).item())
@@ -120,8 +121,11 @@ def _kind(path: str, answer: object) -> str:
     """Return the kind of an answer, in words; refuse one without scores."""
     if isinstance(answer, np.ndarray) and answer.dtype.kind in "bfiu":
         return "a numpy array"
-    if not isinstance(answer, Tensor) or answer.is_complex():
-        msg = f"{path} gives a {type(answer).__name__}: it must give a tensor of scores, one for each image"
+    if not isinstance(answer, Tensor) or answer.is_complex() or answer.is_meta:
+        got = f"a {type(answer).__name__}"
+        if isinstance(answer, Tensor):
+            got = "scores without values (device meta)" if answer.is_meta else "complex numbers"
+        msg = f"{path} gives {got}: it must give a tensor of real scores, one for each image"
         raise InputTypeError(msg)
     return "booleans, read as scores 0 and 1," if answer.dtype == torch.bool else "scores"
 

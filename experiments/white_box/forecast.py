@@ -71,6 +71,8 @@ def _seconds(attacker: Attacker, subject: Subject, most: MostPasses) -> float:
 
 def _inner(attacker: Attacker, subject: Subject) -> int:
     """Return how many gradients a detector takes by itself in a pass, as one does that looks at a Jacobian."""
+    if not subject.differentiable:
+        return 0
     images = attacker.images[:1].to(attacker.device)
     aim = subject.aimed()
     with evaluation_mode(subject.model, aim), gradients(attacker.device), guarded(subject.model, aim) as safe:

@@ -10,7 +10,7 @@ from hypothesis import strategies
 from torch import nn
 from torch.nn import functional
 
-from attacks import JSMA, PGD, HopSkipJump, LocalizedBIM, problem
+from attacks import JSMA, PGD, HopSkipJump, LocalizedBIM, Square, problem
 from tests.attacks.cases import (
     ALL,
     APART,
@@ -34,7 +34,9 @@ STILL = {
     for name, attack in APART.items()
     if name not in {*COMPOSED, "HopSkipJump"} and not (isinstance(attack, PGD) and attack.random_start)
 }
-RANDOM = {name: attack for name, attack in OURS.items() if name not in STILL}  # every image moves by chance
+RANDOM = {  # every image moves by chance
+    name: attack for name, attack in OURS.items() if name not in STILL or isinstance(attack, Square)
+}
 
 CONTEXTS = {
     "inference mode": torch.inference_mode,

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import warnings
 
 import pytest
 import torch
@@ -134,6 +135,14 @@ def a_column():
 
 def a_list():
     return Answers(lambda images: images.mean((1, 2, 3)).tolist())
+
+
+def complex_numbers():
+    return Answers(lambda images: images.mean((1, 2, 3)).to(torch.complex64))
+
+
+def on_meta():
+    return Answers(lambda images: images.mean((1, 2, 3)).to("meta"))
 
 
 def test_every_detector_meets_every_attack_that_fits_it(found):
@@ -442,7 +451,9 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
             {"detector": f"{__name__}.a_column"},
             r"must give one score per image, shape \((\d+),\); it gave shape \(\1, 1\): squeeze",
         ),
-        ({"detector": f"{__name__}.a_list"}, "gives a list: it must give a tensor of scores, one for each image"),
+        ({"detector": f"{__name__}.a_list"}, "gives a list: it must give a tensor of real scores, one for each image"),
+        ({"detector": f"{__name__}.complex_numbers"}, "gives complex numbers: it must give a tensor of real scores"),
+        ({"detector": f"{__name__}.on_meta"}, r"gives scores without values \(device meta\): it must give a tensor"),
         ({"detector": "attacks.FGSM"}, "makes a FGSM: it must make a torch.nn.Module"),
     ],
 )
@@ -529,7 +540,9 @@ def test_a_detector_is_given_what_it_takes_and_drawn_from_a_fixed_seed(finished)
     ],
 )
 def test_a_detector_without_a_gradient_is_attacked_without_one_and_that_is_said(finished, tmp_path, capsys, name, odd):
-    found = run(copy_of(finished, tmp_path), detector=f"{__name__}.{name}", curve_images=4, epsilon=0.3)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="no gradient leads")
+        found = run(copy_of(finished, tmp_path), detector=f"{__name__}.{name}", curve_images=4, epsilon=0.3)
     assert {row["attack"] for row in found.rows} == {"square", "hop_skip_jump", "noise", WORST}
     assert only(found, attack=WORST)["sr_at_5"] >= only(found, attack="square")["sr_at_5"] > 0
     said = f"{odd}: attacks along gradients cannot work against it and are left out; gradient-free ones run."
