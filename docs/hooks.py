@@ -46,7 +46,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - mkdocs' names
     """Show the formulas of docstrings as such, since browsers draw MathML, and keep intervals of tables on one line."""
     html = re.sub(r":math:<code>(.*?)</code>", lambda found: convert(unescape(found[1])), html, flags=re.DOTALL)
-    return re.sub(r"(?<=\d )(\[-?[\d.]+, -?[\d.]+\])(?=</td>)", r'<span class="interval">\1</span>', html)
+    return re.sub(r"(?<=\d )(\[-?[\d.]+, -?[\d.]+\]|\(L2 [\d.]+\))", r'<span class="interval">\1</span>', html)
 
 
 _LINK: Final = re.compile(r"\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
