@@ -48,7 +48,7 @@ class AreasBySeed(Generic[Key]):
         value = metrics.auroc(clean, adversarial)
         if value is None:
             return None
-        return Statistic(value, superiority(adversarial, clean, weights, weights), len(adversarial))
+        return Statistic(value, superiority(adversarial, clean, weights, weights), len(adversarial), within=(0, 1))
 
     def over_seeds(self) -> dict[Key, Statistic]:
         """Return the mean over seeds of each cell."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import hypot, sqrt
+from math import hypot, inf, sqrt
 from statistics import fmean, stdev
 from typing import Final
 
@@ -202,17 +202,20 @@ class Statistic:
         replicates: (R,), NaN where a resample has none.
         n: Values that it rests on.
         by_seed: The same number for each seed, where it is a mean over seeds.
+        within: The lowest and the highest value that it can have, where the interval ends.
     """
 
     value: float
     replicates: Tensor
     n: int
     by_seed: Sequence[float] = ()
+    within: tuple[float, float] = (-inf, inf)
 
     @property
     def interval(self) -> Interval:
         """Its 95 % interval over images and, where it is a mean over several, over seeds."""
-        return interval(self.value, self.replicates, self.by_seed)
+        ends, (lowest, highest) = interval(self.value, self.replicates, self.by_seed), self.within
+        return replace(ends, low=max(lowest, ends.low), high=min(highest, ends.high))
 
     @property
     def plain(self) -> PlainStatistic:
@@ -238,6 +241,7 @@ def average(statistics: Sequence[Statistic]) -> Statistic:
         torch.stack([statistic.replicates for statistic in statistics]).mean(0),
         min(statistic.n for statistic in statistics),
         list(map(fmean, zip(*_same_seeds(statistics), strict=True))),
+        statistics[0].within,
     )
 
 

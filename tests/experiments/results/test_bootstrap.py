@@ -145,6 +145,17 @@ def test_the_mean_rate_of_three_seeds_is_covered(count, deviation, together, mon
         assert covered / 2000 >= 0.93, (rate, covered)
 
 
+def test_the_interval_of_a_rate_ends_where_rates_end_and_that_of_a_difference_does_not():
+    seeds = [Statistic(value, torch.full((200,), value), 50, within=(0, 1)) for value in (0.7, 0.9, 1.0)]
+    mean = over_seeds(seeds)
+    assert mean.interval.high == mean.plain.high == average([mean, mean]).interval.high == 1
+    unbounded = over_seeds([Statistic(area.value, area.replicates, area.n) for area in seeds]).interval
+    assert unbounded.high > 1
+    assert mean.interval.low == unbounded.low
+    none = Statistic(0.0, torch.zeros(200), 50)
+    assert mean.minus(none).interval.high == unbounded.high
+
+
 def test_seeds_that_agree_on_nothing_leave_room_for_one_that_differs():
     none = clopper_pearson(0.0, 1000)
     assert mean_of_seeds([none]) == none
