@@ -43,16 +43,11 @@ class Similarities(Setting):
     @property
     def targeted_methods(self) -> list[str]:
         """Those whose maps under targeted attacks were compared."""
-        return [name for name in self.methods if self.known(name, self.settings.all_targets)]
+        return [name for name in self.methods if (name, self.settings.targeted[0]) in self.alike]
 
     def fooled(self, change: Change) -> Tensor:
         """Return (n,) bool: whether the change changes the predicted class."""
         return self.predictions[change] != self.predictions[CLEAN]
-
-    def known(self, method: str, change: Change) -> bool:
-        """Whether a method's maps were compared after a change, or after all targeted attacks."""
-        key = self.settings.targeted[0] if change == self.settings.all_targets else change
-        return (method, key) in self.alike
 
     def of(self, method: str, metric: str, change: Change, subset: str = "all") -> Tensor:
         """Return similarities (n,), NaN of images that are not in the subset; over all targets, each image's mean."""
