@@ -92,15 +92,18 @@ class Speed:
         ]
         return markdown_table(header, lines)
 
-    def white_box(self) -> str:
-        """Return the table of white-box attacks at equal passes."""
-        rows = self._kept["white_box"]["rows"]
-        passes = list(dict.fromkeys(row["passes"] for row in rows))
-        won = {name: [row["success"] for row in rows if row["attack"] == name] for name in _names(rows, "attack")}
+    def white_box(self, name: str) -> str:
+        """Return the table of white-box attacks on detectors at equal passes."""
+        rows = self._kept[name]["rows"]
+        won: dict[tuple[str, str], list[float]] = {}
+        for row in rows:
+            won.setdefault((row["detector"], row["attack"]), []).append(row["success"])
         lines = [
-            [name, *(f"{s:.2f}" for s in shares), f"{sum(shares) / len(shares):.3f}"] for name, shares in won.items()
+            [detector, attack, *(f"{share:.2f}" for share in shares), f"{sum(shares) / len(shares):.3f}"]
+            for (detector, attack), shares in won.items()
         ]
-        return markdown_table(["attack", *(f"{count} passes" for count in passes), "mean"], lines)
+        passes = dict.fromkeys(row["passes"] for row in rows)
+        return markdown_table(["detector", "attack", *(f"{count} passes" for count in passes), "mean"], lines)
 
     def epochs(self) -> str:
         """Return the table of what an epoch of a detector costs."""
