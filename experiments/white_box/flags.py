@@ -161,7 +161,8 @@ def along_curves(curves: Rows) -> Iterator[Flag]:
             fall = max((a - b for a, b in pairwise(values)), default=0.0)
             if fall > SLACK:
                 wrong.append(f"{key[0]}, {key[1]} retraining: falls by {fall:.3f}")
-        yield Flag(name, bool(wrong) if curves else None, _holds_unless(wrong) if curves else _NO_CURVES)
+        holds = _holds_unless(wrong) if wrong or across == "steps" else _CUMULATED
+        yield Flag(name, bool(wrong) if curves else None, holds if curves else _NO_CURVES)
     none = [point["sr_at_5"] for point in _known(curves, "epsilon") if point["at"] == 0]
     sentence = f"SR@5 at epsilon 0: at most {max(none):.3f}." if none else _NO_CURVES
     yield Flag("Epsilon 0 gives exactly the clean result", any(none) if none else None, sentence)
@@ -177,6 +178,7 @@ def along_curves(curves: Rows) -> Iterator[Flag]:
 
 
 _NO_CURVES: Final = "No curves were made."
+_CUMULATED: Final = "An image that is won within a smaller budget counts at each larger one."
 
 
 def _known(curves: Rows, across: str) -> Rows:

@@ -247,6 +247,9 @@ def _prices(prices: Rows, meta: Mapping[str, Any]) -> Table:
     )
 
 
+_CUMULATED: Final = "An image counts that the suite, or the walk at a smaller epsilon, has won within epsilon. "
+
+
 def _curves(curves: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
     walks = {(point["detector"], point["phase"]): point["attack"] for point in curves}
     about = ", ".join(f"{named(*key)}: {attack}" for key, attack in walks.items())
@@ -259,7 +262,8 @@ def _curves(curves: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
             title=f"SR@5 of the walk that won most, by {across}",
             header=["detector", "retraining", *(f"{place:g}" for place in places)],
             rows=[[*key, *(values.get((*key, place)) for place in places)] for key in walks],
-            note=f"{meta['curve_images']} images, of which n = {right} are right before; first seed. {about}. {SMALL}",
+            note=f"{meta['curve_images']} images, of which n = {right} are right before; first seed. {about}. "
+            f"{_CUMULATED if across == 'epsilon' else ''}{SMALL}",
         )
 
 
