@@ -78,7 +78,7 @@ def test_decisions_and_arrays_are_refused_with_what_goes_without_a_gradient(name
     wrapped = Thresholded(Array(), 0.5)
     of_array = "a ndarray from Array"
     for detector, got in ((Decided(), "torch.bool from Decided"), (Array(), of_array), (wrapped, of_array)):
-        with pytest.raises(ValueError, match=f"tensor of real scores .*got {got}: .* attacks.Estimation and Square can"):
+        with pytest.raises(ValueError, match=f"tensor of real scores .*got {got}: .* attacks.Estimation and Square"):
             ATTACKS[name](classifier, images, detector=detector)
 
 
