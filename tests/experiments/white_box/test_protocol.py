@@ -300,7 +300,7 @@ def test_the_cascade_has_the_worst_case_of_the_table_image_by_image(finished, tm
             assert after[field] is None  # not known in a cascade
 
 
-def test_an_attack_of_the_cascade_gets_what_none_before_it_has_won(finished, tmp_path, recorded):
+def test_an_attack_of_the_cascade_gets_what_none_before_it_has_won(finished, tmp_path):
     found = run(
         copy_of(finished, tmp_path), mode="worst", epsilon=0.03, detectors=["spd"], images=24, steps=3, curve_images=0
     )
@@ -321,7 +321,7 @@ def test_an_attack_of_the_cascade_gets_what_none_before_it_has_won(finished, tmp
     assert "hinged" not in rates.header
     assert "need `--mode table`" in found.tables[0].note
     assert all("--mode" not in table.note for table in found.tables[1:])
-    assert recorded[0].most_passes[0] >= only(found, attack=WORST)["forward_passes"]
+    assert found.meta["most_passes"][0] >= only(found, attack=WORST)["forward_passes"]
 
 
 def test_a_cascade_is_repeated_from_what_is_kept(finished, tmp_path, monkeypatch):
