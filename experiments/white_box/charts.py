@@ -42,7 +42,7 @@ def budgets(title: str, smallest: Rows, curves: Rows, epsilon: float) -> bytes:
     Args:
         title: Title of the figure.
         smallest: Records of `smallest_rows`, at least one.
-        curves: Records of `curve_rows`, whose walks are drawn as markers.
+        curves: Records of `curve_rows`, drawn as markers.
         epsilon: The suite's budget, which is marked.
     """
     phases = list(dict.fromkeys(row["phase"] for row in smallest))
@@ -74,7 +74,7 @@ _SHOWN: Final = 0.95
 
 _BUDGETS: Final = (
     "Lines: the bound, each image at its shortest change by JointFMN or the suite.\n"
-    "Markers: the walk that won most, run anew at this epsilon."
+    "Markers: the suite within this epsilon, and the walk that won most, run anew at it."
 )
 
 

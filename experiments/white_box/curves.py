@@ -130,7 +130,6 @@ def _point(
         at=at,
         n_right=int(outcome.right_before.sum()),
         sr_at_5=outcome.among_right(won),
-        fooled=outcome.among_right(outcome.reached | won),
     )
 
 

@@ -151,18 +151,15 @@ def _holds_unless(wrong: Sequence[str]) -> str:
 
 
 def along_curves(curves: Rows) -> Iterator[Flag]:
-    """Yield whether more steps or a larger budget weaken an attack, and what the smallest and largest budget win."""
-    for across, name in (("steps", "More steps never weaker"), ("epsilon", "A larger budget never weaker")):
-        wrong = []
-        for key in detectors_of(curves):
-            values = [
-                point["sr_at_5"] for point in _known(curves, across) if (point["detector"], point["phase"]) == key
-            ]
-            fall = max((a - b for a, b in pairwise(values)), default=0.0)
-            if fall > SLACK:
-                wrong.append(f"{key[0]}, {key[1]} retraining: falls by {fall:.3f}")
-        holds = _holds_unless(wrong) if wrong or across == "steps" else _CUMULATED
-        yield Flag(name, bool(wrong) if curves else None, holds if curves else _NO_CURVES)
+    """Yield whether more steps weaken an attack, and what the smallest and largest budget win."""
+    wrong = []
+    for key in detectors_of(curves):
+        values = [point["sr_at_5"] for point in _known(curves, "steps") if (point["detector"], point["phase"]) == key]
+        fall = max((a - b for a, b in pairwise(values)), default=0.0)
+        if fall > SLACK:
+            wrong.append(f"{key[0]}, {key[1]} retraining: falls by {fall:.3f}")
+    sentence = _holds_unless(wrong) if curves else _NO_CURVES
+    yield Flag("More steps never weaker", bool(wrong) if curves else None, sentence)
     none = [point["sr_at_5"] for point in _known(curves, "epsilon") if point["at"] == 0]
     sentence = f"SR@5 at epsilon 0: at most {max(none):.3f}." if none else _NO_CURVES
     yield Flag("Epsilon 0 gives exactly the clean result", any(none) if none else None, sentence)
@@ -178,7 +175,6 @@ def along_curves(curves: Rows) -> Iterator[Flag]:
 
 
 _NO_CURVES: Final = "No curves were made."
-_CUMULATED: Final = "An image that is won within a smaller budget counts at each larger one."
 
 
 def _known(curves: Rows, across: str) -> Rows:

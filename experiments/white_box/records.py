@@ -135,12 +135,13 @@ class Row:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """The success of a detector's strongest walk at a number of steps or a budget.
+    """The success against a detector: of its strongest walk at a number of steps, or within a budget.
+
+    Within a budget, an image counts that the suite, or the walk at a smaller budget, has won as well.
 
     Attributes:
         across: steps or epsilon.
         at: The number of steps, or the budget.
-        fooled: The share of the images right before that reach the goal, accepted or not.
     """
 
     detector: str
@@ -151,7 +152,6 @@ class CurvePoint:
     at: float
     n_right: int
     sr_at_5: float | None
-    fooled: float | None
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def _lines(row: Any, curves: Rows, places: Sequence[float]) -> list[list[Any]]:
     passes = [row["forward_passes"], row["backward_passes"]]
     return [
         [*before, row["attack"], _median(row["budgets"], count), *(end and end.value for end in shares), *passes],
-        [*before, "walk", None, *(of_walk.get(place) for place in places), None, None],
+        [*before, "suite and walk", None, *(of_walk.get(place) for place in places), None, None],
         [*before, "bound", _median(row["bounds"], count), *(end and str(end) for end in bounds), None, None],
     ]
 

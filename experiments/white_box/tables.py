@@ -247,19 +247,24 @@ def _prices(prices: Rows, meta: Mapping[str, Any]) -> Table:
     )
 
 
+_CURVES: Final = {
+    "steps": "SR@5 of the walk that won most, by steps",
+    "epsilon": "SR@5 within each epsilon, of the suite and the walk that won most",
+}
+
 _CUMULATED: Final = "An image counts that the suite, or the walk at a smaller epsilon, has won within epsilon. "
 
 
 def _curves(curves: Rows, meta: Mapping[str, Any]) -> Iterator[Table]:
     walks = {(point["detector"], point["phase"]): point["attack"] for point in curves}
     about = ", ".join(f"{named(*key)}: {attack}" for key, attack in walks.items())
-    for across in ("steps", "epsilon") if curves else ():
+    for across in _CURVES if curves else ():
         points = [point for point in curves if point["across"] == across]
         places = list(dict.fromkeys(point["at"] for point in points))
         right = min(point["n_right"] for point in points)
         values = {(point["detector"], point["phase"], point["at"]): point["sr_at_5"] for point in points}
         yield Table(
-            title=f"SR@5 of the walk that won most, by {across}",
+            title=_CURVES[across],
             header=["detector", "retraining", *(f"{place:g}" for place in places)],
             rows=[[*key, *(values.get((*key, place)) for place in places)] for key in walks],
             note=f"{meta['curve_images']} images, of which n = {right} are right before; first seed. {about}. "

@@ -237,7 +237,6 @@ def test_curves_count_what_the_suite_has_won_and_attack_the_rest(attacker, easy,
         raw = {at: alone([Job(easy, "", replace(entry.attack, epsilon=at), easy.aimed(), 12)])[0] for at in curve}
         assert 0 < curve[epsilon].sr_at_5 == outcomes[0].among_right(won) < 1
         assert all(curve[at].sr_at_5 >= raw[at].success(WORKING_RATE) for at in curve)
-        assert all(curve[at].fooled >= raw[at].among_right(raw[at].reached) for at in curve)
         assert not given[epsilon].any()
         assert torch.equal(given[2 * epsilon], attacker.right(easy) & ~won)
         assert [each.sr_at_5 for each in curve.values()] == sorted(each.sr_at_5 for each in curve.values())
@@ -350,10 +349,9 @@ def test_falling_curves_are_flagged():
     falling = [curve("steps", 1, 0.5), curve("steps", 10, 0.2), curve("epsilon", 0, 0.1), curve("epsilon", 1, 0.5)]
     found = list(module.along_curves(falling))
     assert named(found, "More steps").raised
-    assert not named(found, "A larger budget").raised
     assert named(found, "Epsilon 0").raised
     assert named(found, "Without a budget").raised
-    assert all(flag.raised is None for flag in list(module.along_curves([]))[2:])
+    assert all(flag.raised is None for flag in module.along_curves([]))
 
 
 def test_retrained_detectors_need_a_longer_attack(attacker, easy):

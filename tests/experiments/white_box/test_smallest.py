@@ -23,7 +23,7 @@ SMALLEST = {
 
 def point(at, share):
     walk = {"detector": "id", "phase": "before", "seed": 0, "attack": "hinged", "across": "epsilon"}
-    return walk | {"at": at, "n_right": 4, "sr_at_5": share, "fooled": share}
+    return walk | {"at": at, "n_right": 4, "sr_at_5": share}
 
 
 CURVES = [point(0.0, 0.0), point(0.1, 0.25), point(0.2, 1.0)]
@@ -43,7 +43,7 @@ def test_table_has_the_attack_the_walk_and_whichever_is_higher():
     rows = {line[3]: line for line in table.rows}
     assert table.header[5:8] == ["0", "0.1", "0.2"]
     assert rows["JointFMN"][2:8] == [4, "JointFMN", pytest.approx(0.2), 0.0, 0.5, 0.5]
-    assert rows["walk"][4:8] == [None, 0.0, 0.25, 1.0]
+    assert rows["suite and walk"][4:8] == [None, 0.0, 0.25, 1.0]
     # at .1 the suite wins a third image; at .2 the walk wins all
     assert rows["bound"][4:8] == [pytest.approx(0.09), *(str(clopper_pearson(share, 4)) for share in (0.0, 0.75, 1.0))]
     assert rows["JointFMN"][8:] == [205.0, 200.0]
