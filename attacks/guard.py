@@ -215,7 +215,8 @@ class Guarded(nn.Module):
             if values.shape != logits.shape[:1]:
                 msg = (
                     f"a detector must give one score per image, shape ({len(logits)},), got {tuple(values.shape)} from "
-                    f"{named(self.detector)}: squeeze the dimensions of size 1"
+                    f"{named(self.detector)}: return one number of each image, such as "
+                    "scores[:, 1] of two logits or scores.squeeze(1)"
                 )
                 raise InputError(msg)
 

@@ -43,7 +43,7 @@ class Square(Attack):
         epsilon: Budget, at least 0, in the norm chosen (L-inf: at most 1).
         queries: Most passes of each image, at least 2: the image, the first change, then squares.
         share: The squares' share of the image at first, in (0, 1]; halved nine times on the way. In L2 a side is odd,
-            and at least three pixels.
+            and at least three pixels where the image has them.
         norm: "linf" or "l2".
         on_system: Whether the detector's score counts; the detector must then be passed. Otherwise an image leaves as
             soon as it is misclassified.

@@ -108,7 +108,7 @@ def read_scores(path: str, module: nn.Module, images: Tensor) -> ReadScores:
     if scores.shape != images.shape[:1]:
         msg = (
             f"{path} must give one score per image, shape ({len(images)},); it gave shape {tuple(scores.shape)}: "
-            "squeeze the dimensions of size 1"
+            "return one number of each image, such as scores[:, 1] of two logits or scores.squeeze(1)"
         )
         raise InputError(msg)
     if _leads(scores, seen):

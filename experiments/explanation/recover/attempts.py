@@ -46,7 +46,10 @@ def attempted(subject: Explained, attack: LocalizedBIM, regions: int, target: in
     reached = logits.argmax(1) == wanted[image][succeeded]  # a low probability is not yet the most likely class
     succeeded[succeeded.clone()] = reached
     if not succeeded.any():
-        msg = f"none of {len(image)} attacks succeeds with {attack}: raise steps or step_size, or lower probability"
+        advice = "lower probability"
+        if attack.probability < 0.5:  # noqa: PLR2004 - there the attack may stop while another class is ahead
+            advice = "raise probability: below .5 another class may be ahead where the attack stops"
+        msg = f"none of {len(image)} attacks succeeds with {attack}: raise steps or step_size, or {advice}"
         raise InputError(msg)
     return Attempts(
         images=subject.images,

@@ -91,7 +91,9 @@ def test_nothing_to_attack_and_no_success_are_told(subject):
     flat = replace(subject, images=torch.zeros_like(subject.images))
     with pytest.raises(ValueError, match=r"nothing to attack: .* give other images, or another target"):
         attempted(flat, ATTACK, 4, None)
-    with pytest.raises(ValueError, match=r"none of \d+ attacks succeeds .* raise steps or step_size"):
+    with pytest.raises(ValueError, match=r"none of \d+ attacks succeeds .* step_size, or lower probability"):
+        attempted(subject, replace(ATTACK, step_size=0.0, probability=0.9), 4, None)
+    with pytest.raises(ValueError, match=r"none of \d+ attacks succeeds .* raise probability: below \.5 another"):
         attempted(subject, replace(ATTACK, step_size=0.0), 4, None)
 
 
