@@ -12,20 +12,20 @@ from saliency.checkpoints import Portable
 
 
 class ResidualNet(Portable):
-    """A residual network for images of 28 to 64 pixels: it learns from few images what `ConvNet` does not.
+    """A residual network for images of about 32 pixels.
 
     A 3x3 convolution, one residual block of two 3x3 convolutions for each entry of `widths`, the mean over all
     positions, a linear layer. Each block but the first halves the sides. Batch normalisation and ReLU throughout.
 
     Args:
-        channels: Channels of the images.
         outputs: Number of outputs.
-        widths: Channels of each block.
+        in_channels: Channels of the images.
+        widths: Channels of each block, at least one.
         mean: Subtracted from the input by the first layer: one number, or one per channel.
         std: Divided by, after that.
 
     Raises:
-        ValueError: If a size is below 1.
+        ValueError: If a size or the number of blocks is below 1.
 
     Reference:
         He et al., arXiv 1512.03385, section 4.2; a projection, not zeros, where a block changes the number of channels.
@@ -33,23 +33,23 @@ class ResidualNet(Portable):
 
     def __init__(
         self,
-        channels: int,
         outputs: int,
+        in_channels: int = 3,
         widths: Sequence[int] = (32, 64, 128),
         mean: Sequence[float] = (0.5,),
         std: Sequence[float] = (0.25,),
     ) -> None:
         super().__init__()
-        self.channels = channels
         self.outputs = outputs
+        self.in_channels = in_channels
         self.widths = widths
         self.mean = mean
         self.std = std
-        at_least(1, whole=True, channels=channels, outputs=outputs)
+        at_least(1, whole=True, outputs=outputs, in_channels=in_channels, blocks=len(widths))
         at_least(1, whole=True, **{f"widths[{place}]": width for place, width in enumerate(widths)})
         self.layers = nn.Sequential(
             Normalize(mean, std),
-            nn.Conv2d(channels, widths[0], 3, padding=1, bias=False),
+            nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
             BasicBlock(widths[0], widths[0]),

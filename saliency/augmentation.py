@@ -1,4 +1,4 @@
-"""Random changes of training images that keep their class."""
+"""Random changes of training images."""
 
 from typing import Literal
 
@@ -17,7 +17,8 @@ def augmented(images: Tensor, augmentation: Augmentation, generator: Generator) 
 
     Args:
         images: (N, C, H, W), H and W from 2 on.
-        augmentation: none, shift, or shift-flip: half of the images are mirrored left to right too.
+        augmentation: none, shift, or shift-flip: half of the images are mirrored left to right too. For classes that a
+            mirror keeps: not for digits.
         generator: Source of randomness, on the device of the images.
 
     Reference: He et al., arXiv 1512.03385, section 4.2.

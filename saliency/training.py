@@ -3,7 +3,7 @@
 import math
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import lightning
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
+from attacks.checks import one_of
 from attacks.errors import InputError
 from saliency.augmentation import Augmentation, augmented
 from saliency.portable import FORMAT, Portable, describe
@@ -137,6 +138,7 @@ class ImageClassifier(Trainable):
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.augmentation = augmentation
+        one_of(get_args(Augmentation), augmentation=augmentation)
         self.validation_accuracy = MulticlassAccuracy(classes, average="micro")
         self.test_accuracy = MulticlassAccuracy(classes, average="micro")
 

@@ -54,7 +54,7 @@ def overrides(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
 
 
 def _network(file: str) -> dict[str, Any] | None:
-    """Return the model of a file that holds nothing else; its network's outputs and channels are those of the data.
+    """Return the model of a file that holds nothing else; its network's outputs are those of the data.
 
     None for other files; the parser says what is wrong with them.
     """
@@ -67,8 +67,7 @@ def _network(file: str) -> dict[str, Any] | None:
     model = dict(contents["model"])
     arguments = model.get("init_args") or {}
     if isinstance(arguments.get("network"), Mapping):
-        for name in ("outputs", "channels"):
-            (arguments["network"].get("init_args") or {}).pop(name, None)
+        (arguments["network"].get("init_args") or {}).pop("outputs", None)
     return model
 
 

@@ -140,11 +140,11 @@ def _filled(model: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any
 
 
 def _made_for(entry: Mapping[str, Any], data: ImageData) -> Mapping[str, Any]:
-    """Return the classifier's entry, whose network gets the outputs, channels and shape that it takes and lacks."""
+    """Return the classifier's entry, whose network gets `outputs` and `in_channels` where it takes and lacks them."""
     network = (entry["model"].get("init_args") or {}).get("network")
     if not isinstance(network, Mapping) or "class_path" not in network:
         return entry
-    sizes = {"outputs": data.classes, "channels": data.shape[0], "shape": list(data.shape)}
+    sizes = {"outputs": data.classes, "in_channels": data.shape[0]}
     return merge(entry, {"model": {"init_args": {"network": _filled(network, sizes)}}})
 
 

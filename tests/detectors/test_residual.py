@@ -9,7 +9,7 @@ from saliency.checkpoints import save
 
 
 def test_sides_are_halved_from_the_second_block_on_and_one_row_of_outputs_is_given_per_image():
-    network = ResidualNet(3, 10, (8, 16, 32))
+    network = ResidualNet(10, 3, (8, 16, 32))
     sides = []
     for layer in network.layers:
         layer.register_forward_hook(lambda _, __, output: sides.append(output.shape[2:]))
@@ -19,7 +19,7 @@ def test_sides_are_halved_from_the_second_block_on_and_one_row_of_outputs_is_giv
 
 def test_it_is_a_network_of_residual_blocks():
     """With the last batch normalisation of each block at zero, the block is the ReLU of its shortcut."""
-    network = ResidualNet(1, 4, (5, 6)).eval()
+    network = ResidualNet(4, 1, (5, 6)).eval()
     blocks = network.layers[4:6]
     for block in blocks:
         nn.init.zeros_(block.bn2.weight)
@@ -29,7 +29,13 @@ def test_it_is_a_network_of_residual_blocks():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "name"), [((0, 4, (4,)), "channels"), ((1, 0, (4,)), "outputs"), ((1, 4, (4, 0)), r"widths\[1\]")]
+    ("sizes", "name"),
+    [
+        ((4, 0, (4,)), "in_channels"),
+        ((0, 1, (4,)), "outputs"),
+        ((4, 1, ()), "blocks"),
+        ((4, 1, (4, 0)), r"widths\[1\]"),
+    ],
 )
 def test_sizes_below_one_are_refused(sizes, name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
@@ -37,7 +43,7 @@ def test_sizes_below_one_are_refused(sizes, name):
 
 
 def test_a_classifier_of_it_is_kept_attacked_and_explained(tmp_path, images, labels):
-    classifier = Classifier((1, 12, 12), 4, network=ResidualNet(1, 4, (4, 8))).eval()
+    classifier = Classifier((1, 12, 12), 4, network=ResidualNet(4, 1, (4, 8))).eval()
     save(classifier, tmp_path / "model.ckpt")
     with torch.no_grad():
         assert torch.equal(load(tmp_path / "model.ckpt").eval()(images), classifier(images))

@@ -117,6 +117,11 @@ def test_training_images_alone_are_augmented(augmentation, tmp_path, monkeypatch
     assert torch.equal(*seen[True]) == (augmentation == "none")  # each epoch draws anew
 
 
+def test_an_unknown_augmentation_is_refused_with_those_that_are_known():
+    with pytest.raises(ValueError, match=r"augmentation 'shift_flip'.* Did you mean 'shift-flip'"):
+        Encoder(SHAPE, 4, width=4, augmentation="shift_flip")
+
+
 def test_one_cycle_of_no_epochs_leaves_the_weights(tmp_path):
     module = _encoder()
     before = snapshot(module)
