@@ -61,7 +61,9 @@ def test_networks_that_need_rows_are_attacked(name, images):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_column_of_scores_is_refused(name, classifier, images):
     column = nn.Sequential(nn.Flatten(), nn.Linear(144, 1))
-    with pytest.raises(ValueError, match=r"one score per image, shape \(8,\), got \(8, 1\) from Sequential: squeeze"):
+    with pytest.raises(
+        ValueError, match=r"one score per image, shape \(8,\), got \(8, 1\) from Sequential: return one"
+    ):
         ATTACKS[name](classifier, images, detector=column)
 
 
