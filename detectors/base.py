@@ -3,12 +3,13 @@
 import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attacks.checks import one_of
 from attacks.errors import InputError, InputTypeError
 from attacks.guard import evaluation_mode
 from detectors.calibration import threshold
@@ -17,8 +18,11 @@ from detectors.explanations import UsesExplanation
 from detectors.guard import ImageFiles, Verdict, check_shape, judge
 from detectors.metrics import probabilities, training_metrics
 from detectors.networks import ConvNet
+from detectors.residual import ResidualNet
 from saliency.checkpoints import part
 from saliency.training import Schedule, Trainable, frozen
+
+Architecture = Literal["paper", "residual"]
 
 
 class Detector(Trainable):
@@ -32,13 +36,15 @@ class Detector(Trainable):
         widths: Channels of the blocks of the network; None: as the classifier's, as in the paper.
         learning_rate: Step size of Adam, above 0; 1e-3 in the paper.
         schedule: constant (the paper's) or one-cycle.
+        architecture: paper: the network is a `ConvNet`; residual: a `ResidualNet`, which learns small perturbations
+            of natural images from a few thousand pairs, where the paper's network hardly does.
 
     Attributes:
         calibration: (n,) sorted scores of clean calibration images, a buffer written after the fit; empty before.
 
     Raises:
         FileNotFoundError: If the classifier's checkpoint does not exist.
-        ValueError: If it holds something else.
+        ValueError: If it holds something else, or architecture is another word.
         TypeError: If a subclass has no `represent`.
     """
 
@@ -51,7 +57,9 @@ class Detector(Trainable):
         widths: Sequence[int] | None = None,
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
+        architecture: Architecture = "paper",
     ) -> None:
+        one_of(get_args(Architecture), architecture=architecture)
         if type(self).represent is Detector.represent:
             msg = f"{type(self).__name__} has no represent(self, images, logits=None): it says what the network sees"
             raise InputTypeError(msg)
@@ -63,7 +71,11 @@ class Detector(Trainable):
         self.widths = self.classifier.widths if widths is None else widths
         self.learning_rate = learning_rate
         self.schedule = schedule
-        self.network = ConvNet((channels, *self.shape[1:]), 1, self.widths)
+        self.architecture = architecture
+        if architecture == "paper":
+            self.network: ConvNet | ResidualNet = ConvNet((channels, *self.shape[1:]), 1, self.widths)
+        else:
+            self.network = ResidualNet(1, channels, self.widths, mean=(0.0,), std=(1.0,))
         self.register_buffer("calibration", torch.empty(0))
         self.validation_metrics = training_metrics().clone(prefix="validation/")
         self.test_metrics = nn.ModuleList()

@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attacks.checks import one_of
 from attacks.errors import InputError
-from detectors.base import Detector, ExplainingDetector
+from detectors.base import Architecture, Detector, ExplainingDetector
 from detectors.baselines import odds_against
 from detectors.classifier import Classifier
 from detectors.explanations import LogitGradient, PredictedMap
@@ -36,6 +36,7 @@ class ID(Detector):
         widths: Channels of the blocks of the network; None: as the classifier's.
         learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
+        architecture: Of the network: paper or residual, see `Detector`.
 
     Reference:
         Gong, Wang, Ku, "Adversarial and Clean Data Are Not Twins", arXiv 1704.04960.
@@ -47,9 +48,10 @@ class ID(Detector):
         widths: Sequence[int] | None = None,
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
+        architecture: Architecture = "paper",
     ) -> None:
         loaded = part(classifier, Classifier)
-        super().__init__(loaded, loaded.shape[0], widths, learning_rate, schedule)
+        super().__init__(loaded, loaded.shape[0], widths, learning_rate, schedule, architecture)
 
     def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:  # noqa: ARG002 - sees no logits
         """Return the images (N, C, H, W)."""
@@ -69,6 +71,7 @@ class JSD(ExplainingDetector):
         widths: Channels of the blocks of the network; None: as the classifier's.
         learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
+        architecture: Of the network: paper or residual, see `Detector`.
 
     Reference:
         Zhang et al., "Detecting Adversarial Perturbations with Saliency", arXiv 1803.08773, with logits in place of
@@ -82,10 +85,11 @@ class JSD(ExplainingDetector):
         widths: Sequence[int] | None = None,
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
+        architecture: Architecture = "paper",
     ) -> None:
         one_of(get_args(Readout), readout=readout)
         loaded = part(classifier, Classifier)
-        super().__init__(loaded, 2 * loaded.shape[0], widths, learning_rate, schedule)
+        super().__init__(loaded, 2 * loaded.shape[0], widths, learning_rate, schedule, architecture)
         self.readout = readout
 
     @property
@@ -131,9 +135,10 @@ class _SaliencyDetector(ExplainingDetector):
         widths: Sequence[int] | None,
         learning_rate: float,
         schedule: Schedule,
+        architecture: Architecture,
     ) -> None:
         loaded = part(classifier, Classifier)
-        super().__init__(loaded, channels or loaded.shape[0], widths, learning_rate, schedule)
+        super().__init__(loaded, channels or loaded.shape[0], widths, learning_rate, schedule, architecture)
         self.saliency = part(saliency, SaliencyModel)
         if (tuple(self.saliency.shape), self.saliency.classes) != (tuple(self.shape), self.classes):
             msg = (
@@ -177,6 +182,7 @@ class SMD(_SaliencyDetector):
         widths: Channels of the blocks of the network; None: as the classifier's.
         learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
+        architecture: Of the network: paper or residual, see `Detector`.
 
     Raises:
         ValueError: If scale is another word.
@@ -193,9 +199,10 @@ class SMD(_SaliencyDetector):
         widths: Sequence[int] | None = None,
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
+        architecture: Architecture = "paper",
     ) -> None:
         one_of(get_args(Scale), scale=scale)
-        super().__init__(classifier, saliency, 1, widths, learning_rate, schedule)
+        super().__init__(classifier, saliency, 1, widths, learning_rate, schedule, architecture)
         self.scale = scale
 
     def combine(self, images: Tensor, explanation: Tensor) -> Tensor:  # noqa: ARG002 - sees no image
@@ -216,6 +223,7 @@ class SPD(_SaliencyDetector):
         widths: Channels of the blocks of the network; None: as the classifier's.
         learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
+        architecture: Of the network: paper or residual, see `Detector`.
 
     Reference:
         Schut & Gal (2020), section 3.4.2.
@@ -228,8 +236,9 @@ class SPD(_SaliencyDetector):
         widths: Sequence[int] | None = None,
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
+        architecture: Architecture = "paper",
     ) -> None:
-        super().__init__(classifier, saliency, None, widths, learning_rate, schedule)
+        super().__init__(classifier, saliency, None, widths, learning_rate, schedule, architecture)
 
     def combine(self, images: Tensor, explanation: Tensor) -> Tensor:
         """Return the salient pixels (N, C, H, W)."""

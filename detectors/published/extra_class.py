@@ -35,6 +35,8 @@ class ExtraClass(Detector):
         Carlini & Wagner, "Adversarial Examples Are Not Easily Detected", arXiv 1705.07263.
     """
 
+    network: "_LastAgainstOthers"
+
     def __init__(
         self,
         classifier: str | Classifier,

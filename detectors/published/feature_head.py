@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from attacks.guard import evaluation_mode
-from detectors.base import Detector
+from detectors.base import Architecture, Detector
 from detectors.classifier import Classifier
 from detectors.published.features import check_layers, feature_maps, pooled_layers
 from saliency.checkpoints import part
@@ -31,6 +31,7 @@ class FeatureHead(Detector):
         widths: Channels of the blocks of the network; None: as the classifier's.
         learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
+        architecture: Of the network: paper or residual, see `Detector`.
 
     Raises:
         ValueError: If the layer does not exist; lists those that do.
@@ -47,11 +48,12 @@ class FeatureHead(Detector):
         widths: Sequence[int] | None = None,
         learning_rate: float = 1e-3,
         schedule: Schedule = "constant",
+        architecture: Architecture = "paper",
     ) -> None:
         loaded = part(classifier, Classifier)
         layer = pooled_layers(loaded)[0] if layer is None else layer
         check_layers(loaded, [layer])
-        super().__init__(loaded, _channels(loaded, layer), widths, learning_rate, schedule)
+        super().__init__(loaded, _channels(loaded, layer), widths, learning_rate, schedule, architecture)
         self.layer = layer
 
     def represent(self, images: Tensor, logits: Tensor | None = None) -> Tensor:  # noqa: ARG002 - needs a pass

@@ -1,5 +1,6 @@
 """The detectors under test, on two kinds of data, and toys that they can learn."""
 
+from functools import partial
 from typing import NamedTuple
 
 import lightning
@@ -12,7 +13,15 @@ from detectors.published import FeatureHead
 from saliency import Encoder, SaliencyModel, Selector
 from tests.saliency.helpers import awake, loader
 
-TRAINED = {"ID": ID, "JSD": JSD, "SMD": SMD, "SPD": SPD, "FeatureHead": FeatureHead}
+TRAINED = {
+    "ID": ID,
+    "JSD": JSD,
+    "SMD": SMD,
+    "SPD": SPD,
+    "FeatureHead": FeatureHead,
+    "residual ID": partial(ID, architecture="residual"),
+    "residual JSD": partial(JSD, architecture="residual"),
+}
 TRAINING_FREE = {"MaxSoftmax": MaxSoftmax, "MaskArea": MaskArea, "Disagreement": Disagreement}
 WITH_MAPS = ("SMD", "SPD")
 WITH_SALIENCY = (*WITH_MAPS, "MaskArea", "Disagreement")

@@ -235,6 +235,14 @@ def test_network_has_the_classifier_s_widths_unless_others_are_given(name, world
     assert (first.out_channels, other.out_channels) == (4, 7)
 
 
+@EACH_TRAINED
+def test_an_architecture_of_another_name_is_refused(name, world):
+    with pytest.raises(ValueError, match="unknown architecture 'deep'. Accepted: paper, residual"):
+        TRAINED[name](
+            world.classifier, **({"saliency": world.saliency} if name in WITH_MAPS else {}), architecture="deep"
+        )
+
+
 @EACH_WITH_MAPS
 def test_classifier_and_saliency_model_of_different_data_are_refused(name):
     grey, colour = helpers.world(1, 4), helpers.world(3, 2)
