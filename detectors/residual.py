@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
@@ -57,7 +58,7 @@ class ResidualNet(Portable):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
             nn.Linear(widths[-1], outputs),
-        )
+        ).to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return (N, outputs) of (N, C, H, W) in [0, 1]."""

@@ -1,8 +1,10 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from detectors import Classifier, ConvNet, load
+from detectors import Classifier, ConvNet, ResidualNet, load
 from detectors.networks import Normalize
 from saliency.checkpoints import save
 
@@ -101,3 +103,12 @@ def test_network_is_portable_with_its_normalisation(tmp_path):
     save(network, tmp_path / "network.ckpt")
     images = torch.rand(2, 2, 8, 9)
     assert torch.equal(load(tmp_path / "network.ckpt", ConvNet)(images), network(images))
+
+
+@pytest.mark.parametrize("network", [ConvNet((3, 16, 16), 5, (4, 8)), ResidualNet(5, 3, (4, 8))])
+def test_convolutions_lie_channels_last_which_changes_no_output(network):
+    weights = [layer.weight for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+    images = torch.rand(3, 3, 16, 16)
+    plain = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    assert torch.allclose(network.eval()(images), plain.eval()(images), atol=1e-5)
