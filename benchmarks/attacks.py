@@ -3,6 +3,7 @@
     python -m benchmarks.attacks --subject mnist --root datasets
     python -m benchmarks.attacks --subject digits --only bim deepfool --threads 1
     python -m benchmarks.attacks --subject mnist --only cw --images 32 --at-most art=4 --limit 600
+    python -m benchmarks.attacks --subject photographs --root FOLDER --only deepfool cw localized --images 8 --batch 8
 
 The contenders run in turn, several times. The table gives the median of images per second and of the seconds that a
 batch takes; the median of the rounds' ratios of ours to it, the lowest and the highest (`front`: of the fastest of ours
@@ -29,6 +30,9 @@ from benchmarks.subjects import SUBJECTS, prepare
 
 _COLUMNS = "contender, images/s, s a batch, ours is, success, L2, 10 / 50 / 90 %, L0, forward, backward, peak MiB"
 
+_ASKED_FOR = ("cw-1000", "localized", "rounding", "front")
+"""Comparisons that are made only where `--only` names them."""
+
 
 def main() -> None:
     """Measure, print the tables, and write them as JSON where asked."""
@@ -40,7 +44,7 @@ def main() -> None:
     model.requires_grad_(requires_grad=False)  # libraries that call backward() would pay for gradients of weights
     known = comparisons(subject, options.batch) | front()
     rows, left_out = [], []
-    for name in options.only or [name for name in known if name not in {"front", "cw-1000", "rounding"}]:
+    for name in options.only or [name for name in known if name not in _ASKED_FOR]:
         goals = (labels + 1) % subject.classes if name in TARGETED else labels
         task = Task(name, model, images, labels, goals, options.batch, options.rounds, options.limit, options.clock)
         for count, contenders in _parts(known[name], len(images), options):
@@ -120,8 +124,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--subject", choices=list(SUBJECTS), default="digits", help="digits needs no files")
     parser.add_argument("--root", type=Path, default=Path("datasets"), help="where the other data sets lie")
     parser.add_argument("--kept", type=Path, default=Path("runs/benchmarks"), help="where trained networks are kept")
-    known = ["fgsm", "bim", "mim", "pgd", "deepfool", "cw", "cw-1000", "jsma", "rounding", "front"]
-    parser.add_argument("--only", nargs="+", choices=known, help="default: all but cw-1000, rounding and front")
+    known = ["fgsm", "bim", "mim", "pgd", "deepfool", "cw", "cw-1000", "jsma", "localized", "rounding", "front"]
+    parser.add_argument(
+        "--only", nargs="+", choices=known, help="default: all but cw-1000, localized, rounding and front"
+    )
     parser.add_argument(
         "--libraries", nargs="+", help="ours advertorch torchattacks foolbox art; default: all there are"
     )

@@ -12,7 +12,7 @@ from benchmarks.peers import Contender
 from benchmarks.subjects import Subject
 
 Contenders = dict[str, Contender | None]
-TARGETED = ("jsma",)
+TARGETED = ("jsma", "localized")
 """Comparisons whose goal is the class after the label."""
 _EIGHT_BITS = 255
 
@@ -38,6 +38,7 @@ def comparisons(subject: Subject, batch: int) -> dict[str, Contenders]:
         "cw": _carlini_wagner(subject, batch, 200, 1e-2),
         "cw-1000": _carlini_wagner(subject, batch, 1000, 5e-3),
         "jsma": _jsma(subject, batch),
+        "localized": {"ours": _localized(subject)},
         "rounding": _rounding(),
     }
 
@@ -100,6 +101,18 @@ def _carlini_wagner(subject: Subject, batch: int, steps: int, rate: float) -> Co
         # it doubles a constant that is too small, where the others take ten times: from .01 it comes to .16 only
         "art, c 1": peers.art("CarliniL2Method", initial_const=1.0, **lines, **searches),
     }
+
+
+def _localized(subject: Subject) -> Contender:
+    """Return our attack in one region, a tenth of the image at its centre, at the settings of `evaluate.py recover`."""
+    _, height, width = subject.shape
+    rows, columns = (round(side * (1 - math.sqrt(0.1)) / 2) for side in (height, width))
+    region = torch.zeros(1, 1, height, width)
+    region[..., rows:-rows, columns:-columns] = 1
+    attack = attacks.LocalizedBIM(step_size=0.01, steps=100, targeted=True)
+    return lambda model, images, labels: attack(
+        model, images, (labels + 1) % subject.classes, region=region.expand(len(images), -1, -1, -1).to(images.device)
+    )
 
 
 def _jsma(subject: Subject, batch: int) -> Contenders:

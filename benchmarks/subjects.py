@@ -13,7 +13,9 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from data import ASSIRA, Digits, ImageData
 from data.batches import Images as Batch
-from detectors import Classifier
+from detectors import Classifier, EfficientNetLite0
+from experiments.explanation.subject import PHOTOGRAPH as SIDE
+from experiments.explanation.subject import read_photographs
 
 Images = tuple[Tensor, Tensor]
 
@@ -33,9 +35,12 @@ class Subject:
     std: float = 1.0
     learning_rate: float = 2e-3
     flips: bool = False  # train on mirrored images too
+    pretrained: Callable[[], nn.Module] | None = None  # a network from elsewhere; its images have no labels
 
-    def network(self) -> Classifier:
-        """Return the network, untrained."""
+    def network(self) -> nn.Module:
+        """Return the network, untrained but for one from elsewhere."""
+        if self.pretrained is not None:
+            return self.pretrained()
         return Classifier(self.shape, self.classes, widths=self.widths, mean=[self.mean], std=[self.std])
 
 
@@ -75,6 +80,12 @@ def _folder(name: str) -> Callable[[Path], tuple[Images, Images]]:
     return read
 
 
+def _photographs(root: Path) -> tuple[Images, Images]:
+    images = read_photographs(root / "photos", SIDE, count=100)
+    unlabelled = images, torch.full((len(images),), -1)
+    return unlabelled, unlabelled
+
+
 SUBJECTS = {
     "digits": Subject((1, 28, 28), 10, (16, 32), 8, 0.1, 112 / 784, _digits),
     "mnist": Subject((1, 28, 28), 10, (32, 64), 3, 0.3, 112 / 784, _mnist),
@@ -82,6 +93,9 @@ SUBJECTS = {
     # half the paper's widths, which learn in some minutes; input, rate and gamma as in configs/assira.yaml
     "assira": Subject(
         (3, 112, 112), 2, (16, 32, 64, 64), 7, 0.03, 752 / 37632, _assira, 0.5, 0.25, learning_rate=3e-4, flips=True
+    ),
+    "photographs": Subject(
+        (3, SIDE, SIDE), 1000, (), 0, 0.03, 1000 / (3 * SIDE**2), _photographs, pretrained=EfficientNetLite0
     ),
 }
 
@@ -91,28 +105,30 @@ def prepare(name: str, root: Path, kept: Path, count: int, *, skip: int = 0) -> 
 
     Args:
         name: Of the subject.
-        root: Where the data lie: MNIST as torchvision lays it out, the others as `<name>/{train,test}/<class>/*`;
-            ASSIRA also as `data.ASSIRA` finds it.
+        root: Where the data lie: MNIST as torchvision lays it out, photographs in `photos`, the others as
+            `<name>/{train,test}/<class>/*`; ASSIRA also as `data.ASSIRA` finds it.
         kept: Folder of the trained networks; one that is missing is trained first, for some minutes.
         count: Number of test images, drawn with a fixed seed.
         skip: How many of those to leave out first (they served for tuning).
     """
     subject = SUBJECTS[name]
     train, test = subject.read(root)
-    file = kept / f"{name}.pt"
-    if not file.exists():
-        print(f"training the {name} network", flush=True)
-        kept.mkdir(parents=True, exist_ok=True)
-        torch.save(_trained(subject, *train).state_dict(), file)
     model = subject.network().eval()
-    model.load_state_dict(torch.load(file, weights_only=True))
+    if subject.pretrained is None:
+        file = kept / f"{name}.pt"
+        if not file.exists():
+            print(f"training the {name} network", flush=True)
+            kept.mkdir(parents=True, exist_ok=True)
+            torch.save(_trained(subject, *train).state_dict(), file)
+        model.load_state_dict(torch.load(file, weights_only=True))
     order = torch.randperm(len(test[0]), generator=torch.Generator().manual_seed(1))[skip : skip + count]
     if len(order) == 0:
         sys.exit(f"{name} has {len(test[0])} test images: --skip {skip} leaves none")
     images = test[0][order]
     labels = predicted(model, images)
-    right = (labels == test[1][order]).float().mean().item()
-    print(f"{name}: {len(images)} images, the network's accuracy on them {right:.3f}", flush=True)
+    if subject.pretrained is None:
+        right = (labels == test[1][order]).float().mean().item()
+        print(f"{name}: {len(images)} images, the network's accuracy on them {right:.3f}", flush=True)
     return model, images, labels
 
 

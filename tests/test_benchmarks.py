@@ -5,11 +5,13 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import lightning
 import pytest
 import torch
+from torchvision import transforms
 
 from benchmarks import attacks, contenders, gpu, memory, soak, white_box, workflow
 from benchmarks.subjects import SUBJECTS
@@ -32,6 +34,21 @@ def run(tmp_path, monkeypatch, capsys):
         return capsys.readouterr().out, json.loads((tmp_path / "rows.json").read_text())
 
     return ran
+
+
+def test_photographs_are_attacked_on_a_network_from_elsewhere(tmp_path, monkeypatch, run):
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        write(tmp_path / "photos" / f"{number}.png", number)
+    network = torch.nn.Sequential(transforms.CenterCrop(100), torch.nn.Flatten(), torch.nn.Linear(3 * 100**2, 5))
+    subject = replace(SUBJECTS["photographs"], classes=5, pretrained=lambda: network)
+    monkeypatch.setitem(SUBJECTS, "photographs", subject)
+    photographs = ("--subject", "photographs", "--root", str(tmp_path), "--rounds", "1")
+    printed, written = run(*photographs, "--only", "deepfool", "localized", "--libraries", "ours")
+    deepfool, localized = written["rows"]
+    assert "accuracy" not in printed
+    assert (deepfool["images"], deepfool["success"], localized["success"]) == (3, 1, 1)
+    assert localized["l0"] == pytest.approx(3 * 70**2, rel=0.01)  # a tenth of 224 x 224
 
 
 def test_each_comparison_has_a_row_per_library_with_equal_results_and_counted_passes(run):
