@@ -10,7 +10,13 @@ from experiments.results.text import markdown_table
 
 FOLDER: Final = Path(__file__).parent / "results" / "speed"
 
-SUBJECTS: Final = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "assira": "112x112"}
+SUBJECTS: Final = {
+    "digits": "digits",
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "assira": "112x112",
+    "photographs": "224x224, EfficientNet-Lite0",
+}
 
 TITLES: Final = {
     "fgsm": "FGSM",
@@ -21,6 +27,7 @@ TITLES: Final = {
     "jsma": "JSMA",
     "cw": "C&W 5 x 200",
     "cw-1000": "C&W 5 x 1000",
+    "localized": "localized BIM",
 }
 
 _BESIDE: Final = ("attack", "images", "images/s", "fastest peer", "images/s", "**ratio**", "fooled", "mean norm")

@@ -8,6 +8,7 @@ from experiments.detection.tables import listing_flag, table_of
 from experiments.results.charts import bars
 from experiments.results.records import Rows
 from experiments.results.result import Flag, Table
+from experiments.results.verdicts import counted
 
 _UNSTEADY: Final = 2
 """How many times the median the 95th percentile may be."""
@@ -31,7 +32,7 @@ def table(rows: Rows, meta: Mapping[str, Any]) -> Table:
             "MFLOP per image": lambda row: row["flops"] / 1e6,
             "ratio of FLOP": "flops_ratio",
         },
-        f"{meta['device_name']} ({meta['device']}), {meta['threads']} thread(s), images "
+        f"{meta['device_name']} ({meta['device']}), {counted(meta['threads'], 'threads')}, images "
         f"{' x '.join(map(str, meta['shape']))}; medians of {meta['repeats']['latency']} and "
         f"{meta['repeats']['throughput']} runs after {WARM_UP} more; the systems take turns. Ratios are to the "
         "classifier alone. Times vary between runs and machines; parameters and FLOP do not. FLOP: two for a "
@@ -55,7 +56,8 @@ def chart(rows: Rows, meta: Mapping[str, Any]) -> bytes:
         },
         "MFLOP per image": {row["detector"]: (row["flops"] / 1e6, None, times(row, "flops_ratio")) for row in rows},
     }
-    title = f"Cost of a decision on {meta['device_name']}, {meta['threads']} thread(s); x: times the classifier alone"
+    machine = f"{meta['device_name']}, {counted(meta['threads'], 'threads')}"
+    title = f"Cost of a decision on {machine}; x: times the classifier alone"
     return bars(title, panels)
 
 
@@ -73,7 +75,7 @@ def finding(rows: Rows, meta: Mapping[str, Any]) -> str:
     )
     caution = " These times are unsteady and decide nothing: repeat them on an idle machine." if unsteady(rows) else ""
     return (
-        f"On {meta['device_name']} with {meta['threads']} thread(s) the classifier alone takes "
+        f"On {meta['device_name']} with {counted(meta['threads'], 'threads')} the classifier alone takes "
         f"{alone['latency_ms']:.2f} ms for one image. With a detector it takes between {' and '.join(single)} times as "
         f"long. In large batches it takes between {' and '.join(many)} times as long. {_learnt(rest)}"
     ).strip() + caution

@@ -10,7 +10,7 @@ from experiments.results.charts import boxes
 from experiments.results.records import Record, Rows
 from experiments.results.result import Table
 from experiments.results.two_samples import QUANTILES
-from experiments.results.verdicts import FEWEST
+from experiments.results.verdicts import FEWEST, counted
 
 
 def tables_of(attacks: Sequence[StrengthRecords], rows: Rows, meta: Mapping[str, Any]) -> list[Table]:
@@ -26,7 +26,7 @@ def tables_of(attacks: Sequence[StrengthRecords], rows: Rows, meta: Mapping[str,
             "settings": lambda cost: meta["attacks"][cost["attack"]],
         },
         f"Mean over {meta['sample_images']} test images attacked as one batch on {meta['device']} with "
-        f"{attacks[0].cost.threads} thread(s). Times vary between runs; passes do not.",
+        f"{counted(attacks[0].cost.threads, 'threads')}. Times vary between runs; passes do not.",
     )
     return [_overview(rows), *_quantiles(rows), costs]
 

@@ -12,14 +12,15 @@ from experiments.results.levels import DETECTED, SEEDS
 from experiments.results.records import Rows, mean_known, spread
 from experiments.results.result import Table
 from experiments.results.text import SMALL
-from experiments.results.verdicts import Verdict
+from experiments.results.verdicts import Verdict, counted
 from experiments.study.metrics import shown_in
 
 
 def tables_of(rows: Sequence[ThresholdRow], crossings: Rows, meta: Mapping[str, Any]) -> list[Table]:
     """Return all tables; the first says where detection fails."""
     seeds = len(meta["seeds"])
-    means = f"Mean {'and standard deviation ' if seeds > 1 else ''}over {seeds} seed(s); {meta['knowledge']}. {SMALL}"
+    several = "and standard deviation " if seeds > 1 else ""
+    means = f"Mean {several}over {counted(seeds, 'seeds')}; {meta['knowledge']}. {SMALL}"
     lines = curves_of(rows)
     epsilons = [f"{epsilon:g}" for epsilon in next(iter(lines.values()))]
     return [

@@ -8,7 +8,7 @@ from experiments.detection.transfer.records import Ranking, Standing, TransferRe
 from experiments.results.bootstrap import Interval
 from experiments.results.levels import SEEDS, WORKING_RATE, mistakes_noise
 from experiments.results.result import Flag
-from experiments.results.verdicts import FEWEST, all_above
+from experiments.results.verdicts import FEWEST, all_above, counted
 
 _SLACK: Final = 0.03
 """How far the realised false-positive rate may lie above twice the binomial error of 5 % before it is flagged."""
@@ -39,7 +39,7 @@ def finding(ranking: Ranking, meta: Mapping[str, Any]) -> str:
     return (
         f"{_on_seeds(len(meta['seeds']))} best mean AUROC on attacks that a detector was not trained on ({subset} "
         f"pairs{mostly}): {means}. Against noise of the same norms instead of clean images: {noise}. These "
-        f"are means over {best[0].cells} cell(s) of at least {min(standing.area.n for standing in best)} pairs. "
+        f"are means over {counted(best[0].cells, 'cells')} of at least {min(each.area.n for each in best)} pairs. "
         f"{_apart(best, ranking.kinds_apart, meta)}"
     )
 
@@ -94,5 +94,5 @@ def flags_of(records: TransferRecords, meta: Mapping[str, Any]) -> list[Flag]:
         ),
         noise_flag(records.noise_ratios),
         budget_flag(records.budgets),
-        Flag("Few seeds", seeds < SEEDS, f"{seeds} seed(s) of detector training; a claim needs {SEEDS}."),
+        Flag("Few seeds", seeds < SEEDS, f"{counted(seeds, 'seeds')} of detector training; a claim needs {SEEDS}."),
     ]

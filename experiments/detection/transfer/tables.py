@@ -21,7 +21,7 @@ from experiments.results.levels import SEEDS, WORKING_RATE
 from experiments.results.records import mean_known, spread
 from experiments.results.result import Table
 from experiments.results.text import SMALL, cell
-from experiments.results.verdicts import FEWEST, all_above
+from experiments.results.verdicts import FEWEST, all_above, counted
 from experiments.study.metrics import shown_in
 
 _SIDES: Final = {"holds": "above 0", "does not hold": "below 0", "not decided": "no"}
@@ -76,7 +76,7 @@ def _matrices(rows: Sequence[TransferRow], attacks: Sequence[str], meta: Mapping
     tables = []
     for metric in shown_in("transfer"):
         threshold = "" if metric.rate is None else f"; {_threshold(meta, metric.rate)}"
-        means = f"Mean {several}over {len(meta['seeds'])} seed(s); {meta['knowledge']}{threshold}."
+        means = f"Mean {several}over {counted(len(meta['seeds']), 'seeds')}; {meta['knowledge']}{threshold}."
         note = f"{capital(metric.meaning)}. {means} {SMALL}"
         for subset in metric.tables["transfer"][1]:
             cells = collected(rows, metric.key, subset)
@@ -231,7 +231,9 @@ def _best_free(means: Mapping[Line, Mapping[str, float | None]], attack: str) ->
 
 def _differences(contrasts: Sequence[Contrast], meta: Mapping[str, Any]) -> Table:
     few = meta["test_images"] < FEWEST or len(meta["seeds"]) < SEEDS
-    why = f"Nothing is decided: {meta['test_images']} images and {len(meta['seeds'])} seed(s). " if few else ""
+    why = (
+        f"Nothing is decided: {meta['test_images']} images and {counted(len(meta['seeds']), 'seeds')}. " if few else ""
+    )
     return table_of(
         "Differences in AUROC",
         contrasts,
