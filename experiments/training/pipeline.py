@@ -4,7 +4,7 @@ import logging
 import shlex
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,7 @@ from attacks.errors import InputError
 from experiments.errors import UsageError
 from experiments.process import is_helper
 from experiments.results.durations import Durations, in_words
+from experiments.results.levels import DETECTED
 from experiments.training.fitting import Fit, with_defaults
 from experiments.training.folder_access import alone
 from experiments.training.layout import CONFIG, LAST, SETTINGS
@@ -20,6 +21,8 @@ from experiments.training.run_inputs import changed, check_weights, keep_record,
 from experiments.training.settings import Settings, read_settings
 from experiments.training.stages import Stage, plan
 from saliency.files import read_yaml, write_text
+
+_AUROC: Final = "validation/auroc"
 
 
 def run_pipeline(arguments: list[str]) -> None:
@@ -90,12 +93,16 @@ def _run_stage(stage: Stage, title: str, durations: Durations, console: Console)
     resumed = last.exists()
     console.print(f"{bold}: {'goes on from its last epoch' if resumed else 'training'}", highlight=False)
     start = time.perf_counter()
-    Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}}, title)
+    fit = Fit({"subcommand": "fit", "fit": {**stage.config, "ckpt_path": str(last) if resumed else None}}, title)
     keep_weights(stage.folder, stage.config["model"])
     seconds = time.perf_counter() - start
     if not resumed and not is_helper():
         durations.add(stage.name, seconds)
     console.print(f"{bold}: done in {in_words(seconds)}", highlight=False)
+    area = fit.trainer.callback_metrics.get(_AUROC)
+    if area is not None and area < DETECTED:
+        advice = f"{_AUROC} {area:.3f}, it detects little: docs/troubleshooting.md, Training, says what to do"
+        console.print(f"{bold}: {advice}", highlight=False)
 
 
 def _finished(stages: list[Stage]) -> list[Stage]:

@@ -377,6 +377,18 @@ def test_pipeline_file_keeps_the_defaults_it_was_run_with(finished):
     assert settings["attacks"]["fgsm"]["init_args"] == {"epsilon": 0.1, "targeted": False}
 
 
+@pytest.mark.parametrize(("rate", "warns"), [(1e-9, True), (1e-2, False)])
+def test_a_detector_that_hardly_learns_is_named_and_no_other(run_pipeline, capsys, rate, warns):
+    learns = {
+        "class_path": "detectors.ID",
+        "init_args": {"widths": [8], "architecture": "residual", "learning_rate": rate},
+    }
+    detectors = {"id": {"model": learns, "trainer": {"max_epochs": 15}}}
+    assert run_pipeline(saliency=None, detectors=detectors)[0] == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "it detects little" in line]
+    assert [line[:31] for line in lines] == ["[2/3] detectors/id/fgsm/seed_0:"] * warns
+
+
 def test_a_pipeline_says_what_it_will_do_and_prints_a_line_for_each_epoch(run_pipeline, capsys):
     status, run = run_pipeline("--trainer.enable_progress_bar", "null", saliency=None, detectors={})
     assert status == 0
