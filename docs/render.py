@@ -29,7 +29,7 @@ PAGES: Final = {
     "README.md": ROOT / "README.md",
     "results.md": ROOT / "docs" / "results.md",
     "benchmarks.md": ROOT / "docs" / "benchmarks.md",
-    **{f"results/{data}.md": RESULTS / f"{data}.md" for data in ("digits", "mnist")},
+    **{f"results/{data}.md": RESULTS / f"{data}.md" for data in ("digits", "mnist", "cifar10")},
 }
 """The pages by their templates, which are called `<page>.j2`."""
 
