@@ -122,7 +122,9 @@ def _share(text: str) -> tuple[str, int]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subject", choices=list(SUBJECTS), default="digits", help="digits needs no files")
-    parser.add_argument("--root", type=Path, default=Path("datasets"), help="where the other data sets lie")
+    parser.add_argument(
+        "--root", type=Path, default=Path("datasets"), help="where the other data sets lie; photographs in ROOT/photos"
+    )
     parser.add_argument("--kept", type=Path, default=Path("runs/benchmarks"), help="where trained networks are kept")
     known = ["fgsm", "bim", "mim", "pgd", "deepfool", "cw", "cw-1000", "jsma", "localized", "rounding", "front"]
     parser.add_argument(

@@ -35,10 +35,10 @@ class Subject:
     std: float = 1.0
     learning_rate: float = 2e-3
     flips: bool = False  # train on mirrored images too
-    pretrained: Callable[[], nn.Module] | None = None  # a network from elsewhere; its images have no labels
+    pretrained: Callable[[], nn.Module] | None = None  # builds a network with weights; its images have no labels
 
     def network(self) -> nn.Module:
-        """Return the network, untrained but for one from elsewhere."""
+        """Return the network: `pretrained`'s, or an untrained one."""
         if self.pretrained is not None:
             return self.pretrained()
         return Classifier(self.shape, self.classes, widths=self.widths, mean=[self.mean], std=[self.std])

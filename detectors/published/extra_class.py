@@ -26,7 +26,7 @@ class ExtraClass(Detector):
 
     Args:
         classifier: The attacked classifier, or the path of its checkpoint.
-        widths: Channels of the blocks of the network; None: as the classifier's.
+        widths: Channels of the blocks of the network, always a `ConvNet`; None: as the classifier's.
         learning_rate: Step size of Adam, above 0.
         schedule: constant or one-cycle.
 

@@ -20,8 +20,8 @@ class FeatureHead(Detector):
     The maps are enlarged to the size of the image, each value to a rectangle, so that the network of the other trained
     detectors fits on them.
 
-    It differs from the paper in that network, a convolutional one of the family of the classifier, and in its
-    training: Metzen et al. also harden the detector by adversarial images that know it, made anew in each step.
+    It differs from the paper in that network, which the other trained detectors have too, and in its training: Metzen
+    et al. also harden the detector by adversarial images that know it, made anew in each step.
 
     Published attacks: Carlini & Wagner (2017) break it on CIFAR-10 by an attack on classifier and detector together.
 

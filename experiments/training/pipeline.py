@@ -4,7 +4,7 @@ import logging
 import shlex
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,8 +21,6 @@ from experiments.training.run_inputs import changed, check_weights, keep_record,
 from experiments.training.settings import Settings, read_settings
 from experiments.training.stages import Stage, plan
 from saliency.files import read_yaml, write_text
-
-_AUROC: Final = "validation/auroc"
 
 
 def run_pipeline(arguments: list[str]) -> None:
@@ -99,10 +97,10 @@ def _run_stage(stage: Stage, title: str, durations: Durations, console: Console)
     if not resumed and not is_helper():
         durations.add(stage.name, seconds)
     console.print(f"{bold}: done in {in_words(seconds)}", highlight=False)
-    area = fit.trainer.callback_metrics.get(_AUROC)
+    area = fit.trainer.callback_metrics.get("validation/auroc")
     if area is not None and area < DETECTED:
-        advice = f"{_AUROC} {area:.3f}, it detects little: docs/troubleshooting.md, Training, says what to do"
-        console.print(f"{bold}: {advice}", highlight=False)
+        advice = f"validation AUROC {area:.3f}: it detects little. See Training in docs/troubleshooting.md"
+        console.print(f"{bold}: {advice}", highlight=False, soft_wrap=True)
 
 
 def _finished(stages: list[Stage]) -> list[Stage]:

@@ -6,8 +6,9 @@ from itertools import combinations
 import pytest
 import torch
 
-from detectors import ID, JSD, SMD, SPD
+from detectors import ID, JSD, SMD, SPD, ConvNet, ResidualNet, load
 from saliency import jacobian
+from saliency.checkpoints import save
 from tests.detectors import helpers
 from tests.detectors.helpers import TRAINED, TRAINING_FREE, WITH_MAPS, build
 
@@ -233,6 +234,26 @@ def test_network_has_the_classifier_s_widths_unless_others_are_given(name, world
     first = build(name, world).network.layers[1]
     other = build(name, world, widths=(7,)).network.layers[1]
     assert (first.out_channels, other.out_channels) == (4, 7)
+
+
+@EACH_TRAINED
+def test_architecture_decides_the_network_and_checkpoints_keep_it(name, world, tmp_path):
+    for architecture, kind in {"paper": ConvNet, "residual": ResidualNet}.items():
+        detector = build(name, world, architecture=architecture)
+        save(detector, tmp_path / "model.ckpt")
+        loaded = load(tmp_path / "model.ckpt")
+        assert isinstance(loaded.network, kind)
+        assert torch.equal(loaded.scores(world.images), detector.scores(world.images))
+
+
+@EACH_TRAINED
+def test_a_checkpoint_of_before_architectures_has_the_paper_s_network(name, world, tmp_path):
+    detector = build(name, world, architecture="paper")
+    save(detector, tmp_path / "model.ckpt")
+    contents = torch.load(tmp_path / "model.ckpt", weights_only=True)
+    del contents["architecture"]["arguments"]["architecture"]
+    torch.save(contents, tmp_path / "older.ckpt")
+    assert torch.equal(load(tmp_path / "older.ckpt").scores(world.images), detector.scores(world.images))
 
 
 @EACH_TRAINED
