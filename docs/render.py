@@ -29,7 +29,7 @@ PAGES: Final = {
     "README.md": ROOT / "README.md",
     "results.md": ROOT / "docs" / "results.md",
     "benchmarks.md": ROOT / "docs" / "benchmarks.md",
-    **{f"results/{data}.md": RESULTS / f"{data}.md" for data in ("digits", "mnist", "cifar10")},
+    **{f"results/{data}.md": RESULTS / f"{data}.md" for data in ("digits", "mnist", "cifar10", "photographs")},
 }
 """The pages by their templates, which are called `<page>.j2`."""
 
@@ -74,7 +74,7 @@ class Results:
                 the table is not turned.
         """
         table = self._table(name, title)
-        places = [table["header"].index(column) for column in columns or table["header"]]
+        places = [table["header"].index(name) for name in columns] or range(len(table["header"]))  # names may recur
         rows = [[cell(row[place]) for place in places] for row in _chosen(table, where or {})]
         header = [table["header"][place] for place in places]
         text = markdown_table(*(_turned(header, rows, turned) if turned else (header, rows)))

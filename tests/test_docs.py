@@ -71,10 +71,11 @@ def test_links_lead_to_files_and_headings(document):
 @pytest.fixture
 def kept(tmp_path):
     table = Table("Rates", ["detector", "trained on", "rate"], [["spd", "fgsm", 0.91234], ["id", None, 0.5]], "In all.")
+    twice = Table("Twice", ["x", "paper's", "paper's"], [["y", 1, 2]], "")
     meta = {"command": "python evaluate.py transfer --run runs/x", "seeds": [0], "private": "not kept"}
     rows = [{"detector": "spd", "rate": 0.91234}]
     result = Result(
-        "rates", "T", "Q?", "So.", meta, rows, [table], {"": b"png"}, [Flag("F", raised=True, sentence="Few.")]
+        "rates", "T", "Q?", "So.", meta, rows, [table, twice], {"": b"png"}, [Flag("F", raised=True, sentence="Few.")]
     )
     write_result(result, tmp_path / "run" / "report")
     folder = tmp_path / "results"
@@ -87,6 +88,7 @@ def test_values_and_tables_are_those_that_the_protocol_printed(kept):
     assert kept.value("study/rates", "Rates", "rate", detector="spd", trained_on="fgsm") == "0.912"
     assert kept.table("study/rates", "Rates", ["rate"], {"detector": ["id"]}) == "| rate |\n| --- |\n| 0.500 |\n"
     assert kept.table("study/rates", "Rates", note=True).endswith("| id | - | 0.500 |\n\nIn all.\n")
+    assert kept.table("study/rates", "Twice").endswith("| y | 1 | 2 |\n")  # two columns of one name
     turned = kept.table("study/rates", "Rates", turned=2)
     assert turned == "|  | spd fgsm | id |\n| --- | --- | --- |\n| rate | 0.912 | 0.500 |\n"
     about = kept.about("study/rates")
