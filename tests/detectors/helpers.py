@@ -13,15 +13,8 @@ from detectors.published import FeatureHead
 from saliency import Encoder, SaliencyModel, Selector
 from tests.saliency.helpers import awake, loader
 
-TRAINED = {
-    "ID": ID,
-    "JSD": JSD,
-    "SMD": SMD,
-    "SPD": SPD,
-    "FeatureHead": FeatureHead,
-    "residual ID": partial(ID, architecture="residual"),
-    "residual JSD": partial(JSD, architecture="residual"),
-}
+TRAINED = {"ID": ID, "JSD": JSD, "SMD": SMD, "SPD": SPD, "FeatureHead": FeatureHead}
+RESIDUAL = {f"residual {name}": partial(kind, architecture="residual") for name, kind in {"ID": ID, "JSD": JSD}.items()}
 TRAINING_FREE = {"MaxSoftmax": MaxSoftmax, "MaskArea": MaskArea, "Disagreement": Disagreement}
 WITH_MAPS = ("SMD", "SPD")
 WITH_SALIENCY = (*WITH_MAPS, "MaskArea", "Disagreement")
@@ -53,7 +46,7 @@ def world(channels: int, classes: int) -> World:
 
 def build(name: str, given: World, **arguments: object) -> nn.Module:
     """The detector of that name, in eval mode."""
-    kind = (TRAINED | TRAINING_FREE)[name]
+    kind = (TRAINED | RESIDUAL | TRAINING_FREE)[name]
     parts = [given.classifier, given.saliency] if name in WITH_SALIENCY else [given.classifier]
     return kind(*parts, **arguments).eval()
 

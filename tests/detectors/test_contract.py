@@ -10,10 +10,10 @@ from detectors import ID, JSD, SMD, SPD, ConvNet, ResidualNet, load
 from saliency import jacobian
 from saliency.checkpoints import save
 from tests.detectors import helpers
-from tests.detectors.helpers import TRAINED, TRAINING_FREE, WITH_MAPS, build
+from tests.detectors.helpers import RESIDUAL, TRAINED, TRAINING_FREE, WITH_MAPS, build
 
-EVERY = pytest.mark.parametrize("name", [*TRAINED, *TRAINING_FREE])
-EACH_TRAINED = pytest.mark.parametrize("name", TRAINED)
+EVERY = pytest.mark.parametrize("name", [*TRAINED, *RESIDUAL, *TRAINING_FREE])
+EACH_TRAINED = pytest.mark.parametrize("name", [*TRAINED, *RESIDUAL])
 EACH_WITH_MAPS = pytest.mark.parametrize("name", WITH_MAPS)
 
 
