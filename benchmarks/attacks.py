@@ -126,10 +126,8 @@ def _options() -> argparse.Namespace:
         "--root", type=Path, default=Path("datasets"), help="where the other data sets lie; photographs in ROOT/photos"
     )
     parser.add_argument("--kept", type=Path, default=Path("runs/benchmarks"), help="where trained networks are kept")
-    known = ["fgsm", "bim", "mim", "pgd", "deepfool", "cw", "cw-1000", "jsma", "localized", "rounding", "front"]
-    parser.add_argument(
-        "--only", nargs="+", choices=known, help="default: all but cw-1000, localized, rounding and front"
-    )
+    known = ["fgsm", "bim", "mim", "pgd", "deepfool", "cw", "jsma", *_ASKED_FOR]
+    parser.add_argument("--only", nargs="+", choices=known, help=f"default: all but {', '.join(_ASKED_FOR)}")
     parser.add_argument(
         "--libraries", nargs="+", help="ours advertorch torchattacks foolbox art; default: all there are"
     )

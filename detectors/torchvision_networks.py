@@ -67,7 +67,7 @@ class TorchvisionNetwork(ForeignNetwork):
         default_mean, default_std = (_HALF, _HALF) if name in _AUXILIARY else (preset.mean, preset.std)
         model = models.get_model(name, num_classes=outputs, **(_WITHOUT_AUXILIARY if name in _AUXILIARY else {}))
         untrained = None if weights is None else _load(model, name, weights)
-        model.to(memory_format=torch.channels_last)  # a tenth to a quarter faster
+        model.to(memory_format=torch.channels_last)  # for most up to a quarter faster on a CPU
         super().__init__(
             model, default_mean if mean is None else mean, default_std if std is None else std, size, weights
         )
