@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from math import isnan
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from attacks.guard import (
     check_labels,
     check_region,
     check_tensors,
+    ends,
     evaluation_mode,
     gradients,
     guarded,
@@ -244,9 +246,9 @@ def _check_tensor(attack: Attack, perturbed: object, images: Tensor) -> None:
 
 
 def _check_values(attack: Attack, adversarial: Tensor) -> None:
-    low, high = adversarial.aminmax()
+    low, high = ends(adversarial)
     if not (low >= 0 and high <= 1):
         name = type(attack).__name__
-        advice = "look for a division by 0 or for logits that are not finite" if low.isnan() else "clamp them to [0, 1]"
-        msg = f"{name}.perturb returned values from {low.item():g} to {high.item():g}, not in [0, 1]: {advice}"
+        advice = "look for a division by 0 or for logits that are not finite" if isnan(low) else "clamp them to [0, 1]"
+        msg = f"{name}.perturb returned values from {low:g} to {high:g}, not in [0, 1]: {advice}"
         raise OutputError(msg)

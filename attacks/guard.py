@@ -22,12 +22,14 @@ def evaluation_mode(*modules: nn.Module | None) -> Iterator[None]:
     """Put every sub-module in eval mode, and restore each one's mode, also after an exception; None is skipped."""
     flags = [(part, part.training) for module in modules if module is not None for part in module.modules()]
     try:
-        for part, _ in flags:
-            part.training = False
+        for part, training in flags:
+            if training:  # setting an attribute of a module is slow
+                part.training = False
         yield
     finally:
         for part, training in flags:
-            part.training = training
+            if part.training != training:
+                part.training = training
 
 
 @contextmanager
@@ -272,13 +274,19 @@ def check_images(images: Tensor) -> None:
         raise InputError(msg)
     if images.numel() == 0:
         return
-    low, high = images.detach().aminmax()
+    low, high = ends(images)
     if not (low >= 0 and high <= 1):  # also true for NaN
         msg = (
-            f"images must be finite and in [0, 1], got values from {low.item():g} to {high.item():g}; "
+            f"images must be finite and in [0, 1], got values from {low:g} to {high:g}; "
             "scale them, and make normalisation the model's first layer"
         )
         raise InputError(msg)
+
+
+def ends(values: Tensor) -> tuple[float, float]:
+    """Return the smallest and the largest of some values, at least one; the host waits for the device once."""
+    low, high = torch.stack(values.detach().aminmax()).tolist()
+    return low, high
 
 
 def check_labels(labels: Tensor, images: Tensor) -> None:

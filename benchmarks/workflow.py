@@ -2,16 +2,18 @@
 
     python -m benchmarks.workflow
     python -m benchmarks.workflow --only pipeline transfer --parts
+    git worktree add --detach ../before COMMIT; python -m benchmarks.workflow --before ../before
 
-runs `pipeline`, `transfer`, `transfer` again, `white-box` and `all` on a run folder of its own. Where others use the
-machine as well, compare CPU seconds. `--parts` runs each command under a profiler, which slows it down by about a half:
-the parts' seconds are the profiler's, and a part within another counts in both.
+runs `pipeline`, `transfer`, `transfer` again, `white-box` and `all` on a run folder of its own. `--before` runs each
+command in another checkout of the project first, on another run folder. Where others use the machine as well, compare
+CPU seconds. `--parts` runs each command under a profiler, which slows it down by about a half: the parts' seconds are
+the profiler's, and a part within another counts in both.
 """
 
 import argparse
+import itertools
 import os
 import pstats
-import resource
 import subprocess
 import sys
 import tempfile
@@ -60,13 +62,15 @@ class Cost:
 
     Attributes:
         command: Its name.
+        commit: Of the checkout that it ran in; empty if that is not known.
         cpu: CPU seconds, of the program and of the system.
         wall: Seconds on the clock.
-        peak_mib: The most memory that it, or one before it, held.
+        peak_mib: The most memory that it held.
         parts: Seconds of each part, under the profiler; empty without.
     """
 
     command: str
+    commit: str
     cpu: float
     wall: float
     peak_mib: float
@@ -76,16 +80,19 @@ class Cost:
 def main() -> int:
     """Run the commands, print a line for each, and write them as JSON where asked; return 1 if one failed."""
     options = _options()
+    checkouts = [root for root in (options.before, ROOT) if root is not None]
     with tempfile.TemporaryDirectory() as folder:
-        run = options.run or Path(folder) / "run"
+        profile = Path(folder) / "profile" if options.parts else None
         costs = []
-        print("| command | CPU seconds | seconds | peak MiB |\n|---|---|---|---|", flush=True)
-        for name in options.only:
+        print("| command | commit | CPU seconds | seconds | peak MiB |\n|---|---|---|---|---|", flush=True)
+        for name, root in itertools.product(options.only, checkouts):
+            run = options.run if options.run and root == ROOT else Path(folder) / f"run_{checkouts.index(root)}"
             words = [word.format(config=options.config, run=run) for word in COMMANDS[name].split()]
-            costs.append(_measured(name, [*words, *options.more], Path(folder) / "profile" if options.parts else None))
-            print(f"| {name} | {costs[-1].cpu:.1f} | {costs[-1].wall:.1f} | {costs[-1].peak_mib:.0f} |", flush=True)
+            cost = _measured(name, root, [*words, *options.more], profile)
+            costs.append(cost)
+            print(f"| {name} | {cost.commit} | {cost.cpu:.1f} | {cost.wall:.1f} | {cost.peak_mib:.0f} |", flush=True)
     for cost in costs if options.parts else ():
-        print(f"\n{cost.command}, seconds under the profiler:\n\n| part | seconds |\n|---|---|")
+        print(f"\n{cost.command} {cost.commit}, seconds under the profiler:\n\n| part | seconds |\n|---|---|")
         print("\n".join(f"| {part} | {seconds:.1f} |" for part, seconds in cost.parts.items()))
     write(
         options.json, options, list(map(asdict, costs)), threads=os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
@@ -104,21 +111,30 @@ finally:
 """Runs a command under the profiler and keeps its exit status, which `python -m cProfile` loses."""
 
 
-def _measured(name: str, words: list[str], profile: Path | None) -> Cost:
-    """Run a command and return what it took.
+def _measured(name: str, root: Path, words: list[str], profile: Path | None) -> Cost:
+    """Run a command in a checkout and return what it took.
 
     Raises:
         RuntimeError: If it failed; with the end of what it printed.
     """
     profiler = [] if profile is None else ["-c", _PROFILED, str(profile)]
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    ended = subprocess.run([sys.executable, *profiler, *words], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if ended.returncode:
-        msg = f"{name} ended with status {ended.returncode}: {(ended.stdout + ended.stderr)[-1000:]}"
-        raise RuntimeError(msg)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(name, cpu, wall, after.ru_maxrss / 1024, {} if profile is None else parts(profile))
+    with tempfile.TemporaryFile("w+") as output:
+        start = time.perf_counter()
+        process = subprocess.Popen([sys.executable, *profiler, *words], cwd=root, stdout=output, stderr=output)  # noqa: S603
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            msg = f"{name} ended with status {process.returncode}: {output.read()[-1000:]}"
+            raise RuntimeError(msg)
+    found = {} if profile is None else parts(profile)
+    return Cost(name, _commit(root), used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1024, found)
+
+
+def _commit(root: Path) -> str:
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, cwd=root, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
 
 def parts(profile: Path) -> dict[str, float]:
@@ -135,6 +151,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path("configs/digits.yaml"), help="a pipeline file")
     parser.add_argument("--run", type=Path, help="a run folder to go on with; default: a new one, deleted at the end")
+    parser.add_argument("--before", type=Path, help="another checkout: each command is run there as well")
     parser.add_argument("--only", nargs="+", choices=list(COMMANDS), default=list(COMMANDS), help="which commands")
     parser.add_argument("--parts", action="store_true", help="run under a profiler, and print the seconds of parts")
     parser.add_argument("--json", type=Path, help="write the rows there as well")

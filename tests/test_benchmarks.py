@@ -197,9 +197,21 @@ def test_what_commands_cost_is_printed_by_part_and_a_failed_one_is_told(tmp_path
     (row,) = json.loads(kept.read_text())["rows"]
     assert 0 < row["parts"]["imports"] <= row["wall"]
     assert row["cpu"] > 0
-    assert re.search(r"\| pipeline \| \d+\.\d \| \d+\.\d \| \d+ \|", capsys.readouterr().out)
+    assert re.search(r"\| pipeline \| \w* \| \d+\.\d \| \d+\.\d \| \d+ \|", capsys.readouterr().out)
     monkeypatch.setattr(workflow, "COMMANDS", {"pipeline": "evaluate.py nothing"})
     with pytest.raises(RuntimeError, match="pipeline ended with status 2: error: unknown command 'nothing'"):
+        workflow.main()
+
+
+def test_a_command_runs_in_the_checkout_before_and_in_this_one(tmp_path, monkeypatch, capsys):
+    other = tmp_path / "evaluate.py"
+    other.write_text("")
+    monkeypatch.setattr("sys.argv", ["workflow", "--only", "pipeline", "--before", str(tmp_path)])
+    monkeypatch.setattr(workflow, "COMMANDS", {"pipeline": "evaluate.py --help"})
+    assert workflow.main() == 0
+    assert capsys.readouterr().out.count("| pipeline |") == 2
+    other.write_text("raise SystemExit('this is the other one')")
+    with pytest.raises(RuntimeError, match="pipeline ended with status 1: this is the other one"):
         workflow.main()
 
 
