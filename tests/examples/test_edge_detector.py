@@ -4,9 +4,9 @@ import os
 import subprocess
 import sys
 
-import pytest
 import torch
 
+import train
 from examples.edge_detector import Edges
 from tests.data.pictures import write
 from tests.documents.pages import ROOT
@@ -21,29 +21,22 @@ def test_it_sees_the_differences_to_the_right_and_below(classifier):
     assert seen.nonzero().tolist() == [[0, 0, 3, 2], [0, 0, 3, 4], [0, 1, 1, 4], [0, 1, 3, 4]]
 
 
-@pytest.mark.timeout(300)
-def test_the_command_line_trains_and_uses_it_after_its_import(tmp_path):
+def test_the_command_line_trains_and_uses_it_after_its_import(tmp_path, monkeypatch):
     untrained_run(tmp_path / RUN)
     write(tmp_path / "image.png")
+    monkeypatch.chdir(tmp_path)
     classifier = f"{RUN}/classifier/seed_0/model.ckpt"
-
-    def run(script, *words):
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        command = [sys.executable, str(ROOT / script), *words]
-        return subprocess.run(  # noqa: S603
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-
-    imports = ["--imports", "[examples.edge_detector]"]
     model = ["--model", "examples.edge_detector.Edges", "--model.classifier", classifier]
     data = ["--data", "data.AdversarialData", "--data.images", "data.Digits", "--data.classifier", classifier]
     few = ["--data.images.train_limit", "300", "--data.images.test_limit", "20", "--data.attack", "attacks.FGSM"]
     trainer = ["--trainer.max_epochs", "1", "--trainer.accelerator", "cpu", "--trainer.default_root_dir", "edges"]
-    fitted = run("train.py", "fit", *model, *data, *few, *trainer)
-    assert fitted.returncode == 0, fitted.stderr
+    assert train.main(["fit", *model, *data, *few, *trainer]) == 0
+
     scan = ["scan", "--detector", "edges/model.ckpt", "image.png", "--format", "csv"]
-    judged = run("evaluate.py", *scan, *imports)
-    assert judged.stdout.splitlines()[1].startswith("image.png,"), judged.stderr
-    refused = run("evaluate.py", *scan)
-    assert refused.returncode == 1
-    assert "Edges" in refused.stderr
+    imports = ["--imports", "[examples.edge_detector]"]
+    code = f"import evaluate\nassert evaluate.main({scan}) == 1\nassert evaluate.main({scan + imports}) == 0"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert shown.returncode == 0, shown.stderr
+    assert "Edges" in shown.stderr
+    assert shown.stdout.splitlines()[1].startswith("image.png,")

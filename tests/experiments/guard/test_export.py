@@ -49,8 +49,7 @@ def runner(target, kind):
     }
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch"])
-@pytest.mark.parametrize("name", ["id", "smd", "spd"])
+@pytest.mark.parametrize(("name", "kind"), [("id", "onnx"), ("id", "torch"), ("smd", "torch"), ("spd", "onnx")])
 def test_the_graph_says_what_the_detector_says_of_any_number_of_images(export_to, checkpoint, tmp_path, name, kind):
     detector, path = checkpoint(name)
     target = tmp_path / "exported" / f"graph.{kind}"

@@ -192,8 +192,8 @@ def test_eight_images_are_flagged_and_the_finding_says_that_they_decide_nothing(
 
 def test_targeted_attacks_win_what_is_classified_as_another_random_class(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
-    found = run(copy, targeted=True, epsilon=0.5, steps=10, curve_images=4, detectors=["spd"])
-    untargeted = run(copy, epsilon=0.5, steps=10, curve_images=0, detectors=["spd"])
+    found = run(copy, targeted=True, epsilon=0.5, curve_images=4, detectors=["spd"])
+    untargeted = run(copy, epsilon=0.5, curve_images=0, detectors=["spd"])
     assert (found.protocol, untargeted.protocol) == ("white-box-targeted", "white-box")
     assert found.title == "Targeted white-box attacks on the detectors"
     assert "targeted: a random other class for each image" in found.meta["knowledge"]
@@ -287,7 +287,8 @@ def won(attacked, detector):
 
 def test_the_cascade_has_the_worst_case_of_the_table_image_by_image(finished, tmp_path, recorded):
     copy = copy_of(finished, tmp_path)
-    small = {"images": 40, "steps": 3, "epsilon": 0.006, "curve_images": 0, "detectors": ["id", "spd"]}
+    small = {"images": 16, "steps": 3, "epsilon": 0.006, "curve_images": 0, "detectors": ["id", "spd"]}
+    small["suite_attacks"] = ["hinged", "selective", "square", "matching"]
     table, worst = (run(copy, mode=mode, **small) for mode in ("table", "worst"))
     for name in ("id", "spd"):
         assert torch.equal(*(won(each, name) for each in recorded))
