@@ -124,10 +124,29 @@ class Speed:
         return markdown_table(["", "workers", "images/s"], lines)
 
     def workflow(self) -> str:
-        """Return the table of what the demo's commands cost."""
-        rows = self._kept["workflow"]["rows"]
-        lines = [[row["command"], f"{row['cpu']:.0f}", f"{row['wall']:.0f}", f"{row['peak_mib']:.0f}"] for row in rows]
-        return markdown_table(["command", "CPU seconds", "seconds", "peak MiB"], lines)
+        """Return the table of what the demo's commands cost, in an earlier checkout and in this one."""
+        costs: dict[str, list[Row]] = {}
+        for row in self._kept["workflow"]["rows"]:
+            costs.setdefault(row["command"], []).append(row)
+        lines = [
+            [
+                name,
+                *(f"{cost['cpu']:.0f}" for cost in (before, now)),
+                f"**{before['cpu'] / now['cpu']:.1f}x**",
+                *(f"{cost['wall']:.0f}" for cost in (before, now)),
+                f"{now['peak_mib']:.0f}",
+            ]
+            for name, (before, now) in costs.items()
+        ]
+        header = ["command", "CPU seconds, before", "now", "**ratio**", "seconds, before", "now", "peak MiB"]
+        return markdown_table(header, lines)
+
+    def parts(self, fewest: float = 1.0) -> str:
+        """Return the table of the seconds that each part of a command takes, those of fewer seconds left out."""
+        costs = {row["command"]: row["parts"] for row in self._kept["workflow_parts"]["rows"]}
+        names = dict.fromkeys(name for parts in costs.values() for name, took in parts.items() if took >= fewest)
+        lines = [[name, *(f"{parts.get(name, 0):.1f}" for parts in costs.values())] for name in names]
+        return markdown_table(["part", *costs], lines)
 
     def memory(self) -> str:
         """Return the table of the most memory that an evaluation holds."""

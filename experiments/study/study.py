@@ -19,6 +19,7 @@ from data.batches import Images
 from data.store.identity import of_file
 from detectors import Classifier, Detector
 from detectors.scoring import clean_scores
+from experiments.results.durations import in_words
 from experiments.study.contenders import Contender
 from experiments.study.fitted_detectors import EPOCHS, FitImages, fit_detector
 from experiments.study.images import AttackedSet, TestImages
@@ -164,7 +165,7 @@ class Study:
         entry = self.run.settings.sections["training_free"][name]
         detector = training_free_detector(entry, self._parts(classifier)).to(self.device)
         trained = isinstance(detector, Detector)  # a checkpoint's wrapper, for example
-        return detector, None if trained else fit_detector(name, detector, self.fit_images, self._fitted)
+        return detector, None if trained else self._fit(name, detector)
 
     @property
     def fit_images(self) -> FitImages:
@@ -234,7 +235,7 @@ class Study:
         path = source if isinstance(source, str) else given_name(source)
         if isinstance(module, Detector):
             return self._trained_here(name, source, module) if is_class(source) else self._own(name, path, module)
-        seconds = fit_detector(name, module, self.fit_images, self._fitted)
+        seconds = self._fit(name, module)
         some = next(iter(self.data.calibration_dataloader())).images
         reader = read_scores(path, module, some.to(self.device))
         calibration = takes(path, partial(self.scored, reader))
@@ -245,11 +246,22 @@ class Study:
 
     def _trained_here(self, name: str, source: GivenDetector, module: Detector) -> Contender:
         """Return a trained detector that was named by its class: nobody trained it yet."""
-        seconds = fit_detector(name, module, self.fit_images, self._fitted)
+        seconds = self._fit(name, module)
         attack = type(self.fit_images.attack).__name__
         remark = f"{name} was trained here, {EPOCHS} epochs on the run's pairs under {attack}."
         self.progress.console.print(remark, highlight=False, markup=False, soft_wrap=True)
         return replace(self._own(name, str(source), module), remark=remark, fit_seconds=seconds)
+
+    def _fit(self, name: str, detector: nn.Module) -> float | None:
+        """Fit a detector as `fit_detector` does, and tell how long that took."""
+        bar = self.progress.add_task(f"fit, {name}", total=None)
+        try:
+            seconds = fit_detector(name, detector, self.fit_images, self._fitted)
+        finally:
+            self.progress.remove_task(bar)
+        if seconds is not None:
+            self.progress.console.print(f"{name}: fitted in {in_words(seconds)}", highlight=False, markup=False)
+        return seconds
 
     def _own(self, name: str, path: str, module: Detector) -> Contender:
         return Contender(name, None, None, module, takes(path, partial(self.scored, module)))

@@ -188,9 +188,11 @@ def test_a_class_of_trained_detectors_is_trained_on_the_runs_pairs(store, finish
     study = study_of(copy_of(finished, tmp_path), ["detectors.published.ExtraClass"])
     if not store:
         monkeypatch.setattr(study.run, "store", lambda: None)
-    (trained,) = study.own
+    with study.progress.console.capture() as told:
+        (trained,) = study.own
     assert trained.fit_seconds > 0
     assert "was trained here" in trained.remark
+    assert re.search(r"^extraclass: fitted in [\d.]+ (s|min)$", told.get(), re.MULTILINE)
     torch.manual_seed(0)  # as it was built
     untrained = type(trained.module)(study.classifier)
     learnt = zip(trained.module.network.parameters(), untrained.network.parameters(), strict=True)
