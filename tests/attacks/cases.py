@@ -30,10 +30,10 @@ from attacks import (
 )
 
 EPSILON = 0.1
-_STEPS = {"epsilon": EPSILON, "step_size": 0.03, "steps": 10}
-_ADVERTORCH_PGD = {"eps": EPSILON, "eps_iter": 0.03, "nb_iter": 10}
+_STEPS = {"epsilon": EPSILON, "step_size": 0.03, "steps": 6}
+_ADVERTORCH_PGD = {"eps": EPSILON, "eps_iter": 0.03, "nb_iter": 6}
 _PGD = {**_STEPS, "restarts": 2}
-_DESCENT = {"search_steps": 2, "steps": 16, "learning_rate": 0.2, "initial_constant": 1.0}
+_DESCENT = {"search_steps": 2, "steps": 10, "learning_rate": 0.2, "initial_constant": 1.0}
 
 # Attacks that stay in a ball and return their last point, whether it fools or not
 _BUDGET = {
@@ -42,12 +42,12 @@ _BUDGET = {
     "MIM": MIM(**_STEPS),
     "PGD": PGD(**_PGD),
     "PGD-from-image": PGD(**_STEPS, random_start=False),
-    "PGD-L2": PGD(epsilon=1.0, step_size=0.2, steps=10, norm="l2"),
-    "APGD": APGD(epsilon=EPSILON, steps=10),
+    "PGD-L2": PGD(epsilon=1.0, step_size=0.2, steps=6, norm="l2"),
+    "APGD": APGD(epsilon=EPSILON, steps=6),
     "APGD-DLR": APGD(epsilon=EPSILON, steps=5, loss="dlr", targets=2),
     "Square": Square(epsilon=0.5, queries=40, on_system=False),
     "Square-L2": Square(epsilon=5.0, queries=40, norm="l2", on_system=False),
-    "APGD-L2": APGD(epsilon=1.0, steps=10, norm="l2", loss="dlr"),
+    "APGD-L2": APGD(epsilon=1.0, steps=6, norm="l2", loss="dlr"),
 }
 # Attacks that go as far as they must, and give failures back as they were
 _MINIMAL = {
@@ -55,15 +55,15 @@ _MINIMAL = {
     "CarliniWagnerL2": CarliniWagnerL2(**_DESCENT),
     "WarmCarliniWagnerL2": WarmCarliniWagnerL2(steps=10),
     "WarmCarliniWagnerL2-from-image": WarmCarliniWagnerL2(steps=2, start="image", overshoot=0.2),
-    "DDN": DDN(steps=24, gamma=0.1),
-    "HopSkipJump": HopSkipJump(queries=150, evaluations=20),
-    **{f"FMN-{norm}": FMN(norm=norm, steps=24) for norm in norms.LENGTHS},
+    "DDN": DDN(steps=16, gamma=0.1),
+    "HopSkipJump": HopSkipJump(queries=100, evaluations=20),
+    **{f"FMN-{norm}": FMN(norm=norm, steps=16) for norm in norms.LENGTHS},
     "JSMA": JSMA(gamma=0.3),
     "JSMA-down": JSMA(theta=-1.0, gamma=0.3),
     "GreedyL0": GreedyL0(),
     "LocalizedBIM": LocalizedBIM(step_size=0.05, steps=20, probability=0.76),  # of four classes: surely another one
     "Quantised": Quantised(),
-    "Quantised-coarse": Quantised(attack=DDN(steps=24, gamma=0.1), levels=16),
+    "Quantised-coarse": Quantised(attack=DDN(steps=16, gamma=0.1), levels=16),
 }
 _ADVERTORCH = {
     "Advertorch-PGD": Advertorch(attack="LinfPGDAttack", parameters={**_ADVERTORCH_PGD, "rand_init": False}),
@@ -98,7 +98,7 @@ OURS = BUDGET | MINIMAL
 # advertorch draws the random start of a whole batch at once, as its adapter says
 APART = OURS | COMPOSED | {"Advertorch-PGD": UNTARGETED["Advertorch-PGD"]}
 # Forward passes and backward passes per image, where every image takes the same number
-PASSES = {"FGSM": 1, "BIM": 10, "MIM": 10, "PGD-from-image": 10, "PGD-L2": 10, "Advertorch-PGD": 10}
+PASSES = {"FGSM": 1} | dict.fromkeys(("BIM", "MIM", "PGD-from-image", "PGD-L2", "Advertorch-PGD"), _STEPS["steps"])
 PASSES |= {f"{name}-targeted": passes for name, passes in PASSES.items()}
 
 
