@@ -252,7 +252,7 @@ def test_the_price_is_at_least_one_on_average_and_counts_only_images_that_both_w
 
 def test_it_is_repeated_from_what_is_kept(finished, tmp_path, monkeypatch):
     copy = copy_of(finished, tmp_path)
-    small = {"images": 4, "steps": 1, "curve_images": 0, "detectors": ["id"]}
+    small = {"images": 4, "steps": 1, "curve_images": 0, "detectors": ["id"], "suite_attacks": ["hinged", "square"]}
     first = run(copy, **small)
 
     def fail(*_, **__):
@@ -381,14 +381,14 @@ def test_the_suite_in_l2_keeps_an_l2_budget(finished, tmp_path):
     assert "without the alternations, which move by signs, within L-inf only" in found.tables[0].note
     assert max(each["at"] for each in found.meta["curves"] if each["across"] == "epsilon") == 28
     assert "L2 budget 1.5" in found.finding
-    own = run(copy, **(small | {"curve_images": 0}))
+    own = run(copy, **(small | {"curve_images": 0, "suite_attacks": ["hinged"]}))
     assert 0 < own.meta["epsilon"] < 28
     assert "the median of DDN on" in own.tables[0].note
 
 
 def test_another_epsilon_is_attacked_anew(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
-    small = {"images": 4, "steps": 1, "curve_images": 0, "detectors": ["id"]}
+    small = {"images": 4, "steps": 1, "curve_images": 0, "detectors": ["id"], "suite_attacks": ["hinged", "square"]}
     run(copy, **small)
     again = run(copy, **small, epsilon=0.02)
     assert max(row["linf"] for row in again.rows if row["linf"] is not None) <= 0.02 + 1e-6
@@ -403,7 +403,8 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
         folder = copy / "detectors" / name / "fgsm"
         (folder / "seed_1").mkdir()
         (folder / "seed_1" / "model.ckpt").write_bytes((folder / "seed_0" / "model.ckpt").read_bytes())
-    found = run(copy, images=4, steps=1, curve_images=0, suite_seeds=1, detectors=["id", "spd"])
+    small = {"images": 4, "steps": 1, "curve_images": 0, "suite_attacks": ["transfer"], "detectors": ["id", "spd"]}
+    found = run(copy, **small, suite_seeds=1)
     papers = {"alternating", "alternating_held", "alternating_long", "metzen"}
     assert {row["attack"] for row in rows_of(found, seed=1)} == papers | {"alternating_literal"}
     assert "transfer" in {row["attack"] for row in rows_of(found, seed=0)}
@@ -477,7 +478,8 @@ def test_a_detector_of_ones_own_gets_the_same_benchmark(finished, tmp_path, name
     copy = copy_of(finished, tmp_path)
     command = ["white-box", "--run", str(copy), "--detector", f"{__name__}.{name}", "--device", "cpu"]
     options = ["--images", "4", "--steps", "2", "--curve_images", "2", "--resamples", "20"]
-    assert evaluate.main([*command, *classifier, *options]) == 0
+    suite = ["--suite_attacks", "[hinged, square]"]
+    assert evaluate.main([*command, *classifier, *options, *suite]) == 0
     contents = json.loads((copy / "report" / f"white-box-{name.lower()}.json").read_text())
     assert {row["detector"] for row in contents["rows"]} == {name.lower()}
     assert not (copy / "report" / "white-box.json").exists()
@@ -514,7 +516,7 @@ def test_a_name_that_is_taken_gets_a_number(finished):
 def test_a_checkpoint_as_ones_own_gives_what_the_run_gives(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     path = copy / "detectors/id/fgsm/seed_0/model.ckpt"
-    small = {"images": 4, "steps": 2, "curve_images": 0}
+    small = {"images": 4, "steps": 2, "curve_images": 0, "suite_attacks": ["hinged", "selective", "square"]}
     own = run(copy, **small, detector=str(path))
     theirs = run(copy, **small, detectors=["id"])
     assert own.protocol == "white-box-detectors-id-fgsm-seed-0-model"
@@ -555,7 +557,7 @@ def test_a_detector_without_a_gradient_is_attacked_without_one_and_that_is_said(
 
 def test_scores_that_are_nan_count_as_rejected_and_are_flagged(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
-    found = run(copy, detector=f"{__name__}.sometimes_nan", curve_images=0, epsilon=0.3)
+    found = run(copy, detector=f"{__name__}.sometimes_nan", curve_images=0, epsilon=0.3, suite_attacks=["hinged"])
     (flag,) = [flag for flag in found.flags if flag.name == "Scores that are NaN or infinite"]
     assert flag.raised
     assert flag.sentence.startswith("sometimes_nan gives them for 0 of the clean images and ")
