@@ -141,13 +141,6 @@ class Speed:
         header = ["command", "CPU seconds, before", "now", "**ratio**", "seconds, before", "now", "peak MiB"]
         return markdown_table(header, lines)
 
-    def parts(self, fewest: float = 1.0) -> str:
-        """Return the table of the seconds that each part of a command takes, those of fewer seconds left out."""
-        costs = {row["command"]: row["parts"] for row in self._kept["workflow_parts"]["rows"]}
-        names = dict.fromkeys(name for parts in costs.values() for name, took in parts.items() if took >= fewest)
-        lines = [[name, *(f"{parts.get(name, 0):.1f}" for parts in costs.values())] for name in names]
-        return markdown_table(["part", *costs], lines)
-
     def memory(self) -> str:
         """Return the table of the most memory that an evaluation holds."""
         rows = self._kept["memory"]["rows"]
