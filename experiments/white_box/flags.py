@@ -24,6 +24,9 @@ SLACK: Final = 0.05
 NEARLY_ALL: Final = 0.95
 """Least success of an attack without a budget, or on a broken detector."""
 
+_ENOUGH: Final = 4
+"""Attacks beside the paper's from which on a worst case is one of a suite."""
+
 
 def flags(
     records: WhiteBoxRecords, epsilon: float, training_steps: int | None, norm: Literal["linf", "l2"] = "linf"
@@ -55,6 +58,15 @@ def few_images(rows: Rows) -> Flag:
     fewest = min(row["n_right"] for row in rows)
     sentence = f"Rates rest on {counted(fewest, 'images')} right before the attack; below {FEWEST} they decide nothing."
     return Flag("Few images", fewest < FEWEST, sentence)
+
+
+def few_attacks(attacks: Sequence[str] | None) -> Flag:
+    """Return whether so few attacks ran beside the paper's (None: all) that a low rate may be theirs to blame."""
+    if attacks is None or len(attacks) >= _ENOUGH:
+        return Flag("Few attacks", raised=False, sentence="Many attacks ran beside the paper's.")
+    ran = f"Beside the paper's attacks and noise only {', '.join(attacks)} ran"
+    advice = "a low SR@5 may be a failure of these attacks; report --preset standard or thorough"
+    return Flag("Few attacks", raised=True, sentence=f"{ran}: {advice}.")
 
 
 def budget(rows: Rows, span: tuple[float, float], epsilon: float, norm: Literal["linf", "l2"] = "linf") -> Flag:

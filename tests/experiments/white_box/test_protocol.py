@@ -349,6 +349,9 @@ def test_a_preset_says_what_it_costs_before_it_runs_and_options_replace_its_own(
     assert (found.meta["preset"], found.meta["mode"], found.meta["steps"]) == ("quick", "worst", 2)
     assert {row["attack"] for row in found.rows} - PAPERS == {"hinged", "noise", WORST}
     assert found.meta["curves"] == found.meta["prices"] == []
+    (few,) = [flag for flag in found.flags if flag.name == "Few attacks"]
+    assert few.raised
+    assert few.sentence.startswith("Beside the paper's attacks and noise only hinged ran: a low SR@5 may be a failure")
     forward, backward = found.meta["most_passes"]
     # four alternations, one with the map held, of 5, 5, 5 and 2 steps, Metzen's 5, and the hinged walk to four goals
     assert (forward, backward) == (2 * (5 + 5 + 2) + 3 * 5 + 6 + 4 * 3 + 1, 2 * (5 * 3 + 2) + 10 + 4 * 2)
@@ -607,6 +610,7 @@ def test_files_and_flags(found, tmp_path):
     assert len(names) == len(set(names))
     (budget,) = [flag for flag in found.flags if flag.name.startswith("Box and budget")]
     assert budget.raised is False
+    assert not any(flag.raised for flag in found.flags if flag.name == "Few attacks")
     (broken,) = [flag for flag in found.flags if flag.name.startswith("Self-test")]
     assert "images that fool the classifier" in broken.sentence
     assert ID.__name__.lower() in found.finding
