@@ -29,7 +29,11 @@ _ENOUGH: Final = 4
 
 
 def flags(
-    records: WhiteBoxRecords, epsilon: float, training_steps: int | None, norm: Literal["linf", "l2"] = "linf"
+    records: WhiteBoxRecords,
+    epsilon: float,
+    training_steps: int | None,
+    norm: Literal["linf", "l2"] = "linf",
+    attacks: Sequence[str] | None = None,
 ) -> list[Flag]:
     """Return all flags.
 
@@ -38,9 +42,11 @@ def flags(
         epsilon: The budget.
         training_steps: Steps of the attack that detectors were retrained against; None: there is no such attack.
         norm: Norm of the budget.
+        attacks: Those that ran beside the paper's and noise; None: all.
     """
     return [
         few_images(records.rows),
+        few_attacks(attacks),
         budget(records.rows, records.checks.span, epsilon, norm),
         gradients_vanish(records.checks.gradients),
         determined(records.checks.undetermined),

@@ -14,7 +14,7 @@ from experiments.study.user_modules import name_of
 from experiments.white_box.attacker import TARGETS, Attacker, random_targets
 from experiments.white_box.charts import budgets, story
 from experiments.white_box.clean_lengths import median_l2
-from experiments.white_box.flags import few_attacks, flags
+from experiments.white_box.flags import flags
 from experiments.white_box.measure import SuiteOptions, measure
 from experiments.white_box.plan import Mode, PresetName, chosen
 from experiments.white_box.records import FIELDS, NORMS, WhiteBoxRecords
@@ -180,7 +180,7 @@ def _result(
         tables=white_box_tables(records, meta),
         figures={"": story(title, records.rows, records.curves)}
         | ({"budgets": budgets(title, records.smallest, records.curves, options.epsilon)} if records.smallest else {}),
-        flags=[few_attacks(plan.attacks), *flags(records, options.epsilon, training_steps, options.norm)],
+        flags=flags(records, options.epsilon, training_steps, options.norm, plan.attacks),
     )
 
 
