@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -367,10 +367,18 @@ def _check_detectors(names: Sequence[str], accepted: Sequence[str]) -> None:
 def provenance(command: list[str], files: Mapping[str, Path]) -> dict[str, Any]:
     """Return the versions, the command in one line, and the SHA-256 of each file."""
     return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "command": shlex.join(command),
         "checkpoints": {name: of_file(path) for name, path in files.items()},
     }
+
+
+def _version(package: str) -> str:
+    """Return the version of a package; of a clone that runs without an install, that it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def plain(value: Any) -> Any:
