@@ -13,7 +13,7 @@ twice the standard error of the images' differences.
 
 import argparse
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -121,7 +121,8 @@ def main() -> None:
             rows += [_row(name, known[name](passes), passes, subject, images, labels) for passes in options.passes]
             print(_line(rows[-len(options.passes) :]), flush=True)
     _print(rows)
-    write(options.json, options, [asdict(row) | {"success": row.success} for row in rows], behind=behind(rows))
+    names = ("attack", "detector", "passes", "spent", "success")
+    write(options.json, options, [{name: getattr(row, name) for name in names} for row in rows], behind=behind(rows))
 
 
 def contenders(epsilon: float) -> dict[str, Callable[[int], Attack]]:
