@@ -6,7 +6,7 @@ from typing import Any, Final
 from experiments.results.bootstrap import Interval
 from experiments.results.records import Record, Rows, mean_known
 from experiments.results.result import Flag, Result, Table
-from experiments.results.verdicts import FEWEST, counted
+from experiments.results.verdicts import FEWEST, counted, listed
 from experiments.white_box.records import BEFORE, FALLEN, WORST, rate_over_seeds
 
 FIELDS: Final = {
@@ -103,12 +103,14 @@ def finding(rows: Rows) -> str:
     lost = {row["detector"]: row["sr_at_5"] for row in rows if row["sr_at_5"] is not None}
     if not aurocs or not lost:
         return "No image is classified right, so there is nothing to find and nothing to win."
-    best, least = max(aurocs, key=aurocs.__getitem__), min(lost, key=lost.__getitem__)
+    highest, lowest = max(aurocs.values()), min(lost.values())
+    best = listed([name for name in aurocs if aurocs[name] == highest])
+    least = listed([name for name in lost if lost[name] == lowest])
     fallen = sum(value >= FALLEN for value in lost.values())
     return (
-        f"Of {counted(len(rows), 'detectors')}, {best} finds the most of attacks that do not know it, AUROC "
-        f"{aurocs[best]:.3f} in the mean. Attacks that know the detector win the least on {least}, SR@5 "
-        f"{lost[least]:.3f}; at {FALLEN:g} or above: {fallen}."
+        f"Of {counted(len(rows), 'detectors')}, AUROC on attacks that do not know the detector is highest for {best}, "
+        f"{highest:.3f} in the mean. Attacks that know the detector win the least on {least}, SR@5 "
+        f"{lowest:.3f}; at {FALLEN:g} or above: {fallen}."
     )
 
 

@@ -131,3 +131,8 @@ def _too_few(counts: Mapping[str, int], needs: Mapping[str, int]) -> Iterator[st
 def counted(count: int, things: str) -> str:
     """Return "1 seed" or "2 seeds", for things named in the plural."""
     return f"{count} {things}" if count != 1 else f"1 {_PLURAL.sub('', things, count=1)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)

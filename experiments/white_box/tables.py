@@ -7,7 +7,7 @@ from experiments.results.levels import SEEDS
 from experiments.results.records import spread
 from experiments.results.result import Table
 from experiments.results.text import SMALL
-from experiments.results.verdicts import FEWEST, counted
+from experiments.results.verdicts import FEWEST, counted, listed
 from experiments.white_box.records import (
     AFTER,
     BEFORE,
@@ -54,9 +54,13 @@ def _of_phase(rows: Rows, phase: str, when: str) -> Iterator[str]:
     rates = {name: value for name, value in worst.items() if value is not None}
     if not rates:
         return
-    low, high = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
-    rest = "" if low == high else f", the most on {high}, {rates[high]:.3f}"
-    yield f"{when} the attacks win the least on {low}, SR@5 {rates[low]:.3f} in the worst case{rest}."
+    low, high = min(rates.values()), max(rates.values())
+    least, most = (listed([name for name in rates if rates[name] == rate]) for rate in (low, high))
+    if low == high:
+        yield f"{when} SR@5 is {low:.3f} in the worst case on {least}."
+    else:
+        rest = f", the most on {most}, {high:.3f}"
+        yield f"{when} the attacks win the least on {least}, SR@5 {low:.3f} in the worst case{rest}."
     fallen = [name for name, value in rates.items() if value >= FALLEN]
     yield f"Fallen, at {FALLEN:g} or above: {', '.join(fallen) or 'none'}."
 

@@ -10,7 +10,7 @@ from experiments.results.charts import sample_boxes
 from experiments.results.records import Record, Rows
 from experiments.results.result import Flag, Table
 from experiments.results.two_samples import NEGLIGIBLE
-from experiments.results.verdicts import FEWEST
+from experiments.results.verdicts import FEWEST, listed
 
 _VERDICTS: Final[Mapping[str | None, str]] = {
     "larger": "larger than between different images",
@@ -48,9 +48,7 @@ def _about(title: str, rows: Rows) -> str:
 
 def _verdicts(subset: str, rows: Rows) -> str:
     groups = grouped((_VERDICTS[row["verdict"]] + _why(row), row["attack"]) for row in rows)
-    return f"on {subset} pairs the shift is " + ", ".join(
-        f"{how} for {_listed(names)}" for how, names in groups.items()
-    )
+    return f"on {subset} pairs the shift is " + ", ".join(f"{how} for {listed(names)}" for how, names in groups.items())
 
 
 def _why(row: Record) -> str:
@@ -60,10 +58,6 @@ def _why(row: Record) -> str:
     if min(row["n"], row["n_different"]) < FEWEST:
         return f" (fewer than {FEWEST} pairs)"
     return " (all maps are alike)" if row["low"] == row["high"] else ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def table(kind: ShiftRecords, rows: Rows) -> Table:

@@ -59,7 +59,7 @@ def row(name, auroc, lost, n=30):
 
 def test_the_finding_names_the_best_on_either_side():
     told = finding([row("a", 0.9, 1.0), row("b", 0.8, 0.4), row("c", 0.7, 0.95)])
-    assert told.startswith("Of 3 detectors, a finds the most")
+    assert told.startswith("Of 3 detectors, AUROC on attacks that do not know the detector is highest for a, 0.900")
     assert "win the least on b, SR@5 0.400; at 0.9 or above: 2." in told
     assert "nothing to find" in finding([row("a", None, None)])
 
