@@ -26,7 +26,7 @@ test: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m mkdocs build --strict --quiet
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 docs: .venv/installed-dev
 	$(BIN)/python -m mkdocs build --strict

@@ -1,5 +1,6 @@
 """Small models and images that every test may use; nothing is downloaded."""
 
+import gc
 import sys
 
 import lightning
@@ -22,6 +23,11 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, max_exa
 settings.load_profile("repeatable")
 
 torch.set_num_threads(1)  # tensors are tiny: more threads only wait for each other, much so on a busy machine
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over what imports made: half a million objects, which stay."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

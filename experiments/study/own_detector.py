@@ -81,7 +81,7 @@ class ReadScores(Thresholded):
         return torch.where(scores.isfinite(), scores, torch.full_like(scores, self.rejected))
 
 
-_CANNOT: Final = "attacks along gradients cannot work against it and are left out; gradient-free ones run."
+_CANNOT: Final = "attacks along its gradient are left out; those run that need none, or estimate it."
 _NAN: Final = "these count as rejected."
 
 

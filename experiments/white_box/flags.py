@@ -8,6 +8,7 @@ from experiments.results.result import Flag
 from experiments.results.verdicts import FEWEST, counted
 from experiments.white_box.records import (
     NORMS,
+    WORST,
     Checks,
     GradientCheck,
     Remedied,
@@ -109,12 +110,14 @@ def determined(moving: Sequence[str]) -> Flag:
 
 
 _ESTIMATE: Final = (
-    "Remedy: --remedies auto estimates a score's gradient (attacks.Estimation); where one part has none, name it by "
-    "--bpda, or let the detector declare it in straight_through (attacks.StraightThrough). For the classifier's margin "
-    "there is none: Square needs no gradient."
+    "Remedy, unless --remedies none is given: a score's gradient is estimated (attacks.Estimation); where one part has "
+    "none, name it by --bpda, or let the detector declare it in straight_through (attacks.StraightThrough). For the "
+    "classifier's margin there is none: Square needs no gradient."
 )
-_AVERAGE: Final = "Remedy: --remedies auto attacks the mean of several passes (attacks.Expectation)."
-_UNMASK: Final = "Remedy: the gradient is masked; name the part that masks it by --bpda, with --remedies auto."
+_AVERAGE: Final = (
+    "Remedy, unless --remedies none is given: the mean of several passes is attacked (attacks.Expectation)."
+)
+_UNMASK: Final = "Remedy: the gradient is masked; name the part that masks it by --bpda."
 
 
 def remedies(applied: Sequence[Remedied]) -> Flag:
@@ -130,9 +133,14 @@ def remedies(applied: Sequence[Remedied]) -> Flag:
 _PLAIN: Final = ("selective", "orthogonal", "hinged", "hinged_long", "hinged_apgd", "alternating_aimed")
 _PARTS: Final = ("selective_parts", "orthogonal_parts", "hinged_parts", "selective_remedied", "hinged_remedied")
 
+_BLIND: Final = ("square", "hop_skip_jump")
+"""Attacks without gradients, which come last in a cascade."""
+
+_GRADIENTS: Final = "Gradients at least as strong as the gradient-free attack"
+
 _ORDERS: Final = (
     ("White-box at least as strong as transfer", (*_PLAIN, *_PARTS), "transfer", "sr_at_5"),
-    ("Gradients at least as strong as the gradient-free attack", (*_PLAIN, *_PARTS), "square", "sr_at_5"),
+    (_GRADIENTS, (*_PLAIN, *_PARTS), "square", "sr_at_5"),
     ("The same without the detector's parts: else they mask its gradient", _PLAIN, "square", "sr_at_5"),
     ("Transfer at least as strong as noise of its size", ("transfer",), "noise", "sr_at_5"),
     (
@@ -156,12 +164,27 @@ def orders(rows: Rows) -> Iterator[Flag]:
         for detector, phase in detectors_of(rows):
             values = [mean_of(of(rows, detector, phase, attack), field) for attack in (*stronger, weaker)]
             high, low = max((value for value in values[:-1] if value is not None), default=None), values[-1]
+            if name == _GRADIENTS and high is None:
+                high, low = _in_cascade([row for row in rows if (row["detector"], row["phase"]) == (detector, phase)])
             if high is not None and low is not None:
                 pairs.append((f"{detector}, {phase} retraining", high, low))
         wrong = [f"{which}: {high:.3f} < {low:.3f}" for which, high, low in pairs if high < low - SLACK]
         remedy = f". {_REMEDIES[weaker]}" if wrong and weaker in _REMEDIES else ""
         sentence = f"{field}: {_holds_unless(wrong)}{remedy}" if pairs else "Not measured in this run."
         yield Flag(name, bool(wrong) if pairs else None, sentence)
+
+
+def _in_cascade(rows: Rows) -> tuple[float | None, float | None]:
+    """Return the share of images that gradients won in a cascade, and that won by them and, after them, without any.
+
+    None: gradients took no part, or nothing without them.
+    """
+    right = sum(row["n_right"] for row in rows if row["attack"] == WORST)
+    along, blind = ([row for row in rows if row["attack"] in names] for names in ((*_PLAIN, *_PARTS), _BLIND))
+    if not (right and along and blind):
+        return None, None
+    won, more = (sum(row["n_won_first"] for row in part) / right for part in (along, blind))
+    return won, won + more
 
 
 def _holds_unless(wrong: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 import torch
 
-from attacks import Attack, HingedPGD, Square
+from attacks import FGSM, Attack, HingedPGD, Square
 from attacks.base import MostPasses
 from attacks.guard import evaluation_mode, gradients, guarded
 from attacks.problem import Counted, Passes, Problem
@@ -64,6 +64,8 @@ def _seconds(attacker: Attacker, subject: Subject, most: MostPasses) -> float:
     forward = _timed(attacker, subject, Square(epsilon=0.1, queries=_QUERIES)) / _QUERIES
     if not most.backward:
         return most.forward * forward
+    if not subject.differentiable:  # backward passes go through the classifier alone
+        return most.forward * forward + most.backward * _timed(attacker, subject, FGSM(epsilon=0.1))
     both = _timed(attacker, subject, HingedPGD(epsilon=0.1, steps=_STEPS, goals=0))
     backward = max(0.0, both - (_STEPS + 1) * forward) / _STEPS
     return most.forward * forward + most.backward * backward

@@ -58,7 +58,7 @@ class SuiteOptions:
     whole: Sequence[int]
     trained_on: str
     guides: Tensor
-    remedies: Remedies = "none"
+    remedies: Remedies = "auto"
     bpda: Sequence[str] | None = None
 
 
@@ -142,8 +142,10 @@ def attack_by_suite(
     attacked = []
     for subject in subjects:
         remedies = _needed(attacker, subject, options)
-        under_remedies = remedied(_every(attacker, subject, options), remedies)
-        attacked.append(Attacked(subject, [*_suite(attacker, subject, alike, options), *under_remedies], remedies))
+        attacks = list(_suite(attacker, subject, alike, options))
+        blind = next((at for at, attack in enumerate(attacks) if attack.kind == "gradient-free"), len(attacks))
+        attacks[blind:blind] = remedied(_every(attacker, subject, options), remedies)
+        attacked.append(Attacked(subject, attacks, remedies))
     most_passes, sentence = first(
         lambda: forecast(attacker, [(detector.subject, detector.attacks) for detector in attacked])
     )

@@ -43,7 +43,7 @@ def white_box(
     detector: str | None = None,
     classifier: str | None = None,
     targeted: bool = False,
-    remedies: Remedies = "none",
+    remedies: Remedies = "auto",
     bpda: list[str] | None = None,
     resamples: int = 1000,
 ) -> Result:
@@ -73,7 +73,7 @@ def white_box(
         classifier: A classifier of your own, class path or .ckpt, to use with --detector; null: the run's.
         targeted: Whether the attacks are to reach a target: a random other class for each image.
         remedies: auto: a detector without a gradient, with scores that differ between calls, or with parts declared as
-            straight_through is attacked again under a remedy, in rows of its own.
+            straight_through is attacked again under a remedy, in rows of its own. none: it is not.
         bpda: Sub-modules or methods of detectors through which the gradient is to pass unchanged (auto only).
         resamples: Bootstrap resamples of the intervals.
     """

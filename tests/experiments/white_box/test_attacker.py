@@ -341,6 +341,17 @@ def test_orders_of_attacks(rows, name, raised):
     assert named(list(module.orders([record(*each) for each in rows])), name).raised is raised
 
 
+@pytest.mark.parametrize(("blind", "raised"), [(11, True), (2, False)])
+def test_a_cascade_in_which_an_attack_without_gradients_wins_what_gradients_lost_is_flagged(blind, raised):
+    won = {"metzen": 1, "hinged": 0, "selective_remedied": 4, "square": blind, WORST: 5 + blind}
+    rows = [{**record(attack, None), "n_right": 50, "n_won_first": count} for attack, count in won.items()]
+    flag = named(list(module.orders(rows)), "Gradients at least")
+    assert flag.raised is raised
+    assert ("d, before retraining: 0.080 < 0.300. Remedy: the gradient is masked" in flag.sentence) is raised
+    alone = [row for row in rows if row["attack"] not in {"hinged", "selective_remedied"}]
+    assert named(list(module.orders(alone)), "Gradients at least").raised is None
+
+
 def curve(across, at, value):
     return {"detector": "d", "phase": BEFORE, "across": across, "at": at, "sr_at_5": value}
 

@@ -505,7 +505,7 @@ def test_names_class_paths_and_checkpoints_stand_in_one_table(finished, tmp_path
     auroc = {row["detector"]: row["auroc"] for row in contents["rows"] if row["attack"] == "hinged"}
     assert auroc["id"] == auroc[same] is not None
     tried = {row["attack"] for row in contents["rows"] if row["detector"] == "booleans"}
-    assert tried == {"square", "noise", WORST}
+    assert tried == {"hinged_remedied", "selective_remedied", "square", "noise", WORST}
     assert "hinged" in {row["attack"] for row in contents["rows"] if row["detector"] == "mahalanobis"}
     assert len(contents["meta"]["remarks"]) == 1
     assert contents["meta"]["options"]["detectors"] == ["id", "max_softmax", *paths]
@@ -549,9 +549,10 @@ def test_a_detector_without_a_gradient_is_attacked_without_one_and_that_is_said(
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="no gradient leads")
         found = run(copy_of(finished, tmp_path), detector=f"{__name__}.{name}", curve_images=4, epsilon=0.3)
-    assert {row["attack"] for row in found.rows} == {"square", "hop_skip_jump", "noise", WORST}
+    estimated = {"hinged_remedied", "selective_remedied"}
+    assert {row["attack"] for row in found.rows} == {*estimated, "square", "hop_skip_jump", "noise", WORST}
     assert only(found, attack=WORST)["sr_at_5"] >= only(found, attack="square")["sr_at_5"] > 0
-    said = f"{odd}: attacks along gradients cannot work against it and are left out; gradient-free ones run."
+    said = f"{odd}: attacks along its gradient are left out; those run that need none, or estimate it."
     assert found.meta["remarks"] == [said]
     assert said in capsys.readouterr().out
     assert said in found.tables[0].note
