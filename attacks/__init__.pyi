@@ -24,11 +24,12 @@ from .white_box.matching import Matching
 from .white_box.projected import OrthogonalPGD, SelectivePGD
 from .white_box.square import Square
 from .white_box.straight_through import StraightThrough
+from .white_box.textured import Textured
 from .white_box.transfer import Transfer
 
 __all__ = [
     "APGD", "BIM", "DDN", "FGSM", "FMN", "JSMA", "MIM", "PGD", "Advertorch", "Alternating", "Attack", "AttackResult",
     "CarliniWagnerL2", "DeepFool", "Estimation", "Expectation", "GreedyL0", "HingedAPGD", "HingedPGD", "HopSkipJump",
     "Joint", "JointDDN", "JointFMN", "JointLoss", "LocalizedBIM", "Matching", "OneOf", "OrthogonalPGD", "Quantised",
-    "SelectivePGD", "Square", "StraightThrough", "Transfer", "WarmCarliniWagnerL2",
+    "SelectivePGD", "Square", "StraightThrough", "Textured", "Transfer", "WarmCarliniWagnerL2",
 ]  # fmt: skip

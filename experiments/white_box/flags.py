@@ -130,7 +130,15 @@ def remedies(applied: Sequence[Remedied]) -> Flag:
     return Flag("Remedies against masked gradients", False if which else None, sentence)
 
 
-_PLAIN: Final = ("selective", "orthogonal", "hinged", "hinged_long", "hinged_apgd", "alternating_aimed")
+_PLAIN: Final = (
+    "selective",
+    "orthogonal",
+    "hinged",
+    "hinged_textured",
+    "hinged_long",
+    "hinged_apgd",
+    "alternating_aimed",
+)
 _PARTS: Final = ("selective_parts", "orthogonal_parts", "hinged_parts", "selective_remedied", "hinged_remedied")
 
 _BLIND: Final = ("square", "hop_skip_jump")

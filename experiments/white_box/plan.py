@@ -32,9 +32,11 @@ class Plan:
 
 
 PRESETS: Final[Mapping[str, Plan]] = {
-    "quick": Plan("worst", steps=30, curve_images=0, attacks=("hinged",)),
+    "quick": Plan("worst", steps=30, curve_images=0, attacks=("hinged", "hinged_textured")),
     "standard": Plan(
-        "worst", steps=60, attacks=("hinged", "hinged_parts", "hinged_long", "selective", "transfer", "square")
+        "worst",
+        steps=60,
+        attacks=("hinged", "hinged_textured", "hinged_parts", "hinged_long", "selective", "transfer", "square"),
     ),
     "thorough": Plan("worst", steps=200, restarts=3, goals=3),
 }

@@ -18,6 +18,7 @@ from attacks import (
     OrthogonalPGD,
     SelectivePGD,
     Square,
+    Textured,
     Transfer,
 )
 from attacks.base import MostPasses
@@ -87,7 +88,9 @@ def suite(
     """
     walk: dict[str, Any] = {"epsilon": epsilon, "steps": steps, "restarts": restarts, "goals": goals, "norm": norm}
     for member in (*_paper(epsilon, steps, held=held, norm=norm), *_aimed(walk, parts=parts)):
-        yield replace(member, attack=replace(member.attack, targeted=targeted))
+        inside = getattr(member.attack, "attack", None)  # of Textured
+        changes = {} if inside is None else {"attack": replace(inside, targeted=targeted)}
+        yield replace(member, attack=replace(member.attack, targeted=targeted, **changes))
 
 
 def left_out(norm: Norm, *, targeted: bool) -> dict[str, str]:
@@ -104,6 +107,7 @@ def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
     of_parts = f"also against the detector's parts, weights {_words(PART_WEIGHTS)}"
     known: list[tuple[str, Attack, str]] = [
         ("hinged", hinged, f"one loss of two hinges, with momentum, also over the {hinged.goals} nearest classes"),
+        ("hinged_textured", Textured(attack=hinged), "The hinged walk, which changes no pixel in a flat area"),
         ("hinged_parts", replace(hinged, part_weights=PART_WEIGHTS), f"The hinged walk, {of_parts}"),
         ("hinged_long", long, f"The hinged walk with {long.steps} steps, also over the {long.goals} nearest classes"),
         ("selective", SelectivePGD(**walk), "Selective PGD"),

@@ -23,6 +23,7 @@ from attacks import (
     SelectivePGD,
     Square,
     StraightThrough,
+    Textured,
     Transfer,
     norms,
 )
@@ -122,6 +123,7 @@ _BALL = {
     "Expectation": Expectation(attack=SelectivePGD(**_WALK), samples=2),
     "Expectation-parts": Expectation(attack=HingedPGD(**_WALK, part_weights=(1.0,)), samples=2),
     "StraightThrough": StraightThrough(attack=HingedPGD(**_WALK)),
+    "Textured": Textured(attack=HingedPGD(**_WALK)),
     "Estimation": Estimation(attack=SelectivePGD(**_WALK), samples=3),
     "Estimation-parts": Estimation(attack=HingedPGD(**_WALK, part_weights=(1.0,)), samples=3),
 }

@@ -347,14 +347,14 @@ def test_a_preset_says_what_it_costs_before_it_runs_and_options_replace_its_own(
     study = study_of(copy, ["id"])
     found = white_box(study, images=4, preset="quick", steps=2, resamples=20)
     assert (found.meta["preset"], found.meta["mode"], found.meta["steps"]) == ("quick", "worst", 2)
-    assert {row["attack"] for row in found.rows} - PAPERS == {"hinged", "noise", WORST}
+    assert {row["attack"] for row in found.rows} - PAPERS == {"hinged", "hinged_textured", "noise", WORST}
     assert found.meta["curves"] == found.meta["prices"] == []
     (few,) = [flag for flag in found.flags if flag.name == "Few attacks"]
     assert few.raised
-    assert few.sentence.startswith("Beside the paper's attacks and noise only hinged ran: a low SR@5 may be a failure")
+    assert few.sentence.startswith("Beside the paper's attacks and noise only hinged, hinged_textured ran: a low")
     forward, backward = found.meta["most_passes"]
-    # four alternations, one with the map held, of 5, 5, 5 and 2 steps, Metzen's 5, and the hinged walk to four goals
-    assert (forward, backward) == (2 * (5 + 5 + 2) + 3 * 5 + 6 + 4 * 3 + 1, 2 * (5 * 3 + 2) + 10 + 4 * 2)
+    # four alternations, one with the map held, of 5, 5, 5 and 2 steps, Metzen's 5, and two hinged walks to four goals
+    assert (forward, backward) == (2 * (5 + 5 + 2) + 3 * 5 + 6 + 2 * (4 * 3 + 1), 2 * (5 * 3 + 2) + 10 + 2 * 4 * 2)
     assert f"at most {forward} passes forward and {backward} backward for an image" in capsys.readouterr().out
 
 

@@ -23,6 +23,7 @@ IMAGES, CURVE_IMAGES, RESAMPLES, STEPS, EPSILON = 40, 20, 60, 5, 0.02
 WALKS = {
     "hinged",
     "hinged_parts",
+    "hinged_textured",
     "hinged_long",
     "selective",
     "orthogonal",
