@@ -10,13 +10,13 @@ from attacks.base import MostPasses
 from attacks.problem import Problem
 from attacks.white_box.remedy import Remedy
 
-_LEVEL: Final = 1 / 255
-"""One level of an image file of 8 bits."""
+_FLAT: Final = 1.5 / 255
+"""Between one and two levels of an image file of 8 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Textured(Remedy):
-    """Run an attack on those pixels alone whose neighbourhood of 3 x 3 differs by more than 1/255 in some channel.
+    """Run an attack on those pixels alone whose 3 x 3 neighbours differ by two levels of 8 bits or more in a channel.
 
     A step that follows the sign of the gradient moves every pixel. Where an image is flat, as the background of a
     digit, the least change stands out: a score of local statistics jumps, and its gradient does not lead back. Within
@@ -42,4 +42,4 @@ class Textured(Remedy):
 def textured(images: Tensor) -> Tensor:
     """Return which pixels of images (N, C, H, W) in [0, 1] lie in no flat area, (N, 1, H, W) bool."""
     highest, lowest = max_pool2d(images, 3, 1, 1), -max_pool2d(-images, 3, 1, 1)
-    return (highest - lowest > _LEVEL).any(1, keepdim=True)
+    return (highest - lowest > _FLAT).any(1, keepdim=True)

@@ -142,7 +142,7 @@ _PLAIN: Final = (
 _PARTS: Final = ("selective_parts", "orthogonal_parts", "hinged_parts", "selective_remedied", "hinged_remedied")
 
 _BLIND: Final = ("square", "hop_skip_jump")
-"""Attacks without gradients, which come last in a cascade."""
+"""Attacks without gradients; in a cascade they come after the hinged walks, the selective and the orthogonal ones."""
 
 _GRADIENTS: Final = "Gradients at least as strong as the gradient-free attack"
 
@@ -188,10 +188,11 @@ def _in_cascade(rows: Rows) -> tuple[float | None, float | None]:
     None: gradients took no part, or nothing without them.
     """
     right = sum(row["n_right"] for row in rows if row["attack"] == WORST)
-    along, blind = ([row for row in rows if row["attack"] in names] for names in ((*_PLAIN, *_PARTS), _BLIND))
-    if not (right and along and blind):
+    blind = [row for row in rows if row["attack"] in _BLIND]
+    if not (right and blind and any(row["attack"] in (*_PLAIN, *_PARTS) for row in rows)):
         return None, None
-    won, more = (sum(row["n_won_first"] for row in part) / right for part in (along, blind))
+    others = [row for row in rows if row["attack"] not in (*_BLIND, WORST)]
+    won, more = (sum(row["n_won_first"] or 0 for row in part) / right for part in (others, blind))
     return won, won + more
 
 

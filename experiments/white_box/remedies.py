@@ -23,7 +23,7 @@ MASKED: Final = 0.05
 def check_remedies(bpda: Sequence[str] | None, remedies: Remedies, subjects: Iterable[Subject]) -> None:
     """Refuse names of parts without remedies, and names that no detector has."""
     if bpda and remedies == "none":
-        msg = "bpda names the parts of a remedy: leave --remedies auto"
+        msg = "bpda names the parts of a remedy: give it without --remedies none"
         raise InputError(msg)
     modules = [subject.contender.module for subject in subjects]
     for name in bpda or ():

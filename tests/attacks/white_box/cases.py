@@ -147,7 +147,7 @@ def targeted(attack):
 _HINGED = ("HingedPGD", "HingedAPGD")
 _WALKS = ("SelectivePGD", "OrthogonalPGD", *_HINGED, "Joint", "JointLoss", "Matching")
 _PLAIN = (*_WALKS, "Square", "Square-L2", "Alternating", "JointDDN", "JointFMN", "JointFMN-l0")
-_COMPOSED = ("Transfer-both", "Quantised", "Expectation", "StraightThrough", "Estimation")
+_COMPOSED = ("Transfer-both", "Quantised", "Expectation", "StraightThrough", "Textured", "Estimation")
 
 UNTARGETED = _BALL | _FREE
 TARGETED = {f"{name}-targeted": targeted(UNTARGETED[name]) for name in (*_PLAIN, *_COMPOSED)}

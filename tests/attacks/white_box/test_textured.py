@@ -25,13 +25,17 @@ def half_flat(images):
     return images
 
 
-def test_pixels_are_textured_whose_neighbourhood_differs_by_more_than_a_level():
+def test_pixels_are_textured_whose_neighbourhood_differs_by_two_levels():
     images = torch.zeros(2, 3, 6, 6)
     images[0, 1, 2, 2] = 2 / 255
     images[1, 0, 3, 3] = 1 / 255
     expected = torch.zeros(2, 1, 6, 6, dtype=torch.bool)
     expected[0, 0, 1:4, 1:4] = True
     assert torch.equal(textured(images), expected)
+    for step in (1, 2):
+        levels = torch.arange(256 - step) / 255, torch.arange(step, 256) / 255
+        pairs = torch.stack(levels, 1).view(-1, 1, 1, 2)
+        assert textured(pairs).all() if step == 2 else not textured(pairs).any()
 
 
 def test_flat_areas_stay_and_a_detector_of_the_background_falls_to_it_alone(linear, images):
