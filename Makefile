@@ -17,7 +17,7 @@ export NO_MKDOCS_2_WARNING ?= 1
 install: .venv/installed
 
 demo: install
-	$(BIN)/python train.py pipeline --config configs/digits.yaml
+	$(BIN)/python train.py pipeline --config configs/digits.yaml --jobs 2
 	$(BIN)/python evaluate.py transfer --run runs/digits
 
 test: .venv/installed-dev

@@ -1,6 +1,7 @@
 """A command as a process: its first word, its exit status, and its end by errors, signals or a lost output."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from attacks.errors import unknown
 from experiments.errors import UsageError, refusal
@@ -54,6 +55,23 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
         message = ""  # the first process says so
     sys.stderr.write(f"{message}\n" if message else "")
     return status
+
+
+def work_for_parent() -> None:
+    """Make this process, which another one of ours started, print as that one does and end with it.
+
+    Ctrl-C reaches both: only the parent hears it, and ends its children by SIGTERM.
+    """
+    _open_outputs()
+    _show_messages()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(_SHELL + number))
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def is_helper() -> bool:

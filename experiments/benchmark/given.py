@@ -82,6 +82,7 @@ class GivenRun(Run):
             run=str(folder),
             seeds=[0],
             pipelines=1,
+            jobs=1,
             data=data,
             attacks=attacks,
             train_on=list(attacks)[:1],

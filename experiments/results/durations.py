@@ -35,8 +35,13 @@ class Durations:
         self.seconds[name] = round(seconds, 2)
         write_text(self.path, "".join(f"{key}: {value}\n" for key, value in self.seconds.items()))
 
-    def left(self, names: Iterable[str]) -> str:
-        """Say how long parts, one at least, will take, as far as parts of their kinds were timed before."""
+    def left(self, names: Iterable[str], at_a_time: int = 1) -> str:
+        """Say how long parts, one at least, will take, as far as parts of their kinds were timed before.
+
+        Args:
+            names: Those of the parts.
+            at_a_time: How many of them run side by side.
+        """
         names = list(names)
         kinds: dict[str, list[float]] = {}
         for name, seconds in self.seconds.items():
@@ -46,12 +51,13 @@ class Durations:
         unknown = len(parts) - len(means)
         demo = sum(self.demo.get(name, 0.0) for name in names)
         there = f"; on the demo's digits it takes about {in_words(demo)}" if demo else ""
+        seconds = max([sum(means) / at_a_time, *means])
         if not means:
             return f"time left: unknown, nothing like it was timed here yet{there}"
         if unknown:
-            least = f"time left: at least {in_words(sum(means))}, {unknown} of {len(parts)}"
+            least = f"time left: at least {in_words(seconds)}, {unknown} of {len(parts)}"
             return f"{least} are of a kind not timed yet{there}"
-        return f"time left: about {in_words(sum(means))}"
+        return f"time left: about {in_words(seconds)}"
 
 
 def in_words(seconds: float) -> str:

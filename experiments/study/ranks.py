@@ -6,7 +6,6 @@ through `first`, where one process computes for all. Lightning Fabric starts and
 
 import logging
 import os
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -24,7 +23,7 @@ from torch import distributed
 
 from attacks.checks import at_least
 from attacks.errors import InputError
-from experiments.errors import refusal
+from experiments.errors import refusal, sendable
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -145,15 +144,11 @@ def _gathered(function: Callable[[], Value], place: str) -> list[Value]:
 
 
 def _tell(error: Exception) -> None:
-    """Raise an error in the other processes, if any; one that cannot be sent becomes a `RankError`."""
+    """Raise an error in the other processes, if any."""
     if _Group.count == 1:
         return
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - an object of our own
-    except Exception:  # a class of a user's may fail anyhow
-        error = RankError(refusal(error) or repr(error))
     with suppress(Exception):  # what the others raise is theirs
-        gather(_Failure(error))
+        gather(_Failure(sendable(error)))
 
 
 @contextmanager

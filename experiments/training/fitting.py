@@ -1,6 +1,7 @@
 """`train.py` for one model: fit, validate, test and predict, and the files that a fit leaves."""
 
 import logging
+import multiprocessing
 import sys
 import warnings
 from contextlib import nullcontext
@@ -175,7 +176,8 @@ class ModelCLI(LightningCLI):
             kwargs["logger"] = StageLogger(self.folder, stage_of(self.model, self.datamodule))
         if self.subcommand == "fit":
             callbacks.append(Continuation(self.resolved()))
-        if config.enable_progress_bar is None and not sys.stdout.isatty() and not config.barebones:
+        bar = sys.stdout.isatty() and multiprocessing.parent_process() is None  # no room for those of several fits
+        if config.enable_progress_bar is None and not bar and not config.barebones:
             kwargs["enable_progress_bar"] = False  # its bar would fill a file with one line of thousands of characters
             callbacks.append(EpochLines(self.title or str(self.folder)))
         if self.subcommand == "fit" and config.enable_checkpointing is not False and not config.barebones:

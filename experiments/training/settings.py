@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]
 
 from attacks import Attack
+from attacks.checks import at_least
 from attacks.errors import unknown
 from data import ImageData
 from data.pairs import refuse_targeted
@@ -54,6 +55,7 @@ class Settings:
     Attributes:
         seeds: Seeds of the detectors; the first one is also that of classifier and saliency model.
         pipelines: How many whole pipelines are trained, each in a run folder and with seeds of its own.
+        jobs: How many stages run at a time.
         train_on: Names of the attacks that detectors are trained on; `all-but-<name>` is all the others together.
         detectors: Their entries by name: plain dicts with the keys model, data and trainer.
         store: Folder of the adversarial sets; None: they are made on the fly.
@@ -65,6 +67,7 @@ class Settings:
     run: str
     seeds: list[int]
     pipelines: int
+    jobs: int
     data: ImageData
     attacks: dict[str, Attack]
     train_on: list[str]
@@ -113,6 +116,8 @@ def read_settings(arguments: list[str]) -> Settings:
     printed = [argument for argument in arguments if argument.partition("=")[0] == _PRINT]
     config = parser.parse_args([argument for argument in arguments if argument not in printed])
     config.pop("config")
+    jobs = config.pop("jobs")  # a matter of the machine, not of the experiment
+    at_least(1, whole=True, jobs=jobs)
     config.run = str(folder_of("run", config.run))
     for name in UNTYPED:
         config[name] = merge(config[name] or {}, over.get(name, {}))
@@ -135,6 +140,7 @@ def read_settings(arguments: list[str]) -> Settings:
         run=config.run,
         seeds=config.seeds,
         pipelines=config.pipelines,
+        jobs=jobs,
         data=built.data,
         attacks=built.attacks,
         train_on=config.train_on or list(config.attacks),
@@ -161,9 +167,9 @@ def _print(parser: Parser, config: Namespace, flags: str) -> NoReturn:
 def _parser() -> Parser:
     parser = Parser(
         prog="train.py pipeline",
-        description="Run every missing stage of an experiment, in order: classifier, saliency encoder, selector and "
-        "mask, then each detector on each attack with each seed, the second classifier, and the retrained detectors. "
-        "Finished stages are skipped; an interrupted one goes on from its last epoch. "
+        description="Run every missing stage of an experiment, in order or side by side (--jobs): classifier, saliency "
+        "encoder, selector and mask, then each detector on each attack with each seed, the second classifier, and the "
+        "retrained detectors. Finished stages are skipped; an interrupted one goes on from its last epoch. "
         "Example: python train.py pipeline --config configs/digits.yaml --run runs/digits",
     )
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="The pipeline file; may be given repeatedly.")
@@ -175,6 +181,13 @@ def _parser() -> Parser:
         default=1,
         help="How many whole pipelines to train, from the classifier on, with other seeds: in the run folder, then in "
         "RUN_1, RUN_2, ... with seeds 1000 higher each; `evaluate.py pipelines` judges them together.",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="How many stages to train at a time, each in a process with one GPU, or with its share of the CPU's "
+        "threads; a stage waits for the models that it needs.",
     )
     parser.add_argument(
         "--trainer",
