@@ -142,7 +142,7 @@ _PLAIN: Final = (
 _PARTS: Final = ("selective_parts", "orthogonal_parts", "hinged_parts", "selective_remedied", "hinged_remedied")
 
 _BLIND: Final = ("square", "hop_skip_jump")
-"""Attacks without gradients; in a cascade they come after the hinged walks, the selective and the orthogonal ones."""
+"""Attacks without gradients; in a cascade they come after all that use them."""
 
 _GRADIENTS: Final = "Gradients at least as strong as the gradient-free attack"
 

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import torch
 
-from attacks import FGSM, Attack, HingedPGD, Square
+from attacks import FGSM, Attack, HingedPGD, Square, StraightThrough
 from attacks.base import MostPasses
 from attacks.guard import evaluation_mode, gradients, guarded
 from attacks.problem import Counted, Passes, Problem
@@ -42,7 +43,7 @@ def forecast(
         classes = subject.model(attacker.images[:1].to(attacker.device)).shape[1]
     bounds = [most_passes(attacks, classes) for _, attacks in suites]
     seconds = len(attacker.images) * sum(
-        _seconds(attacker, subject, most) for (subject, _), most in zip(suites, bounds, strict=True)
+        _seconds(attacker, subject, attacks, most) for (subject, attacks), most in zip(suites, bounds, strict=True)
     )
     inner = [_inner(attacker, subject) for subject, _ in suites]
     backward = [passes.backward + own * passes.forward for passes, own in zip(bounds, inner, strict=True)]
@@ -59,14 +60,18 @@ def forecast(
     return most, sentence
 
 
-def _seconds(attacker: Attacker, subject: Subject, most: MostPasses) -> float:
-    """Return the seconds that so many passes take for an image of a detector."""
+def _seconds(attacker: Attacker, subject: Subject, attacks: Sequence[SuiteAttack], most: MostPasses) -> float:
+    """Return the seconds that so many passes of some attacks take for an image of a detector."""
     forward = _timed(attacker, subject, Square(epsilon=0.1, queries=_QUERIES)) / _QUERIES
     if not most.backward:
         return most.forward * forward
-    if not subject.differentiable:  # backward passes go through the classifier alone
-        return most.forward * forward + most.backward * _timed(attacker, subject, FGSM(epsilon=0.1))
-    both = _timed(attacker, subject, HingedPGD(epsilon=0.1, steps=_STEPS, goals=0))
+    walk: Attack = HingedPGD(epsilon=0.1, steps=_STEPS, goals=0)
+    if not subject.differentiable:
+        remedy = next((member.attack for member in attacks if isinstance(member.attack, StraightThrough)), None)
+        if remedy is None:  # backward passes go through the classifier alone
+            return most.forward * forward + most.backward * _timed(attacker, subject, FGSM(epsilon=0.1))
+        walk = replace(remedy, attack=walk, targeted=False)
+    both = _timed(attacker, subject, walk)
     backward = max(0.0, both - (_STEPS + 1) * forward) / _STEPS
     return most.forward * forward + most.backward * backward
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -135,6 +135,10 @@ class Attacked:
         return torch.stack([nothing, *(outcome.fooled(WORKING_RATE) for outcome in self.competing)]).any(0)
 
 
+_ORDER: Final = {"paper": 0, "gradient": 1, "gradient-free": 2, "transfer": 3, "control": 4}
+"""Place of a kind of attack in the cascade: what wins without gradients, after all that use them, tells of masking."""
+
+
 def attack_by_suite(
     attacker: Attacker, subjects: Sequence[Subject], alike: Alike, options: SuiteOptions
 ) -> tuple[list[Attacked], tuple[int, int]]:
@@ -142,9 +146,8 @@ def attack_by_suite(
     attacked = []
     for subject in subjects:
         remedies = _needed(attacker, subject, options)
-        attacks = list(_suite(attacker, subject, alike, options))
-        blind = next((at for at, attack in enumerate(attacks) if attack.kind == "gradient-free"), len(attacks))
-        attacks[blind:blind] = remedied(_every(attacker, subject, options), remedies)
+        again = remedied(_every(attacker, subject, options), remedies)
+        attacks = sorted([*_suite(attacker, subject, alike, options), *again], key=lambda attack: _ORDER[attack.kind])
         attacked.append(Attacked(subject, attacks, remedies))
     most_passes, sentence = first(
         lambda: forecast(attacker, [(detector.subject, detector.attacks) for detector in attacked])

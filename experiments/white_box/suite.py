@@ -100,7 +100,7 @@ def left_out(norm: Norm, *, targeted: bool) -> dict[str, str]:
 
 
 def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
-    """Yield the attacks that are aimed at the false-positive rate; the strong and cheap ones come first."""
+    """Yield the attacks that are aimed at the false-positive rate; of a kind the strong and cheap ones come first."""
     hinging = {**walk, "goals": max(walk["goals"], HingedPGD.goals)}
     hinged = HingedPGD(**hinging)
     long = replace(hinged, steps=round(LONG_STEPS * hinged.steps), goals=max(walk["goals"], LONG_GOALS))
