@@ -92,6 +92,9 @@ COMPOSED = {"OneOf": OneOf(attacks=(_MINIMAL["DeepFool"], _MINIMAL["LocalizedBIM
 TARGETED = _targeted(_BUDGET | _MINIMAL | _ADVERTORCH)
 UNTARGETED = _BUDGET | _MINIMAL | _ADVERTORCH | COMPOSED
 ALL = UNTARGETED | TARGETED
+# Where a targeted form takes no way of its own, one of each family stands for all
+_FAMILIES = ("PGD", "APGD-DLR", "CarliniWagnerL2", "FMN-l2", "JSMA", "LocalizedBIM", "Advertorch-PGD")
+FORMS = UNTARGETED | {f"{name}-targeted": TARGETED[f"{name}-targeted"] for name in _FAMILIES}
 BUDGET = _BUDGET | _targeted(_BUDGET)
 MINIMAL = _MINIMAL | _targeted(_MINIMAL)
 OURS = BUDGET | MINIMAL

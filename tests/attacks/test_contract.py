@@ -16,6 +16,7 @@ from tests.attacks.cases import (
     APART,
     BUDGET,
     COMPOSED,
+    FORMS,
     MINIMAL,
     OURS,
     TARGETED,
@@ -188,7 +189,7 @@ def test_images_that_have_their_target_already_are_returned_as_they_are(attack, 
 
 
 @pytest.mark.parametrize("fails", [False, True])
-@each(UNTARGETED)
+@each(FORMS)
 def test_nothing_of_the_callers_is_changed(attack, fails, mixed, images, labels, monkeypatch):
     seeded = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)  # torch.manual_seed calls it, CUDA or not
@@ -231,7 +232,7 @@ def test_gradient_mode_is_put_back_after_an_exception(attack, classifier, images
         assert not torch.is_grad_enabled()
 
 
-@each(UNTARGETED)
+@each(FORMS)
 def test_other_forms_of_the_same_call_give_the_same_images(attack, mixed, images, labels):
     expected = attack(mixed, images, labels)
     with torch.inference_mode():
@@ -258,7 +259,7 @@ def test_other_forms_of_the_same_call_give_the_same_images(attack, mixed, images
     assert torch.equal(*drawn)
 
 
-@each(UNTARGETED)
+@each(FORMS)
 def test_one_region_serves_all_images(attack, classifier, images, labels):
     region = torch.zeros(1, 1, 12, 12)
     region[..., :6] = 1
@@ -385,7 +386,7 @@ def test_images_in_channels_last_give_the_same(attack, images):
     torch.testing.assert_close(result, attack(model, images, labels), rtol=0, atol=1e-6)
 
 
-@each(UNTARGETED)
+@each(FORMS)
 def test_classifier_whose_network_writes_on_its_input_and_flattens_by_view_is_attacked_as_any_other(
     attack, twins, images
 ):
@@ -400,7 +401,7 @@ def test_classifier_whose_network_writes_on_its_input_and_flattens_by_view_is_at
     assert torch.equal(result.backward_passes, expected.backward_passes)
 
 
-@each(UNTARGETED)
+@each(FORMS)
 def test_network_that_writes_on_its_input_is_refused(attack, twins, images):
     images, before = images.double(), images.double()
     for labels in (goals(attack, twins[1], images), None)[: 1 + (not attack.targeted)]:

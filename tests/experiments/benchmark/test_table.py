@@ -61,6 +61,9 @@ def test_the_finding_names_the_best_on_either_side():
     told = finding([row("a", 0.9, 1.0), row("b", 0.8, 0.4), row("c", 0.7, 0.95)])
     assert told.startswith("Of 3 detectors, AUROC on attacks that do not know the detector is highest for a, 0.900")
     assert "win the least on b, SR@5 0.400; at 0.9 or above: 2." in told
+    tied = finding([row("a", 0.9, 1.0), row("b", 0.8, 0.4), row("c", 0.9, 0.4)])
+    assert "is highest for a and c, 0.900" in tied
+    assert "win the least on b and c, SR@5 0.400" in tied
     assert "nothing to find" in finding([row("a", None, None)])
 
 
