@@ -105,11 +105,12 @@ def finding(rows: Rows) -> str:
         return "No image is classified right, so there is nothing to find and nothing to win."
     highest, lowest = max(aurocs.values()), min(lost.values())
     best = listed([name for name in aurocs if aurocs[name] == highest])
-    least = listed([name for name in lost if lost[name] == lowest])
+    least = [name for name in lost if lost[name] == lowest]
+    where = "as much of every detector" if len(least) == len(lost) > 1 else f"the least on {listed(least)}"
     fallen = sum(value >= FALLEN for value in lost.values())
     return (
         f"Of {counted(len(rows), 'detectors')}, AUROC on attacks that do not know the detector is highest for {best}, "
-        f"{highest:.3f} in the mean. Attacks that know the detector win the least on {least}, SR@5 "
+        f"{highest:.3f} in the mean. Attacks that know the detector win {where}, SR@5 "
         f"{lowest:.3f}; at {FALLEN:g} or above: {fallen}."
     )
 

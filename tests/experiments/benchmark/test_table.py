@@ -64,6 +64,8 @@ def test_the_finding_names_the_best_on_either_side():
     tied = finding([row("a", 0.9, 1.0), row("b", 0.8, 0.4), row("c", 0.9, 0.4)])
     assert "is highest for a and c, 0.900" in tied
     assert "win the least on b and c, SR@5 0.400" in tied
+    alike = finding([row("a", 0.9, 1.0), row("b", 0.8, 1.0)])
+    assert "win as much of every detector, SR@5 1.000; at 0.9 or above: 2." in alike
     assert "nothing to find" in finding([row("a", None, None)])
 
 
