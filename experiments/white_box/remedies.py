@@ -13,7 +13,7 @@ from experiments.white_box.suite import SuiteAttack
 
 Remedies = Literal["none", "auto"]
 
-WALKS: Final = ("hinged", "selective")
+WALKS: Final = ("hinged", "hinged_textured", "selective")
 """The attacks of the suite that run once more under remedies: the cheapest of its projected walks."""
 
 MASKED: Final = 0.05

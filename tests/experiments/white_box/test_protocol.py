@@ -15,6 +15,7 @@ from experiments.results.result import write_result
 from experiments.white_box.measure import attack_by_suite
 from experiments.white_box.protocol import white_box
 from experiments.white_box.records import PAPER, WORST
+from experiments.white_box.remedies import WALKS
 from experiments.white_box.smallest import within
 from experiments.white_box.subjects import over_second_classifier, own_subject, start_of, subjects
 from experiments.white_box.suite import SignNoise, suite
@@ -505,7 +506,7 @@ def test_names_class_paths_and_checkpoints_stand_in_one_table(finished, tmp_path
     auroc = {row["detector"]: row["auroc"] for row in contents["rows"] if row["attack"] == "hinged"}
     assert auroc["id"] == auroc[same] is not None
     tried = {row["attack"] for row in contents["rows"] if row["detector"] == "booleans"}
-    assert tried == {"hinged_remedied", "selective_remedied", "square", "noise", WORST}
+    assert tried == {*(f"{walk}_remedied" for walk in WALKS), "square", "noise", WORST}
     assert "hinged" in {row["attack"] for row in contents["rows"] if row["detector"] == "mahalanobis"}
     assert len(contents["meta"]["remarks"]) == 1
     assert contents["meta"]["options"]["detectors"] == ["id", "max_softmax", *paths]
@@ -549,7 +550,7 @@ def test_a_detector_without_a_gradient_is_attacked_without_one_and_that_is_said(
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="no gradient leads")
         found = run(copy_of(finished, tmp_path), detector=f"{__name__}.{name}", curve_images=4, epsilon=0.3)
-    estimated = {"hinged_remedied", "selective_remedied"}
+    estimated = {*(f"{walk}_remedied" for walk in WALKS)}
     assert {row["attack"] for row in found.rows} == {*estimated, "square", "hop_skip_jump", "noise", WORST}
     assert only(found, attack=WORST)["sr_at_5"] >= only(found, attack="square")["sr_at_5"] > 0
     said = f"{odd}: attacks along its gradient are left out; those run that need none, or estimate it."

@@ -65,7 +65,7 @@ def test_the_cheapest_walks_run_once_more_under_all_remedies(targeted):
         through = StraightThrough(attack=walks[name], targeted=targeted)
         assert each.attack == Expectation(attack=through, targeted=targeted)
         assert (each.kind, each.attack.epsilon, each.attack.steps) == ("gradient", 0.1, 10)
-    (_, estimated) = remedied(plain, [Remedied("mine", BEFORE, 3, "Estimation", "", ())])
+    (*_, estimated) = remedied(plain, [Remedied("mine", BEFORE, 3, "Estimation", "", ())])
     assert estimated.attack == Estimation(attack=walks["selective"], targeted=targeted)
 
 
