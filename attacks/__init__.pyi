@@ -20,6 +20,7 @@ from .white_box.expectation import Expectation
 from .white_box.fmn import JointFMN
 from .white_box.hinged import HingedPGD
 from .white_box.joint import Joint, JointLoss
+from .white_box.lagrangian import LagrangianPGD
 from .white_box.matching import Matching
 from .white_box.projected import OrthogonalPGD, SelectivePGD
 from .white_box.square import Square
@@ -30,6 +31,6 @@ from .white_box.transfer import Transfer
 __all__ = [
     "APGD", "BIM", "DDN", "FGSM", "FMN", "JSMA", "MIM", "PGD", "Advertorch", "Alternating", "Attack", "AttackResult",
     "CarliniWagnerL2", "DeepFool", "Estimation", "Expectation", "GreedyL0", "HingedAPGD", "HingedPGD", "HopSkipJump",
-    "Joint", "JointDDN", "JointFMN", "JointLoss", "LocalizedBIM", "Matching", "OneOf", "OrthogonalPGD", "Quantised",
-    "SelectivePGD", "Square", "StraightThrough", "Textured", "Transfer", "WarmCarliniWagnerL2",
+    "Joint", "JointDDN", "JointFMN", "JointLoss", "LagrangianPGD", "LocalizedBIM", "Matching", "OneOf", "OrthogonalPGD",
+    "Quantised", "SelectivePGD", "Square", "StraightThrough", "Textured", "Transfer", "WarmCarliniWagnerL2",
 ]  # fmt: skip

@@ -136,10 +136,14 @@ _PLAIN: Final = (
     "hinged",
     "hinged_textured",
     "hinged_long",
+    "lagrangian",
     "hinged_apgd",
     "alternating_aimed",
 )
-_PARTS: Final = ("selective_parts", "orthogonal_parts", "hinged_parts", "selective_remedied", "hinged_remedied")
+_PARTS: Final = (
+    *("selective_parts", "orthogonal_parts", "hinged_parts"),
+    *("selective_remedied", "hinged_remedied", "hinged_textured_remedied"),
+)
 
 _BLIND: Final = ("square", "hop_skip_jump")
 """Attacks without gradients; in a cascade they come after all that use them."""

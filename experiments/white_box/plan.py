@@ -36,7 +36,7 @@ PRESETS: Final[Mapping[str, Plan]] = {
     "standard": Plan(
         "worst",
         steps=60,
-        attacks=("hinged", "hinged_textured", "hinged_parts", "hinged_long", "selective", "transfer", "square"),
+        attacks=("hinged", "hinged_textured", "hinged_parts", "lagrangian", "selective", "transfer", "square"),
     ),
     "thorough": Plan("worst", steps=200, restarts=3, goals=3),
 }

@@ -14,6 +14,7 @@ from attacks import (
     HingedPGD,
     HopSkipJump,
     Joint,
+    LagrangianPGD,
     Matching,
     OrthogonalPGD,
     SelectivePGD,
@@ -103,12 +104,18 @@ def _aimed(walk: Mapping[str, Any], *, parts: bool) -> Iterator[SuiteAttack]:
     """Yield the attacks that are aimed at the false-positive rate; of a kind the strong and cheap ones come first."""
     hinging = {**walk, "goals": max(walk["goals"], HingedPGD.goals)}
     hinged = HingedPGD(**hinging)
+    lagrangian = LagrangianPGD(**{**walk, "goals": max(walk["goals"], LagrangianPGD.goals)})
     long = replace(hinged, steps=round(LONG_STEPS * hinged.steps), goals=max(walk["goals"], LONG_GOALS))
     of_parts = f"also against the detector's parts, weights {_words(PART_WEIGHTS)}"
     known: list[tuple[str, Attack, str]] = [
         ("hinged", hinged, f"one loss of two hinges, with momentum, also over the {hinged.goals} nearest classes"),
         ("hinged_textured", Textured(attack=hinged), "The hinged walk, which changes no pixel in a flat area"),
         ("hinged_parts", replace(hinged, part_weights=PART_WEIGHTS), f"The hinged walk, {of_parts}"),
+        (
+            "lagrangian",
+            lagrangian,
+            f"a walk with a multiplier, over the {lagrangian.goals} nearest classes, also from adversarial images",
+        ),
         ("hinged_long", long, f"The hinged walk with {long.steps} steps, also over the {long.goals} nearest classes"),
         ("selective", SelectivePGD(**walk), "Selective PGD"),
         ("orthogonal", OrthogonalPGD(**walk), "Orthogonal PGD"),

@@ -17,6 +17,7 @@ from attacks import (
     JointDDN,
     JointFMN,
     JointLoss,
+    LagrangianPGD,
     Matching,
     OrthogonalPGD,
     Quantised,
@@ -106,6 +107,8 @@ _BALL = {
     "HingedPGD-parts": HingedPGD(**_WALK, part_weights=(0.0, 1.0), restarts=2),
     "HingedAPGD": HingedAPGD(epsilon=EPSILON, steps=5),
     "HingedAPGD-L2": HingedAPGD(epsilon=1.0, steps=5, norm="l2", restarts=2),
+    "LagrangianPGD": LagrangianPGD(**_WALK, goals=2),
+    "LagrangianPGD-L2": LagrangianPGD(epsilon=1.0, step_size=0.3, steps=5, norm="l2", goals=1, restarts=2),
     "Joint": Joint(**_WALK),
     "Joint-grid": Joint(**_WALK, weights=(0.2, 0.8)),
     "Joint-drawn": Joint(**_WALK, weights=None),
@@ -145,7 +148,7 @@ def targeted(attack):
 
 
 _HINGED = ("HingedPGD", "HingedAPGD")
-_WALKS = ("SelectivePGD", "OrthogonalPGD", *_HINGED, "Joint", "JointLoss", "Matching")
+_WALKS = ("SelectivePGD", "OrthogonalPGD", *_HINGED, "LagrangianPGD", "Joint", "JointLoss", "Matching")
 _PLAIN = (*_WALKS, "Square", "Square-L2", "Alternating", "JointDDN", "JointFMN", "JointFMN-l0")
 _COMPOSED = ("Transfer-both", "Quantised", "Expectation", "StraightThrough", "Textured", "Estimation")
 

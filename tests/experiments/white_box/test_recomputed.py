@@ -25,6 +25,7 @@ WALKS = {
     "hinged_parts",
     "hinged_textured",
     "hinged_long",
+    "lagrangian",
     "selective",
     "orthogonal",
     "selective_parts",
