@@ -4,10 +4,10 @@
     python -m benchmarks.workflow --only pipeline transfer --parts
     git worktree add --detach ../before COMMIT; python -m benchmarks.workflow --before ../before
 
-runs `pipeline`, `pipeline --jobs 2`, `transfer`, `transfer` again, `threshold`, `white-box` and `all` on a run folder
-of its own. `--before` runs each command in another checkout of the project first, on another run folder. Where others
-use the machine as well, compare CPU seconds. `--parts` runs each command under a profiler, which slows it down by
-about a half: the seconds of parts are the profiler's, and a part within another counts in both.
+runs `pipeline`, `transfer`, `transfer` again, `threshold`, `white-box` and `all` on a run folder of its own. `--before`
+runs each command in another checkout of the project first, on another run folder. Where others use the machine as well,
+compare CPU seconds. `--parts` runs each command under a profiler, which slows it down by about a half: the seconds
+of parts are the profiler's, and a part within another counts in both.
 """
 
 import argparse
@@ -28,7 +28,6 @@ ROOT: Final = Path(__file__).parents[1]
 
 COMMANDS: Final = {
     "pipeline": "train.py pipeline --config {config} --run {run}",
-    "pipeline --jobs 2": "train.py pipeline --config {config} --run {run}_jobs --jobs 2",
     "transfer": "evaluate.py transfer --run {run}",
     "transfer again": "evaluate.py transfer --run {run}",
     "threshold": "evaluate.py threshold --run {run}",

@@ -1,7 +1,6 @@
 """Bad input: which exceptions count as it, and its one sentence."""
 
 import importlib.util
-import pickle
 import re
 import sys
 import textwrap
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from attacks.errors import InputError, nearest, unknown
+from attacks.errors import nearest, unknown
 from saliency.class_paths import CLASS_KEYS, OWN, similar
 
 
@@ -28,16 +27,6 @@ def refusal(error: BaseException | None) -> str | None:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     owner, place = [("", ""), *_frames(error)][-1]
     return _one_line(str(error)) + (f" ({place})" if owner == "user" and type(error) is ValueError else "")
-
-
-def sendable(error: Exception) -> Exception:
-    """Return an error that another process can be sent: the error, or its message in a class of this project."""
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - an object of our own
-    except Exception:  # a class of a user's may fail anyhow
-        sentence = refusal(error)
-        return RuntimeError(repr(error)) if sentence is None else InputError(sentence)
-    return error
 
 
 _WRAPPING: Final = (ValueError, TypeError, OSError, RuntimeError, ImportError)

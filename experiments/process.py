@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -57,6 +58,10 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
     return status
 
 
+_GRACE: Final = 5
+"""Seconds for a process to put its files in order, once its parent is gone."""
+
+
 def work_for_parent() -> None:
     """Make this process, which another one of ours started, print as that one does and end with it.
 
@@ -71,7 +76,9 @@ def work_for_parent() -> None:
 
 def _end_with(parent: Any) -> None:
     parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)  # ends what runs here; a process of a pool then waits for more
+    time.sleep(_GRACE)
+    os._exit(_SHELL + signal.SIGTERM)
 
 
 def is_helper() -> bool:

@@ -34,14 +34,14 @@ class LagrangianPGD(Walk):
 
     .. math:: [r > -m] \, \nabla r / |\nabla r| + \lambda \, [s / \sigma > -m_d] \, \nabla s / |\nabla s|
 
-    with momentum. :math:`\lambda` grows by a factor in each step at a point that is misclassified and rejected, and
-    shrinks by it at one that is accepted and not misclassified: dual ascent, in logarithms. So neither constraint stays
-    behind however its gradient compares with the other's, as in a sum with a fixed weight.
+    with momentum. :math:`\lambda` grows by a factor in each step at a point that is misclassified, as any class, and
+    rejected, and shrinks by it at one that is accepted and not misclassified: dual ascent, in logarithms. So neither
+    constraint stays behind however its gradient compares with the other's, as in a sum with a fixed weight.
 
-    Each goal is walked to twice: from the start, then from the point at which Auto-PGD on the model alone reaches the
-    goal, if it does. That second start lies where the model is beaten already. A narrow set of solutions is met from
-    there, when a walk from the image takes another way. An image that is won takes part in no further walk. The result
-    is for the threshold aimed at.
+    The first walk has no goal but to leave the label. Then each goal is walked to twice: from the start, then from the
+    point at which Auto-PGD on the model alone reaches the goal, if it does. That second start lies where the model is
+    beaten already. A narrow set of solutions is met from there, when a walk from the image takes another way. An image
+    that is won takes part in no further walk. The result is for the threshold aimed at.
 
     Args:
         step_size: Length of the first step; None: a fifth of epsilon, or more if steps are few.
@@ -113,9 +113,10 @@ class LagrangianPGD(Walk):
         way.multiplier.mul_(torch.where(look.hit & ~accepted, self.growth, 1.0))
         way.multiplier.div_(torch.where(~look.hit & accepted, self.growth, 1.0))
         model, detector = gradients_of([stands, look.suspicion], look.points)
-        against_model = unit(model) * column((stands.detach() > -self.margin).to(model))
+        model, detector = (unit(problem.within_region(gradient)) for gradient in (model, detector))
         behind = (look.suspicion.detach() > -self.score_margin * spread).to(model)
-        gradient = problem.within_region(against_model + unit(detector) * column(way.multiplier * behind))
+        gradient = model * column((stands.detach() > -self.margin).to(model))
+        gradient += detector * column(way.multiplier * behind)
         size = column(gradient.abs().mean((1, 2, 3)))
         way.momentum.mul_(self.decay).add_((gradient / size).nan_to_num(0, 0, 0))
         return self.ball.direction(way.momentum)

@@ -40,7 +40,7 @@ class Durations:
 
         Args:
             names: Those of the parts.
-            at_a_time: How many of them run side by side.
+            at_a_time: How many of them run side by side; as some wait for others, the time is the least.
         """
         names = list(names)
         kinds: dict[str, list[float]] = {}
@@ -57,7 +57,7 @@ class Durations:
         if unknown:
             least = f"time left: at least {in_words(seconds)}, {unknown} of {len(parts)}"
             return f"{least} are of a kind not timed yet{there}"
-        return f"time left: about {in_words(seconds)}"
+        return f"time left: {'about' if at_a_time == 1 else 'at least'} {in_words(seconds)}"
 
 
 def in_words(seconds: float) -> str:

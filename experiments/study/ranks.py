@@ -6,6 +6,7 @@ through `first`, where one process computes for all. Lightning Fabric starts and
 
 import logging
 import os
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -23,7 +24,7 @@ from torch import distributed
 
 from attacks.checks import at_least
 from attacks.errors import InputError
-from experiments.errors import refusal, sendable
+from experiments.errors import refusal
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -144,11 +145,15 @@ def _gathered(function: Callable[[], Value], place: str) -> list[Value]:
 
 
 def _tell(error: Exception) -> None:
-    """Raise an error in the other processes, if any."""
+    """Raise an error in the other processes, if any; one that cannot be sent becomes a `RankError`."""
     if _Group.count == 1:
         return
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - an object of our own
+    except Exception:  # a class of a user's may fail anyhow
+        error = RankError(refusal(error) or repr(error))
     with suppress(Exception):  # what the others raise is theirs
-        gather(_Failure(sendable(error)))
+        gather(_Failure(error))
 
 
 @contextmanager

@@ -1,17 +1,19 @@
 """Stages of a pipeline side by side, each in a process of its own."""
 
+import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import torch
 
 from attacks.errors import InputError
-from experiments.errors import sendable
+from experiments.errors import UsageError, refusal
 from experiments.process import work_for_parent
 from experiments.training.sections import texts
 from experiments.training.stages import Stage
@@ -20,16 +22,20 @@ Training = Callable[[Stage, str], float | None]
 """Trains a stage under a title, and returns the seconds that it took."""
 
 _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
-_SINGLE: Final = (None, "auto", -1, "-1", 1, "1")
+_SINGLE: Final = (None, "auto", -1, "-1", 1, "1", [0])
 """Values of `trainer.devices` that mean one device in a process that sees no other."""
 
 
 def check_devices(stages: Sequence[Stage], jobs: int) -> None:
-    """Refuse stages that are to run side by side, and ask for several devices each.
+    """Refuse stages that are to run side by side, and ask for several devices each, or run in several processes.
 
     Raises:
         ValueError: If there are some; names the first.
     """
+    started = max(int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"))
+    if jobs > 1 and started > 1:
+        msg = f"--jobs {jobs} starts processes, but torchrun or srun has started {started}: leave out one of both"
+        raise InputError(msg)
     for stage in stages if jobs > 1 else ():
         trainer = stage.config["trainer"]
         if trainer.get("devices") not in _SINGLE or trainer.get("num_nodes") not in (None, 1):
@@ -57,36 +63,49 @@ def side_by_side(stages: Mapping[str, Stage], jobs: int, training: Training) -> 
     running: dict[Future[float | None], tuple[Stage, ProcessPoolExecutor]] = {}
     with _idle_processes(min(jobs, len(stages))) as idle:
         while waiting or running:
-            unfinished = {str(stage.model) for stage in [*waiting.values(), *(stage for stage, _ in running.values())]}
-            ready = [title for title, stage in waiting.items() if unfinished.isdisjoint(_named(stage))]
+            unfinished = [*waiting.values(), *(stage for stage, _ in running.values())]
+            missing = {stage.model.resolve() for stage in unfinished}
+            ready = [title for title, stage in waiting.items() if missing.isdisjoint(_checkpoints(stage))]
+            if not (ready or running):
+                ready = list(waiting)[:1]  # it says itself what it lacks
             for title, process in zip(ready, list(idle), strict=False):
                 stage = waiting.pop(title)
-                running[process.submit(_train, training, stage, title)] = stage, process
+                with _told(stage):
+                    running[process.submit(_train, training, stage, title)] = stage, process
                 idle.remove(process)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 stage, process = running.pop(future)
                 idle.append(process)
-                yield stage, _seconds(future, stage)
+                with _told(stage):
+                    seconds = future.result()
+                yield stage, seconds
 
 
-def _named(stage: Stage) -> set[str]:
-    return {text for _, text in texts(stage.config)}
+def _checkpoints(stage: Stage) -> set[Path]:
+    """Return the checkpoints that the config of a stage names."""
+    return {Path(text).resolve() for _, text in texts(stage.config) if text.endswith(".ckpt")}
 
 
 def _train(training: Training, stage: Stage, title: str) -> float | None:
+    """Train a stage in a process of its own, where an error still has the traceback by which `refusal` judges it."""
     try:
         return training(stage, title)
+    except UsageError:
+        raise
     except Exception as error:
-        raise sendable(error) from error
+        sentence = refusal(error)
+        raise (RuntimeError(repr(error)) if sentence is None else InputError(sentence)) from error
 
 
-def _seconds(future: Future[float | None], stage: Stage) -> float | None:
+@contextmanager
+def _told(stage: Stage) -> Iterator[None]:
+    """Tell in one sentence that a process has ended before its stage was done."""
     try:
-        return future.result()
-    except BrokenProcessPool as error:
+        yield
+    except (BrokenProcessPool, SystemExit) as error:
         msg = (
-            f"the process that trained {stage.name} was ended from outside, as the system does when memory is short: "
-            "what was finished is kept, the same command with fewer --jobs goes on"
+            f"the process for {stage.name} ended before it was done (out of memory, stopped from outside, or it could "
+            "not start): what was finished is kept, the same command goes on, perhaps with fewer --jobs"
         )
         raise InputError(msg) from error
 
@@ -94,8 +113,7 @@ def _seconds(future: Future[float | None], stage: Stage) -> float | None:
 @contextmanager
 def _idle_processes(count: int) -> Iterator[list[ProcessPoolExecutor]]:
     """Yield so many pools of one process each; after an error, what runs in them stops between two steps."""
-    visible = os.environ.get(_VISIBLE)
-    gpus = visible.split(",") if visible is not None else [str(number) for number in range(torch.cuda.device_count())]
+    gpus = visible_gpus(os.environ.get(_VISIBLE), torch.cuda.device_count())
     threads = max(1, torch.get_num_threads() // count)
     before = multiprocessing.active_children()
     pools = [
@@ -107,15 +125,26 @@ def _idle_processes(count: int) -> Iterator[list[ProcessPoolExecutor]]:
         )
         for number in range(count)
     ]
-    stop = multiprocessing.Process.terminate
     try:
         yield list(pools)
-        stop = multiprocessing.Process.kill  # they are idle: nothing is lost
-    finally:
+    except BaseException:
         for child in set(multiprocessing.active_children()) - set(before):
-            stop(child)
+            child.terminate()
+        raise
+    finally:
         for pool in pools:
             pool.shutdown(cancel_futures=True)
+
+
+def visible_gpus(names: str | None, count: int) -> list[str]:
+    """Return the names of the GPUs that a process may use, as CUDA reads them: up to the first that names none.
+
+    Args:
+        names: Value of CUDA_VISIBLE_DEVICES; None: it is not set.
+        count: GPUs of the machine.
+    """
+    listed = [str(number) for number in range(count)] if names is None else map(str.strip, names.split(","))
+    return list(itertools.takewhile(lambda name: name not in {"", "-1"}, listed))
 
 
 def _begin(gpu: str, threads: int) -> None:

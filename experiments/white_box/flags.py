@@ -146,7 +146,7 @@ _PARTS: Final = (
 )
 
 _BLIND: Final = ("square", "hop_skip_jump")
-"""Attacks without gradients; in a cascade they come after all that use them."""
+"""Attacks without gradients; in a cascade they come after all that use those of the attacked system."""
 
 _GRADIENTS: Final = "Gradients at least as strong as the gradient-free attack"
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import torch
 
-from attacks import FGSM, Attack, HingedPGD, Square, StraightThrough
+from attacks import FGSM, Attack, Expectation, HingedPGD, Square, StraightThrough
 from attacks.base import MostPasses
 from attacks.guard import evaluation_mode, gradients, guarded
 from attacks.problem import Counted, Passes, Problem
@@ -67,13 +67,19 @@ def _seconds(attacker: Attacker, subject: Subject, attacks: Sequence[SuiteAttack
         return most.forward * forward
     walk: Attack = HingedPGD(epsilon=0.1, steps=_STEPS, goals=0)
     if not subject.differentiable:
-        remedy = next((member.attack for member in attacks if isinstance(member.attack, StraightThrough)), None)
+        remedies = (_inside(member.attack) for member in attacks)
+        remedy = next((attack for attack in remedies if isinstance(attack, StraightThrough)), None)
         if remedy is None:  # backward passes go through the classifier alone
             return most.forward * forward + most.backward * _timed(attacker, subject, FGSM(epsilon=0.1))
         walk = replace(remedy, attack=walk, targeted=False)
     both = _timed(attacker, subject, walk)
     backward = max(0.0, both - (_STEPS + 1) * forward) / _STEPS
     return most.forward * forward + most.backward * backward
+
+
+def _inside(attack: Attack) -> Attack:
+    """Return what an attack on the mean of several passes runs."""
+    return _inside(attack.attack) if isinstance(attack, Expectation) else attack
 
 
 def _inner(attacker: Attacker, subject: Subject) -> int:

@@ -136,7 +136,7 @@ class Attacked:
 
 
 _ORDER: Final = {"paper": 0, "gradient": 1, "gradient-free": 2, "transfer": 3, "control": 4}
-"""Place of a kind of attack in the cascade: what wins without gradients, after all that use them, tells of masking."""
+"""Place of a kind of attack in the cascade: a win without gradients, after those that use them, tells of masking."""
 
 
 def attack_by_suite(

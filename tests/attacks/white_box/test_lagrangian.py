@@ -85,3 +85,24 @@ def test_a_start_at_an_adversarial_image_wins_where_the_detector_pulls_to_a_dead
     assert won()
     monkeypatch.setattr(APGD, "_climb", lambda *_: None)
     assert not won()
+
+
+class Outside(nn.Module):
+    """Looks mostly at the third value, which a region leaves out."""
+
+    def forward(self, images):
+        return (images - 0.5).flatten(1) @ torch.tensor([[0.0], [1.0], [1e4], [0.0]]).to(images).squeeze(1) + 0.02
+
+
+class First(nn.Module):
+    def forward(self, images):
+        lead = images[:, 0, 0, 0] - 0.52
+        return torch.stack([-lead, lead], 1)
+
+
+def test_gradients_count_within_the_region_alone():
+    images = torch.full((1, 1, 1, 4), 0.5, dtype=torch.double)
+    region = torch.tensor([True, True, False, False]).view(1, 1, 1, 4)
+    attack = LagrangianPGD(epsilon=EPSILON, norm="l2", goals=1, margin=0.001, score_margin=0.001)
+    found = attack.report(First(), images, torch.tensor([0]), detector=Outside(), region=region)
+    assert bool((found.success & (found.scores <= 0)).all())

@@ -17,6 +17,14 @@ def test_the_time_left_is_the_mean_of_the_same_kind(tmp_path):
     )
 
 
+def test_side_by_side_the_time_left_is_shared_but_no_shorter_than_a_part(tmp_path):
+    durations = Durations(tmp_path)
+    durations.add("long", 20)
+    durations.add("short", 4)
+    assert durations.left(["long", "short"], at_a_time=2) == "time left: at least 20.0 s"
+    assert durations.left(["long", "long", "short"], at_a_time=2) == "time left: at least 22.0 s"
+
+
 def test_what_was_never_timed_is_not_made_up(tmp_path):
     assert Durations(tmp_path).left(["transfer"]) == "time left: unknown, nothing like it was timed here yet"
 

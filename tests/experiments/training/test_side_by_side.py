@@ -10,11 +10,14 @@ import pytest
 import torch
 
 import train
-from experiments.training.side_by_side import side_by_side
+from attacks.errors import InputError
+from experiments.errors import refusal
+from experiments.training.side_by_side import side_by_side, visible_gpus
 from experiments.training.stages import Stage
 from saliency.files import UnwrittenError
 from tests.experiments.conftest import pipeline_file
 from tests.experiments.training.test_pipeline import STAGES, same
+from tests.forked import forked
 
 BIG = 600.0
 """Seconds that nothing here takes, unless what should have been stopped goes on."""
@@ -46,25 +49,86 @@ def fails_or_waits(stage: Stage, _title: str) -> None:
     if stage.name == "waits":
         stage.folder.mkdir()
         try:
+            (stage.folder / "process").write_text(str(os.getpid()))
             time.sleep(BIG)
         finally:
             stage.model.touch()
-    while not (stage.folder.parent / "waits").exists():
+    while not (stage.folder.parent / "waits/process").exists():
         time.sleep(0.01)
     if stage.name == "fails":
-        raise UnwrittenError(stage.folder, "no room")  # cannot be pickled
+        raise UnwrittenError(stage.folder, "no room")
+    if stage.name == "is wrong":
+        raise KeyError(stage.name)
+    if stage.name == "stops":
+        raise SystemExit(1)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("name", "told"), [("fails", "no room"), ("dies", "the process that trained dies was ended")])
-def test_one_that_fails_is_told_and_the_others_stop(tmp_path, name, told):
+@pytest.mark.parametrize(
+    ("name", "told", "is_input"),
+    [
+        ("fails", "no room", True),
+        ("is wrong", r"KeyError\('is wrong'\)", False),
+        ("stops", "the process for stops ended before it was done", True),
+        ("dies", "the process for dies ended before it was done", True),
+    ],
+)
+def test_one_that_fails_is_told_and_the_others_stop(tmp_path, name, told, is_input):
     start = time.monotonic()
-    with pytest.raises(Exception, match=told):
+    with pytest.raises((InputError, RuntimeError), match=told) as failure:
         list(side_by_side(stages(tmp_path, name, "waits", "never begins"), 2, fails_or_waits))
+    assert (refusal(failure.value) is not None) == is_input
     assert time.monotonic() - start < BIG / 2
     assert (tmp_path / "waits/model.ckpt").exists()  # it came to its `finally`
     assert not (tmp_path / "never begins").exists()
     assert not multiprocessing.active_children()
+
+
+def test_a_process_ends_with_its_parent(tmp_path):
+    parent = forked(lambda: list(side_by_side(stages(tmp_path, "waits"), 1, fails_or_waits)))
+    note = tmp_path / "waits/process"
+    while not (note.exists() and note.read_text()):
+        time.sleep(0.05)
+    parent.kill()
+    parent.join()
+    process, deadline = int(note.read_text()), time.monotonic() + 60
+    while is_running(process) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(process)
+    assert (tmp_path / "waits/model.ckpt").exists()
+
+
+def is_running(process: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
+
+
+def names_its_model(stage: Stage, _title: str) -> None:
+    msg = f"{stage.model} is missing"
+    raise InputError(msg)
+
+
+def test_a_stage_that_waits_for_itself_says_what_it_lacks(tmp_path):
+    path = tmp_path / "one/model.ckpt"
+    with pytest.raises(InputError, match=f"{path} is missing"):
+        list(side_by_side({"one": Stage("one", path.parent, {"model": str(path)})}, 2, names_its_model))
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [(None, ["0", "1"]), ("", []), ("3", ["3"]), ("1, 0", ["1", "0"]), ("0,", ["0"]), ("2,-1,3", ["2"])],
+)
+def test_gpus_are_those_that_cuda_shows(names, found):
+    assert visible_gpus(names, 2) == found
+
+
+def test_processes_that_were_started_already_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    path = pipeline_file(tmp_path, tmp_path / "run")
+    assert train.main(["pipeline", "--config", str(path), "--jobs", "2"]) == 1
+    assert "torchrun or srun has started 2: leave out one of both" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from attacks import Estimation, HingedPGD, StraightThrough
+from attacks import Estimation, Expectation, HingedPGD, StraightThrough
 from experiments.study.contenders import Contender
 from experiments.white_box.attacker import Subject
 from experiments.white_box.forecast import forecast
@@ -31,7 +31,11 @@ class Greys(nn.Module):
         return self.greys(images).mean((1, 2, 3))
 
 
-@pytest.mark.parametrize(("remedy", "passes"), [(StraightThrough, 8), (Estimation, 0)])
+def averaged(*, attack):
+    return Expectation(attack=StraightThrough(attack=attack))
+
+
+@pytest.mark.parametrize(("remedy", "passes"), [(StraightThrough, 8), (averaged, 8), (Estimation, 0)])
 def test_backward_passes_around_a_part_are_timed_through_the_detector(remedy, passes):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
