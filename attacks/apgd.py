@@ -81,11 +81,11 @@ class AutoPGD(Attack):
                 rows = (~kept.accepted).nonzero().flatten()
                 if len(rows):
                     part = kept.of(rows)
-                    self._climb(problem[rows], start[rows], part, None if goal is None else goal[rows])
+                    self.climb(problem[rows], start[rows], part, None if goal is None else goal[rows])
                     kept.put(rows, part)
         return kept.points
 
-    def _climb(self, problem: Problem, start: Tensor, kept: Kept, goal: Tensor | None) -> None:
+    def climb(self, problem: Problem, start: Tensor, kept: Kept, goal: Tensor | None) -> None:
         """Walk from a start (N, C, H, W) towards a goal (N,) and offer every point; images that are won leave."""
         left, climb = Left(problem), Climb(start, Ball(self.epsilon, self.norm), self.steps)
         part, best, towards = problem, kept.of(left.rows), goal

@@ -11,7 +11,7 @@ from torch.nn import functional
 from attacks.base import Attack
 from attacks.checks import at_least, lengths, one_of
 from attacks.margin import reached
-from attacks.norms import NORMS, Ball
+from attacks.norms import NORMS, Ball, levelled
 from attacks.problem import Problem
 
 
@@ -59,9 +59,7 @@ class _Ascent(Attack):
         for _ in range(steps.number):
             direction = problem.within_region(self._gradient(problem, adversarial))
             if steps.decay is not None:
-                mean = direction.abs().mean((1, 2, 3), keepdim=True)
-                momentum = steps.decay * momentum + (direction / mean).masked_fill(~(mean > 0), 0)
-                direction = momentum
+                direction = momentum = steps.decay * momentum + levelled(direction)
             adversarial = ball.project(adversarial + steps.size * ball.direction(direction), problem.images)
         return adversarial
 

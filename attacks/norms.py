@@ -81,6 +81,14 @@ def unit(direction: Tensor) -> Tensor:
     return (direction / length).masked_fill(~(length > 0), 0)
 
 
+def levelled(direction: Tensor) -> Tensor:
+    """Return each image's direction (N, C, H, W), scaled so that its values have a mean size of 1.
+
+    Where that cannot be, as of a direction of 0, it is 0.
+    """
+    return (direction / column(direction.abs().mean((1, 2, 3)))).nan_to_num(0, 0, 0)
+
+
 def column(values: Tensor) -> Tensor:
     """Return one value per image (N,) as (N, 1, 1, 1)."""
     return values.view(-1, 1, 1, 1)

@@ -11,7 +11,7 @@ from attacks.fmn import FMN
 from attacks.loop import Shortest
 from attacks.margin import lead, nearest_classes
 from attacks.minimal_norm import Goal, Here
-from attacks.norms import NORMS, Ball, column
+from attacks.norms import NORMS, Ball, column, levelled
 from attacks.problem import Problem
 from attacks.white_box.ddn import JointGoal
 from attacks.white_box.hinged import hinges
@@ -99,8 +99,7 @@ class _HingedGoal(JointGoal):
 
     def add(self, gradient: Tensor) -> Tensor:
         """Return the momentum (N, C, H, W) after a gradient, which is divided by the mean of its absolute values."""
-        scaled = (gradient / column(gradient.abs().mean((1, 2, 3)))).nan_to_num(0, 0, 0)
-        self._momentum = self._attack.decay * self._momentum + scaled
+        self._momentum = self._attack.decay * self._momentum + levelled(gradient)
         return self._momentum
 
     def _loss(self, resistance: Tensor, scores: Tensor, hit: Tensor, reached: Tensor) -> Tensor:  # noqa: ARG002

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from attacks.checks import above_zero, at_least, below
 from attacks.loop import gradients_of
 from attacks.margin import ahead
-from attacks.norms import column
+from attacks.norms import levelled
 from attacks.problem import Problem
 from attacks.white_box.projected import PartsWalk
 from attacks.white_box.walk import Kept, Look
@@ -105,6 +105,5 @@ class HingedPGD(PartsWalk):
         stands = -ahead(look.logits, problem.labels, targeted=self.targeted)
         loss = squared(hinges(problem, stands, look.suspicion, self.margin, self.score_margin))
         gradient = problem.within_region(gradients_of([loss], look.points)[0])
-        size = column(gradient.abs().mean((1, 2, 3)))
-        way.momentum.mul_(self.decay).add_((gradient / size).nan_to_num(0, 0, 0))
+        way.momentum.mul_(self.decay).add_(levelled(gradient))
         return self.ball.direction(way.momentum)

@@ -11,7 +11,7 @@ from attacks.base import MostPasses
 from attacks.checks import above_zero, at_least, below
 from attacks.loop import gradients_of
 from attacks.margin import ahead
-from attacks.norms import column, unit
+from attacks.norms import column, levelled, unit
 from attacks.problem import Problem
 from attacks.white_box.walk import Kept, Look, Walk
 
@@ -99,7 +99,7 @@ class LagrangianPGD(Walk):
             return
         aimed = replace(problem[rows], labels=goal[rows])
         plain = Kept(aimed, targeted=True, final=True)
-        self._on_model._climb(aimed, start[rows], plain, None)  # noqa: SLF001 - a walk of it from this start
+        self._on_model.climb(aimed, start[rows], plain, None)
         rows, points = rows[plain.fooled], plain.points[plain.fooled]
         if len(rows):
             part = kept.of(rows)
@@ -117,6 +117,5 @@ class LagrangianPGD(Walk):
         behind = (look.suspicion.detach() > -self.score_margin * spread).to(model)
         gradient = model * column((stands.detach() > -self.margin).to(model))
         gradient += detector * column(way.multiplier * behind)
-        size = column(gradient.abs().mean((1, 2, 3)))
-        way.momentum.mul_(self.decay).add_((gradient / size).nan_to_num(0, 0, 0))
+        way.momentum.mul_(self.decay).add_(levelled(gradient))
         return self.ball.direction(way.momentum)

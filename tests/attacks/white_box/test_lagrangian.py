@@ -83,7 +83,7 @@ def test_a_start_at_an_adversarial_image_wins_where_the_detector_pulls_to_a_dead
         return bool((found.success & (found.scores <= 0)).all())
 
     assert won()
-    monkeypatch.setattr(APGD, "_climb", lambda *_: None)
+    monkeypatch.setattr(APGD, "climb", lambda *_: None)
     assert not won()
 
 

@@ -29,9 +29,12 @@ def test_they_end_with_the_same_weights_and_leave_nothing_else(finished, run_pip
     assert status == 0
     for name in STAGES:
         assert same(folder / name / "model.ckpt", finished / name / "model.ckpt"), name
+    kept = {"adversarial", "classifier", "data.yaml", "detectors", "durations.yaml", "pipeline.yaml", "saliency"}
+    assert {path.name for path in folder.iterdir()} == kept
     assert not [*folder.rglob("working.*")]
     lines = capfd.readouterr().out.splitlines()
     order = [line.partition(" ")[2] for line in lines if line.endswith(": training")]
+    assert len(order) == len(STAGES)
     assert order.index("saliency/mask: training") < order.index("detectors/spd/fgsm/seed_0: training")
     assert "[7/7] classifier/second: epoch 1/1, validation/accuracy" in "\n".join(lines)
     assert not multiprocessing.active_children()
