@@ -1,5 +1,6 @@
 """Networks from elsewhere, adapted to images in [0, 1], with weights from files."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,18 +33,21 @@ class ForeignNetwork(Portable):
         std: Divided by, after that.
         size: Side in pixels that the images are scaled to; None: as they are.
         weights: Where the weights came from.
-
-    Attributes:
-        untrained: A sentence that names the layer without loaded weights, which must be trained; None: there is none.
+        untrained: A sentence that names the layer without loaded weights, which must be trained: a warning; None: there
+            is none.
 
     Raises:
         ValueError: If the size is below 1.
     """
 
-    untrained: str | None = None
-
     def __init__(
-        self, model: nn.Module, mean: Sequence[float], std: Sequence[float], size: int | None, weights: str | None
+        self,
+        model: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        size: int | None,
+        weights: str | None,
+        untrained: str | None = None,
     ) -> None:
         super().__init__()
         at_least(1, whole=True, **given(size=size))
@@ -53,6 +57,9 @@ class ForeignNetwork(Portable):
         self.weights = weights
         self.normalize = Normalize(mean, std)
         self.model = model
+        self.untrained = untrained
+        if untrained:
+            warnings.warn(f"{untrained}; train it", stacklevel=3)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, K) of images (N, C, H, W) in [0, 1]."""
@@ -64,6 +71,11 @@ class ForeignNetwork(Portable):
     def arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments, without the place that the weights came from."""
         return super().arguments() | {"weights": None}
+
+
+def in_colour(images: Tensor) -> Tensor:
+    """Return images (N, 1 or 3, H, W) with three channels: grey ones are repeated."""
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
 def read_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
@@ -114,6 +126,25 @@ def fill(model: nn.Module, weights: dict[str, Any], source: str | Path, spare: s
         "build the network as it was when they were saved"
     )
     raise InputError(msg)
+
+
+def fill_to_last(model: nn.Module, weights: dict[str, Any], source: str | Path, name: str) -> str | None:
+    """Load a state_dict into a network, its last layer too if that has as many outputs there.
+
+    Returns:
+        A sentence that says why the last layer keeps its initial weights; None if it does not.
+
+    Raises:
+        ValueError: If the other layers do not fit; names the first difference.
+    """
+    *_, last = (key for key, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d))
+    there, own = weights.get(f"{last}.weight"), model.get_parameter(f"{last}.weight")
+    if there is not None and len(there) == len(own):
+        fill(model, weights, source)
+        return None
+    fill(model, {key: value for key, value in weights.items() if not key.startswith(f"{last}.")}, source, spare=last)
+    outputs = "none" if there is None else f"one of {len(there)}"
+    return f"the last layer {last} of {name} has its initial weights: it has {len(own)} outputs, and {source} {outputs}"
 
 
 def _is_nested(contents: Any, key: str) -> bool:

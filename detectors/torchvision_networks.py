@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ from torchvision import models
 
 from attacks.checks import at_least
 from attacks.errors import InputError
-from detectors.foreign import ForeignNetwork, fill, read_weights
+from detectors.foreign import ForeignNetwork, fill_to_last, in_colour, read_weights
 from saliency.checkpoints import refuse_named
 from saliency.files import expanded
 
@@ -68,14 +67,10 @@ class TorchvisionNetwork(ForeignNetwork):
         model = models.get_model(name, num_classes=outputs, **(_WITHOUT_AUXILIARY if name in _AUXILIARY else {}))
         untrained = None if weights is None else _load(model, name, weights)
         model.to(memory_format=torch.channels_last)  # for most up to a quarter faster on a CPU
-        super().__init__(
-            model, default_mean if mean is None else mean, default_std if std is None else std, size, weights
-        )
+        mean, std = (default_mean if mean is None else mean), (default_std if std is None else std)
+        super().__init__(model, mean, std, size, weights, untrained)
         self.name = name
         self.outputs = outputs
-        self.untrained = untrained
-        if untrained:
-            warnings.warn(f"{untrained}; train it", stacklevel=2)
 
     @property
     def categories(self) -> list[str] | None:
@@ -85,7 +80,7 @@ class TorchvisionNetwork(ForeignNetwork):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, outputs) of images (N, 1 or 3, H, W) in [0, 1]."""
-        return super().forward(images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images)
+        return super().forward(in_colour(images))
 
 
 def _check(name: str, outputs: int) -> None:
@@ -112,14 +107,7 @@ def _load(model: nn.Module, name: str, source: str) -> str | None:
             del weights[key]
         elif name.startswith("densenet"):  # torchvision's files have names that modules may no longer have
             weights[re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)] = weights.pop(key)
-    *_, head = (key for key, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d))
-    there, own = weights.get(f"{head}.weight"), model.get_parameter(f"{head}.weight")
-    if there is not None and len(there) == len(own):
-        fill(model, weights, source)
-        return None
-    fill(model, {key: value for key, value in weights.items() if not key.startswith(f"{head}.")}, source, spare=head)
-    outputs = "none" if there is None else f"one of {len(there)}"
-    return f"the last layer {head} of {name} has its initial weights: it has {len(own)} outputs, and {source} {outputs}"
+    return fill_to_last(model, weights, source, name)
 
 
 def _read(model: nn.Module, name: str, source: str) -> dict[str, Any]:

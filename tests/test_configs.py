@@ -116,11 +116,14 @@ def test_attack_config_goes_over_a_detector_config(path):
 @pytest.mark.parametrize("path", NETWORKS, ids=short)
 def test_network_config_goes_over_a_classifier_config(path):
     classifier = str(ROOT / "mnist" / "classifier.yaml")
-    grey = ["--model.init_args.network.init_args.in_channels=1"] if path.stem == "residual" else []
-    resolved = yaml.safe_load(ConfigCheck(["fit", "--config", classifier, "--config", str(path), *grey]).resolved())
+    given = {"residual": "in_channels=1", "efficientnet_lite": "size=64"}.get(
+        path.stem
+    )  # MNIST's images are small and grey
+    own = [f"--model.init_args.network.init_args.{given}"] if given else []
+    resolved = yaml.safe_load(ConfigCheck(["fit", "--config", classifier, "--config", str(path), *own]).resolved())
     arguments = resolved["model"]["init_args"]
     network = arguments["network"]
-    assert network["init_args"].get("name", "residual") == path.stem
+    assert network["init_args"].get("name", path.stem) == path.stem
     assert network["init_args"]["outputs"] == arguments["classes"]
     with torch.device("meta"):
         built = imported(network["class_path"])(**network["init_args"]).eval()
@@ -134,13 +137,14 @@ def test_network_config_goes_over_a_pipeline_file_with_an_output_per_class(path,
     for name in "abc":
         (folder / name).mkdir(parents=True)
     options = ["--data.class_path", "data.ImageFolder", "--data.root", str(folder), "--data.size", "32"]
+    own = {"residual": {"in_channels": 3}, "efficientnet_lite": {}}  # those not of torchvision
     sizes = {"widths": [4, 8]} if path.stem == "residual" else {"size": 80}
     given = [f"--classifier.model.init_args.network.init_args.{name}={value}" for name, value in sizes.items()]
     settings = read_settings([f"--config={ROOT / 'mnist.yaml'}", "--config", str(path), *given, *options])
     stages = {stage.name: stage.config["model"]["init_args"] for stage in plan(settings)}
     for name in ("classifier/seed_0", "classifier/second"):
         network = stages[name]["network"]
-        named = {"in_channels": 3} if path.stem == "residual" else {"name": path.stem, "weights": None}
+        named = own.get(path.stem, {"name": path.stem, "weights": None})
         assert network["init_args"] == {"outputs": 3, **sizes, **named}
         assert stages[name]["widths"] == pipeline["classifier"]["model"]["init_args"]["widths"]
 
