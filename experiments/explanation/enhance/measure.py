@@ -6,7 +6,6 @@ from typing import Any, Final, NamedTuple, get_args
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from experiments.explanation.enhance import names
 from experiments.explanation.enhance.attacked_images import BASES, AttackedImages, PredictedImages
@@ -19,6 +18,7 @@ from experiments.explanation.enhance.records import (
     RecoveryCurve,
 )
 from experiments.results.bootstrap import PlainStatistic, Resampling, Statistic, as_plain, mean_of
+from saliency.fill import blur
 from saliency.maps import enhance
 from saliency.maps.enhanced import Normalisation
 from saliency.maps.reduction import reduce
@@ -201,10 +201,7 @@ def filling(images: Tensor, fill: names.Fill) -> Tensor:
             torch.rand(image.shape, generator=torch.Generator().manual_seed(row)) for row, image in enumerate(images)
         ]
         return torch.stack(drawn) if drawn else images.clone()
-    sigma = BLUR * min(images.shape[2:])
-    reach = min(int(3 * sigma + 0.5), min(images.shape[2:]) - 1)
-    blurred: Tensor = transforms.gaussian_blur(images, [2 * reach + 1] * 2, [sigma] * 2)
-    return blurred
+    return blur(images, BLUR)
 
 
 def perturbed(images: Tensor, places: Tensor, share: float, fillings: Tensor) -> Tensor:
