@@ -40,9 +40,7 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
         arguments: Those; None: the process' own.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    _open_outputs()
-    _show_messages()
-    _keep_freed_memory()
+    _prepare()
     with _stop_signals() as came:
         try:
             command(arguments)
@@ -60,6 +58,12 @@ def guarded(command: Callable[[list[str]], None], arguments: list[str] | None) -
     return status
 
 
+def _prepare() -> None:
+    _open_outputs()
+    _show_messages()
+    _keep_freed_memory()
+
+
 _GRACE: Final = 5
 """Seconds for a process to put its files in order, once its parent is gone."""
 
@@ -69,9 +73,7 @@ def work_for_parent() -> None:
 
     Ctrl-C reaches both: only the parent hears it, and ends its children by SIGTERM.
     """
-    _open_outputs()
-    _show_messages()
-    _keep_freed_memory()
+    _prepare()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(_SHELL + number))
     threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()

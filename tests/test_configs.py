@@ -116,9 +116,8 @@ def test_attack_config_goes_over_a_detector_config(path):
 @pytest.mark.parametrize("path", NETWORKS, ids=short)
 def test_network_config_goes_over_a_classifier_config(path):
     classifier = str(ROOT / "mnist" / "classifier.yaml")
-    given = {"residual": "in_channels=1", "efficientnet_lite": "size=64"}.get(
-        path.stem
-    )  # MNIST's images are small and grey
+    fitting = {"residual": "in_channels=1", "efficientnet_lite": "size=64"}  # MNIST's images are grey and small
+    given = fitting.get(path.stem)
     own = [f"--model.init_args.network.init_args.{given}"] if given else []
     resolved = yaml.safe_load(ConfigCheck(["fit", "--config", classifier, "--config", str(path), *own]).resolved())
     arguments = resolved["model"]["init_args"]
