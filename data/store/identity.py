@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from attacks import Attack
 from attacks.errors import InputTypeError
 from data.batches import Pixels
+from saliency import SaliencyMethod
 from saliency.checkpoints import Portable, describe
 from saliency.class_paths import OWN
 
@@ -72,15 +73,15 @@ def of_parts(dtype: torch.dtype, shape: torch.Size, parts: Iterable[Tensor]) -> 
     return result.hexdigest()
 
 
-def of_attack(attack: Attack) -> str:
-    """Return a digest of an attack's class and the values of all its hyper-parameters.
+def of_parameters(method: Attack | SaliencyMethod) -> str:
+    """Return a digest of the class and the values of all hyper-parameters of an attack or a saliency method.
 
     Networks count by their weights, tensors by their values, the paths of files by the files' bytes.
 
     Raises:
         TypeError: If a hyper-parameter is of another kind, which cannot be hashed.
     """
-    return digest(_plain(attack, type(attack).__name__))
+    return digest(_plain(method, type(method).__name__))
 
 
 def of_code(*things: Any) -> str:

@@ -15,7 +15,7 @@ from attacks.guard import evaluation_mode
 from data.batches import Images, ImageSet, Pairs
 from data.images import ImageData
 from data.pairs import paired, predict
-from data.store.identity import of_attack, of_code, of_module, of_tensor, versions
+from data.store.identity import of_code, of_module, of_parameters, of_tensor, versions
 from data.store.store import Store, StoredSet
 from detectors import Classifier
 from detectors.explanations import Explanation
@@ -129,7 +129,7 @@ class AdversarialSets:
         about = {
             "kind": "adversarial",
             "attack": repr(attack),
-            "parameters": of_attack(attack),
+            "parameters": of_parameters(attack),
             "classifier": of_module(self.classifier),
             "code": of_code(attack, self.classifier),
         }

@@ -22,6 +22,7 @@ from experiments.evaluation.protocols import ALL, PROTOCOLS
 from experiments.evaluation.report import columns_of_words, read_results, write_report
 from experiments.evaluation.summary import summarise
 from experiments.evaluation.tensorboard import write_charts, write_scores, write_summary
+from experiments.explanation.unfinished import forget
 from experiments.parser import Parser
 from experiments.process import is_helper
 from experiments.results.durations import Durations, in_words
@@ -119,6 +120,7 @@ def _write(name: str, study: Study, result: Result) -> None:
     write_charts(study.run.report, result)
     if name == SCORED:
         write_scores(study, result.rows)
+    forget(study.run.report, result.protocol)
 
 
 _ON_THE_DEMO: Final = {

@@ -1,6 +1,6 @@
 """What the explanation protocols share: a classifier, some images, and saliency methods by name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +15,11 @@ from attacks.checks import at_least
 from attacks.guard import evaluation_mode
 from data.decoding.decode import LazyPixels
 from data.decoding.files import images_below
+from experiments.explanation.unfinished import Unfinished
 from experiments.results.result import Flag
-from experiments.study.batches import in_batches
 from experiments.study.study import Study
 from experiments.study.user_modules import check_classifier, name_of, own_classifier
+from saliency.maps.reduction import reduce
 
 PHOTOGRAPH: Final = 224
 """Side in pixels of photographs, unless another is asked for."""
@@ -47,6 +48,8 @@ class Explained:
     """A classifier under study, with some images.
 
     Attributes:
+        protocol: Name of the report's files; it includes the user's classifier and photographs, if given.
+        unfinished: What took long until now, kept on disk for the next start of an interrupted study.
         classifier: On the study's device, in eval mode.
         own: Name of a classifier of the user's own; None: it is the run's.
         rows: (n,), numbers of the images in the test split, or in the folder of photographs.
@@ -58,6 +61,8 @@ class Explained:
     """
 
     study: Study
+    protocol: str
+    unfinished: Unfinished
     classifier: nn.Module
     own: str | None
     rows: Tensor
@@ -73,10 +78,6 @@ class Explained:
     def predictions(self) -> Tensor:
         """The classes (n,) that the classifier predicts for the images."""
         return self.logits.argmax(1)
-
-    def protocol(self, name: str) -> str:
-        """Return the name of a protocol's files; it includes the user's classifier and photographs, if given."""
-        return "-".join([name, *([self.own] if self.own else []), *(["photographs"] if self.photographs else [])])
 
     def meta(self) -> dict[str, Any]:
         """Return the settings that reproduce a table."""
@@ -94,10 +95,17 @@ class Explained:
 
     def predict(self, images: Tensor, about: str = "predictions") -> Tensor:
         """Return the logits (M, K) of images (M, C, H, W), on the CPU."""
-        return _predict(self.study, self.classifier, images, about)
+        return _predict(self.unfinished, self.classifier, images, about)
 
     def attributions(
-        self, name: str, images: Tensor, targets: Tensor | None = None, about: str = "", *, seed: int | None = None
+        self,
+        name: str,
+        images: Tensor,
+        targets: Tensor | None = None,
+        about: str = "",
+        *,
+        seed: int | None = None,
+        anew: bool = False,
     ) -> Tensor:
         """Return a method's attributions (M, C or 1, H, W) of images, on the CPU, under a progress bar.
 
@@ -107,14 +115,20 @@ class Explained:
             targets: (M,), the classes to explain; None: the predicted ones.
             about: Text beside the progress bar, after the method's name.
             seed: Seed of the method's random numbers; None: its fixed seed.
+            anew: Whether they are made even if an interrupted study kept them.
         """
-        return self._mapped(self.methods[name].attributions, f"{name} {about}".strip(), images, targets, seed)
+        method = self.methods[name]
 
-    def maps(
-        self, name: str, images: Tensor, targets: Tensor | None = None, about: str = "", *, seed: int | None = None
-    ) -> Tensor:
+        def of_batch(part: Tensor, classes: Tensor | None) -> Tensor:
+            generator = None if seed is None else torch.Generator().manual_seed(seed)
+            return method.attributions(self.classifier, part, classes, generator=generator)
+
+        of, about = (self.classifier, method), f"{name} {about}".strip()
+        return self.unfinished.outputs(of, of_batch, images, targets, about=about, seed=seed, anew=anew)
+
+    def maps(self, name: str, images: Tensor, targets: Tensor | None = None, about: str = "") -> Tensor:
         """Return a method's maps (M, 1, H, W), as it reduces its channels; arguments as of `attributions`."""
-        return self._mapped(self.methods[name], f"{name} {about}".strip(), images, targets, seed)
+        return reduce(self.attributions(name, images, targets, about), self.methods[name].reduction)
 
     def attacked(
         self,
@@ -137,29 +151,18 @@ class Explained:
         def of_batch(part: Tensor, classes: Tensor | None, where: Tensor | None) -> Tensor:
             return attack(self.classifier, part, classes, region=where)
 
-        return _in_batches(self.study, of_batch, images, labels, region, about=about)
-
-    def _mapped(
-        self, method: Callable[..., Tensor], about: str, images: Tensor, targets: Tensor | None, seed: int | None
-    ) -> Tensor:
-        def of_batch(part: Tensor, classes: Tensor | None) -> Tensor:
-            generator = None if seed is None else torch.Generator().manual_seed(seed)
-            return method(self.classifier, part, classes, generator=generator)
-
-        return _in_batches(self.study, of_batch, images, targets, about=about)
+        of = self.classifier, attack
+        return self.unfinished.outputs(of, of_batch, images, labels, region, about=about)
 
 
-def _in_batches(study: Study, function: Callable[..., Tensor], *tensors: Tensor | None, about: str) -> Tensor:
-    return in_batches(function, *tensors, device=study.device, progress=study.progress, about=about)
-
-
-def _predict(study: Study, classifier: nn.Module, images: Tensor, about: str) -> Tensor:
+def _predict(unfinished: Unfinished, classifier: nn.Module, images: Tensor, about: str) -> Tensor:
     with torch.no_grad(), evaluation_mode(classifier):
-        return _in_batches(study, classifier, images, about=about)
+        return unfinished.outputs((classifier,), classifier, images, about=about)
 
 
 def explained(
     study: Study,
+    name: str,
     *,
     images: int = 200,
     methods: Mapping[str, saliency.SaliencyMethod] | None = None,
@@ -171,6 +174,7 @@ def explained(
 
     Args:
         study: The run under evaluation.
+        name: Of the protocol.
         images: Largest number of images, drawn with a fixed seed.
         methods: Saliency methods by name; None: `METHODS`, those that are defined for the classifier, and the
             learnt model if the run has one that takes the images.
@@ -195,7 +199,10 @@ def explained(
     else:
         outputs = study.data.classes if photographs is None else None
         network = own_classifier(classifier, study.device, pixels[:1], outputs)
-    logits = _predict(study, network, pixels, "predictions")
+    own = None if classifier is None else name_of(classifier)
+    protocol = "-".join([name, *([] if own is None else [own]), *([] if photographs is None else ["photographs"])])
+    unfinished = Unfinished(study, protocol)
+    logits = _predict(unfinished, network, pixels, "predictions")
     named_by_run = classifier is None or photographs is None
     names = getattr(study.data, "class_names", None) if named_by_run else None
     refused: dict[str, str] = {}
@@ -204,8 +211,10 @@ def explained(
         methods, refused = _usual_methods(study, network, pixels[:1], learnt=like_the_runs)
     return Explained(
         study=study,
+        protocol=protocol,
+        unfinished=unfinished,
         classifier=network,
-        own=None if classifier is None else name_of(classifier),
+        own=own,
         rows=rows,
         images=pixels,
         labels=logits.argmax(1) if labels is None else labels,

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from attacks import Attack
 from attacks.errors import InputError, InputTypeError
 from data import ImageData
-from data.store.identity import digest, of_attack, of_code, of_module, of_tensor, versions
+from data.store.identity import digest, of_code, of_module, of_parameters, of_tensor, versions
 from data.store.sets import StoredPairs
 from detectors import Detector
 from experiments.study.ranks import RankError, first, gather, rank
@@ -167,5 +167,5 @@ def _can_be_kept(detector: nn.Module) -> bool:
 def _digest(detector: nn.Module, images: FitImages) -> str:
     """Return a digest of all that a fitted detector depends on."""
     seen = [images.data.fingerprint(), of_tensor(images.data.split(SPLIT).positions)]
-    of_pairs = [of_attack(images.attack), of_code(images.attack)] if takes_pairs(detector) else []
+    of_pairs = [of_parameters(images.attack), of_code(images.attack)] if takes_pairs(detector) else []
     return digest([of_module(detector), of_code(detector), seen, *of_pairs, versions()])

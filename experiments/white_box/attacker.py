@@ -11,7 +11,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from attacks import Attack, norms
-from data.store.identity import digest, of_attack, of_code, of_module, of_tensor, versions
+from data.store.identity import digest, of_code, of_module, of_parameters, of_tensor, versions
 from detectors import Detector, Thresholded
 from experiments.results.levels import WORKING_RATE
 from experiments.study.batches import detector_scores, predictions
@@ -229,7 +229,7 @@ class Attacker:
         if id(module) not in self._digests:
             parts = [of_module(module), of_module(subject.model), of_code(module, subject.model)]
             self._digests[id(module)] = digest(parts)
-        return digest([self._digests[id(module)], of_attack(attack), of_code(attack), versions()])
+        return digest([self._digests[id(module)], of_parameters(attack), of_code(attack), versions()])
 
     def right(self, subject: Subject) -> Tensor:
         """Return which clean images are classified right, (M,) bool."""

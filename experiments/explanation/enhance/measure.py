@@ -288,5 +288,5 @@ def reactions_of(maps: Mapping[str, MapStatistics], resampling: Resampling) -> d
 def _moves(setting: AttackedImages, name: str) -> bool:
     """Whether a method's maps of the first images differ when they are made twice."""
     images, classes = setting.clean.images[:_REPEATED], setting.clean.predictions[:_REPEATED]
-    first, second = (setting.explained.attributions(name, images, classes, "again") for _ in range(2))
+    first, second = (setting.explained.attributions(name, images, classes, "again", anew=True) for _ in range(2))
     return not torch.equal(first, second)

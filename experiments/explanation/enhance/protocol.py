@@ -57,7 +57,7 @@ def enhance(
     """
     shares, named_attack = checked(shares), chosen_attack(study, attack)
     subject = explained(
-        study, images=images, methods=methods, classifier=classifier, photographs=photographs, size=size
+        study, "enhance", images=images, methods=methods, classifier=classifier, photographs=photographs, size=size
     )
     subject = ready(subject, quick=methods is None)
     several = several_classes(subject.images, subject.labels, subject.classes, voc)  # refuses before the attack
@@ -66,7 +66,7 @@ def enhance(
     records = measure(setting, pairs)
     claims = judge(records)
     return Result(
-        protocol=subject.protocol("enhance"),
+        protocol=subject.protocol,
         title="Enhanced guided backpropagation",
         question=QUESTION,
         finding=finding(records, claims),

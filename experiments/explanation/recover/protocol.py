@@ -66,7 +66,7 @@ def recover(
     attack = LocalizedBIM(targeted=True, step_size=step_size, steps=steps, probability=probability)
     at_least(1, regions=regions, resamples=resamples)
     subject = explained(
-        study, images=images, methods=methods, classifier=classifier, photographs=photographs, size=size
+        study, "recover", images=images, methods=methods, classifier=classifier, photographs=photographs, size=size
     )
     subject = _ready(subject, quick=methods is None)
     attempts = attempted(subject, attack, regions, target)
@@ -84,7 +84,7 @@ def recover(
         "region_share": records.attacks.won_share,
     }
     return Result(
-        protocol=subject.protocol("recover"),
+        protocol=subject.protocol,
         title="Recovery of localized attacks",
         question=QUESTION,
         finding=finding(records, claims),

@@ -160,11 +160,18 @@ def sign_noise(images: Tensor, epsilon: float) -> Tensor:
 
 
 def _maps(
-    subject: Explained, settings: SimilaritySettings, name: str, change: Change, images: Tensor, predictions: Tensor
+    subject: Explained,
+    settings: SimilaritySettings,
+    name: str,
+    change: Change,
+    images: Tensor,
+    predictions: Tensor,
+    *,
+    anew: bool = False,
 ) -> Tensor:
     """Return a method's maps of changed images, of one channel, (n, 1, H, W)."""
     seed = FRESH if change == SECOND_SEED else None
-    attributions = subject.attributions(name, images, predictions, str(change), seed=seed)
+    attributions = subject.attributions(name, images, predictions, str(change), seed=seed, anew=anew)
     return attributions if attributions.shape[1] == 1 else reduce(attributions, settings.reduction)
 
 
@@ -172,7 +179,7 @@ def _again(subject: Explained, settings: SimilaritySettings, name: str, clean: F
     """Compare the first batch of maps with those of the same images after FGSM of epsilon 0."""
     before = subject.predictions[:BATCH]
     images = subject.attacked(FGSM(epsilon=0.0), subject.images[:BATCH], before, about="epsilon 0")
-    maps = _maps(subject, settings, name, CLEAN, images, before)
+    maps = _maps(subject, settings, name, CLEAN, images, before, anew=True)
     first = {part: values[:BATCH] for part, values in clean.items()}
     similarities = likeness(first, features_of(maps)).values()
     apart = max((1 - values).nan_to_num().abs().max().item() for values in similarities)

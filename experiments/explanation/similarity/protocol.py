@@ -74,7 +74,7 @@ def similarity(
     """
     _check(epsilons, targeted_epsilon, reduction)
     subject = explained(
-        study, images=images, methods=methods, classifier=classifier, photographs=photographs, size=size
+        study, "similarity", images=images, methods=methods, classifier=classifier, photographs=photographs, size=size
     )
     slow = [name for name, method in subject.methods.items() if methods is None and isinstance(method, LIME)]
     subject = replace(subject, methods={**subject.methods, **{name: LIME(samples=SAMPLES) for name in slow}})
@@ -84,7 +84,7 @@ def similarity(
     records = records_of(maps)
     claims = judge(records)
     return Result(
-        protocol=subject.protocol("similarity"),
+        protocol=subject.protocol,
         title="Similarity of saliency maps under attack",
         question=QUESTION,
         finding=finding(records, claims),

@@ -13,7 +13,7 @@ from torch import nn
 
 from attacks import BIM, FGSM, DeepFool, OneOf, SelectivePGD, Transfer
 from data.store import identity
-from data.store.identity import digest, of_attack, of_code, of_module, of_tensor
+from data.store.identity import digest, of_code, of_module, of_parameters, of_tensor
 from detectors import Classifier, MaxSoftmax, Thresholded, TorchvisionNetwork
 from detectors.explanations import LogitGradient
 from tests.conftest import CLASSES, SHAPE
@@ -275,11 +275,11 @@ def test_an_attack_is_told_by_the_values_of_all_its_fields(tmp_path):
         Rich(epsilon=0.1, inner=FGSM(epsilon=0.2)),
         FGSM(epsilon=0.1),
     ]
-    assert len({of_attack(attack) for attack in attacks}) == len(attacks)
-    assert of_attack(Rich(epsilon=0.1)) == of_attack(attacks[0])
-    before = of_attack(attacks[6])
+    assert len({of_parameters(attack) for attack in attacks}) == len(attacks)
+    assert of_parameters(Rich(epsilon=0.1)) == of_parameters(attacks[0])
+    before = of_parameters(attacks[6])
     file.write_text("2")
-    assert of_attack(attacks[6]) != before
+    assert of_parameters(attacks[6]) != before
 
 
 def test_a_field_that_cannot_be_told_is_refused():
@@ -287,7 +287,7 @@ def test_a_field_that_cannot_be_told_is_refused():
         TypeError,
         match=r"Rich\.other is a function, which cannot be hashed, .*: give store: null",
     ):
-        of_attack(Rich(epsilon=0.1, other=lambda: 0))
+        of_parameters(Rich(epsilon=0.1, other=lambda: 0))
 
 
 class Scaled(nn.Module):
@@ -312,8 +312,8 @@ def test_what_a_transferred_attack_holds_counts(classifier):
         return Transfer(attack=attack, model=classifier, detector=Thresholded(Scaled(1.0), threshold))
 
     first = transfer(SelectivePGD(steps=5), 0.0)
-    assert of_attack(first) == of_attack(transfer(SelectivePGD(steps=5), 0.0))
-    assert of_attack(first) != of_attack(transfer(SelectivePGD(steps=6), 0.0))
-    assert of_attack(first) != of_attack(transfer(SelectivePGD(steps=5), 5.0))
+    assert of_parameters(first) == of_parameters(transfer(SelectivePGD(steps=5), 0.0))
+    assert of_parameters(first) != of_parameters(transfer(SelectivePGD(steps=6), 0.0))
+    assert of_parameters(first) != of_parameters(transfer(SelectivePGD(steps=5), 5.0))
     by_class = [of_code(Transfer(attack=attack, model=nn.Flatten())) for attack in (BIM(), DeepFool())]
     assert by_class[0] != by_class[1]

@@ -64,7 +64,7 @@ def found(finished, options):
 
 
 def subject(study, methods=None, **options):
-    return ready(explained(study, methods=methods, **options), quick=methods is None)
+    return ready(explained(study, "enhance", methods=methods, **options), quick=methods is None)
 
 
 @pytest.fixture(scope="module")

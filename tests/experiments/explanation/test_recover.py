@@ -38,7 +38,7 @@ CONFIGS = Path(evaluate.__file__).parent / "configs/explain"
 
 @pytest.fixture(scope="module")
 def subject(finished):
-    return explained(study_of(finished), images=14, methods=METHODS)
+    return explained(study_of(finished), "recover", images=14, methods=METHODS)
 
 
 @pytest.fixture(scope="module")
@@ -308,8 +308,8 @@ def test_photographs_and_a_class_with_arguments_from_a_file(finished, photograph
 
 def test_the_runs_learnt_model_is_left_out_where_it_does_not_take_the_images(finished, photographs):
     other = {"classifier": "tests.experiments.nets.Wide", "photographs": str(photographs), "size": 32}
-    assert "learnt" not in explained(study_of(finished), **other).methods
-    assert "learnt" in explained(study_of(finished), images=2).methods
+    assert "learnt" not in explained(study_of(finished), "recover", **other).methods
+    assert "learnt" in explained(study_of(finished), "recover", images=2).methods
 
 
 def spied(monkeypatch):

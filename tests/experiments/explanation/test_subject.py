@@ -33,7 +33,7 @@ def photographs(tmp_path):
 
 
 def test_some_test_images_are_drawn_and_the_same_ones_again(finished):
-    found, again = (explained(study_of(finished), images=7) for _ in range(2))
+    found, again = (explained(study_of(finished), "recover", images=7) for _ in range(2))
     split = found.study.data.split("test")
     assert found.images.shape == (7, 1, 28, 28)
     assert torch.equal(found.images, split.__getitems__(found.rows.tolist()).images)
@@ -45,46 +45,48 @@ def test_some_test_images_are_drawn_and_the_same_ones_again(finished):
 
 
 def test_there_may_be_fewer_images_than_asked_for(finished):
-    assert len(explained(study_of(finished), images=5000).images) == 40
+    assert len(explained(study_of(finished), "recover", images=5000).images) == 40
 
 
 def test_all_methods_and_the_runs_learnt_model_are_there_unless_others_are_given(finished):
-    found = explained(study_of(finished), images=3)
+    found = explained(study_of(finished), "recover", images=3)
     assert list(found.methods) == [*METHODS, "learnt"]
     given = {"mine": Gradient(reduction="l1")}
-    assert explained(study_of(finished), images=3, methods=given).methods == given
+    assert explained(study_of(finished), "recover", images=3, methods=given).methods == given
 
 
 def test_usual_methods_that_a_classifier_does_not_allow_are_left_out_and_told(finished):
-    found = explained(study_of(finished), images=3, classifier="tests.experiments.nets.Smooth")
+    found = explained(study_of(finished), "recover", images=3, classifier="tests.experiments.nets.Smooth")
     assert list(found.refused) == ["guided_backprop", "enhanced_guided_backprop"]
     assert list(found.methods) == [name for name in [*METHODS, "learnt"] if name not in found.refused]
     assert found.flag().raised
     assert "guided_backprop: guided backpropagation is defined by" in found.flag().sentence
-    assert not explained(study_of(finished), images=3).flag().raised
+    assert not explained(study_of(finished), "recover", images=3).flag().raised
 
 
 def test_a_saliency_model_that_is_not_made_yet_is_left_out_and_told(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     (copy / "saliency" / "mask" / "model.ckpt").unlink()
-    found = explained(study_of(copy), images=3)
+    found = explained(study_of(copy), "recover", images=3)
     assert "learnt" not in found.methods
     assert "lacks saliency/mask" in found.refused["learnt"]
 
 
 def test_a_network_of_torchvision_knows_the_names_of_its_classes(finished, photographs):
     network = TorchvisionNetwork("resnet18", 1000, size=32)
-    found = explained(study_of(finished), photographs=str(photographs), size=32, classifier=network, methods={})
+    found = explained(
+        study_of(finished), "recover", photographs=str(photographs), size=32, classifier=network, methods={}
+    )
     assert found.classes[77] == "wolf spider"
     assert TorchvisionNetwork("resnet18", 10).categories is None
 
 
 def test_maps_come_in_batches_as_the_method_makes_them(finished, monkeypatch):
-    monkeypatch.setattr("experiments.explanation.subject.in_batches", partial(in_batches, size=3))
-    found = explained(study_of(finished), images=7, methods={"guided": GuidedBackprop(), "random": Random()})
+    monkeypatch.setattr("experiments.explanation.unfinished.in_batches", partial(in_batches, size=3))
+    found = explained(study_of(finished), "recover", images=7, methods={"guided": GuidedBackprop(), "random": Random()})
     expected = GuidedBackprop()(found.classifier, found.images)
     assert torch.allclose(found.maps("guided", found.images), expected, atol=1e-6)
-    one, same, other = (found.maps("random", found.images, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (found.attributions("random", found.images, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     targets = torch.arange(7)
@@ -93,8 +95,8 @@ def test_maps_come_in_batches_as_the_method_makes_them(finished, monkeypatch):
 
 
 def test_attacks_see_labels_and_regions(finished, monkeypatch):
-    monkeypatch.setattr("experiments.explanation.subject.in_batches", partial(in_batches, size=3))
-    found = explained(study_of(finished), images=5, methods={})
+    monkeypatch.setattr("experiments.explanation.unfinished.in_batches", partial(in_batches, size=3))
+    found = explained(study_of(finished), "recover", images=5, methods={})
     region = torch.zeros(5, 1, 28, 28)
     region[:, :, :14] = 1
     attack, labels = FGSM(epsilon=0.1), torch.arange(5)
@@ -105,18 +107,18 @@ def test_attacks_see_labels_and_regions(finished, monkeypatch):
 
 def test_photographs_are_scaled_and_their_classes_are_the_predicted_ones(finished, photographs):
     found = explained(
-        study_of(finished), photographs=str(photographs), size=32, classifier="tests.experiments.nets.Wide"
+        study_of(finished), "recover", photographs=str(photographs), size=32, classifier="tests.experiments.nets.Wide"
     )
     assert found.images.shape == (3, 3, 32, 32)
     assert torch.equal(found.labels, found.predictions)
     assert found.classes == [str(number) for number in range(13)]
-    assert found.protocol("recover") == "recover-wide-photographs"
+    assert found.protocol == "recover-wide-photographs"
     assert read_photographs(photographs, 16, 2).shape == (2, 3, 16, 16)
 
 
 def test_test_images_are_enlarged_before_anything_else(finished):
-    plain = explained(study_of(finished), images=4)
-    found = explained(study_of(finished), images=4, size=56, classifier="tests.experiments.nets.Grey")
+    plain = explained(study_of(finished), "recover", images=4)
+    found = explained(study_of(finished), "recover", images=4, size=56, classifier="tests.experiments.nets.Grey")
     assert found.images.shape == (4, 1, 56, 56)
     assert torch.allclose(functional.avg_pool2d(found.images, 2), plain.images, atol=0.2)
     assert torch.equal(found.labels, plain.labels)
@@ -132,16 +134,16 @@ def test_hidden_photographs_are_left_out(photographs):
 
 def test_a_folder_without_photographs_is_refused(finished, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere does not exist: give one with \.jpg"):
-        explained(study_of(finished), photographs=str(tmp_path / "nowhere"))
+        explained(study_of(finished), "recover", photographs=str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="empty holds no image"):
-        explained(study_of(finished), photographs=str(tmp_path / "empty"))
+        explained(study_of(finished), "recover", photographs=str(tmp_path / "empty"))
 
 
 def test_a_photograph_that_cannot_be_decoded_is_named(finished, photographs):
     (photographs / "d.jpg").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"d\.jpg cannot be decoded"):
-        explained(study_of(finished), photographs=str(photographs))
+        explained(study_of(finished), "recover", photographs=str(photographs))
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_a_photograph_that_cannot_be_decoded_is_named(finished, photographs):
 )
 def test_bad_options_are_refused(finished, options, told):
     with pytest.raises(ValueError, match=told):
-        explained(study_of(finished), **options)
+        explained(study_of(finished), "recover", **options)
 
 
 def test_options_come_from_a_file_and_the_command_line(finished, tmp_path, monkeypatch):

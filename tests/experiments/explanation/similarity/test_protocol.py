@@ -34,7 +34,7 @@ FEW = {"images": 12, "epsilons": [0.2, 0.05], "targets": [3, 1], "methods": METH
 
 
 def subject_of(finished, images=12, methods=METHODS):
-    return explained(study_of(finished), images=images, methods=methods)
+    return explained(study_of(finished), "similarity", images=images, methods=methods)
 
 
 def measured(finished, *, epsilons=(0.05, 0.2), targeted_epsilon=0.2, slow=(), **subject):
