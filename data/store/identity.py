@@ -26,6 +26,9 @@ from saliency.class_paths import OWN
 _LIBRARIES: Final = ("torch", "torchvision", "lightning", "torchmetrics")
 """Packages whose version stands for their code."""
 
+_COMPUTING: Final = nn.Module | Attack | SaliencyMethod
+"""What computes, and so must lie in a file."""
+
 
 def digest(value: Any) -> str:
     """Return 32 hexadecimal digits of a value that JSON can hold."""
@@ -37,6 +40,9 @@ def of_module(module: nn.Module) -> str:
     """Return a digest of a module's class, arguments, weights and buffers, whatever its device."""
     result = hashlib.blake2b(digest(_about(module)).encode(), digest_size=16)
     for name, tensor in module.state_dict().items():
+        if not isinstance(tensor, Tensor):
+            msg = f"{name} of {type(module).__name__} is a {type(tensor).__name__}, not a tensor, and cannot be hashed"
+            raise InputTypeError(msg)
         result.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         result.update(_bytes(tensor))
     return result.hexdigest()
@@ -157,7 +163,9 @@ def _held(things: Iterable[Any]) -> Iterator[Any]:
             waiting += thing.values()
         elif isinstance(thing, tuple | list):
             waiting += thing
-        elif id(thing) not in seen and (isinstance(thing, nn.Module | Attack) or _file(type(thing).__module__)):
+        elif id(thing) not in seen and (
+            isinstance(thing, nn.Module | Attack | SaliencyMethod) or _file(type(thing).__module__)
+        ):
             seen.add(id(thing))
             waiting += getattr(thing, "__dict__", {}).values()
             waiting += [getattr(thing, name) for name in getattr(thing, "__dataclass_fields__", ())]
@@ -259,9 +267,9 @@ def _definer(module: str, name: str) -> str:
 
 def _source(module: str) -> _Source:
     path = getattr(sys.modules.get(module), "__file__", None) or _file(module)
-    if path is None or not Path(path).is_file():
+    if path is None or Path(path).suffix != ".py" or not Path(path).is_file():
         msg = (
-            f"{module} lies in no file, so that a change of its code would not be noticed: put its classes "
+            f"{module} lies in no file of Python, so that a change of its code would not be noticed: put its classes "
             "into a module, or give store: null"
         )
         raise InputTypeError(msg)

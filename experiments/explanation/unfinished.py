@@ -1,25 +1,29 @@
 """What a study of maps has made until its report is written, so that the same command goes on after an interruption."""
 
-import shutil
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import Tensor, nn
 
 from attacks import Attack
 from attacks.errors import InputTypeError
-from data.store.identity import digest, of_code, of_module, of_parameters, of_tensor, versions
-from experiments.study.batches import in_batches
+from data.store.identity import digest, of_code, of_module, of_parameters, of_tensor
+from experiments.study.batches import BATCH, in_batches
 from experiments.study.kept_tensors import kept
-from experiments.study.study import Study
+from experiments.study.ranks import processes
+from experiments.study.study import Study, package_versions
 from saliency import SaliencyMethod
 
 _FOLDER: Final = "unfinished"
 
 
 class Unfinished:
-    """Outputs of a study by batches: those that took long are read from the study's folder, or made and kept there.
+    """Outputs of a study: those that took long are read from the study's folder, or made and kept there.
 
     Args:
         study: Of a run; without a store nothing is kept.
@@ -35,7 +39,8 @@ class Unfinished:
         self,
         of: tuple[nn.Module | Attack | SaliencyMethod, ...],
         function: Callable[..., Tensor],
-        *tensors: Tensor | None,
+        images: Tensor,
+        *others: Tensor | None,
         about: str,
         seed: int | None = None,
         anew: bool = False,
@@ -43,36 +48,61 @@ class Unfinished:
         """Return a function's output for the batches of tensors, joined, on the CPU.
 
         Args:
-            of: All that the function computes with: what it returns depends on nothing else.
+            of: All that the function computes with, beside the tensors and the seed.
             function: Takes a batch of each tensor, and returns a tensor with as many rows.
-            tensors: (M, ...) each, or None.
+            images: (M, C, H, W).
+            others: (M, ...) each, or None.
             about: Text beside the progress bar.
             seed: Seed of its random numbers.
-            anew: Whether the output is made even if it is kept.
+            anew: Whether the output is neither read nor kept.
         """
+        options: dict[str, Any] = {"device": self._study.device, "progress": self._study.progress}
+        folder, key = self._folder, None if anew else self._key(of, seed)
+        if folder is None or key is None:
+            return in_batches(function, images, *others, **options, about=about)
+        size, found = BATCH * processes(), []
+        for start in range(0, max(len(images), 1), size):  # a block is kept as soon as it is made
+            block = [None if tensor is None else tensor[start : start + size] for tensor in (images, *others)]
+            of_block = digest([key, *(None if tensor is None else of_tensor(tensor) for tensor in block)])
+            text = about if len(images) <= size else f"{about}, from image {start + 1}"
+            make = partial(_made, function, *block, **options, about=text)
+            found.append(kept(folder, of_block, min(size, len(images) - start), make, only_slow=True)["values"])
+        return torch.cat(found)
 
-        def make() -> dict[str, Tensor]:
-            options: dict[str, Any] = {"device": self._study.device, "progress": self._study.progress, "about": about}
-            return {"values": in_batches(function, *tensors, **options)}
-
-        if self._folder is None or anew or tensors[0] is None:
-            return make()["values"]
+    def _key(self, of: tuple[nn.Module | Attack | SaliencyMethod, ...], seed: int | None) -> str | None:
+        """Return a digest of what a function computes with; None if a part of it cannot be hashed."""
         try:
-            parts = [*map(self._digest, of), *(None if tensor is None else of_tensor(tensor) for tensor in tensors)]
-        except InputTypeError:  # a user's own class, which cannot be hashed
-            return make()["values"]
-        return kept(self._folder, digest([*parts, seed]), len(tensors[0]), make, only_slow=True)["values"]
+            parts = [self._digest(part) for part in of]
+        except InputTypeError:
+            return None
+        return digest([parts, seed, self._study.device.type, package_versions()])
 
-    def _digest(self, thing: nn.Module | Attack | SaliencyMethod) -> str:
-        if id(thing) not in self._digests:
-            options = of_module(thing) if isinstance(thing, nn.Module) else of_parameters(thing)
-            self._digests[id(thing)] = thing, digest([options, of_code(thing), versions()])
-        return self._digests[id(thing)][1]
+    def _digest(self, part: nn.Module | Attack | SaliencyMethod) -> str:
+        if id(part) not in self._digests:
+            contents = of_module(part) if isinstance(part, nn.Module) else _options(part)
+            self._digests[id(part)] = part, digest([contents, of_code(part)])
+        return self._digests[id(part)][1]
+
+
+def _made(function: Callable[..., Tensor], *tensors: Tensor | None, **options: Any) -> dict[str, Tensor]:
+    return {"values": in_batches(function, *tensors, **options)}
+
+
+def _options(method: Attack | SaliencyMethod) -> str:
+    if vars(method).keys() - {field.name for field in fields(method)}:
+        msg = f"{method!r} holds more than its fields"
+        raise InputTypeError(msg)
+    return of_parameters(method)
 
 
 def forget(report: Path, protocol: str) -> None:
     """Remove what a study has kept, once its report is written."""
-    shutil.rmtree(_folder(report, protocol), ignore_errors=True)
+    folder = _folder(report, protocol)
+    for path in [*folder.glob("*.pt"), *folder.glob("*.tmp")]:
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # there is none, or another study is unfinished
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def _folder(report: Path, protocol: str) -> Path:

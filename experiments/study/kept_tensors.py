@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +30,10 @@ def kept(
     path = folder / f"{key}.pt"
 
     def known() -> dict[str, Tensor] | None:
-        if not path.exists():
+        try:
+            return {name: tensor.clone() for name, tensor in read_shard(path, key, 0, rows).items()}
+        except FileNotFoundError:
             return None
-        return {name: tensor.clone() for name, tensor in read_shard(path, key, 0, rows).items()}
 
     tensors = first(known)  # one process decides: another may see a file later
     if tensors is None:
@@ -40,8 +42,11 @@ def kept(
         enough = _WORTH * (time.perf_counter() - start - 1)
 
         def write() -> None:
-            if not only_slow or sum(tensor.nbytes for tensor in tensors.values()) < enough:
+            if not only_slow:
                 write_shard(path, key, 0, tensors)
+            elif sum(tensor.nbytes for tensor in tensors.values()) < enough:
+                with suppress(OSError):  # one can do without
+                    write_shard(path, key, 0, tensors)
 
         first(write)
     return tensors

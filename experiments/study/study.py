@@ -367,10 +367,15 @@ def _check_detectors(names: Sequence[str], accepted: Sequence[str]) -> None:
 def provenance(command: list[str], files: Mapping[str, Path]) -> dict[str, Any]:
     """Return the versions, the command in one line, and the SHA-256 of each file."""
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": package_versions(),
         "command": shlex.join(command),
         "checkpoints": {name: of_file(path) for name, path in files.items()},
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that compute."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
 def _version(package: str) -> str:
