@@ -25,11 +25,15 @@ ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "docs" / "results"
 TEMPLATES: Final = ROOT / "docs" / "templates"
 
+_STUDIED: Final = ("digits", "mnist", "cifar10", "assira", "photographs")
+
 PAGES: Final = {
     "README.md": ROOT / "README.md",
     "results.md": ROOT / "docs" / "results.md",
     "benchmarks.md": ROOT / "docs" / "benchmarks.md",
-    **{f"results/{data}.md": RESULTS / f"{data}.md" for data in ("digits", "mnist", "cifar10", "photographs")},
+    **{
+        f"results/{data}.md": RESULTS / f"{data}.md" for data in ("digits", "mnist", "cifar10", "assira", "photographs")
+    },
 }
 """The pages by their templates, which are called `<page>.j2`."""
 
