@@ -22,8 +22,8 @@ _OUTCOME_IMAGES: Final = 3
 _CANDIDATES: Final = 24
 """The number of images on which attacks of many sizes are tried, to find failures and successes."""
 
-_HALVINGS: Final = 8
-"""Budgets tried, each half of the one before."""
+_HALVINGS: Final = 12
+"""Most budgets tried, each half of the one before: photographs withstand only the smallest."""
 
 
 def versions(setting: AttackedImages) -> Examples:
@@ -108,6 +108,8 @@ def _largest(every: Explained, attack: FGSM | BIM, clean: Tensor, labels: Tensor
     nowhere = torch.full((len(labels),), torch.nan, dtype=torch.float64)
     largest = dict.fromkeys((False, True), _AttackOutcome(clean, labels, nowhere))
     for halving in range(_HALVINGS):
+        if not any(outcome.epsilons.isnan().any() for outcome in largest.values()):
+            break
         epsilon = attack.epsilon * 0.5**halving
         images = every.attacked(resized(attack, epsilon), clean, labels, about=f"epsilon {epsilon:g}")
         predictions = every.predict(images).argmax(1)
