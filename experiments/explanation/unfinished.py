@@ -64,7 +64,7 @@ class Unfinished:
         for start in range(0, max(len(images), 1), size):  # a block is kept as soon as it is made
             block = [None if tensor is None else tensor[start : start + size] for tensor in (images, *others)]
             of_block = digest([key, *(None if tensor is None else of_tensor(tensor) for tensor in block)])
-            text = about if len(images) <= size else f"{about}, from image {start + 1}"
+            text = about if len(images) <= size else f"{about}, {start + 1} of {len(images)}"
             make = partial(_made, function, *block, **options, about=text)
             found.append(kept(folder, of_block, min(size, len(images) - start), make, only_slow=True)["values"])
         return torch.cat(found)
