@@ -31,9 +31,7 @@ PAGES: Final = {
     "README.md": ROOT / "README.md",
     "results.md": ROOT / "docs" / "results.md",
     "benchmarks.md": ROOT / "docs" / "benchmarks.md",
-    **{
-        f"results/{data}.md": RESULTS / f"{data}.md" for data in ("digits", "mnist", "cifar10", "assira", "photographs")
-    },
+    **{f"results/{data}.md": RESULTS / f"{data}.md" for data in _STUDIED},
 }
 """The pages by their templates, which are called `<page>.j2`."""
 

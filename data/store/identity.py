@@ -163,9 +163,7 @@ def _held(things: Iterable[Any]) -> Iterator[Any]:
             waiting += thing.values()
         elif isinstance(thing, tuple | list):
             waiting += thing
-        elif id(thing) not in seen and (
-            isinstance(thing, nn.Module | Attack | SaliencyMethod) or _file(type(thing).__module__)
-        ):
+        elif id(thing) not in seen and (isinstance(thing, _COMPUTING) or _file(type(thing).__module__)):
             seen.add(id(thing))
             waiting += getattr(thing, "__dict__", {}).values()
             waiting += [getattr(thing, name) for name in getattr(thing, "__dataclass_fields__", ())]
