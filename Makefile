@@ -1,5 +1,6 @@
-# `make demo` trains and evaluates on bundled data; `make test` checks the code. Both make .venv first, with the versions
-# in constraints.txt, which `make lock` writes anew; `make versions` tries the oldest, the locked and the newest ones.
+# `make demo` trains and evaluates on bundled data; `make test` checks the code, and `make test-slow` the rest of it. They
+# make .venv first, with the versions in constraints.txt, which `make lock` writes anew; `make versions` tries the oldest,
+# the locked and the newest ones.
 # `make docs-results` writes README.md, docs/results.md and docs/benchmarks.md from docs/templates and docs/results;
 # `make docs` builds the site of all pages in site/, to open as site/index.html.
 PYTHON ?= python3
@@ -11,7 +12,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # Material for MkDocs prints what its makers plan, at every build.
 export NO_MKDOCS_2_WARNING ?= 1
 
-.PHONY: install demo test docs docs-results lock versions
+.PHONY: install demo test test-slow types lint docs docs-results lock versions
 .DEFAULT_GOAL := install
 
 install: .venv/installed
@@ -21,12 +22,20 @@ demo: install
 	$(BIN)/python evaluate.py transfer --run runs/digits
 
 test: .venv/installed-dev
+	$(MAKE) --no-print-directory --jobs 2 types lint
+	$(BIN)/pytest -n auto --dist loadfile
+
+test-slow: .venv/installed-dev
+	$(BIN)/pytest -n auto --dist loadfile -m "slow and not gpu"
+
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m mkdocs build --strict --quiet
-	$(BIN)/pytest -n auto --dist loadfile
 
 docs: .venv/installed-dev
 	$(BIN)/python -m mkdocs build --strict

@@ -19,8 +19,8 @@ import torch
 from detectors import Classifier
 from tests.attacks import cases
 from tests.attacks.white_box import cases as white_box
-from tests.conftest import CLASSES, SHAPE
 from tests.experiments.conftest import pipeline_file
+from tests.fixtures import CLASSES, SHAPE
 from tests.saliency.maps.cases import METHODS
 
 PACKAGES = ("attacks", "saliency", "detectors", "data", "experiments")

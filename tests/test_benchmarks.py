@@ -113,6 +113,7 @@ def test_library_that_does_not_end_is_left_out(run):
     assert written["rows"] == []
 
 
+@pytest.mark.slow
 def test_rounded_images_are_those_of_a_file_and_repaired_ones_fool_as_before(run):
     _, written = run("--only", "rounding", "--libraries", "ours", "--rounds", "1")
     success = {row["contender"]: row["success"] for row in written["rows"]}
@@ -153,7 +154,7 @@ def test_photographs_of_cats_and_dogs_are_read(tmp_path):
     assert subject.network().eval()(test[0][:1]).shape == (1, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_fit_that_is_killed_once_by_each_signal_ends_with_the_same_weights(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["soak", "--times", "1", "--only", "fit"])
@@ -177,7 +178,7 @@ def test_what_differs_in_a_run_that_was_killed_is_noticed(tmp_path):
     assert soak._numbers(tmp_path / "a") != soak._numbers(tmp_path / "b")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_gpu_script_runs_on_the_cpu_in_a_reduced_form(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["gpu", "--reduced", "--keep", str(tmp_path), "--json", str(tmp_path / "gpu.json")])
@@ -227,6 +228,7 @@ def test_each_part_names_a_function_that_there_is():
         assert any(f"def {function}(" in path.read_text() for path in paths), file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", [25, 50, 100])
 def test_white_box_contenders_take_no_more_passes_than_they_may(passes):
     net, images = trained_net(12)

@@ -96,6 +96,7 @@ def test_finished_folder_is_not_overwritten(fit, told, tmp_path, capsys):
     assert (tmp_path / "out/model.ckpt").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_unfinished_folder_asks_for_its_checkpoint_and_goes_on_from_it(fit, told, tmp_path, capsys):
     assert fit("--trainer.max_epochs", "2", folder="whole") == 0
     assert fit() == 0

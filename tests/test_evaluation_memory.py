@@ -6,7 +6,7 @@ import pytest
 from benchmarks import evaluation_memory
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_peak_of_each_command_is_printed_and_written(tmp_path, monkeypatch, capsys):
     kept = tmp_path / "memory.json"
     words = ["evaluation_memory", "--images", "40", "--protocols", "strength", "shift", "--json", str(kept)]

@@ -17,7 +17,7 @@ SMALL = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_folder_of_ones_own_leads_to_a_table_and_to_verdicts(tmp_path, monkeypatch, capsys):
     config = Path(train.__file__).parent / "configs/folder.yaml"
     monkeypatch.chdir(tmp_path)

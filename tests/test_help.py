@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import train
 from experiments.evaluation.protocols import COMMANDS
 from experiments.guard.commands import COMMANDS as OF_A_DETECTOR
@@ -35,6 +37,7 @@ HALF = re.compile(r"\n\S[^\n]*\b(?:is|your|set|to|of|the):\n")
 """A heading that breaks off."""
 
 
+@pytest.mark.slow
 def test_each_has_an_example_and_words_for_each_option_no_markup_and_imports_nothing_that_it_does_without():
     words = [sys.executable, "-c", ALL, json.dumps(HELP)]  # a process that has imported nobody's own classes
     done = subprocess.run(words, cwd=Path(train.__file__).parent, capture_output=True, text=True, check=True)  # noqa: S603

@@ -40,6 +40,7 @@ def test_a_package_imports_nothing_before_it_is_used(package):
     assert imported(f"import {package}; assert len({package}.__all__) > 5") == set()
 
 
+@pytest.mark.slow
 def test_the_loader_of_checkpoints_imports_no_lightning_before_it_loads_and_knows_classes_that_were_not_imported():
     first = (
         f"from detectors import load; import sys; assert set({COUNTED}) & sys.modules.keys() == {{'torch', 'numpy'}}"

@@ -49,6 +49,7 @@ def test_every_file_of_the_packages_and_every_config_is_in_it(installed):
     assert [file for file in files if not (installed / OURS / file).is_file()] == []
 
 
+@pytest.mark.slow
 def test_packages_are_imported_by_their_names_and_from_the_wheel(installed, tmp_path):
     code = f"import {OURS}; from attacks import FGSM; import data; print(data.__file__, FGSM(epsilon=0.1).epsilon)"
     status, out, error = _run(installed, tmp_path, code)

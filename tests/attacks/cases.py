@@ -106,8 +106,13 @@ PASSES |= {f"{name}-targeted": passes for name, passes in PASSES.items()}
 
 
 def each(cases):
-    """Parametrise a test by the attacks of a dict."""
-    return pytest.mark.parametrize("attack", [pytest.param(attack, id=name) for name, attack in cases.items()])
+    """Parametrise a test by the attacks of a dict; a variant of one that is there too, as PGD-L2 of PGD, is slow."""
+
+    def case(name, attack):
+        base, _, variant = name.partition("-")
+        return pytest.param(attack, id=name, marks=pytest.mark.slow if variant and base in cases else ())
+
+    return pytest.mark.parametrize("attack", [case(name, attack) for name, attack in cases.items()])
 
 
 def linear_model(shape, classes, dtype=torch.float32):

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from tests.conftest import CLASSES, SHAPE
+from tests.fixtures import CLASSES, SHAPE
 
 
 @pytest.fixture

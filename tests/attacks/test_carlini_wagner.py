@@ -56,6 +56,7 @@ def test_not_longer_than_foolbox_at_the_same_numbers(trained):
     assert ours.l2.mean() <= torch.linalg.vector_norm((theirs - images).flatten(1), dim=1).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", [0.0, 1.0])
 def test_black_and_white_images_move_in_a_hundred_steps(colour):
     model = linear_model(SHAPE, 2).requires_grad_(requires_grad=False)
@@ -87,6 +88,7 @@ def test_the_level_of_the_logits_does_not_matter(shift, targeted):
     torch.testing.assert_close(after.l2, before.l2, rtol=0.02, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_neighbours_change_neither_result_nor_passes(trained):
     net, images = trained
     net, images = net.double(), images.double()
@@ -196,6 +198,7 @@ def test_a_constant_far_too_large_is_bisected():
     assert lengths[2] < 1.05 * 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{"steps": 120}, {"search_steps": 6}])
 def test_more_effort_gives_no_longer_perturbations(more, trained):
     net, images = trained

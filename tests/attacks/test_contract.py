@@ -27,7 +27,7 @@ from tests.attacks.cases import (
     linear_model,
     measure,
 )
-from tests.conftest import CLASSES
+from tests.fixtures import CLASSES
 
 BALLS = {name: attack for name, attack in ALL.items() if name not in MINIMAL | COMPOSED}
 STILL = {
@@ -232,6 +232,7 @@ def test_gradient_mode_is_put_back_after_an_exception(attack, classifier, images
         assert not torch.is_grad_enabled()
 
 
+@pytest.mark.slow
 @each(FORMS)
 def test_other_forms_of_the_same_call_give_the_same_images(attack, mixed, images, labels):
     expected = attack(mixed, images, labels)

@@ -10,7 +10,7 @@ from attacks import BIM, FGSM, Advertorch, HopSkipJump, SelectivePGD, Square
 from attacks.guard import guarded
 from tests.attacks.cases import ALL, each
 from tests.attacks.white_box.cases import Casting
-from tests.conftest import CLASSES
+from tests.fixtures import CLASSES
 
 
 class Through(nn.Module):

@@ -121,6 +121,7 @@ def test_results_do_not_depend_on_when_loops_look(attack, interval, classifier, 
     assert (result.forward_passes >= expected.forward_passes).all()  # what goes along is counted
 
 
+@pytest.mark.slow
 @each({name: attack for name, attack in OURS.items() if type(attack).__name__ not in {"FGSM", "BIM", "MIM"}})
 def test_results_of_a_trained_net_do_not_depend_on_when_loops_look(attack, monkeypatch):
     net, images = trained_net(12)

@@ -10,8 +10,8 @@ from data.store.sets import AdversarialSets
 from data.store.store import Store
 from detectors import Classifier
 from detectors.explanations import LogitGradient
-from tests.conftest import CLASSES, SHAPE
 from tests.data.toy import LargeToy
+from tests.fixtures import CLASSES, SHAPE
 
 PAUSE = 0.01
 """Seconds per batch, so that there is time to be killed in."""

@@ -12,8 +12,8 @@ from data.pairs import make_pairs
 from detectors import Classifier
 from saliency import Encoder
 from saliency.checkpoints import save
-from tests.conftest import CLASSES, SHAPE
 from tests.data.toy import Toy
+from tests.fixtures import CLASSES, SHAPE
 
 TEST_ATTACKS = {"weak": FGSM(epsilon=0.02), "strong": FGSM(epsilon=0.2), "iterative": BIM(epsilon=0.1)}
 

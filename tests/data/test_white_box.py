@@ -13,8 +13,8 @@ from attacks import FGSM, Alternating, Attack, Joint, SelectivePGD
 from data import Pairs, WhiteBoxData
 from data.white_box import Repeated
 from detectors import ID, JSD, SPD, Classifier, Detector, Thresholded
-from tests.conftest import CLASSES, SHAPE
 from tests.data.toy import Toy
+from tests.fixtures import CLASSES, SHAPE
 
 SPLIT = 58
 """Training images of `Toy`'s detector_train."""

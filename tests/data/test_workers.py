@@ -56,7 +56,7 @@ def test_what_a_started_worker_gets_reads_the_same_images(data):
     assert all(torch.equal(*fields) for fields in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("images", ["kept", "memory"], indirect=True)
 @pytest.mark.parametrize("data", ["alone", "stored"], indirect=True)
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])

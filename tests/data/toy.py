@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 
 from data import ImageData
-from tests.conftest import CLASSES, SHAPE
+from tests.fixtures import CLASSES, SHAPE
 
 COUNT = 200
 

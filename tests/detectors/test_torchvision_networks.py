@@ -72,7 +72,7 @@ def test_architecture_is_torchvision_s_without_auxiliary_heads(name):
     assert logits.shape == (2, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_vgg16_gives_torchvision_s_logits():
     network = TorchvisionNetwork("vgg16", 10, size=32).eval()
     images = torch.rand(2, 1, 28, 28)

@@ -268,6 +268,7 @@ def _fit(tmp_path, **given):
     return train.main(["fit", "--config", str(config), *flags])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("theirs")
 def test_config_imports_the_class_and_a_fit_of_no_epochs_leaves_the_given_weights(tmp_path):
     (tmp_path / "theirs" / "wrapped_test_module.py").write_text(SOURCE.replace("144", "784").replace("4)", "10)"))

@@ -77,6 +77,7 @@ def read_yaml(text: str, module: str | None, folder: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", WITH_CODE, ids=short)
 def test_the_code_of_a_page_runs(page, clone):
@@ -119,7 +120,7 @@ def run_training(words: list[str], number: int, folder: Path) -> int:
     return train.main(small_fit(words, number) if words[0] != "store" else words)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=short)
 def test_the_commands_of_a_page_run(page, clone, trained):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 
 import train
@@ -21,6 +22,7 @@ def test_it_sees_the_differences_to_the_right_and_below(classifier):
     assert seen.nonzero().tolist() == [[0, 0, 3, 2], [0, 0, 3, 4], [0, 1, 1, 4], [0, 1, 3, 4]]
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_and_uses_it_after_its_import(tmp_path, monkeypatch):
     untrained_run(tmp_path / RUN)
     write(tmp_path / "image.png")

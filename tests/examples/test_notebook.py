@@ -8,7 +8,7 @@ from tests.documents.pages import ROOT
 from tests.documents.place import RUN, untrained_run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_notebook_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     untrained_run(tmp_path / RUN)

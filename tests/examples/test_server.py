@@ -7,8 +7,8 @@ from fastapi.testclient import TestClient
 from detectors import ID
 from examples import server
 from saliency.checkpoints import save
-from tests.conftest import SHAPE
 from tests.data.pictures import write
+from tests.fixtures import SHAPE
 
 
 @pytest.fixture

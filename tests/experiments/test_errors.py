@@ -369,6 +369,7 @@ def test_a_wrong_representation_is_one_sentence(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: Own.represent must return a tensor of shape ")
 
 
+@pytest.mark.slow
 def test_what_a_users_module_raises_is_told_and_what_fails_in_it_keeps_its_traceback(tmp_path, monkeypatch, capsys):
     assert fit_own(tmp_path, monkeypatch, "self.gain = gain", "raise ValueError('too dark')") == 1
     assert capsys.readouterr().err == "error: too dark (own_mistakes.py, line 10)\n"
@@ -376,5 +377,6 @@ def test_what_a_users_module_raises_is_told_and_what_fails_in_it_keeps_its_trace
         fit_own(tmp_path, monkeypatch, "self.gain = gain", "return len(3)")
 
 
+@pytest.mark.slow
 def test_mistakes_on_command_lines_get_the_answers_that_make_versions_asks_for_in_other_versions():
     assert smoke.refusals() == 10

@@ -122,6 +122,7 @@ else:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
 def test_freed_memory_is_kept_for_the_next_tensor():
     run = partial(subprocess.run, cwd=Path(train.__file__).parent, capture_output=True, text=True, check=True)

@@ -85,6 +85,7 @@ def test_a_ramp_has_one_direction():
     assert (picture[0, 0] > 0).sum().item() == 4 * 2  # a line of two pixels in each of the four cells
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), scale=st.floats(1e-6, 1e6), side=st.sampled_from([8, 13, 32]))
 def test_similarities_are_symmetric_bounded_and_do_not_know_the_scale(seed, scale, side):

@@ -29,7 +29,7 @@ from attacks import (
     norms,
 )
 from attacks.white_box.remedy import Remedy
-from tests.conftest import CLASSES, SHAPE
+from tests.fixtures import CLASSES, SHAPE
 
 _AROUND = Transfer | Quantised | Remedy
 """What runs another attack."""

@@ -39,7 +39,7 @@ from tests.attacks.white_box.cases import (
     ball_of,
     without_budget,
 )
-from tests.conftest import CLASSES
+from tests.fixtures import CLASSES
 
 
 @pytest.fixture
@@ -154,6 +154,7 @@ def test_generators_with_other_seeds_give_other_images(attack, classifier, detec
     assert (first != other).flatten(1).any(1).sum() > len(images) / 2  # two walks may end at one point
 
 
+@pytest.mark.slow
 @each(UNTARGETED)
 def test_other_forms_of_the_same_call_give_the_same_images(attack, classifier, detector, images, labels):
     expected = attack(classifier, images, labels, detector=detector)

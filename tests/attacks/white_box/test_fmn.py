@@ -20,6 +20,7 @@ def test_every_image_passes_both_in_every_norm(norm, trained, linear):
     assert (result.scores <= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
 def test_a_detector_costs_length(norm, trained, linear):
     images, length = trained[1], LENGTHS[norm]
@@ -29,12 +30,14 @@ def test_a_detector_costs_length(norm, trained, linear):
     assert (paid > 0.95 * free).all()  # both are searches
 
 
+@pytest.mark.slow
 def test_it_is_shorter_in_its_norm_than_the_walk_in_another(trained, linear):
     reports = {norm: JointFMN(norm=norm).report(*trained, detector=linear) for norm in ("l2", "linf")}
     assert reports["linf"].linf.median() < reports["l2"].linf.median()
     assert reports["l2"].l2.median() < reports["linf"].l2.median()
 
 
+@pytest.mark.slow
 def test_in_l2_it_comes_within_a_tenth_of_joint_ddn_at_equal_passes(trained, linear):
     ours = JointFMN(norm="l2", steps=50, goals=3).report(*trained, detector=linear)
     theirs = JointDDN(steps=203).report(*trained, detector=linear)
@@ -42,6 +45,7 @@ def test_in_l2_it_comes_within_a_tenth_of_joint_ddn_at_equal_passes(trained, lin
     assert ours.l2.median() <= 1.1 * theirs.l2.median()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.05, 0.1, 0.15])
 def test_one_run_wins_within_a_budget_what_a_walk_at_that_budget_wins(epsilon, trained, linear):
     smallest = JointFMN().report(*trained, detector=linear)

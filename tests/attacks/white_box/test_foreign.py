@@ -9,7 +9,7 @@ from torch import nn
 from attacks import Alternating, Estimation, Joint, JointDDN, JointLoss, OrthogonalPGD, SelectivePGD, Square
 from detectors import Classifier, Thresholded
 from tests.attacks.white_box.cases import Casting, Watcher
-from tests.conftest import CLASSES, SHAPE
+from tests.fixtures import CLASSES, SHAPE
 
 WALK = {"epsilon": 0.3, "steps": 10}
 ATTACKS = {

@@ -10,7 +10,7 @@ from attacks import JointDDN
 from attacks.problem import Problem
 from attacks.white_box.walk import Kept
 from tests.attacks.white_box.cases import UNTARGETED
-from tests.conftest import CLASSES
+from tests.fixtures import CLASSES
 
 WALKS = {
     name: replace(UNTARGETED[name], restarts=2) for name in ("SelectivePGD", "OrthogonalPGD", "Joint", "JointLoss")

@@ -42,6 +42,7 @@ def passed(attack, detector, trained):
     return result.success & (result.scores <= 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in BROKEN if name != "Random"])  # it takes the expectation
 def test_suite_breaks_it(name, trained):
     detector = BROKEN[name](trained[1])
@@ -74,6 +75,7 @@ def test_along_an_estimated_gradient_the_hinged_walk_breaks_what_hides(exhibit, 
     assert result.forward_passes.mean() < SQUARE.queries  # cheaper than the search
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SelectivePGD", "HingedPGD"])
 def test_expectation_breaks_a_random_detector_that_hides_from_one_pass(name, trained):
     plain, mean = (
@@ -92,6 +94,7 @@ class Blind(Pattern):
         return super().forward(images.detach()).detach()
 
 
+@pytest.mark.slow
 def test_detector_of_consistency_falls_to_the_hinged_walk_and_to_matching(trained):
     net, images, _ = trained
     strict = Pattern(images, net, rejects=0.8)

@@ -80,6 +80,7 @@ def test_squares_have_one_sign_per_channel_and_lie_inside():
     assert len(places) > 40
 
 
+@pytest.mark.slow
 def test_sides_follow_the_schedule():
     sides = [int(chosen[0].sum()) ** 0.5 for chosen, _ in squares(1001)]  # queries 2 to 1000
     # (.8 * 100 / 2 ** halvings) ** .5, rounded; query 2 is past the first thousandth
@@ -202,6 +203,7 @@ def test_a_window_outside_the_region_stays(grey):
     assert torch.equal(windows.moved(made, change, 1.0, 3, numbers), change)
 
 
+@pytest.mark.slow
 def test_in_l2_every_point_asked_for_stays_in_ball_region_and_box(model, grey):
     region = torch.zeros(1, 1, 10, 10)
     region[..., 1:9, 3:9] = 1
@@ -218,6 +220,7 @@ def test_in_l2_every_point_asked_for_stays_in_ball_region_and_box(model, grey):
         assert asked.max() <= 1
 
 
+@pytest.mark.slow
 def test_in_l2_a_linear_score_falls_by_most_of_what_the_budget_allows(model, grey):
     labels = (model(grey).argmax(1) + 1) % 3
     detector = Seen()

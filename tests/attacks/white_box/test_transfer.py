@@ -8,7 +8,7 @@ from attacks import BIM, DeepFool, SelectivePGD, Square, Transfer
 from detectors import Classifier
 from tests.attacks.white_box.cases import Casting, Watcher
 from tests.attacks.white_box.test_foreign import Reshaping
-from tests.conftest import CLASSES, SHAPE
+from tests.fixtures import CLASSES, SHAPE
 
 ATTACK = SelectivePGD(epsilon=0.2, steps=8)
 

@@ -16,7 +16,7 @@ from data.store import identity
 from data.store.identity import digest, of_code, of_module, of_parameters, of_tensor
 from detectors import Classifier, MaxSoftmax, Thresholded, TorchvisionNetwork
 from detectors.explanations import LogitGradient
-from tests.conftest import CLASSES, SHAPE
+from tests.fixtures import CLASSES, SHAPE
 
 SOURCE = '''
 """An attack of a user."""

@@ -15,9 +15,9 @@ from data.pairs import make_pairs
 from data.store.sets import AdversarialSets
 from data.store.store import SHARD_SIZE, Store
 from detectors import ID, JSD, SMD, SPD, Classifier
-from tests.conftest import CLASSES, SHAPE
 from tests.data.test_adversarial import TEST_ATTACKS, Recorder, check_pairs, halves
 from tests.data.toy import LargeToy, Toy
+from tests.fixtures import CLASSES, SHAPE
 from tests.forked import FORK, forked
 
 
@@ -77,6 +77,7 @@ def test_stored_explanations_give_the_detector_s_own_scores(sets, classifier, sa
         assert not torch.allclose(detector.batch_scores(nothing), detector(batch.images))  # it is really read
 
 
+@pytest.mark.slow
 def test_a_set_is_shared_by_what_it_depends_on(sets, classifier, saliency):
     attack = FGSM(epsilon=0.1)
     sets.pairs("detector_train", attack, SMD(classifier, saliency).explanation)
@@ -273,6 +274,7 @@ def test_without_a_store_nothing_is_written(classifier, tmp_path, trainer, monke
     assert not list(tmp_path.rglob("shard_*"))
 
 
+@pytest.mark.slow
 def test_workers_read_the_same(classifier, folder, tmp_path):
     seen = []
     for workers in (0, 2):
@@ -321,6 +323,7 @@ def test_predictions_of_a_set_are_the_classifier_s(sets, classifier):
     assert stored.read("after", rows).max() < CLASSES
 
 
+@pytest.mark.slow
 def test_the_sets_that_two_processes_make_together_are_those_of_one(classifier, tmp_path):
     attack = PGD(epsilon=0.1, step_size=0.03, steps=2, restarts=2)
 

@@ -25,7 +25,7 @@ from detectors.published import (
     Spectral,
 )
 from saliency.checkpoints import save
-from tests.conftest import CLASSES, SHAPE
+from tests.fixtures import CLASSES, SHAPE
 
 DETECTORS = {
     "Mahalanobis": Mahalanobis,

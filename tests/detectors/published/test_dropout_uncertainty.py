@@ -6,7 +6,7 @@ from torch.nn import functional
 from detectors.published import DropoutUncertainty
 from detectors.published.features import PENULTIMATE
 from saliency.checkpoints import Portable
-from tests.conftest import CLASSES
+from tests.fixtures import CLASSES
 
 
 def by_passes(detector, images):

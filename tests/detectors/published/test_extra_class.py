@@ -6,8 +6,8 @@ from detectors.metrics import auroc
 from detectors.networks import ConvNet
 from detectors.published import ExtraClass
 from saliency.checkpoints import save
-from tests.conftest import CLASSES
 from tests.detectors.helpers import bright_and_dark
+from tests.fixtures import CLASSES
 from tests.saliency.helpers import loader, short_trainer
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from detectors.published import FeatureHead
-from tests.conftest import SHAPE
+from tests.fixtures import SHAPE
 
 
 def test_it_sees_each_value_of_a_layer_as_a_rectangle(classifier, images):

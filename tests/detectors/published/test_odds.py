@@ -5,7 +5,7 @@ from torch import nn
 
 from detectors.published import Odds
 from saliency.checkpoints import Portable
-from tests.conftest import CLASSES
+from tests.fixtures import CLASSES
 
 
 def by_loops(classifier, noise, image, magnitude):

@@ -8,7 +8,7 @@ from scipy.spatial.distance import jensenshannon
 from detectors import Classifier
 from detectors.published import PredictionInconsistency
 from detectors.published.prediction_inconsistency import jensen_shannon
-from tests.conftest import CLASSES, SHAPE
+from tests.fixtures import CLASSES, SHAPE
 
 
 def test_score_is_the_squared_distance_of_scipy(classifier, images):

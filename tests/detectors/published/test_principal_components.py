@@ -4,7 +4,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from detectors.published import PrincipalComponents
-from tests.conftest import SHAPE
+from tests.fixtures import SHAPE
 
 
 def test_score_is_the_mean_square_of_the_late_coefficients_of_scikit_learn(classifier, images):

@@ -33,6 +33,7 @@ def test_scores_are_the_log_odds_of_scikit_learn(kind, classifier, clean, pairs)
     assert auroc(scores[: len(expected)], scores[len(expected) :]) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_checkpoint_gives_the_same_scores(kind, classifier, clean, pairs, images, tmp_path):
     detector = kind(classifier)

@@ -61,6 +61,7 @@ def figure(report, name, under=None):
     return found
 
 
+@pytest.mark.slow
 def test_the_figures_of_unaware_attacks_are_those_of_the_scores(report, network):
     data = GivenTensors(*DATA, classes=10)
     test = data.split("test").__getitems__(list(range(len(data.split("test")))))
@@ -89,6 +90,7 @@ def test_the_other_figures_are_those_of_the_commands(report):
     assert figure(report, "latency_ratio").n is None
 
 
+@pytest.mark.slow
 def test_a_detector_with_fit_is_fitted_and_one_by_class_path_is_built(network):
     fitted = Mahalanobis(Classifier((1, 8, 8), 10, widths=(4,), network=network))
     first, second = small(fitted, network), small("detectors.published.Mahalanobis", network)
@@ -106,6 +108,7 @@ def test_what_is_given_stays_as_it_was(network):
     assert all(module.training for module in network.modules())
 
 
+@pytest.mark.slow
 def test_the_example_of_the_documents_runs(network, tmp_path, capsys, monkeypatch):
     code = block("python.md", "import benchmark").replace('preset="standard"', "preset='quick', options=SMALL")
     monkeypatch.chdir(tmp_path)

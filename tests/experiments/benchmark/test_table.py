@@ -17,6 +17,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_each_detector_has_a_row_a_card_and_the_figures_of_the_commands(finished, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(protocol, "PRESETS", {"standard": SMALL})

@@ -13,6 +13,7 @@ def read(folders):
     return repetitions(Run(folders[0]), [str(folder) for folder in folders[1:]])
 
 
+@pytest.mark.slow
 def test_repetitions_come_in_the_order_given(three):
     assert [each.name for each in read([three[0], three[2], three[1]])] == ["run", "run_2", "run_1"]
 

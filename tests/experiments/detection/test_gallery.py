@@ -54,6 +54,7 @@ def test_a_row_for_each_version_of_each_image(shape, tmp_path):
     assert all(picture.startswith(b"\x89PNG") for picture in found.figures.values())
 
 
+@pytest.mark.slow
 def test_the_jacobian_of_a_linear_classifier_looks_the_same(tmp_path):
     study = stand_in(tmp_path)
     found = gallery(study, images=2, resamples=50)
@@ -84,6 +85,7 @@ def test_without_a_learnt_model_or_detectors_it_shows_the_rest(tmp_path):
     assert {each["map"] for each in found.meta["likeness"]} == {"jacobian"}
 
 
+@pytest.mark.slow
 def test_class_names_stand_for_numbers_and_the_same_comes_out_again(tmp_path):
     first, second, named = (stand_in(tmp_path) for _ in range(3))
     named.data.class_names = ("ant", "bee", "cat", "dog")

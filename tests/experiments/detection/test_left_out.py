@@ -58,6 +58,7 @@ def test_an_attack_of_that_name_comes_first(trained_on, expected):
     assert left_out(trained_on, ["a", "all-but-b", "b"]) == expected
 
 
+@pytest.mark.slow
 def test_a_pipeline_trains_on_all_but_one(run_pipeline):
     attacks = {
         "fgsm": {"class_path": "attacks.FGSM", "init_args": {"epsilon": 0.1}},

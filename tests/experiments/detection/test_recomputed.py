@@ -17,7 +17,7 @@ from tests.experiments.conftest import ENTRY, pipeline_file
 from tests.experiments.figures import all_expected
 from tests.experiments.studies import study_of
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 RESAMPLES = 50
 ATTACKS = {

@@ -148,6 +148,7 @@ def test_times_are_there(found):
     json.dumps(list(found.rows), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_counts_of_the_finished_run(found, finished):
     work, count = by_hand((1, 28, 28), 4, 10)
     own, own_count = by_hand((1, 28, 28), 4, 1)

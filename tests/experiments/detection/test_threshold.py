@@ -142,6 +142,7 @@ def test_numbers_are_those_of_the_attack(found, finished):
     assert one["median_l2"] == pytest.approx(change.quantile(0.5).item(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_again_from_the_store(found, finished):
     store = finished / "adversarial"
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*.pt")}

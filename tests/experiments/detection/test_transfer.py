@@ -131,6 +131,7 @@ def test_meta_says_what_reproduces_the_table(report):
     assert meta["seeds"] == [0]
 
 
+@pytest.mark.slow
 def test_files_agree_and_a_second_evaluation_writes_the_same(report, finished):
     folder = finished / "report"
     with (folder / "transfer.csv").open(newline="") as file:
@@ -160,6 +161,7 @@ def test_a_folder_without_a_run_is_told(tmp_path, capsys):
     assert "holds no pipeline.yaml" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_missing_stage_is_named_with_the_command_that_makes_it(finished, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy, ignore=shutil.ignore_patterns("report"))

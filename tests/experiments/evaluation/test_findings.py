@@ -88,14 +88,14 @@ def reports(finished, tmp_path_factory):
     return {path.stem: json.loads(path.read_text())["report"] for path in (run / "report").glob("*.json")}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_no_finding_of_any_protocol_lists_numbers(reports):
     assert len(reports) == 11
     assert {name: full for name, each in reports.items() if (full := too_full(each["finding"]))} == {}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_every_rate_has_its_n_and_its_interval(reports):
     wanting = [

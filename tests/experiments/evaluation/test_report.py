@@ -124,6 +124,7 @@ def test_an_interrupted_evaluation_of_everything_leaves_a_whole_page(finished, t
     assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_an_earlier_evaluation_stops_none_that_replaces_it(finished, tmp_path, monkeypatch):
     protocols = {name: PROTOCOLS[name] for name in ("strength", "gallery")}
     monkeypatch.setattr(command, "PROTOCOLS", protocols)
@@ -271,6 +272,7 @@ def test_a_run_that_cannot_be_written_is_evaluated_into_another_folder(finished,
     assert sorted(run.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_all_runs_what_it_can_and_says_what_is_missing(finished, tmp_path, capsys):
     import shutil  # noqa: PLC0415
 

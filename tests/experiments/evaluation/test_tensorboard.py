@@ -114,6 +114,7 @@ def test_a_protocol_without_figures_shows_none(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_repeated_evaluation_replaces_the_events(shown, tmp_path):
     folder, _ = shown
     before = {path.name for path in folder.rglob("events*")}

@@ -144,6 +144,7 @@ def test_statistics_of_a_curve():
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_images_that_count(finished, setting):
     labels, every = setting.labels, setting.explained
     assert 0 < setting.facts.images <= setting.facts.right <= 30
@@ -166,6 +167,7 @@ def test_lime_is_quicker_where_no_methods_are_given(finished):
     assert given.methods["lime"] == LIME(samples=70)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "method"), [(ENHANCED, Enhanced()), ("gradient", Gradient())])
 @pytest.mark.parametrize("fill", ["mean", "blur"])
 def test_accuracy_recovered_is_recomputed_image_by_image(found, setting, name, method, fill):
@@ -256,6 +258,7 @@ def test_class_pairs_by_hand(setting):
     assert natural[7] == pytest.approx((first == second).float().mean().item(), abs=0.003)
 
 
+@pytest.mark.slow
 def test_without_two_images_of_different_classes_there_is_no_figure_1(everything, setting):
     every = setting.explained
     alike = replace(every, labels=torch.zeros_like(every.labels))
@@ -269,6 +272,7 @@ def test_without_two_images_of_different_classes_there_is_no_figure_1(everything
     assert len(tables(without, judged)) == len(tables(everything, judged)) - 1
 
 
+@pytest.mark.slow
 def test_one_photograph_is_enough(finished, tmp_path):
     write(tmp_path / "one.jpg", seed=1, size=(32, 32))
     options = {"images": 1, "photographs": str(tmp_path), "size": 32, "classifier": "tests.experiments.nets.Wide"}
@@ -405,6 +409,7 @@ def test_what_guessing_would_know_as_well_is_not_checked(everything):
     assert raised(replace(everything, pairs=None))[name] is None
 
 
+@pytest.mark.slow
 def test_the_oracle_is_the_studied_method_with_another_rival(setting):
     """Where the true class is the rival of all, the two are one, whatever the method's settings."""
     for own in (Enhanced(normalisation="maximum", reduction="max"), Enhanced(base=OddGuided())):
@@ -428,6 +433,7 @@ def test_pixels_above_0(found, setting):
     assert shown[-1] == f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ["fgsm", None])
 def test_grids_show_each_attack_once(setting, monkeypatch, attack):
     """Also where the studied attack is one that is shown anyway."""
@@ -549,6 +555,7 @@ def test_wrong_options_are_told(finished, options, wrong, told):
         enhance(study_of(finished), **(options | wrong))
 
 
+@pytest.mark.slow
 def test_the_command_finds_the_same_again(finished, found, tmp_path, capsys):
     run = copy_of(finished, tmp_path)
     methods = {"grad_cam": {"class_path": "saliency.GradCAM"}, "gradient": {"class_path": "saliency.Gradient"}}

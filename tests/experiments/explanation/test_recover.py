@@ -87,6 +87,7 @@ def test_images_predicted_as_the_target_are_left_out(subject):
     assert (attempts.target == target).all()
 
 
+@pytest.mark.slow
 def test_nothing_to_attack_and_no_success_are_told(subject):
     flat = replace(subject, images=torch.zeros_like(subject.images))
     with pytest.raises(ValueError, match=r"nothing to attack: .* give other images, or another target"):
@@ -236,6 +237,7 @@ def test_flags_are_raised_by_what_is_wrong(measured):
         assert (told[0].raised, told[1].raised, told[3].raised) == (False, raised, False)
 
 
+@pytest.mark.slow
 def test_the_result_is_complete_and_the_same_again(found, finished, tmp_path):
     again = recover(study_of(finished), images=14, methods=METHODS, target=None, regions=4, resamples=50, **QUICK)
     assert again.rows == found.rows
@@ -286,6 +288,7 @@ def photographs(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_photographs_and_a_class_with_arguments_from_a_file(finished, photographs, tmp_path, capsys):
     settings = yaml.safe_load((CONFIGS / "recover_inception.yaml").read_text())
     settings["classifier"] = {
@@ -344,6 +347,7 @@ def test_the_papers_file_is_accepted(finished, tmp_path, monkeypatch):
     assert (seen["target"], seen["size"], list(seen["methods"])) == (77, 299, ["gradient", "guided_backprop", "lime"])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_a_classifier_and_what_is_missing_is_told(finished, tmp_path, capsys):
     path = tmp_path / "mine.ckpt"
     save(Classifier((1, 28, 28), 10, (4,)), path)

@@ -160,6 +160,7 @@ def test_a_disk_that_is_full_ends_nothing(subject, monkeypatch):
     assert len(subject().logits) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slow")
 def test_an_interrupted_command_goes_on_and_leaves_nothing(run, monkeypatch):
     options = {"images": 6, "targets": [0], "epsilons": [0.1], "methods": {"counted": Counted()}}
@@ -176,6 +177,7 @@ def test_an_interrupted_command_goes_on_and_leaves_nothing(run, monkeypatch):
     assert similarity(study_of(run), **options).rows == resumed.rows
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slow")
 def test_a_written_report_leaves_nothing_but_what_other_studies_keep(run, subject):
     subject()

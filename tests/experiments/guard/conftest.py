@@ -5,8 +5,8 @@ import torch
 
 from detectors import ID, JSD, SMD, SPD
 from saliency.checkpoints import save
-from tests.conftest import SHAPE
 from tests.data.pictures import write
+from tests.fixtures import SHAPE
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 import evaluate
 from experiments.guard import export
-from tests.conftest import SHAPE
+from tests.fixtures import SHAPE
 
 OUTPUTS = ["score", "probability", "is_adversarial", "logits"]
 
@@ -49,6 +49,7 @@ def runner(target, kind):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("id", "onnx"), ("id", "torch"), ("smd", "torch"), ("spd", "onnx")])
 def test_the_graph_says_what_the_detector_says_of_any_number_of_images(export_to, checkpoint, tmp_path, name, kind):
     detector, path = checkpoint(name)
@@ -69,6 +70,7 @@ def test_the_graph_says_what_the_detector_says_of_any_number_of_images(export_to
     assert 0 < sum(flagged) < len(flagged)
 
 
+@pytest.mark.slow
 def test_a_card_beside_the_file_says_what_it_is(export_to, checkpoint):
     detector, path = checkpoint()
     assert export_to(path)[0] == 0
@@ -81,6 +83,7 @@ def test_a_card_beside_the_file_says_what_it_is(export_to, checkpoint):
     assert max(card["largest_difference"].values()) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "torch"])
 def test_a_detector_that_sees_a_gradient_is_refused_in_a_sentence(export_to, checkpoint, tmp_path, kind):
     _, path = checkpoint("jsd")

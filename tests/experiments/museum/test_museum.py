@@ -77,6 +77,7 @@ def test_few_images_and_blind_detectors_are_flagged():
     assert not any(flag.raised for flag in flags_of([row("broken as published")]))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_command_measures_breaks_of_detectors_of_the_run_and_of_others(finished, tmp_path, capsys):
     run = copy_of(finished, tmp_path)

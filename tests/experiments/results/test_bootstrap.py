@@ -89,7 +89,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     assert 0.88 <= covered / 200 <= 0.99
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("images", [20, 100])
 @pytest.mark.parametrize("deviation", [0.0, 0.1, 0.3, 1.0])
 def test_intervals_over_three_seeds_cover_no_difference_between_equal_detectors(images, deviation):
@@ -125,7 +125,7 @@ def test_the_interval_of_a_rate_covers_every_rate(count):
     assert (ends[0].low, ends[-1].high) == (0, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("deviation", [0.0, 0.1, 0.2, 0.3, 0.5])
 @pytest.mark.parametrize("count", [20, 200, 1000])

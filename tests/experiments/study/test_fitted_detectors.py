@@ -53,6 +53,7 @@ def own_module(tmp_path, monkeypatch):
     return importlib.import_module("my_fits")
 
 
+@pytest.mark.slow
 def test_a_fitted_detector_is_a_row_of_transfer_and_is_kept(finished, tmp_path, capsys):
     run = changed(finished, tmp_path, training_free=FREE)
     assert evaluate.main(["transfer", "--run", str(run), "--resamples", "20"]) == 0
@@ -126,6 +127,7 @@ class Decides(nn.Module):
         return self.classifier(images).detach().numpy().max(1) < images.numpy().mean((1, 2, 3))
 
 
+@pytest.mark.slow
 def test_a_detector_that_decides_without_a_gradient_gets_every_table(finished, tmp_path, capsys):
     run = copy_of(finished, tmp_path)
     for protocol, options in {"transfer": ["--resamples", "20"], "speed": ["--repeats", "2"]}.items():
@@ -139,6 +141,7 @@ def test_a_detector_that_decides_without_a_gradient_gets_every_table(finished, t
     assert rows["decides"]["classifier_passes"] == 1
 
 
+@pytest.mark.slow
 def test_detectors_of_the_run_by_class_path_and_checkpoint_stand_in_one_table(finished, tmp_path, capsys):
     run = copy_of(finished, tmp_path)
     checkpoint = next((run / "detectors").rglob("model.ckpt"))
@@ -172,6 +175,7 @@ def test_detectors_that_do_not_exist_are_refused(names, message, finished):
 WEIGHTED = "detectors.published.WeightedMahalanobis"
 
 
+@pytest.mark.slow
 def test_one_that_takes_pairs_is_fitted_to_them_from_the_pipeline_file_and_by_class_path(finished, tmp_path):
     run = changed(finished, tmp_path, training_free={"weighted": {"class_path": WEIGHTED}})
     (of_file,) = study_of(run).training_free

@@ -24,6 +24,7 @@ def _with_gap(monkeypatch):
     monkeypatch.setattr(metrics, "METRICS", (*METRICS, line))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["transfer", "threshold"])
 def test_a_metric_is_one_line(protocol, finished):
     options = ["--epsilons", "[0.1]"] if protocol == "threshold" else []

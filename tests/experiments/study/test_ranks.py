@@ -227,7 +227,7 @@ def without_times(value):
 WHITE_BOX = ["--images", "40", "--steps", "2", "--curve_images", "4", "--suite_attacks", "[hinged]", "--seeds", "[0]"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("protocol", "options"), [("transfer", []), ("white-box", WHITE_BOX)])
 def test_the_report_of_two_processes_is_that_of_one(finished, tmp_path, protocol, options):
     texts = []

@@ -75,6 +75,7 @@ def changed(finished, folder, **sections):
     return copy
 
 
+@pytest.mark.slow
 def test_a_module_of_ones_own_is_a_row_of_transfer_and_is_attacked(finished, tmp_path, own_module, capsys):
     free = {
         "max_softmax": {"class_path": "detectors.MaxSoftmax"},

@@ -133,6 +133,7 @@ def test_a_damaged_checkpoint_says_what_to_delete(unfinished, go_on, capsys, lef
     assert told.endswith(": delete it, and begin the fit anew, without --ckpt_path\n")
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_of_a_stage_says_that_the_stage_begins_anew(run_pipeline, capsys):
     _, run = run_pipeline(saliency={}, detectors={})
     stage, command = run / "classifier/second", ["pipeline", "--config", str(run / "pipeline.yaml")]
@@ -239,6 +240,7 @@ def test_a_checkpoint_of_another_machine_is_left_to_lightning():
     assert AtomicCheckpoints().load_checkpoint("memory://folder/last.ckpt", weights_only=True) == {"a": 1}
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_second_epoch_leaves_the_first_from_which_the_fit_goes_on(
     fit, full_disk, tmp_path, capsys, monkeypatch
 ):

@@ -54,6 +54,7 @@ def test_each_seed_and_attack_has_its_stage(tmp_path):
     assert {f"detectors/id/{attack}/seed_{seed}" for attack in ("fgsm", "none") for seed in (3, 5)} <= set(names)
 
 
+@pytest.mark.slow
 def test_whole_pipelines_have_folders_and_seeds_of_their_own(run_pipeline, capsys):
     code, run = run_pipeline("--pipelines", "2", saliency={}, detectors={}, seeds=[0, 3])
     assert code == 0
@@ -87,6 +88,7 @@ def test_finished_stages_are_skipped(finished, capsys):
     assert before == {name: (finished / name / "model.ckpt").stat().st_mtime_ns for name in STAGES}
 
 
+@pytest.mark.slow
 def test_a_stage_with_another_config_is_refused_and_nothing_is_lost(finished, capsys):
     settings = (finished / "pipeline.yaml").read_text()
     options = ["--detectors.spd.trainer.max_epochs", "7"]
@@ -102,6 +104,7 @@ def test_a_stage_with_another_config_is_refused_and_nothing_is_lost(finished, ca
     kept.rename(model)
 
 
+@pytest.mark.slow
 def test_a_stage_started_before_a_class_had_an_argument_goes_on_with_its_default(finished, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
@@ -124,6 +127,7 @@ def test_a_moved_run_folder_is_recognised(run_pipeline, tmp_path, capsys):
     assert "done already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_moved_run_folder_goes_on_again_and_again(finished, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(finished, moved)
@@ -150,6 +154,7 @@ def test_missing_data_leave_no_run_folder(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_users_own_detector_is_trained_and_evaluated(tmp_path, monkeypatch):
     (tmp_path / "own_detector.py").write_text(OWN_DETECTOR)
     monkeypatch.syspath_prepend(tmp_path)
@@ -179,6 +184,7 @@ def test_a_stage_config_is_accepted_by_fit(finished, tmp_path):
     assert same(again / "model.ckpt", config.parent / "model.ckpt")
 
 
+@pytest.mark.slow
 def test_two_runs_with_the_same_seed_give_the_same_weights(finished, run_pipeline):
     status, folder = run_pipeline()
     assert status == 0
@@ -377,6 +383,7 @@ def test_pipeline_file_keeps_the_defaults_it_was_run_with(finished):
     assert settings["attacks"]["fgsm"]["init_args"] == {"epsilon": 0.1, "targeted": False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "warns"), [(1e-9, True), (1e-2, False)])
 def test_a_detector_that_hardly_learns_is_named_and_no_other(run_pipeline, capsys, rate, warns):
     learns = {
@@ -389,6 +396,7 @@ def test_a_detector_that_hardly_learns_is_named_and_no_other(run_pipeline, capsy
     assert [line[:31] for line in lines] == ["[2/3] detectors/id/fgsm/seed_0:"] * warns
 
 
+@pytest.mark.slow
 def test_a_pipeline_says_what_it_will_do_and_prints_a_line_for_each_epoch(run_pipeline, capsys):
     status, run = run_pipeline("--trainer.enable_progress_bar", "null", saliency=None, detectors={})
     assert status == 0

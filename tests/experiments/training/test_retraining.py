@@ -101,6 +101,7 @@ def rounds(folder: Path) -> dict[str, list[float]]:
     return {tag.removeprefix("retraining/"): [event.value for event in events.Scalars(tag)] for tag in tags}
 
 
+@pytest.mark.slow
 def test_a_fit_begins_with_the_weights_given_and_is_calibrated_anew(parts):
     path = config(parts)
     assert train.main(["fit", "--config", path, "--trainer.max_epochs", "0"]) == 0
@@ -113,6 +114,7 @@ def test_a_fit_begins_with_the_weights_given_and_is_calibrated_anew(parts):
     assert len(kept) == 0  # its thresholds were those of other weights
 
 
+@pytest.mark.slow
 def test_a_finished_retraining_is_tested_by_its_config(parts, capsys):
     assert train.main(["fit", "--config", config(parts)]) == 0
     (parts / "detector.ckpt").unlink()
@@ -120,6 +122,7 @@ def test_a_finished_retraining_is_tested_by_its_config(parts, capsys):
     assert "test/joint/auroc" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_nothing_is_stored(parts):
     assert train.main(["fit", "--config", config(parts)]) == 0
     assert not list(parts.rglob("*.pt"))
@@ -153,6 +156,7 @@ def test_a_detector_of_another_kind_with_the_same_weights_is_refused(parts, caps
     assert "other.ckpt holds SMD, but SPD is needed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_each_round_is_shown_in_tensorboard(parts):
     assert train.main(["fit", "--config", config(parts)]) == 0
     found = rounds(parts / "fit")
@@ -160,6 +164,7 @@ def test_each_round_is_shown_in_tensorboard(parts):
     assert all(len(values) == 3 and all(0 <= value <= 1 for value in values) for values in found.values())
 
 
+@pytest.mark.slow
 def test_the_last_rounds_numbers_are_those_of_the_finished_detector(parts):
     """Everything once more, by hand."""
     attack = ["--data.attack", "attacks.Alternating", "--data.attack.step_size", "0.05", "--data.attack.steps", "2"]
@@ -197,11 +202,13 @@ def test_a_validation_tells_the_numbers_before_retraining(parts, capsys):
     assert "round/detector_accuracy" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_mixed_precision_retrains(parts):
     assert train.main(["fit", "--config", config(parts), "--trainer.precision", "bf16-mixed"]) == 0
     assert set(rounds(parts / "fit")) == SCALARS
 
 
+@pytest.mark.slow
 def test_killed_amid_a_round_it_goes_on_from_the_last_rounds_end_to_the_same_weights(parts):
     path = config(parts, "killed.yaml", callbacks=[("Kill", {"folder": str(parts)})])
     process = forked(train.main, ["fit", "--config", path])
@@ -217,6 +224,7 @@ def test_killed_amid_a_round_it_goes_on_from_the_last_rounds_end_to_the_same_wei
     assert same(parts / "killed/model.ckpt", parts / "whole/model.ckpt")
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_batches_of_twice_the_size(parts):
     kept = [("Keep", {"folder": str(parts)})]
     assert start(config(parts, "two.yaml", devices=2, callbacks=kept, batch_size=12)).wait(110) == 0
@@ -239,7 +247,7 @@ def test_two_processes_train_as_one_with_batches_of_twice_the_size(parts):
         assert rounds(parts / "two")[name] == pytest.approx(values, abs=1e-6), name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_rank_takes_the_other_down(parts, victim):
     path = config(parts, devices=2, callbacks=[("Kill", {"folder": str(parts), "rank": victim})], batch_size=12)
@@ -310,6 +318,7 @@ def test_a_run_from_before_there_was_retraining_still_reads(finished, tmp_path):
     assert Run(tmp_path).settings.retrain is None
 
 
+@pytest.mark.slow
 def test_a_run_holds_its_retrained_detectors(finished, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)

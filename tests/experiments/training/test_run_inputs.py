@@ -178,6 +178,7 @@ def path(tmp_path_factory):
     return file
 
 
+@pytest.mark.slow
 def test_a_second_classifier_with_the_same_weights_is_left_out(path, capsys):
     assert evaluate.main(["transfer", "--run", str(path.parent / "run"), "--device", "cpu"]) == 0
     assert "the second classifier has the same weights as the attacked one" in " ".join(capsys.readouterr().out.split())
@@ -185,6 +186,7 @@ def test_a_second_classifier_with_the_same_weights_is_left_out(path, capsys):
     assert {row["detector"] for row in rows} == {"id", "max_softmax"}
 
 
+@pytest.mark.slow
 def test_weights_that_changed_are_refused(path, capsys):
     weights, record = path.parent / "net.pt", path.parent / "run/classifier/seed_0" / WEIGHTS_RECORD
     assert str(weights) in record.read_text()

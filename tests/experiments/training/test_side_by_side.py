@@ -23,6 +23,7 @@ BIG = 600.0
 """Seconds that nothing here takes, unless what should have been stopped goes on."""
 
 
+@pytest.mark.slow
 def test_they_end_with_the_same_weights_and_leave_nothing_else(finished, run_pipeline, monkeypatch, capfd):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2 * THREADS)  # so that each process has as many as this one
     status, folder = run_pipeline("--jobs", "2", trainer={"accelerator": "cpu"})
@@ -66,6 +67,7 @@ def fails_or_waits(stage: Stage, _title: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "told", "is_input"),
     [
@@ -112,6 +114,7 @@ def names_its_model(stage: Stage, _title: str) -> None:
     raise InputError(msg)
 
 
+@pytest.mark.slow
 def test_a_stage_that_waits_for_itself_says_what_it_lacks(tmp_path):
     path = tmp_path / "one/model.ckpt"
     with pytest.raises(InputError, match=f"{path} is missing"):

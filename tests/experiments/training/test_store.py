@@ -38,6 +38,7 @@ def test_a_pipeline_makes_each_set_once_for_all_detectors(finished):
     ]
 
 
+@pytest.mark.slow
 def test_pipeline_says_what_the_store_gave(copy, capsys):
     shutil.rmtree(copy / "detectors/spd")
     assert train.main(["pipeline", "--config", str(copy / "pipeline.yaml"), "--run", str(copy)]) == 0
@@ -45,6 +46,7 @@ def test_pipeline_says_what_the_store_gave(copy, capsys):
     assert [line.rpartition(" (")[0] for line in told] == [f"{copy}/adversarial: 6 sets, 6 shards: 6 found, 0 made"]
 
 
+@pytest.mark.slow
 def test_store_null_keeps_pairs_on_the_fly(run_pipeline):
     status, folder = run_pipeline("--store", "null", saliency=None, detectors={"id": ID})
     assert status == 0
@@ -58,6 +60,7 @@ def test_store_null_keeps_pairs_on_the_fly(run_pipeline):
 ID = {"model": {"class_path": "detectors.ID"}, "trainer": {"max_epochs": 1}}
 
 
+@pytest.mark.slow
 def test_a_store_may_lie_elsewhere(run_pipeline, tmp_path):
     status, folder = run_pipeline("--store", str(tmp_path / "else"), saliency=None, detectors={"id": ID})
     assert status == 0
@@ -75,6 +78,7 @@ def test_another_store_does_not_make_a_run_another_one(finished, tmp_path, capsy
     assert "training" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_evaluations_are_the_same_with_and_without_a_store(copy):
     tables = []
     for store in ("adversarial", None):
@@ -152,6 +156,7 @@ def test_wrong_usage_is_told_in_a_sentence(arguments, status, message, capsys, t
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_stops_a_fit_with_a_sentence(copy, capsys):
     shutil.rmtree(copy / "detectors/spd")
     for shard in (copy / "adversarial").glob("adversarial-*/shard_*.pt"):

@@ -2,6 +2,7 @@
 
 import csv
 
+import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout as LayoutProto
@@ -50,6 +51,7 @@ def test_a_csv_logger_takes_the_place_of_tensorboard(fit, tmp_path):
     assert any(row["validation/loss"] for row in rows)
 
 
+@pytest.mark.slow
 def test_each_stage_of_a_pipeline_has_a_csv_log_and_no_panel_of_maps(run_pipeline):
     status, run = run_pipeline("--trainer.logger", "lightning.pytorch.loggers.CSVLogger", detectors={})
     assert status == 0

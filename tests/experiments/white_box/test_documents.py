@@ -25,6 +25,7 @@ def own_module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_module")
 def test_the_detector_of_ones_own(finished, tmp_path):
     page = (DOCS / "tutorials/detector.md").read_text()

@@ -146,6 +146,7 @@ def on_meta():
     return Answers(lambda images: images.mean((1, 2, 3)).to("meta"))
 
 
+@pytest.mark.slow
 def test_every_detector_meets_every_attack_that_fits_it(found):
     names = {name: [row["attack"] for row in rows_of(found, detector=name)] for name in ("id", "spd", "max_softmax")}
     assert set(names["spd"]) - set(names["id"]) == {"hinged_parts", "selective_parts", "orthogonal_parts"}
@@ -191,6 +192,7 @@ def test_eight_images_are_flagged_and_the_finding_says_that_they_decide_nothing(
         assert len(re.findall(r"(?<![@\w])\d[\d.]*", sentence)) <= 2
 
 
+@pytest.mark.slow
 def test_targeted_attacks_win_what_is_classified_as_another_random_class(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     found = run(copy, targeted=True, epsilon=0.5, curve_images=4, detectors=["spd"])
@@ -217,6 +219,7 @@ def test_the_worst_case_is_at_least_as_bad_as_every_attack(found):
             assert worst["robust_accuracy"] <= row["robust_accuracy"]
 
 
+@pytest.mark.slow
 def test_noise_is_a_control_and_no_part_of_the_worst_case(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(SignNoise, "perturb", lambda _, problem: 1 - problem.images)
     monkeypatch.setattr("experiments.white_box.measure.suite", lambda *a, **k: list(suite(*a, **k))[:1])
@@ -302,6 +305,7 @@ def test_the_cascade_has_the_worst_case_of_the_table_image_by_image(finished, tm
             assert after[field] is None  # not known in a cascade
 
 
+@pytest.mark.slow
 def test_an_attack_of_the_cascade_gets_what_none_before_it_has_won(finished, tmp_path):
     found = run(
         copy_of(finished, tmp_path), mode="worst", epsilon=0.03, detectors=["spd"], images=24, steps=3, curve_images=0
@@ -326,6 +330,7 @@ def test_an_attack_of_the_cascade_gets_what_none_before_it_has_won(finished, tmp
     assert found.meta["most_passes"][0] >= only(found, attack=WORST)["forward_passes"]
 
 
+@pytest.mark.slow
 def test_a_cascade_is_repeated_from_what_is_kept(finished, tmp_path, monkeypatch):
     copy = copy_of(finished, tmp_path)
     monkeypatch.setattr("experiments.white_box.attacker.BLOCK", 2)
@@ -343,6 +348,7 @@ def test_a_cascade_is_repeated_from_what_is_kept(finished, tmp_path, monkeypatch
     assert run(copy, images=8, **small).rows == more.rows
 
 
+@pytest.mark.slow
 def test_a_preset_says_what_it_costs_before_it_runs_and_options_replace_its_own(finished, tmp_path, capsys):
     copy = copy_of(finished, tmp_path)
     study = study_of(copy, ["id"])
@@ -359,6 +365,7 @@ def test_a_preset_says_what_it_costs_before_it_runs_and_options_replace_its_own(
     assert f"at most {forward} passes forward and {backward} backward for an image" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_suite_in_l2_keeps_an_l2_budget(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     small = {"images": 16, "steps": 2, "curve_images": 4, "detectors": ["id"], "norm": "l2"}
@@ -390,6 +397,7 @@ def test_the_suite_in_l2_keeps_an_l2_budget(finished, tmp_path):
     assert "the median of DDN on" in own.tables[0].note
 
 
+@pytest.mark.slow
 def test_another_epsilon_is_attacked_anew(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     small = {"images": 4, "steps": 1, "curve_images": 0, "detectors": ["id"], "suite_attacks": ["hinged", "square"]}
@@ -398,6 +406,7 @@ def test_another_epsilon_is_attacked_anew(finished, tmp_path):
     assert max(row["linf"] for row in again.rows if row["linf"] is not None) <= 0.02 + 1e-6
 
 
+@pytest.mark.slow
 def test_the_paper_needs_no_whole_suite(finished, tmp_path):
     file = tmp_path / "copy" / "pipeline.yaml"
     copy = copy_of(finished, tmp_path)
@@ -475,6 +484,7 @@ def test_a_missing_detector_names_the_command(finished, tmp_path):
         run(copy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "classifier"), [("Brightness", ["--classifier", f"{__name__}.net"]), ("Contrast", [])]
 )
@@ -491,6 +501,7 @@ def test_a_detector_of_ones_own_gets_the_same_benchmark(finished, tmp_path, name
     assert f'id="white-box-{name.lower()}"' in page
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # six detectors
 def test_names_class_paths_and_checkpoints_stand_in_one_table(finished, tmp_path, capsys):
     copy = copy_of(finished, tmp_path)
@@ -517,6 +528,7 @@ def test_a_name_that_is_taken_gets_a_number(finished):
     assert [contender.name for contender in study.own] == ["id-2", "brightness", "brightness-2"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_as_ones_own_gives_what_the_run_gives(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     path = copy / "detectors/id/fgsm/seed_0/model.ckpt"
@@ -537,6 +549,7 @@ def test_a_detector_is_given_what_it_takes_and_drawn_from_a_fixed_seed(finished)
     assert torch.equal(first.weights.weight, again.weights.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "odd"),
     [

@@ -377,7 +377,7 @@ TITLES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("targeted", [False, True])
 def test_every_figure_is_what_numpy_and_scikit_learn_say(finished, tmp_path, seen, targeted):

@@ -7,7 +7,7 @@ from torch import nn
 
 from saliency import LIME, Gradient, Learnt, Random
 from saliency.maps import reduce
-from tests.conftest import CLASSES
+from tests.fixtures import CLASSES
 from tests.saliency.maps.cases import EACH, METHODS, SEEDED, Constant, hooks_of
 
 CONTEXTS = {

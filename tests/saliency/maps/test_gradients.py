@@ -31,6 +31,7 @@ def test_smoothgrad_without_noise_is_the_gradient(classifier, images, labels):
     assert torch.allclose(SmoothGrad(samples=2, sigma=0).attributions(classifier, images, labels), plain, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_smoothgrad_is_captums_tunnel_on_average(images):
     model = nn.Sequential(nn.Flatten(), nn.Linear(144, 3), nn.Tanh(), nn.Linear(3, 2)).double()
     with torch.no_grad():

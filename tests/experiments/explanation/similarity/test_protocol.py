@@ -88,6 +88,7 @@ def test_fresh_noise_moves_only_methods_with_noise(found):
     assert abs(means["noise"]) < 0.1
 
 
+@pytest.mark.slow
 def test_it_is_the_same_again_and_can_be_written(finished, found, tmp_path):
     again = measured(finished)
     records = records_of(again)
@@ -116,6 +117,7 @@ def test_maps_that_change_from_one_time_to_the_next_are_flagged():
     assert "by at most 0.2 (cam)" in again.sentence
 
 
+@pytest.mark.slow
 def test_maps_that_are_constant_are_flagged(finished, monkeypatch):
     monkeypatch.setattr(Jacobian, "attribute", lambda _, problem: torch.ones_like(problem.images))
     flat = records_of(measured(finished, methods={"flat": Jacobian(), "cam": GradCAM()}))
@@ -128,12 +130,14 @@ def test_maps_that_are_constant_are_flagged(finished, monkeypatch):
     assert "nan" not in json.dumps(told, default=str, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_one_image_has_no_other(finished):
     alone = records_of(measured(finished, images=1))
     assert Change("another image") not in {key.change for key in alone.means}
     assert alone.mean("cam", "hog", Change("another image")) is None
 
 
+@pytest.mark.slow
 def test_a_slow_method_is_left_out_of_targeted_attacks(finished):
     maps = measured(finished, images=2, methods={"cam": GradCAM(), "lime": LIME(samples=5)}, slow=["lime"])
     records = records_of(maps)
@@ -210,6 +214,7 @@ def test_wrong_options_are_told(finished, options, message):
         similarity(study_of(finished), **options)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(finished, tmp_path, capsys):
     run = copy_of(finished, tmp_path)
     methods = tmp_path / "methods.yaml"
