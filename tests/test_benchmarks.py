@@ -130,6 +130,7 @@ def test_matrices_of_pairs_that_fit_no_memory_are_refused():
         jsma["advertorch"](None, None, None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_peak_is_of_the_block_and_not_of_what_was_before():
     torch.ones(2**26).sum()  # 256 MiB, gone

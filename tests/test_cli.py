@@ -54,6 +54,7 @@ def test_importing_a_script_imports_no_torch_so_that_ctrl_c_works_from_its_first
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0  # noqa: S603
 
 
+@pytest.mark.slow
 def test_fit_leaves_model_config_and_tensorboard_log(fit, tmp_path):
     assert fit("--data.batch_size", "10") == 0
     assert isinstance(load(tmp_path / "out/model.ckpt"), Classifier)
@@ -65,6 +66,7 @@ def test_fit_leaves_model_config_and_tensorboard_log(fit, tmp_path):
     assert not list((tmp_path / "out").glob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_test_and_validate_use_the_finished_model_of_the_folder(fit, tmp_path, capsys):
     assert fit() == 0
     config = str(tmp_path / "out/config.yaml")
@@ -74,6 +76,7 @@ def test_test_and_validate_use_the_finished_model_of_the_folder(fit, tmp_path, c
         assert f"{command.replace('validate', 'validation')}/accuracy" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_predict_writes_the_predictions(fit, tmp_path):
     assert fit() == 0
     assert train.main(["predict", "--config", str(tmp_path / "out/config.yaml")]) == 0
@@ -87,6 +90,7 @@ def test_test_without_weights_is_refused(fit, told):
     assert "needs trained weights" in told()
 
 
+@pytest.mark.slow
 def test_finished_folder_is_not_overwritten(fit, told, tmp_path, capsys):
     assert fit() == 0
     before = (tmp_path / "out/model.ckpt").read_bytes()
@@ -285,6 +289,7 @@ def test_weights_of_another_architecture_are_refused(fit, told, tmp_path, capsys
     assert "wide.ckpt" in told()
 
 
+@pytest.mark.slow
 def test_a_fit_that_begins_with_the_weights_of_another_has_its_own_config(fit, tmp_path):
     assert fit() == 0
     assert fit("--start_from", "out/last.ckpt", "--model.learning_rate", "0.5", folder="again") == 0
@@ -322,6 +327,7 @@ def test_a_module_that_no_checkpoint_can_hold_is_refused_before_it_trains(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_fit_does_not_go_on_from_a_finished_model(fit, told, capsys):
     assert fit() == 0
     capsys.readouterr()

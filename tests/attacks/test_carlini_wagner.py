@@ -72,6 +72,7 @@ def test_black_and_white_images_move_in_a_hundred_steps(colour):
     assert (model(textbook).argmax(1) == labels).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [-50.0, 50.0])
 @pytest.mark.parametrize("targeted", [False, True])
 def test_the_level_of_the_logits_does_not_matter(shift, targeted):
@@ -125,12 +126,14 @@ def test_images_that_fail_come_back_to_the_bit(trained):
     assert torch.equal(nothing, images)
 
 
+@pytest.mark.slow
 def test_misclassified_images_come_back_unchanged(trained):
     net, images = trained
     labels = (net(images).argmax(1) + 1) % 6
     assert torch.equal(CarliniWagnerL2(**QUICK)(net, images, labels), images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("confidence", [0.0, 0.5, 3.0])
 def test_the_lead_is_at_least_the_confidence(confidence, targeted, trained):
@@ -148,6 +151,7 @@ def test_the_lead_is_at_least_the_confidence(confidence, targeted, trained):
         net.float()
 
 
+@pytest.mark.slow
 def test_confidence_makes_perturbations_longer_by_its_share_on_a_linear_model():
     model = plain(2)
     images = at_distance(model, 8, 0.2)
@@ -158,6 +162,7 @@ def test_confidence_makes_perturbations_longer_by_its_share_on_a_linear_model():
     assert ((result.l2 >= expected - 1e-9) & (result.l2 < 1.1 * expected)).all()
 
 
+@pytest.mark.slow
 def test_only_the_region_changes_and_its_own_distance_is_found():
     model = plain(2)
     images = at_distance(model, 8, 0.1)
@@ -171,6 +176,7 @@ def test_only_the_region_changes_and_its_own_distance_is_found():
     assert ((result.l2 >= expected) & (result.l2 < 1.1 * expected)).all()
 
 
+@pytest.mark.slow
 def test_the_constant_grows_tenfold_until_it_suffices_for_each_image_alone():
     model = plain(2)
     images = torch.cat([at_distance(model, 1, 0.1), at_distance(model, 1, 0.5)])

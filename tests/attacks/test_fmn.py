@@ -96,6 +96,7 @@ def test_images_at_the_goal_already_take_no_step(trained):
     assert result.forward_passes.tolist() == 12 * [1] + 36 * [11]
 
 
+@pytest.mark.slow
 def test_more_steps_are_not_longer(trained):
     means = [FMN(steps=steps).report(*trained).linf.mean() for steps in (10, 50, 200)]
     assert means[0] > means[1] > 0.99 * means[2]

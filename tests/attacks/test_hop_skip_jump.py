@@ -42,6 +42,7 @@ def test_every_image_is_fooled_and_more_queries_bring_it_nearer(norm, trained):
     assert lengths[1] < 0.7 * lengths[0]
 
 
+@pytest.mark.slow
 def test_it_comes_as_near_as_foolbox_does_with_as_many_queries(trained):
     foolbox = pytest.importorskip("foolbox")
     net, images, labels = trained

@@ -327,6 +327,7 @@ def test_values_taken_have_what_is_needed_or_all_that_there_is_room_for(rows, ne
         assert total - gain[endless.bool()].min() <= needed + 1e-9
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=25, phases=[hypothesis.Phase.generate])
 @hypothesis.given(
     levels=strategies.sampled_from([2, 3, 16, 256]),

@@ -41,6 +41,7 @@ def test_targets_of_a_linear_model_are_reached_close_to_their_boundary(distance)
     assert ((result.l2 >= distance) & (result.l2 <= 1.1 * distance)).all()
 
 
+@pytest.mark.slow
 def test_not_longer_than_deepfool_and_about_as_short_as_the_original(trained):
     net, images = trained
     labels = net(images).argmax(1)

@@ -250,6 +250,7 @@ def test_attack_touches_no_gradient_and_no_mode(classifier, detector, fit):
 RANDOM = Joint(epsilon=0.2, steps=2, weights=None)
 
 
+@pytest.mark.slow
 def test_an_attacks_draws_depend_on_seed_round_and_image_not_on_batches(classifier, tmp_path):
     def attacked(batch_size, seed, rounds=1):
         torch.manual_seed(1)

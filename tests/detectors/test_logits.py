@@ -122,6 +122,7 @@ def test_the_example_of_torchvision():
     assert net(torch.rand(2, 3, 64, 64)).shape == (2, 1000)
 
 
+@pytest.mark.slow
 def test_the_example_of_timm():
     net = example("# my_nets.py: timm", "convnext", ("pretrained=True", "pretrained=False"))
     assert net(torch.rand(2, 3, 64, 64)).shape == (2, 1000)

@@ -79,6 +79,7 @@ def test_vgg16_gives_torchvision_s_logits():
     assert torch.allclose(network(images), _by_hand(network, images, 32, *IMAGENET), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_inception_s_normalisation_is_that_of_torchvision_s_transform_input():
     reference = _official("inception_v3", 10, aux_logits=True, transform_input=True, init_weights=True)
     network = TorchvisionNetwork("inception_v3", 10).eval()
@@ -236,6 +237,7 @@ def test_a_fit_that_would_leave_the_last_layer_at_random_is_refused(
     assert (told or "") in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the last layer")
 def test_a_detector_whose_classifier_has_its_last_layer_at_random_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -49,6 +49,7 @@ def test_a_pipeline_file_and_its_options_may_name_the_home_folder(home, tmp_path
     assert second.config["model"]["init_args"]["x"] == f"{home}/on_the_command_line"
 
 
+@pytest.mark.slow
 def test_a_fit_may_name_the_home_folder(home, capsys):
     model = ["--model", "detectors.ID", "--model.classifier=~/a.ckpt", "--data", "data.Digits"]
     assert train.main(["fit", *model, "--trainer.default_root_dir=~/fit"]) == 1
@@ -118,6 +119,7 @@ def test_other_names_are_taken(name):
     assert folder_of("run", name) == Path(name)
 
 
+@pytest.mark.slow
 def test_names_that_rich_or_a_shell_would_change_are_printed_as_they_are(finished, tmp_path, capsys):
     folder = tmp_path / "[bold]a  b"
     folder.symlink_to(finished)

@@ -299,6 +299,7 @@ def test_no_image_costs_more_than_the_attack_says_beforehand(attack, classifier,
     assert result.backward_passes.max() <= most.backward
 
 
+@pytest.mark.slow
 def test_what_an_attack_costs_at_most_is_what_an_image_costs_that_withstands(classifier, images):
     walk = {"epsilon": 1e-4, "steps": 3, "restarts": 2, "goals": 2}
     attacks = [

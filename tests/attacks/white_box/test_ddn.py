@@ -48,6 +48,7 @@ def test_nearest_of_several_classes_is_found_where_the_softmax_is_sharp():
     assert (result.l2 <= 1.05 * shortest).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targeted", [False, True])
 def test_is_as_good_as_advertorchs(targeted, trained):
     net, images, predictions = trained
@@ -62,6 +63,7 @@ def test_is_as_good_as_advertorchs(targeted, trained):
     assert ((ours.l2 / theirs.l2 - 1).abs() < 0.02).float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_more_steps_are_not_longer(trained):
     means = [DDN(steps=steps).report(*trained).l2.mean() for steps in (10, 50, 200)]
     assert means[0] > means[1] > 0.99 * means[2]
@@ -115,6 +117,7 @@ def test_two_planes_are_passed_by_the_shortest_way_whatever_their_scale(tilt, sc
     assert (result.l2 <= 1.1 * shortest).all()
 
 
+@pytest.mark.slow
 def test_price_of_detection_is_at_least_one(trained):
     detector = BROKEN["Linear"](trained[1])
     free, paid = DDN().report(*trained), JointDDN().report(*trained, detector=detector)

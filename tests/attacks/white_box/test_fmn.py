@@ -13,6 +13,7 @@ def linear(trained):
     return BROKEN["Linear"](trained[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", LENGTHS)
 def test_every_image_passes_both_in_every_norm(norm, trained, linear):
     result = JointFMN(norm=norm).report(*trained, detector=linear)

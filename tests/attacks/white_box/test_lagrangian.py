@@ -74,6 +74,7 @@ class Valleys(nn.Module):
         return torch.where(second > 0.06, 0.09 - second, 0.05 + second)
 
 
+@pytest.mark.slow
 def test_a_start_at_an_adversarial_image_wins_where_the_detector_pulls_to_a_dead_end(monkeypatch):
     images = torch.full((1, 1, 1, 2), 0.5, dtype=torch.double)
     labels = torch.tensor([0])

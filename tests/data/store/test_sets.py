@@ -94,6 +94,7 @@ def test_a_set_is_shared_by_what_it_depends_on(sets, classifier, saliency):
     assert {kind: kinds.count(kind) for kind in kinds} == {"adversarial": 2, "predictedmap": 3, "logitgradient": 4}
 
 
+@pytest.mark.slow
 def test_explanations_belong_to_the_very_images_that_they_explain(sets, folder, classifier, saliency):
     """A bug: the number of images took the place of the twins' key, so that old maps stood beside new images."""
     explanation = SMD(classifier, saliency).explanation
@@ -221,6 +222,7 @@ def short(tmp_path, epochs=1):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_detector_learns_the_same_from_the_store(classifier, saliency, folder, tmp_path, name):
     weights = []

@@ -29,6 +29,7 @@ def test_runs_beside_the_first_are_found_and_named(told):
     assert all(each["commands"]["transfer"].startswith("python evaluate.py transfer") for each in meta["runs"].values())
 
 
+@pytest.mark.slow
 def test_each_cell_has_mean_and_deviation_over_pipelines(told):
     first = json.loads((told / "transfer.json").read_text())["rows"]
     with (told / "pipelines.csv").open() as file:
@@ -46,6 +47,7 @@ def test_each_cell_has_mean_and_deviation_over_pipelines(told):
             assert (float(row["lowest"]), float(row["highest"])) == pytest.approx((values[0], values[2]))
 
 
+@pytest.mark.slow
 def test_the_report_has_a_column_of_the_verdicts_of_all_pipelines(told):
     page, text = (told / "report.html").read_text(), (told / "report.md").read_text()
     assert "<th>over pipelines</th>" in page
@@ -55,6 +57,7 @@ def test_the_report_has_a_column_of_the_verdicts_of_all_pipelines(told):
     assert f"| 10 | {tenth} | does not hold |" in text
 
 
+@pytest.mark.slow
 def test_verdicts_of_all_pipelines_that_are_not_up_to_date_are_left_out(three):
     assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
     change(three[1], lambda contents: contents["meta"].update(underflow=UNDERFLOWS))
@@ -66,6 +69,7 @@ def test_verdicts_of_all_pipelines_that_are_not_up_to_date_are_left_out(three):
         assert "A report changed since several pipelines were judged together" in text
 
 
+@pytest.mark.slow
 def test_where_pipelines_differ_each_column_has_its_own_verdict(three):
     change(three[0], lambda contents: contents["meta"].update(underflow=UNDERFLOWS))
     assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
@@ -73,6 +77,7 @@ def test_where_pipelines_differ_each_column_has_its_own_verdict(three):
     assert "that of the logits does not | holds | not decided | the gradient" in text
 
 
+@pytest.mark.slow
 def test_tables_have_each_number_in_its_column(told):
     first = json.loads((told / "transfer.json").read_text())
     report = json.loads((told / "pipelines.json").read_text())["report"]
@@ -100,6 +105,7 @@ def test_tables_have_each_number_in_its_column(told):
     assert line[matrix["header"].index("fgsm")] == f"{fgsm + AHEAD:.3f} ± {AHEAD:.3f}"
 
 
+@pytest.mark.slow
 def test_the_finding_names_the_best_and_the_worst_detector_and_flags_what_was_not_run(told):
     report = json.loads((told / "pipelines.json").read_text())["report"]
     table = next(table for table in report["tables"] if table["title"] == "Attacks that a detector was not trained on")
@@ -116,18 +122,21 @@ def test_the_finding_names_the_best_and_the_worst_detector_and_flags_what_was_no
     assert "transfer" not in flag["sentence"]
 
 
+@pytest.mark.slow
 def test_other_options_of_the_evaluation_are_flagged(three, capsys):
     change(three[1], lambda contents: contents["meta"]["options"].update(resamples=7))
     assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0
     assert "same options of transfer" in capsys.readouterr().out.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_a_file_of_an_older_version_is_named(told):
     change(told.parent, lambda contents: contents["meta"].pop("claims"), "pipelines")
     with pytest.raises(ValueError, match=r"pipelines\.json is of an older version: delete it"):
         write_report(Run(told.parent), list(PROTOCOLS))
 
 
+@pytest.mark.slow
 def test_pipelines_that_contradict_each_other_are_flagged(three, capsys):
     change(three[0], lambda contents: contents["meta"].update(underflow=UNDERFLOWS))
     assert evaluate.main(["pipelines", "--run", str(three[0])]) == 0

@@ -72,6 +72,7 @@ def test_classes_have_the_mean_share_over_corruptions_and_severities(study, resu
         assert found["n"] == (labels == label).sum()
 
 
+@pytest.mark.slow
 def test_the_command_writes_tables_and_a_chart(finished, tmp_path):
     run = copy_of(finished, tmp_path)
     options = ["--run", str(run), "--images", "4", "--names", "[jpeg]", "--rate", "0.2"]

@@ -100,6 +100,7 @@ def test_no_images_are_refused(tmp_path):
         gallery(stand_in(tmp_path), images=0)
 
 
+@pytest.mark.slow
 def test_pairs_limits_what_is_compared(tmp_path):
     found = gallery(stand_in(tmp_path), images=1, pairs=4, resamples=50)
     assert {each["n"] for each in found.meta["likeness"] if each["subset"] == "all"} == {4}

@@ -143,6 +143,7 @@ def test_a_ratio_of_means_of_pairs():
     assert ratio(whole[:3], torch.zeros(3), 100) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 12, 12), (3, 12, 16)])
 def test_the_jacobian_of_a_linear_classifier_never_moves(shape, tmp_path):
     found = shift(stand_in(tmp_path, shape), resamples=50)
@@ -152,6 +153,7 @@ def test_the_jacobian_of_a_linear_classifier_never_moves(shape, tmp_path):
     assert all((row["probability"], row["verdict"], row["p_value"]) == (0.5, "not decided", 1) for row in rows)
 
 
+@pytest.mark.slow
 def test_an_attack_that_does_nothing_moves_no_map_and_has_no_successful_pairs(found):
     for sample in (FULL, FIXED, SWAPPED, NOISE):
         (whole,) = rows_of(found, map="learnt", attack="none", sample=sample, subset="all")
@@ -187,6 +189,7 @@ def test_without_a_learnt_model_it_says_so_and_looks_at_the_jacobian(tmp_path):
     assert found.finding.startswith("The run has no learnt saliency model")
 
 
+@pytest.mark.slow
 def test_pairs_limits_the_samples(tmp_path):
     found = shift(stand_in(tmp_path), pairs=5, resamples=50)
     assert {(row["n"], row["n_different"]) for row in rows_of(found, sample=FULL, subset="all")} == {(5, 5)}
@@ -203,6 +206,7 @@ def test_a_saliency_model_that_is_not_trained_yet_is_told(finished, tmp_path):
         shift(study)
 
 
+@pytest.mark.slow
 def test_too_few_images_for_pairs_are_told_as_null(tmp_path):
     study = stand_in(tmp_path)
     study.data.test_limit = 3
@@ -213,6 +217,7 @@ def test_too_few_images_for_pairs_are_told_as_null(tmp_path):
     assert {row["mean_different"] for row in found.rows} == {None}
 
 
+@pytest.mark.slow
 def test_it_is_the_same_again_and_can_be_written(study, found, tmp_path):
     assert found == shift(stand_in(study.run.folder), resamples=50)
     write_result(found, tmp_path)
@@ -220,6 +225,7 @@ def test_it_is_the_same_again_and_can_be_written(study, found, tmp_path):
     assert all(list(row) == list(found.rows[0]) for row in found.rows)
 
 
+@pytest.mark.slow
 def test_stronger_attacks_move_maps_further(tmp_path):
     attacks = {"weak": FGSM(epsilon=0.02), "strong": FGSM(epsilon=0.3)}
     found = shift(stand_in(tmp_path, attacks=attacks), resamples=50)

@@ -155,6 +155,7 @@ def test_flags_of_the_finished_run(found):
     assert flag(found.flags, "C&W did not converge").raised is None
 
 
+@pytest.mark.slow
 def test_only_the_classifier_is_needed(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     for path in [*copy.glob("detectors/**/model.ckpt"), *copy.glob("saliency/**/model.ckpt")]:
@@ -227,6 +228,7 @@ class Restless(Attack):
         return (problem.images + 0.01 * torch.rand_like(problem.images)).clamp(0, 1)
 
 
+@pytest.mark.slow
 def test_an_attack_that_is_not_repeatable_is_flagged(finished):
     study = study_of(finished)
     found = measure_attack(study, study.images.under("restless", Restless()))
@@ -234,6 +236,7 @@ def test_an_attack_that_is_not_repeatable_is_flagged(finished):
     assert flag(flags(found), "Non-determinism").raised
 
 
+@pytest.mark.slow
 def test_a_classifier_without_gradients_is_flagged(finished):
     study = study_of(finished)
     nn.init.zeros_(study.classifier.network.layers[-1].weight)
@@ -242,6 +245,7 @@ def test_a_classifier_without_gradients_is_flagged(finished):
     assert "40 of 40" in gradients.sentence
 
 
+@pytest.mark.slow
 def test_a_classifier_that_is_never_right_is_told(finished):
     study = study_of(finished)
     study.images.labels = torch.full_like(study.images.labels, 99)

@@ -108,6 +108,7 @@ def test_the_summary_comes_first_on_the_page_and_in_the_text(evaluated, page):
     assert "#transfer" in page.sources
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_of_everything_leaves_a_whole_page(finished, tmp_path, monkeypatch, capsys):
     def interrupted(study):  # noqa: ARG001 - by this name it is called
         raise KeyboardInterrupt
@@ -250,6 +251,7 @@ def test_a_claim_of_a_run_becomes_no_tag_of_the_page(tmp_path):
     assert page.tags.count("td") == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_written_is_evaluated_into_another_folder(finished, tmp_path, monkeypatch, capsys):
     run, apart = copy_of(finished, tmp_path), tmp_path / "apart"
     before = sorted(run.rglob("*"))

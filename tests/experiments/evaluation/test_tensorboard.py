@@ -50,6 +50,7 @@ def result(**figures):
     return Result("gallery", "title", "question", "finding", {}, [], figures=figures)
 
 
+@pytest.mark.slow
 def test_each_detector_is_a_run_with_its_histograms_and_curves(shown, tmp_path):
     folder, events = shown
     assert folder == tmp_path / "report" / "tensorboard" / "scores"
@@ -98,6 +99,7 @@ def test_the_summary_and_the_config_are_text(tmp_path):
     assert texts["report/config/text_summary"] == "```\nrun: here\nseeds: [0]\n```"
 
 
+@pytest.mark.slow
 def test_figures_of_a_protocol_are_shown_beside_the_scores(shown, tmp_path):
     folder = write_charts(tmp_path / "report", result(**{"": CHART, "fgsm": CHART}))
     assert folder == tmp_path / "report" / "tensorboard" / "gallery"
@@ -125,6 +127,7 @@ def test_a_repeated_evaluation_replaces_the_events(shown, tmp_path):
     assert [path.name for path in (tmp_path / "report").iterdir()] == ["tensorboard"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_leaves_the_events_alone(shown, tmp_path, monkeypatch):
     folder, _ = shown
     before = [path.name for path in folder.iterdir()]

@@ -160,6 +160,7 @@ def test_the_images_that_count(finished, setting):
     assert chosen_attack(study_of(finished), "fgsm") == ("fgsm", FGSM(epsilon=0.1))
 
 
+@pytest.mark.slow
 def test_lime_is_quicker_where_no_methods_are_given(finished):
     every = subject(study_of(finished), images=20)
     assert every.methods["lime"] == LIME(samples=150)
@@ -303,6 +304,7 @@ def judged_as(everything, part):
     return next(each for each in judge(everything).values() if part in each.text)
 
 
+@pytest.mark.slow
 def test_methods_that_noise_changes_as_well_decide_nothing(everything, monkeypatch):
     monkeypatch.setattr(evidence, "FEWEST", 1)
     similar = {"noisy": statistic(0.95), "attacked": statistic(0.9)}
@@ -489,6 +491,7 @@ class Smooth(nn.Sequential):
         super().__init__(nn.Conv2d(1, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("methods", [None, {"gradient": Gradient()}], ids=["usual", "given"])
 def test_a_classifier_without_relus_is_refused_before_the_attack(finished, methods, monkeypatch):
     monkeypatch.setattr(Explained, "attacked", None)

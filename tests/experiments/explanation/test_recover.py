@@ -56,6 +56,7 @@ def found(finished):
     return recover(study_of(finished), images=14, methods=METHODS, target=None, regions=4, resamples=50, **QUICK)
 
 
+@pytest.mark.slow
 def test_attacks_reach_their_target_within_their_region(subject, attempts):
     assert 0 < attempts.succeeded.sum() < len(attempts.succeeded)
     assert torch.equal(attempts.logits.argmax(1), attempts.targets)
@@ -98,6 +99,7 @@ def test_nothing_to_attack_and_no_success_are_told(subject):
         attempted(subject, replace(ATTACK, step_size=0.0), 4, None)
 
 
+@pytest.mark.slow
 def test_explanations_have_the_sizes_of_limes_unions(measured, attempts, subject):
     results = measured
     assert list(results.methods) == ["gradient", "guided_backprop", "lime", PERTURBATION, RANDOM]
@@ -168,6 +170,7 @@ def judged(overlaps):
     return judge(overlaps.records())
 
 
+@pytest.mark.slow
 def test_findings_are_right_about_made_up_methods(measured):
     best, worst = measured.methods[PERTURBATION], measured.methods[RANDOM]
     zero = replace(worst, jaccard=torch.zeros_like(worst.jaccard))
@@ -190,6 +193,7 @@ def test_findings_are_right_about_made_up_methods(measured):
     assert "3 images are too few to decide, it takes 20; " in few[0].statistic
 
 
+@pytest.mark.slow
 def test_a_lead_that_is_the_superpixels_alone_is_told(measured):
     lime = measured.methods["lime"]
     lead = torch.linspace(0.01, 0.02, len(lime.jaccard))[:, None]
@@ -223,6 +227,7 @@ def test_findings_say_which_methods_are_lacking(measured):
     assert (found[0].verdict, found[0].statistic) == ("not decided", "the methods lack gradient")
 
 
+@pytest.mark.slow
 def test_flags_are_raised_by_what_is_wrong(measured):
     wrong = with_methods(measured, 4, **{PERTURBATION: measured.methods[RANDOM]})
     tried = wrong.attempts
@@ -335,6 +340,7 @@ def test_the_options_file_writes_the_defaults_out(finished, monkeypatch):
     assert (seen["steps"], seen["step_size"], seen["probability"]) == (100, 0.01, 0.99)
 
 
+@pytest.mark.slow
 def test_the_papers_file_is_accepted(finished, tmp_path, monkeypatch):
     contents = (CONFIGS / "recover_inception.yaml").read_text()
     path = tmp_path / "options.yaml"

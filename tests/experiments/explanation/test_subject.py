@@ -164,6 +164,7 @@ def test_bad_options_are_refused(finished, options, told):
         explained(study_of(finished), "recover", **options)
 
 
+@pytest.mark.slow
 def test_options_come_from_a_file_and_the_command_line(finished, tmp_path, monkeypatch):
     seen = {}
 

@@ -95,6 +95,7 @@ def test_blocks_are_kept_as_soon_as_they_are_made(run, subject, monkeypatch):
     assert kept(run) == 4  # two of the logits, two of these
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slow")
 def test_each_input_counts(run, subject):
     found = subject()

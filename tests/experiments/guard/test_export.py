@@ -105,6 +105,7 @@ def test_wrong_input_is_told_in_a_sentence(export_to, checkpoint, monkeypatch):
     assert "error: onnxscript is not installed: run pip install -e '.[export]'" in export_to(path)[2]
 
 
+@pytest.mark.slow
 def test_an_export_that_differs_is_not_written(checkpoint, tmp_path, monkeypatch):
     detector, _ = checkpoint()
     packed = export._of_torch

@@ -106,6 +106,7 @@ def test_the_command_measures_breaks_of_detectors_of_the_run_and_of_others(finis
     assert "The museum of published detectors" in (run / "report" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_what_nobody_named_is_left_out_where_it_cannot_be_fitted(finished, tmp_path):
     paths = ["detectors.published.Odds", "detectors.published.PrincipalComponents"]
     study = study_of(copy_of(finished, tmp_path)).of_detectors(paths, named=False)

@@ -74,6 +74,7 @@ def test_it_is_fitted_to_the_images_that_detectors_are_trained_on(finished, tmp_
     assert density.counts.sum() == len(study.data.split("detector_train"))
 
 
+@pytest.mark.slow
 def test_another_option_is_another_fit(finished, tmp_path):
     run = changed(finished, tmp_path, training_free=FREE)
     few = changed(

@@ -90,6 +90,7 @@ def test_a_fit_whose_epochs_are_all_done_is_finished(unfinished, go_on, tmp_path
     assert same(load(tmp_path / "out/model.ckpt"), before)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_moved_knows_its_config(unfinished, go_on, tmp_path, capsys):
     (unfinished() / "last.ckpt").rename(tmp_path / "sent.ckpt")
     shutil.rmtree(tmp_path / "out")
@@ -98,6 +99,7 @@ def test_a_checkpoint_that_was_moved_knows_its_config(unfinished, go_on, tmp_pat
     assert go_on("--ckpt_path", "sent.ckpt") == 0
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_a_config_is_compared_with_the_one_beside_it_if_there_is_one(unfinished, go_on, capsys):
     folder = unfinished()
     change(folder / "last.ckpt", lambda contents: contents.pop("config.yaml"))

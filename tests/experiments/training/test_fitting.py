@@ -69,6 +69,7 @@ def read_only(fit, monkeypatch):
     return lambda command, *options: fit(*options, command=command)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["test", "validate"])
 def test_nothing_is_logged_where_nothing_can_be_written(read_only, tmp_path, capsys, caplog, command):
     caplog.set_level(logging.INFO, "lightning.pytorch")  # a pipeline silences it for the rest of a process
@@ -79,6 +80,7 @@ def test_nothing_is_logged_where_nothing_can_be_written(read_only, tmp_path, cap
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_predictions_need_another_folder(read_only, tmp_path, capsys):
     assert read_only("predict") == 1
     told = "predict writes into out, which cannot be written: give another folder, --trainer.default_root_dir FOLDER"

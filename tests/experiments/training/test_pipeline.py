@@ -81,6 +81,7 @@ def test_last_checkpoint_loads_as_the_model(finished):
     assert isinstance(load(finished / STAGES[5] / "last.ckpt"), SPD)
 
 
+@pytest.mark.slow
 def test_finished_stages_are_skipped(finished, capsys):
     before = {name: (finished / name / "model.ckpt").stat().st_mtime_ns for name in STAGES}
     assert train.main(["pipeline", "--config", str(finished / "pipeline.yaml")]) == 0
@@ -118,6 +119,7 @@ def test_a_stage_started_before_a_class_had_an_argument_goes_on_with_its_default
     assert "model.init_args.schedule was constant, now one-cycle" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_moved_run_folder_is_recognised(run_pipeline, tmp_path, capsys):
     status, folder = run_pipeline(saliency={}, detectors={})
     assert status == 0
@@ -135,6 +137,7 @@ def test_a_moved_run_folder_goes_on_again_and_again(finished, tmp_path):
         assert train.main(["pipeline", "--config", str(moved / "pipeline.yaml"), "--run", run]) == 0
 
 
+@pytest.mark.slow
 def test_what_changes_no_number_may_change_while_a_run_goes_on(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
@@ -142,6 +145,7 @@ def test_what_changes_no_number_may_change_while_a_run_goes_on(finished, tmp_pat
     assert train.main(["pipeline", "--config", str(copy / "pipeline.yaml"), *options]) == 0
 
 
+@pytest.mark.slow
 def test_missing_data_leave_no_run_folder(tmp_path, monkeypatch, capsys):
     def fail(*_args, **_kwargs):
         raise OSError(101, "Network is unreachable")
@@ -177,6 +181,7 @@ class Differences(Detector):
 """
 
 
+@pytest.mark.slow
 def test_a_stage_config_is_accepted_by_fit(finished, tmp_path):
     config = finished / "detectors/id/fgsm/seed_0/config.yaml"
     again = tmp_path / "again"

@@ -147,6 +147,7 @@ def test_weights_that_do_not_fit_are_told_before_anything_is_made(parts, capsys,
     assert not (parts / "fit").exists()
 
 
+@pytest.mark.slow
 def test_a_detector_of_another_kind_with_the_same_weights_is_refused(parts, capsys):
     classifier = load(parts / "classifier.ckpt", Classifier)
     save(SaliencyModel(Selector(Encoder((1, 28, 28), 10, width=4)), classifier), "saliency.ckpt")
@@ -190,6 +191,7 @@ def test_the_last_rounds_numbers_are_those_of_the_finished_detector(parts):
     )
 
 
+@pytest.mark.slow
 def test_with_too_few_calibration_images_there_is_no_threshold_to_speak_of(parts):
     few = ["--data.images.train_limit", "100"]
     assert train.main(["fit", "--config", config(parts), *few]) == 0

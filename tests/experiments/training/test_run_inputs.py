@@ -130,6 +130,7 @@ def test_a_run_says_which_data_made_it(finished, digits):
     assert check_record(finished, digits)
 
 
+@pytest.mark.slow
 def test_other_data_are_refused_by_pipeline_and_evaluation(copy, capsys):
     rewrite_record(copy, fingerprint="other")
     commands = (

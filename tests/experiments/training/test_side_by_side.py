@@ -88,6 +88,7 @@ def test_one_that_fails_is_told_and_the_others_stop(tmp_path, name, told, is_inp
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_a_process_ends_with_its_parent(tmp_path):
     parent = forked(lambda: list(side_by_side(stages(tmp_path, "waits"), 1, fails_or_waits)))
     note = tmp_path / "waits/process"

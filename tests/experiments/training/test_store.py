@@ -68,6 +68,7 @@ def test_a_store_may_lie_elsewhere(run_pipeline, tmp_path):
     assert not (folder / "adversarial").exists()
 
 
+@pytest.mark.slow
 def test_another_store_does_not_make_a_run_another_one(finished, tmp_path, capsys):
     options = ["--store", str(tmp_path / "else")]
     settings = (finished / "pipeline.yaml").read_text()

@@ -28,6 +28,7 @@ def test_training_and_validation_share_a_chart():
     }
 
 
+@pytest.mark.slow
 def test_a_monitor_calls_a_scalar_by_its_name_without_the_stage(fit, tmp_path):
     stopping = ["--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint", "--trainer.callbacks.filename=best"]
     assert fit("--data.batch_size", "10", *stopping, "--trainer.callbacks.monitor", "validation/loss") == 0
@@ -42,6 +43,7 @@ def test_a_monitor_calls_a_scalar_by_its_name_without_the_stage(fit, tmp_path):
     assert "null" not in config
 
 
+@pytest.mark.slow
 def test_a_csv_logger_takes_the_place_of_tensorboard(fit, tmp_path):
     logger = ["--trainer.logger", "lightning.pytorch.loggers.CSVLogger", "--trainer.logger.save_dir", "out"]
     assert fit("--data.batch_size", "10", *logger) == 0

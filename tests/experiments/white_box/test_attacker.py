@@ -217,6 +217,7 @@ def test_curves_grow_and_the_price_of_nothing_is_one(attacker, easy):
     assert price.ratio_median == pytest.approx(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_curves_count_what_the_suite_has_won_and_attack_the_rest(attacker, easy, norm, monkeypatch):
     epsilon = 0.02 if norm == "linf" else 0.3
@@ -242,6 +243,7 @@ def test_curves_count_what_the_suite_has_won_and_attack_the_rest(attacker, easy,
         assert [each.sr_at_5 for each in curve.values()] == sorted(each.sr_at_5 for each in curve.values())
 
 
+@pytest.mark.slow
 def test_flags_of_a_sound_run_are_not_raised(study, attacker, easy):
     entries = list(suite(0.3, 20, parts=False, held=False))
     outcomes = [attacker.outcome(easy, e.name, e.attack, easy.aimed()) for e in entries]
@@ -377,6 +379,7 @@ def test_retrained_detectors_need_a_longer_attack(attacker, easy):
     assert module.fresh(none, 5).raised is None
 
 
+@pytest.mark.slow
 def test_the_picture_needs_no_curves():
     rows = [record("orthogonal", 0.5), record(WORST, 0.6), record(WORST, None, AFTER)]
     curves = [curve(across, at, at) for across in ("steps", "epsilon") for at in (0.5, 1)]

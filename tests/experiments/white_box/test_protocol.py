@@ -573,6 +573,7 @@ def test_a_detector_without_a_gradient_is_attacked_without_one_and_that_is_said(
     assert found.meta["curves"] == []
 
 
+@pytest.mark.slow
 def test_scores_that_are_nan_count_as_rejected_and_are_flagged(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     found = run(copy, detector=f"{__name__}.sometimes_nan", curve_images=0, epsilon=0.3, suite_attacks=["hinged"])
@@ -584,6 +585,7 @@ def test_scores_that_are_nan_count_as_rejected_and_are_flagged(finished, tmp_pat
     assert noise["attack_success_rate"] >= noise["sr_at_5"]
 
 
+@pytest.mark.slow
 def test_detectors_for_transfer_look_through_the_second_classifier(finished, tmp_path):
     copy = copy_of(finished, tmp_path)
     study = study_of(copy)

@@ -58,6 +58,7 @@ def test_without_records_there_is_no_table():
     assert smallest_tables([], CURVES) == []
 
 
+@pytest.mark.slow
 def test_chart_has_a_panel_for_each_phase(tmp_path):
     sizes = []
     for number, phases in enumerate((["before"], ["before", "after"])):

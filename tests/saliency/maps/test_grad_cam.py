@@ -46,6 +46,7 @@ def test_the_last_layer_before_pooling_is_found(name, layer, monkeypatch):
     assert hooks_of(network) == 0
 
 
+@pytest.mark.slow
 def test_what_comes_before_a_convolution_or_attention_is_no_place(images):
     dense = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(144, 4))
     with pytest.raises(ValueError, match="needs a layer from a convolution on"):

@@ -152,6 +152,7 @@ def test_what_reaches_a_rectifiers_input_by_another_way_is_left_alone(rectify, b
     assert torch.allclose(found, guided(with_rectifier(network, bound), images, labels), atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "inception_v3", "densenet121", "mobilenet_v2"])
 def test_networks_with_repeated_functional_and_bounded_relus(name, monkeypatch):
     options = {"init_weights": False, "aux_logits": False} if name == "inception_v3" else {}
