@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ _DIMENSIONS = 4
 """The dimensions of a batch of images (N, C, H, W)."""
 _LOGITS = 2
 """The dimensions of logits (N, K)."""
+_BYTES: Final = ": images.float() / 255 makes them of bytes"
 
 
 @contextmanager
@@ -269,7 +270,7 @@ def check_images(images: Tensor) -> None:
     if images.ndim != _DIMENSIONS or images.dtype not in {torch.float32, torch.float64}:
         msg = (
             f"images must be a float32 (or float64) tensor (N, C, H, W), got {images.dtype} of shape "
-            f"{tuple(images.shape)}"
+            f"{tuple(images.shape)}{_BYTES if images.dtype == torch.uint8 else ''}"
         )
         raise InputError(msg)
     if images.numel() == 0:

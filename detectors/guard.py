@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Final
 import torch
 from torch import Tensor
 
-from attacks.errors import InputError
+from attacks.errors import InputError, InputTypeError
 from attacks.guard import check_images, evaluation_mode
 from detectors.thresholded import Thresholded
 
@@ -52,7 +52,8 @@ def judge(detector: Any, images: Tensor | ImageFiles, false_positive_rate: float
 
     Args:
         detector: A calibrated `Detector`.
-        images: (N, C, H, W) float32 in [0, 1] on any device; or a path, an open binary file, or a list of these.
+        images: (N, C, H, W) float32 or float64 in [0, 1] on any device; or a path, an open binary file, or a list
+            of these.
         false_positive_rate: The share of clean images that may be flagged, in (0, 1).
 
     Raises:
@@ -64,7 +65,8 @@ def judge(detector: Any, images: Tensor | ImageFiles, false_positive_rate: float
     given = images if isinstance(images, Tensor) else read_images(images, detector.shape)
     check_shape(detector, given)
     with evaluation_mode(detector):  # a network may write on its images: it gets copies
-        parts = [detector.joint(batch.to(detector.device, copy=True)) for batch in torch.split(given, _AT_ONCE)]
+        kind = {"device": detector.device, "dtype": detector.dtype, "copy": True}
+        parts = [detector.joint(batch.to(**kind)) for batch in torch.split(given, _AT_ONCE)]
     logits, score = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
     confidence, predicted = logits.softmax(1).max(1)
     return Verdict(score, score.sigmoid(), score > threshold, predicted, confidence, threshold)
@@ -75,6 +77,13 @@ def read_images(files: ImageFiles, shape: Sequence[int]) -> Tensor:
     from data.decoding.decode import LazyPixels  # noqa: PLC0415 - an exception of the layers: pyproject.toml says why
 
     listed = files if isinstance(files, Sequence) and not isinstance(files, str) else [files]
+    for file in listed:
+        if not (isinstance(file, str | os.PathLike) or hasattr(file, "read")):
+            msg = (
+                f"images must be a tensor (N, C, H, W) or image files, got a {type(file).__name__}: torch.from_numpy "
+                "makes a tensor of an array"
+            )
+            raise InputTypeError(msg)
     paths = [os.fspath(file) if isinstance(file, os.PathLike) else file for file in listed]
     channels, height, width = shape
     if not paths:

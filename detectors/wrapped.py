@@ -88,7 +88,7 @@ def _imported(path: str) -> type[nn.Module]:
     if not _is_network(found):
         msg = (
             f"the network {path} is not known here: import the module that defines it first (for `train.py fit`, "
-            "validate, test, predict and `evaluate.py` by --imports [MODULE])"
+            "validate, test, predict and `evaluate.py` by --imports '[MODULE]')"
         )
         raise InputError(msg)
     return found

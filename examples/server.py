@@ -9,6 +9,7 @@ the size of an upload: put a proxy with both in front of it.
 """
 
 import os
+import sys
 from typing import Annotated, Any
 
 from fastapi import FastAPI, File, HTTPException, UploadFile
@@ -44,4 +45,6 @@ def __getattr__(name: str) -> FastAPI:
     """Load the detector when a server asks for `app`, not when a test imports the module."""
     if name != "app":
         raise AttributeError(name)
+    if "DETECTOR" not in os.environ:
+        sys.exit("DETECTOR is not set: give it the path of a detector's .ckpt")
     return served(load(os.environ["DETECTOR"], Detector), float(os.environ.get("FPR", "0.05")))

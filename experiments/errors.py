@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from attacks.errors import nearest, unknown
+from attacks.errors import InputError, nearest, unknown
 from saliency.class_paths import CLASS_KEYS, OWN, similar
 
 
 class UsageError(Exception):
     """The parser does not accept the command line or a config."""
+
+
+class TooFewError(InputError):
+    """A run has too few images for what is asked."""
 
 
 def refusal(error: BaseException | None) -> str | None:

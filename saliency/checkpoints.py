@@ -203,7 +203,7 @@ def build(architecture: Any, path: Path) -> Portable:
     if name not in classes:
         msg = (
             f"{path} holds a {name}, which is not known here: import the module that defines it first (for `train.py "
-            "fit`, validate, test, predict and `evaluate.py` by --imports [MODULE])"
+            "fit`, validate, test, predict and `evaluate.py` by --imports '[MODULE]')"
         )
         raise InputError(msg)
     arguments = {key: _unpack(value, path) for key, value in architecture["arguments"].items()}

@@ -33,6 +33,13 @@ _STEPS: Final = {"L;2": 85, "L;4": 17}
 _ON_THE_SIDE: Final = frozenset({5, 6, 7, 8})
 """Values of Exif's orientation for images that lie on their side."""
 
+_READABLE: Final = {
+    FileNotFoundError: "give the path of an image",
+    IsADirectoryError: "give the files in it",
+    PermissionError: "get permission, or take it out of the folder",
+}
+"""What to do about an image that the system cannot read."""
+
 _ON_THE_WAY: Final = {"La": "LA", "LAB": "RGB"}
 """Modes that PIL converts to few others, and the one to go through."""
 
@@ -69,7 +76,7 @@ def decode(path: str | BinaryIO, shape: tuple[int, int, int]) -> Bytes:
         if isinstance(error, MemoryError):
             raise
         if isinstance(error, OSError) and error.errno is not None:  # the system's, not a decoder's
-            msg = f"{path} cannot be read ({error.strerror}): get permission, or take it out of the folder"
+            msg = f"{path} cannot be read ({error.strerror}): {_READABLE.get(type(error), 'take it out of the folder')}"
             raise type(error)(shown(msg)) from error
         name, reason = (path, error) if isinstance(path, str) else ("the image", str(error).replace(f" {path!r}", ""))
         msg = f"{name} cannot be decoded ({reason}): repair it or take it out of the folder"

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table as ConsoleTable
 
 from attacks.errors import InputError
+from experiments.errors import TooFewError
 from experiments.evaluation.lines import Lines
 from experiments.evaluation.protocols import ALL, PROTOCOLS
 from experiments.evaluation.report import columns_of_words, read_results, write_report
@@ -147,7 +148,7 @@ def _all(study: Study, console: Console) -> None:
         start = time.perf_counter()
         try:
             finding = _run(name, study, {}).finding
-        except FileNotFoundError as error:
+        except (FileNotFoundError, TooFewError) as error:
             left_out[name] = str(error)
         else:
             first(partial(durations.add, name, time.perf_counter() - start))

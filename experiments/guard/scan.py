@@ -27,7 +27,7 @@ _AT_ONCE: Final = 64
 """Files that are judged together."""
 
 FLAGGED: Final = 1
-"""The exit status of `--fail-on-adversarial`."""
+"""The exit status of `--fail_on_adversarial`."""
 
 
 def run_scan(arguments: list[str]) -> None:
@@ -68,7 +68,10 @@ def _parser() -> Parser:
         "--maps", type=str, default="", help="Folder for a PNG of each image, with its saliency map laid over it."
     )
     parser.add_argument(
-        "--fail-on-adversarial", action="store_true", help=f"End with exit status {FLAGGED} if a file is adversarial."
+        "--fail_on_adversarial",
+        "--fail-on-adversarial",
+        action="store_true",
+        help=f"End with exit status {FLAGGED} if a file is adversarial.",
     )
     parser.add_argument(
         "--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto: a GPU if there is one."

@@ -145,7 +145,7 @@ def training_free_detector(entry: Mapping[str, Any], parts: Offers) -> nn.Module
     arguments = present | (entry.get("init_args") or {})
     for name in required(kind):
         if name not in arguments:
-            msg = f"the run has no {PARTS[name]}"
+            msg = f"the run has no {PARTS[name]}{' of other weights' if name == 'second' else ''}"
             raise MissingPartError(msg)
     return _built(path, kind, arguments)
 

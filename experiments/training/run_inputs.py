@@ -55,9 +55,10 @@ def check_record(folder: Path, data: ImageData) -> bool:
     kept, now = read_yaml(path), _record(data)
     if kept != now:
         was, images = (record.get("images") if isinstance(record, dict) else None for record in (kept, now))
+        differ = f"{was}, now {images}" if was != images else "as many images, but not the same or in another order"
         msg = (
-            f"{folder} was made with other data ({was}, now {images}): images of one split would be in another; give "
-            f"the data that it was made with, or another --run (delete {path} to go on all the same)"
+            f"{folder} was made with other data ({differ}): images of one split would be in another; give the data "
+            f"that it was made with, or another --run (delete {path} to go on all the same)"
         )
         raise InputError(msg)
     return True

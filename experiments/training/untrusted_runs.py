@@ -71,7 +71,7 @@ def installed_code_only(run: Path) -> Iterator[None]:
         name = finder.refused[0]
         msg = (
             f"{run} names the module {name}, which is neither part of this project nor an installed package, and was "
-            f"not run: add --imports [{name}] if it is yours, or --trust if you trust whoever made this run"
+            f"not run: add --imports '[{name}]' if it is yours, or --trust if you trust whoever made this run"
         )
         raise InputError(msg) from error
     finally:

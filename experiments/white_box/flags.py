@@ -91,10 +91,14 @@ def budget(rows: Rows, span: tuple[float, float], epsilon: float, norm: Literal[
 _ROUNDING: Final = 1e-6
 
 
+def _of_seed(seed: int | None) -> str:
+    return "" if seed is None else f", seed {seed}"
+
+
 def gradients_vanish(checks: Sequence[GradientCheck]) -> Flag:
     """Return whether a gradient is zero or not finite on some image."""
     wrong = [
-        f"{name} ({phase} retraining, seed {seed}): zero {zero:.3f}, not finite {broken:.3f}"
+        f"{name} ({phase} retraining{_of_seed(seed)}): zero {zero:.3f}, not finite {broken:.3f}"
         for name, phase, seed, zero, broken in checks
         if zero or broken
     ]
@@ -123,7 +127,7 @@ _UNMASK: Final = "Remedy: the gradient is masked; name the part that masks it by
 def remedies(applied: Sequence[Remedied]) -> Flag:
     """Return which remedies were applied to which detector, and why; None where there were none."""
     which = [
-        f"{item.remedy} on {item.detector} ({item.phase} retraining, seed {item.seed}), because {item.why}"
+        f"{item.remedy} on {item.detector} ({item.phase} retraining{_of_seed(item.seed)}), because {item.why}"
         for item in applied
     ]
     sentence = f"In the rows *_remedied: {'; '.join(which)}." if which else "None was applied."

@@ -19,7 +19,7 @@ from experiments.white_box.attacker import Attacker, Job, Subject
 from experiments.white_box.contrasts import contrasts
 from experiments.white_box.curves import curve_rows, has_walk, price_rows, smallest_rows, strongest
 from experiments.white_box.forecast import forecast
-from experiments.white_box.outcomes import Outcome, row, worst_row
+from experiments.white_box.outcomes import Outcome, image_by_image, row, worst_row
 from experiments.white_box.plan import Mode, Plan
 from experiments.white_box.records import BEFORE, Checks, GradientCheck, Remedied, WhiteBoxRecords
 from experiments.white_box.remedies import Remedies, needed, remedied
@@ -109,6 +109,9 @@ def measure(
         smallest=list(map(asdict, smallest_rows(attacker, drawn, competing, steps, count, options.norm))),
         prices=list(map(asdict, price_rows(attacker, drawn, steps, count))),
         contrasts=contrasts(outcomes, resampling),
+        image_by_image=[
+            image_by_image(detector.competing) for detector in attacked if _is_whole(detector.subject, options)
+        ],
         checks=measure_checks(attacker, subjects, outcomes, broken, options.epsilon, options.norm),
         remedies=[remedy for detector in attacked for remedy in detector.remedies],
     )

@@ -80,7 +80,7 @@ def row(outcome: Outcome, resampling: Resampling) -> Row:
         n_won_first=None if outcome.won_first is None else int(outcome.won_first.sum()),
     )
     if outcome.given is not None:
-        return replace(record, sr_at_5=None, sr_at_5_low=None, sr_at_5_high=None)
+        return replace(record, sr_at_5=None, sr_at_5_low=None, sr_at_5_high=None, attack_success_rate=None)
     accuracy = metrics.balanced_accuracy(clean, attacked) if outcome.learnt else None
     return replace(record, detector_accuracy=accuracy, auroc=metrics.auroc(clean, attacked))
 
@@ -88,7 +88,8 @@ def row(outcome: Outcome, resampling: Resampling) -> Row:
 def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
     """Return the row of the worst case, image by image, over all attacks on one detector.
 
-    A cascade yields SR@5 only: later attacks did not get the images won at 5 % false positives.
+    A cascade yields SR@5, and the share of images that reach the goal, accepted or not: later attacks did not get the
+    images won at 5 % false positives, which reach it.
 
     Args:
         outcomes: Outcomes on one detector and the same images, at least one.
@@ -105,7 +106,6 @@ def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
         beside |= {
             "sr_at_50": first.among_right(fooled[LENIENT_RATE]),
             "fooled_both": first.among_right(fooled[None]) if first.learnt else None,
-            "attack_success_rate": first.among_right(_any(outcome.reached for outcome in outcomes)),
             "classifier_accuracy": 1 - _share(_any(outcome.wrong for outcome in outcomes)),
             "robust_accuracy": 1 - _share(_any(passed)),
         }
@@ -120,12 +120,25 @@ def worst_row(outcomes: Sequence[Outcome], resampling: Resampling) -> Row:
         sr_at_5=value,
         sr_at_5_low=None if ends is None else ends.low,
         sr_at_5_high=None if ends is None else ends.high,
+        attack_success_rate=first.among_right(_any(outcome.reached for outcome in outcomes)),
         clean_right_and_accepted=_share(right & accepted(contender, first.clean_scores)),
         realised_fpr=rate_flagged(contender, first.clean_scores),
         n_given=len(right),
         n_won_first=int(fooled[WORKING_RATE].sum()),
         **beside,
     )
+
+
+def image_by_image(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return a detector and the numbers of its images: those right before, of these those fooled, and those lost."""
+    first = outcomes[0]
+    numbers = {
+        "right": first.right_before,
+        "fooled": first.right_before & _any(outcome.reached for outcome in outcomes),
+        "lost": _any(outcome.fooled(WORKING_RATE) for outcome in outcomes),
+    }
+    about = {"detector": first.contender.name, "phase": first.phase, "seed": first.contender.seed}
+    return about | {name: mask.nonzero().flatten().tolist() for name, mask in numbers.items()}
 
 
 def _any(masks: Iterable[Tensor]) -> Tensor:

@@ -161,6 +161,7 @@ def _result(
             "suite": records.about,
             "remedies": [remedied._asdict() for remedied in records.remedies],
             "contrasts": records.contrasts,
+            "image_by_image": records.image_by_image,
             "curves": records.curves,
             "smallest": records.smallest,
             "prices": records.prices,

@@ -46,6 +46,8 @@ FIELDS: Final = {
     "n_won_first": "of n_right, those that it wins at 5 % FPR and no attack above in the rows; null for the control",
     "linf, l2": "the largest change of an image",
     "worst case": "an image counts as lost if any attack of the suite wins it",
+    "image_by_image": "of each detector, numbers of the n images, the first is 0: right before; of these, fooled: some "
+    "attack reaches the goal, accepted or not; lost: some attack wins at 5 % FPR",
 }
 
 COSTS: Final = ("forward_passes", "backward_passes", "seconds")
@@ -189,6 +191,7 @@ class WhiteBoxRecords:
         smallest: Smallest budgets, fields of `smallest.Smallest`.
         prices: Prices of detection, fields of `Price`.
         contrasts: Differences between attacks, from `contrasts.contrasts`.
+        image_by_image: The images that each detector loses, from `outcomes.image_by_image`.
     """
 
     rows: list[dict[str, Any]]
@@ -198,6 +201,7 @@ class WhiteBoxRecords:
     smallest: list[dict[str, Any]]
     prices: list[dict[str, Any]]
     contrasts: list[dict[str, Any]]
+    image_by_image: list[dict[str, Any]]
     checks: Checks
     remedies: Sequence[Remedied] = ()
 

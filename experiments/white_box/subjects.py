@@ -92,6 +92,10 @@ def shared(classifier: nn.Module, detector: nn.Module) -> nn.Module:
 
 def own_subject(study: Study, detector: str, classifier: str | None) -> Subject:
     """Return a detector of the user's own beside a classifier, a checkpoint or class path; None: the run's."""
+    sections = study.run.settings.sections
+    if detector in {*sections["detectors"], *sections["training_free"]}:
+        msg = f"--detector is for a detector of your own: give --detectors '[{detector}]' for that of the run"
+        raise InputError(msg)
     attacked = None
     if classifier is not None:
         image = next(iter(study.data.calibration_dataloader())).images[:1]

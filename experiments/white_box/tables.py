@@ -115,8 +115,9 @@ def _headline(rows: Rows, meta: Mapping[str, Any]) -> Table:
         "wide. SR@50: at the threshold for 50 % false positives. Robust: "
         "right or rejected; rejecting everything would win it, so beside "
         "it stand the shares of clean images that are kept (right and accepted) and rejected (FPR). Classifier fooled: "
-        "of n, those on which some attack succeeds, accepted or not. Gradients go through the image, the map and every "
-        f"network; through JSD's Jacobian only as a softplus copy (*_parts). {_remedied(meta)}"
+        "of n, those on which some attack succeeds, accepted or not; SR@5 cannot be larger. Gradients go through the "
+        "image, the map and every network; through JSD's Jacobian only as a softplus copy (*_parts). "
+        f"{_remedied(meta)}"
         f"{meta['attacked_images']} test images; {_seeds(meta)}. {SMALL}",
         bold=bold,
     )
@@ -169,8 +170,8 @@ def _mode(meta: Mapping[str, Any]) -> str:
         return ""
     return (
         "Mode worst: each attack but the paper's got only the images that no attack before it had won, which leaves "
-        "SR@5 of the worst case as it is. SR@50, robust accuracy and classifier fooled of the worst case, and the "
-        "rates of each attack, need `--mode table`. "
+        "SR@5 and classifier fooled of the worst case as they are. SR@50 and robust accuracy of the worst case, and "
+        "the rates of each attack, need `--mode table`. "
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from attacks.errors import InputError
+from attacks.errors import InputError, InputTypeError
 from data import decode
 from tests.data.pictures import write
 from tests.detectors import helpers
@@ -40,6 +40,7 @@ def test_batches_and_modes_change_nothing(guard, world):
     assert guard.training
     assert torch.equal(many, before)
     assert_close(verdict.score, guard.scores(world.images).repeat(5), rtol=1e-4, atol=1e-5)
+    assert torch.equal(guard.judge(many.double(), 0.25).score, verdict.score)
     assert len(guard.judge(many[:0], 0.25)) == 0
 
 
@@ -68,5 +69,11 @@ def test_what_is_no_image_is_refused_in_a_sentence(grey, tmp_path):
         guard.judge(grey.images[:, :, :6])
     with pytest.raises(InputError, match="in \\[0, 1\\]"):
         guard.judge(grey.images * 255)
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.png cannot be read"):
+    with pytest.raises(InputError, match=r"got torch\.uint8 .*: images\.float\(\) / 255 makes them of bytes"):
+        guard.judge((grey.images * 255).byte())
+    with pytest.raises(InputTypeError, match=r"got a ndarray: torch\.from_numpy makes a tensor of an array"):
+        guard.judge(grey.images.numpy())
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.png cannot be read .*: give the path of an image"):
         guard.judge("nowhere.png")
+    with pytest.raises(IsADirectoryError, match=r"cannot be read .*: give the files in it"):
+        guard.judge(tmp_path)

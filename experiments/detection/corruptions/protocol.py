@@ -3,12 +3,12 @@
 from dataclasses import asdict
 
 from attacks.checks import at_least
-from attacks.errors import InputError
 from data.corruptions import CORRUPTIONS, SEVERITIES
 from detectors.calibration import threshold
 from experiments.detection.corruptions.measure import measure_corruptions
 from experiments.detection.corruptions.records import FIELDS
 from experiments.detection.corruptions.tables import chart, finding, flags_of, tables_of
+from experiments.errors import TooFewError
 from experiments.results.levels import WORKING_RATE
 from experiments.results.result import Result
 from experiments.study.contenders import Contender
@@ -72,6 +72,9 @@ def _threshold(contender: Contender, rate: float) -> float:
     limit = threshold(contender.calibration, rate)
     if limit is None:
         count = len(contender.calibration)
-        msg = f"{count} calibration images are too few for a threshold at {rate:g}: give a higher --rate"
-        raise InputError(msg)
+        msg = (
+            f"{count} calibration images are too few for a threshold at {rate:g}: `evaluate.py corruptions` takes a "
+            "higher --rate"
+        )
+        raise TooFewError(msg)
     return limit

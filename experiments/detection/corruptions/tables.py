@@ -67,11 +67,16 @@ def finding(rows: Rows, meta: Mapping[str, Any]) -> str:
     by_corruption = {name: mean_known(_values(rows, "corruption", name, "flagged")) for name in meta["corruptions"]}
     worst = max(by_corruption, key=lambda name: by_corruption[name] or 0.0)
     images = counted(meta["attacked_images"], "images")
+    if len(means) == 1:
+        flagged = f"{_name(least)} flags {means[least]:.3f} of the corrupted images, {clean[least]:.3f} of clean ones."
+    else:
+        flagged = (
+            f"{_name(least)} flags the fewest corrupted images: {means[least]:.3f}, against {clean[least]:.3f} of the "
+            f"clean ones. {_name(most)} flags the most: {means[most]:.3f}, against {clean[most]:.3f}."
+        )
     return (
         f"The thresholds let {100 * meta['rate']:g} % of clean images be flagged. {images} were corrupted, and none "
-        f"was attacked. {_name(least)} flags the fewest corrupted images: {means[least]:.3f}, against "
-        f"{clean[least]:.3f} of the clean ones. "
-        f"{_name(most)} flags the most: {means[most]:.3f}, against {clean[most]:.3f}. "
+        f"was attacked. {flagged} "
         f"The corruption that is flagged most, by the mean over detectors, is {worst} ({by_corruption[worst]:.3f})."
     )
 

@@ -17,7 +17,7 @@ _VERDICTS: Final[Mapping[str | None, str]] = {
     "as large": "as large as between different images",
     "smaller": "smaller than between different images",
     "not decided": "not decided",
-    None: "without a pair",
+    None: "not measured, without any such pair,",
 }
 
 

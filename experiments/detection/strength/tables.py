@@ -98,7 +98,10 @@ def finding(rows: Rows) -> str:
 
 
 def _ends(what: str, values: Mapping[str, float]) -> str:
-    """Return the attacks with the lowest and the highest value."""
+    """Return a sentence on the attacks with the lowest and the highest value, or on the only one."""
+    if len(values) == 1:
+        ((attack, value),) = values.items()
+        return f"The {what} of {attack} is {value:.3f}."
     ranked = sorted(values, key=lambda attack: values[attack])
     low, high = (f"{attack} ({values[attack]:.3f})" for attack in (ranked[0], ranked[-1]))
     return f"The lowest {what} is that of {low}, the highest that of {high}."

@@ -161,7 +161,7 @@ def test_an_attack_that_does_nothing_moves_no_map_and_has_no_successful_pairs(fo
         (empty,) = rows_of(found, map="learnt", attack="none", sample=sample, subset="successful")
         assert empty["n"] == 0
         assert {empty[key] for key in ("mean", "u", "p_value", "probability", "verdict", "ratio_to_full")} == {None}
-    assert "without a pair for none" in found.finding
+    assert "not measured, without any such pair, for none" in found.finding
     assert found.flags[0].raised
     assert "none" in found.flags[0].sentence
 

@@ -292,6 +292,17 @@ def test_all_runs_what_it_can_and_says_what_is_missing(finished, tmp_path, capsy
     assert "Not measured. Run `python evaluate.py white-box" in told
 
 
+def test_all_goes_on_after_a_protocol_for_which_there_are_too_few_images(finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("experiments.detection.corruptions.protocol.threshold", lambda *_: None)
+    two = {name: PROTOCOLS[name] for name in ("corruptions", "speed")}
+    monkeypatch.setattr("experiments.evaluation.command.PROTOCOLS", two)
+    assert evaluate.main(["all", "--run", str(finished), "--report", str(tmp_path), "--device", "cpu"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "corruptions was left out: " in told
+    assert "are too few for a threshold at 0.05: `evaluate.py corruptions` takes a higher --rate" in told
+    assert (tmp_path / "speed.json").exists()
+
+
 def test_underflow_counts_images_whose_gradient_is_exactly_zero():
     linear = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
     nn.init.zeros_(linear[1].weight)

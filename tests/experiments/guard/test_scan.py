@@ -73,10 +73,11 @@ def test_classes_have_their_names_where_the_checkpoint_holds_them(scan, checkpoi
         assert f"│ {predicted} │" in " ".join(scan(path, photos / "b.png")[1].split())
 
 
+@pytest.mark.parametrize("flag", ["--fail_on_adversarial", "--fail-on-adversarial"])
 @pytest.mark.parametrize(("score", "count"), [(-100.0, 4), (100.0, 0)])
-def test_the_exit_status_says_whether_a_file_is_adversarial_if_asked_for(scan, checkpoint, photos, score, count):
+def test_the_exit_status_says_whether_a_file_is_adversarial_if_asked_for(scan, checkpoint, photos, score, count, flag):
     _, path = checkpoint(clean=torch.full((40,), score))
-    status, out, err = scan(path, photos, "--fail-on-adversarial")
+    status, out, err = scan(path, photos, flag)
     assert (status, f"{count} of 4 images are adversarial" in err) == (int(count > 0), True)
     assert out.count("│ adversarial │") == count
     assert scan(path, photos)[0] == 0

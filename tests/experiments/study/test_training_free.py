@@ -85,7 +85,7 @@ def test_a_module_of_ones_own_is_a_row_of_transfer_and_is_attacked(finished, tmp
     copy = changed(finished, tmp_path, training_free=free)
     command = ["--run", str(copy), "--device", "cpu", "--resamples", "10"]
     assert evaluate.main(["transfer", *command]) == 1
-    assert f"add --imports [{own_module}] if it is yours" in capsys.readouterr().err
+    assert f"add --imports '[{own_module}]' if it is yours" in capsys.readouterr().err
     sys.modules.pop(own_module, None)
     assert evaluate.main(["transfer", *command, "--imports", f"[{own_module}]"]) == 0
     rows = json.loads((copy / "report" / "transfer.json").read_text())["rows"]
@@ -111,7 +111,7 @@ def test_a_detector_whose_part_the_run_lacks_is_left_out_with_a_line(finished, t
     assert capsys.readouterr().out.splitlines() == [
         "mask_area is left out: the run has no saliency model",
         "disagreement is left out: the run has no saliency model",
-        "second_classifier is left out: the run has no second classifier",
+        "second_classifier is left out: the run has no second classifier of other weights",
     ]
 
 

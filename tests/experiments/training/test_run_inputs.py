@@ -140,7 +140,7 @@ def test_other_data_are_refused_by_pipeline_and_evaluation(copy, capsys):
     for command in commands:
         assert command() == 1
         error = capsys.readouterr().err
-        assert "was made with other data" in error
+        assert "was made with other data (as many images, but not the same or in another order): " in error
         assert f"delete {copy / DATA_RECORD} to go on all the same" in error
         assert error.count("\n") == 1
 

@@ -85,7 +85,7 @@ def test_no_string_of_a_run_leads_to_an_import_of_a_strangers_module(tmp_path, m
     assert not marker.exists()
     assert told.count("\n") == 1
     assert f"{run} names the module {OWN}, which is neither" in told
-    assert f"--imports [{OWN}]" in told
+    assert f"--imports '[{OWN}]'" in told
     evaluate.main(["strength", "--run", str(run), "--trust"])
     assert marker.exists()
 

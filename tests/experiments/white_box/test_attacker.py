@@ -254,7 +254,7 @@ def test_flags_of_a_sound_run_are_not_raised(study, attacker, easy):
         curve_rows(attacker, [(easy, strongest(list(zip(entries, outcomes, strict=True))))], outcomes, 0.3, 20, 12),
     )
     checks = measure_checks(attacker, [easy], outcomes, broken_subject(study, easy.model), 0.3)
-    found = module.flags(WhiteBoxRecords(rows, (0, 0), {}, list(curves), [], [], [], checks), 0.3, None)
+    found = module.flags(WhiteBoxRecords(rows, (0, 0), {}, list(curves), [], [], [], [], checks), 0.3, None)
     assert [flag.name for flag in found if flag.raised] == ["Few images"]
     assert not module.few_images([{"n_right": 20}]).raised
 

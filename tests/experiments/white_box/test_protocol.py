@@ -298,11 +298,18 @@ def test_the_cascade_has_the_worst_case_of_the_table_image_by_image(finished, tm
         assert torch.equal(*(won(each, name) for each in recorded))
         before, after = (only(each, detector=name, attack=WORST) for each in (table, worst))
         assert 0 < after["n_won_first"] < after["n_right"]  # else the test says nothing
-        for field in ("n", "n_right", "sr_at_5", "sr_at_5_low", "sr_at_5_high", "n_won_first"):
+        for field in ("n", "n_right", "sr_at_5", "sr_at_5_low", "sr_at_5_high", "n_won_first", "attack_success_rate"):
             assert after[field] == before[field]
         assert after["forward_passes"] < before["forward_passes"]
-        for field in ("sr_at_50", "robust_accuracy", "attack_success_rate"):
+        for field in ("sr_at_50", "robust_accuracy"):
             assert after[field] is None  # not known in a cascade
+    assert table.meta["image_by_image"] == worst.meta["image_by_image"]
+    for images, each in zip(table.meta["image_by_image"], ("id", "spd"), strict=True):
+        row = only(table, detector=each, attack=WORST)
+        assert (images["detector"], images["seed"], len(images["right"])) == (each, row["seed"], row["n_right"])
+        assert images["lost"] == won(recorded[0], each).nonzero().flatten().tolist()
+        assert len(images["fooled"]) == round(row["attack_success_rate"] * row["n_right"])
+        assert set(images["lost"]) <= set(images["fooled"]) <= set(images["right"])
 
 
 @pytest.mark.slow
@@ -317,7 +324,7 @@ def test_an_attack_of_the_cascade_gets_what_none_before_it_has_won(finished, tmp
             assert row["sr_at_5"] is not None
         else:
             assert row["n_given"] == left
-            assert row["sr_at_5"] is row["auroc"] is row["classifier_accuracy"] is None
+            assert row["sr_at_5"] is row["auroc"] is row["attack_success_rate"] is row["classifier_accuracy"] is None
         left -= row["n_won_first"] or 0
     assert left == only(found, attack=WORST)["n_right"] - only(found, attack=WORST)["n_won_first"]
     (cascade,) = [table for table in found.tables if table.title.startswith("The cascade")]
@@ -446,6 +453,7 @@ def test_the_paper_needs_no_whole_suite(finished, tmp_path):
         ({"detectors": ["nowhere.Net"]}, "class path 'nowhere.Net' cannot be imported: No module"),
         ({"trained_on": "fgms"}, "trained_on: unknown training attack 'fgms'. Did you mean 'fgsm'?"),
         ({"classifier": "a.B"}, "--classifier goes with --detector"),
+        ({"detector": "spd"}, r"--detector is for a detector of your own: give --detectors '\[spd\]'"),
         ({"detector": "nowhere.Net"}, "class path 'nowhere.Net' cannot be imported: No module"),
         ({"detector": f"{__name__}.NUMBER"}, "NUMBER cannot be called: give a class path"),
         ({"detector": f"{__name__}.fails"}, "fails cannot be built .KeyError"),
