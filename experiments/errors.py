@@ -199,7 +199,9 @@ def _of_choice(kind: str, name: str, choices: str) -> str:
 def _required(options: str) -> str:
     """Return which options are missing, those of a subcommand as they are typed."""
     typed = re.sub(r"\w+\.(?=\w)", "--", options)
-    return f"the following arguments are required: {typed}"
+    of_pipeline = {"classifier", "attacks"} <= set(options.split(", "))
+    file = "; give a pipeline file that has them, as --config configs/digits.yaml" if of_pipeline else ""
+    return f"the following arguments are required: {typed}{file}"
 
 
 _FORMS: tuple[tuple[str, Callable[..., str]], ...] = (

@@ -95,10 +95,13 @@ def require(path: str | Path) -> Path:
 
     Raises:
         ValueError: If another checkpoint names it.
-        FileNotFoundError: If it does not exist; says which command makes it.
+        FileNotFoundError: If it is no file; says which command makes it, or what lies in a folder.
     """
     refuse_named(path)
     path = Path(expanded(path))
+    if (path / "model.ckpt").is_file():
+        msg = f"{path} is a folder: give the checkpoint in it, {path / 'model.ckpt'}"
+        raise FileNotFoundError(msg)
     if not path.is_file():
         msg = (
             f"there is no checkpoint {path}: make it with `python train.py pipeline --config configs/<data set>.yaml` "

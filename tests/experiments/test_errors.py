@@ -222,6 +222,8 @@ def test_the_nearest_protocol_is_told(command, meant, capsys):
 
 def test_required_argument_is_told_as_it_is_typed():
     assert explained("the following arguments are required: transfer.run").endswith("required: --run")
+    told = explained("the following arguments are required: run, classifier, attacks, data")
+    assert told.endswith("attacks, data; give a pipeline file that has them, as --config configs/digits.yaml")
 
 
 @pytest.mark.parametrize(

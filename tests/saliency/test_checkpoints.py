@@ -179,6 +179,9 @@ def test_a_user_s_module_with_nested_parts_and_every_plain_value_round_trips(tmp
 def test_missing_file_names_the_command_that_makes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing\.ckpt.*python train\.py"):
         load(tmp_path / "missing.ckpt")
+    (tmp_path / "model.ckpt").touch()
+    with pytest.raises(FileNotFoundError, match=f"is a folder: give the checkpoint in it, {tmp_path}/model.ckpt"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize("build", [Selector, ID, lambda path: SaliencyModel(path, _classifier())])
