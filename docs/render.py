@@ -25,7 +25,7 @@ ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "docs" / "results"
 TEMPLATES: Final = ROOT / "docs" / "templates"
 
-_STUDIED: Final = ("digits", "mnist", "cifar10", "assira", "photographs")
+_STUDIED: Final = ("digits", "mnist", "cifar10", "cifar10_own", "assira", "photographs")
 
 PAGES: Final = {
     "README.md": ROOT / "README.md",
