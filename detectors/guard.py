@@ -65,8 +65,8 @@ def judge(detector: Any, images: Tensor | ImageFiles, false_positive_rate: float
     given = images if isinstance(images, Tensor) else read_images(images, detector.shape)
     check_shape(detector, given)
     with evaluation_mode(detector):  # a network may write on its images: it gets copies
-        kind = {"device": detector.device, "dtype": detector.dtype, "copy": True}
-        parts = [detector.joint(batch.to(**kind)) for batch in torch.split(given, _AT_ONCE)]
+        copies = (batch.to(detector.device, detector.dtype, copy=True) for batch in torch.split(given, _AT_ONCE))
+        parts = [detector.joint(copy) for copy in copies]
     logits, score = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
     confidence, predicted = logits.softmax(1).max(1)
     return Verdict(score, score.sigmoid(), score > threshold, predicted, confidence, threshold)
